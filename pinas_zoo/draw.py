@@ -132,11 +132,11 @@ def network_svg(
         mark = _text(x, y + 6, str(choice), size=17, weight=600, anchor="middle", fill="#ffffff")
         parts.append(f'<g class="chosen">{box}{mark}</g>')
     for stage, (start, size) in enumerate(zip(stage_lefts, stage_widths, strict=True)):
-        x = start + size / 2
+        middle = start + size / 2
         parts.append(f'<path d="M{start + 2} {bottom + 8}H{start + size - 2}" stroke="{LINE}" stroke-width="2"/>')
-        parts.append(_text(x, bottom + 28, f"layer{stage + 1}", size=16, weight=600, anchor="middle"))
-        parts.append(_text(x, bottom + 47, f"/{4 * 2**stage}", size=16, anchor="middle"))
-        parts.append(_text(x, bottom + 66, f"{widths[stage] * EXPANSION} ch", size=16, anchor="middle"))
+        parts.append(_text(middle, bottom + 28, f"layer{stage + 1}", size=16, weight=600, anchor="middle"))
+        parts.append(_text(middle, bottom + 47, f"/{4 * 2**stage}", size=16, anchor="middle"))
+        parts.append(_text(middle, bottom + 66, f"{widths[stage] * EXPANSION} ch", size=16, anchor="middle"))
     parts.append("</svg>")
     return "\n".join(parts) + "\n"
 

@@ -253,9 +253,7 @@ def make_downsample(
     pool: nn.Module = nn.Identity()
     if spec.stride > 1:
         pool = nn.AvgPool2d(spec.stride, spec.stride, ceil_mode=True, count_include_pad=False)
-    return nn.Sequential(
-        pool, nn.Conv2d(spec.in_chs, spec.out_chs, 1, bias=False, **dd), norm_layer(spec.out_chs, **dd)
-    )
+    return nn.Sequential(pool, nn.Conv2d(spec.in_chs, spec.out_chs, 1, bias=False, **dd), norm_layer(spec.out_chs, **dd))
 
 
 class PiNAS(ResNet):
