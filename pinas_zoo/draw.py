@@ -163,7 +163,7 @@ def network_png(
     title: str | None = None,
     scale: int = 2,
 ) -> bytes:
-    """The picture of :func:`network_svg` as a PNG file, ``scale`` pixels to the SVG's one, in Pillow's own font.
+    """The picture of :func:`network_svg` as a PNG file, ``scale`` pixels to the SVG's one, in Pillow's own font (Latin letters only).
 
     Raises:
         ValueError: As :func:`network_svg`.
