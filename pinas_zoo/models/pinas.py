@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import DropPath, create_classifier, get_act_layer, get_norm_layer
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
@@ -254,7 +253,9 @@ def make_downsample(
     pool: nn.Module = nn.Identity()
     if spec.stride > 1:
         pool = nn.AvgPool2d(spec.stride, spec.stride, ceil_mode=True, count_include_pad=False)
-    return nn.Sequential(pool, nn.Conv2d(spec.in_chs, spec.out_chs, 1, bias=False, **dd), norm_layer(spec.out_chs, **dd))
+    return nn.Sequential(
+        pool, nn.Conv2d(spec.in_chs, spec.out_chs, 1, bias=False, **dd), norm_layer(spec.out_chs, **dd)
+    )
 
 
 class PiNAS(ResNet):
