@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickletools
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -103,8 +104,12 @@ def _globals(stream: IO[bytes]) -> Iterator[str]:
     strings: list[str] = []  # what a STACK_GLOBAL takes its module and name from
     for opcode, argument, _ in pickletools.genops(stream):
         if opcode.name in ("GLOBAL", "INST"):
-            yield str(argument).replace(" ", ".")
+            name = str(argument).replace(" ", ".", 1)
         elif opcode.name == "STACK_GLOBAL":
-            yield ".".join(strings[-2:])
-        elif isinstance(argument, str):
-            strings.append(argument)
+            name = ".".join(strings[-2:])
+        else:
+            if isinstance(argument, str):
+                strings.append(argument)
+            continue
+        if re.fullmatch(r"[\w.]{3,100}", name):  # else a text that happens to begin like a pickle
+            yield name

@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a .pth.tar, .pth or .safetensors file")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="the model folder to write")
     parser.add_argument(
-        "--arch", metavar="ARCH", help="architecture that the file should hold, to be checked; read off the shapes anyway"
+        "--arch", metavar="ARCH", help="architecture that the file should hold (default: what its shapes say)"
     )
     parser.add_argument("--path", metavar="ARCH", help="of a supernet: the candidate of every layer, one digit each")
     parser.add_argument("--teacher", action="store_true", help="of a supernet: its teacher (default: its student)")
@@ -51,11 +51,13 @@ def run(args: argparse.Namespace) -> None:
         converted = convert_checkpoint(checkpoint, Options(path, args.teacher), arch)
     except ValueError as error:
         raise UserError(str(error)) from None
+    digest = hashlib.sha256()
     with checkpoint.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
     facts = {
         "converted_from": checkpoint.name,
-        "sha256_of_checkpoint": digest,
+        "sha256_of_checkpoint": digest.hexdigest(),
         "layout": converted.layout,
         **({"path": str(path), "weights": "teacher" if args.teacher else "student"} if path else {}),
     }
