@@ -136,7 +136,7 @@ def parse_config(content: bytes, where: str) -> tuple[dict[str, Any], dict[str, 
     """Model arguments and pretrained_cfg out of config.json's bytes, as timm understands them.
 
     Raises:
-        UserError: Not JSON, not a timm config, another family, or a network that cannot be built.
+        UserError: Not JSON, not a timm config, another family, or an architecture that does not fit its sizes.
     """
     from timm.models._hub import _parse_model_cfg
 
@@ -169,7 +169,7 @@ def parse_config(content: bytes, where: str) -> tuple[dict[str, Any], dict[str, 
         del args["in_chans"]
     try:
         args = plain_args(args)
-        network_shapes(args)
+        check_args(args)
     except (ValueError, TypeError) as error:
         raise UserError(f"expected arguments of a network in {where}, got {args}: {error}") from None
     return args, cfg
@@ -186,6 +186,19 @@ def plain_args(model_args: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(f"expected model_args with an arch, got {sorted(args)}")
     args["arch"] = str(Arch.parse(args["arch"]))
     return json.loads(_json(args))
+
+
+def check_args(args: Mapping[str, Any]) -> None:
+    """Hold an architecture against its depths and widths, without building anything.
+
+    Raises:
+        ValueError, TypeError: They do not fit, or are of the wrong type.
+    """
+    from pinas_zoo.models import pinas as family
+
+    sizes = {k: args[k] for k in ("depths", "widths", "stem_width") if args.get(k) is not None}
+    layers = family.layer_specs(**sizes)
+    Arch.parse(args["arch"], num_layers=len(layers), num_candidates=len(family.CANDIDATES))
 
 
 def network_shapes(args: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
