@@ -27,7 +27,15 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.folder import CONFIG_FILE as CONFIG_FILE
 from pinas_zoo.folder import WEIGHTS_FILE as WEIGHTS_FILE
-from pinas_zoo.folder import check_args, check_tensors, make_config, network_shapes, plain_args, read_config, tensor_shapes
+from pinas_zoo.folder import (
+    check_args,
+    check_tensors,
+    make_config,
+    network_shapes,
+    plain_args,
+    read_config,
+    tensor_shapes,
+)
 from pinas_zoo.folder import write_json as write_json
 from pinas_zoo.models import found
 from pinas_zoo.models import pinas as family
@@ -35,7 +43,10 @@ from pinas_zoo.models import pinas as family
 PICTURED = ("pinas_beta", "pinas_delta", "pinas_epsilon")  # known from the paper's Figure 9 alone; not invented here
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _WINDOWS = frozenset({"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))})
-_FREE_ARGS = ("num_classes", "in_chans")  # what a caller may change and timm adapts; kept in timm's cfg, not as argument
+_FREE_ARGS = (
+    "num_classes",
+    "in_chans",
+)  # what a caller may change and timm adapts; kept in timm's cfg, not as argument
 _mine: dict[str, Entry] = {}  # what of the registry is known in this process
 
 
@@ -203,7 +214,9 @@ def check_name(name: str) -> str:
     if name in _mine or name in PICTURED or name in _weights_names():
         return name
     if timm.is_model(name):
-        raise UserError(f"expected a name that is not taken, got {name!r}, which is already a timm model; choose another")
+        raise UserError(
+            f"expected a name that is not taken, got {name!r}, which is already a timm model; choose another"
+        )
     if hasattr(found, name):
         raise UserError(f"expected a name that is not taken, got {name!r}, which this package uses; choose another")
     return name
@@ -227,7 +240,9 @@ def _check_reserved(entry: Entry) -> None:
     if entry.name in _weights_names():
         arch = family.ARCHS[family.ALIASES.get(entry.name, entry.name)]
         if entry.folder is None:
-            raise UserError(f"expected a name that is not taken, got {entry.name!r}; give folder= to keep weights for it")
+            raise UserError(
+                f"expected a name that is not taken, got {entry.name!r}; give folder= to keep weights for it"
+            )
         if entry.arch != arch:
             raise UserError(f"expected weights of {entry.name!r}, arch {arch}, got arch {entry.arch} in {entry.folder}")
 
@@ -265,7 +280,7 @@ def _tell_timm(entry: Entry) -> None:
     fixed = {k: v for k, v in args.items() if k not in _FREE_ARGS}
 
     def build(pretrained: bool = False, **kwargs: Any) -> Any:
-        model = family._create_pinas(entry.name, pretrained, **{**fixed, **kwargs})
+        model: Any = family._create_pinas(entry.name, pretrained, **{**fixed, **kwargs})
         # What timm exports of it (push_to_hf_hub, save_for_hf) then loads where this registry is not.
         model._model_args = fixed
         model.pretrained_cfg["architecture"] = "pinas"
@@ -279,8 +294,8 @@ def _tell_pictured(name: str) -> None:
     timm_registry.add_error(
         name,
         UserError(
-            f"the architecture of {name!r} is known only from a picture (Figure 9 of the paper) and is not guessed here; "
-            f"whoever can read it supplies it once: pinas_zoo.register({name!r}, arch='…16 digits 0-3…'), or "
+            f"the architecture of {name!r} is known only from a picture (Figure 9 of the paper) and is not guessed "
+            f"here; whoever can read it supplies it once: pinas_zoo.register({name!r}, arch='…16 digits 0-3…'), or "
             f"`pinas-zoo register {name} --arch …`; `pinas-zoo info` holds it against the paper's Table 1"
         ),
     )
