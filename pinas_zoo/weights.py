@@ -25,7 +25,15 @@ from timm.models._pretrained import PretrainedCfg
 from torch import Tensor, nn
 
 from pinas_zoo.errors import NotPublished, NotSafetensors, WeightsMissing, WrongShapes
-from pinas_zoo.folder import CONFIG_FILE, WEIGHTS_FILE, read_config, save_model_folder, shape_problems, tensor_shapes
+from pinas_zoo.folder import (
+    CONFIG_FILE,
+    PICKLES,
+    WEIGHTS_FILE,
+    read_config,
+    save_model_folder,
+    shape_problems,
+    tensor_shapes,
+)
 
 __all__ = ["PLANNED", "PUBLISHED", "Published", "Source", "build_with_weights", "find_source", "save_model_folder"]
 
@@ -114,7 +122,7 @@ def build_with_weights(
             found = replace(found, num_classes=head[0])
     overlay.update(dict.fromkeys(_SOURCE_KEYS), custom_load=False)
     overlay.update({"state_dict": source.state_dict} if source.state_dict is not None else {"file": str(place)})
-    model = build_model_with_cfg(
+    model: Any = build_model_with_cfg(
         model_cls,
         variant,
         True,
@@ -147,7 +155,7 @@ def find_source(variant: str, pretrained_cfg: Any = None, overlay: Mapping[str, 
             if source is not None:
                 return source
     entry = zoo.entry_with_weights(variant)
-    if entry is not None:
+    if entry is not None and entry.folder is not None:
         return Source(path=Path(entry.folder), registered=entry.name)
     published = _published(variant)
     if published is not None:
@@ -191,7 +199,6 @@ def check_weights(
 
 
 _SOURCE_KEYS = ("url", "file", "hf_hub_id", "hf_hub_filename", "source")
-_PICKLES = (".bin", ".pth", ".pt", ".tar", ".ckpt", ".pkl")
 
 
 def _named_by(fields: Mapping[str, Any]) -> Source | None:
@@ -237,7 +244,7 @@ def _locate(source: Source, variant: str, cache_dir: str | Path | None) -> tuple
         return path, {}
     file = path / WEIGHTS_FILE
     if not file.is_file():
-        pickles = sorted(p.name for p in path.iterdir() if p.suffix in _PICKLES)
+        pickles = sorted(p.name for p in path.iterdir() if p.suffix in PICKLES)
         if pickles:
             raise NotSafetensors(
                 f"expected {WEIGHTS_FILE} in {path}, found only {', '.join(pickles)}: pickles can carry code and are "
