@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import socket
+import subprocess
+import sys
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -21,6 +26,7 @@ from pinas_zoo.folder import save_model_folder
 from pinas_zoo.models.pinas import ARCHS, PiNAS
 from pinas_zoo.paper import FIGURES, Figures, Measured, check
 from tests.golden import fill_
+from tests.hub_server import HubServer
 
 SMALL = dict(depths=(1, 2, 1, 1), widths=(16, 32, 64, 128), stem_width=8)
 SMALL_OPTIONS = ("--depths", "1,2,1,1", "--widths", "16,32,64,128", "--stem-width", "8")
@@ -338,7 +344,7 @@ def test_unreadable_images_are_one_line_each(capsys, tmp_path, small_folder, pho
 
 def test_a_model_without_weights_is_refused(capsys, tmp_path, small_folder, photo, monkeypatch):
     monkeypatch.setenv("PINAS_ZOO_HOME", str(tmp_path / "home"))
-    assert "pinas_cls" in one_line(capsys, "classify", photo, "--model", "pinas_cls")
+    assert "no weights of 'pinas_cls' are published" in one_line(capsys, "classify", photo, "--model", "pinas_cls")
     assert "none of them" in one_line(capsys, "classify", photo, "--model", "pinas_clz")
     assert "none of them" in one_line(capsys, "classify", photo, "--model", tmp_path / "nowhere")
     (tmp_path / "m").mkdir()
@@ -364,3 +370,37 @@ def test_options_of_classify(capsys, small_folder, photo):
 
 def test_labels_are_kept_where_timm_looks_for_them(small_folder):
     assert json.loads((small_folder / "config.json").read_text())["label_names"][0] == "ash"
+
+
+def classify_by_hub(url: str, photo: Path, cache: Path, repo: str = "user/net") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pinas_zoo.cli", "classify", photo, "--model", f"hf-hub:{repo}", "--topk", "1"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(cache), "OMP_NUM_THREADS": "1"},
+        timeout=100,
+    )
+
+
+def test_a_model_on_the_hub(tmp_path, small_folder, photo, capsys):
+    run("classify", photo, "--model", small_folder, "--topk", 1)
+    local = capsys.readouterr().out
+    with HubServer() as hub:
+        hub.add("user/net", {f: (small_folder / f).read_bytes() for f in ("config.json", "model.safetensors")})
+        done = classify_by_hub(hub.url, photo, tmp_path / "cache")
+        assert (done.returncode, done.stdout) == (0, local), done.stderr
+        missing = classify_by_hub(hub.url, photo, tmp_path / "cache", "user/nothing")
+        assert missing.returncode == 2
+        assert missing.stderr.count("\n") == 1
+        assert "no such repo" in missing.stderr
+
+
+def test_a_hub_that_does_not_answer_is_one_line_within_seconds(tmp_path, photo):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    start = time.monotonic()
+    done = classify_by_hub(f"http://127.0.0.1:{port}", photo, tmp_path / "cache")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert time.monotonic() - start < 20  # most of it Python's start

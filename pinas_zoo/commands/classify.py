@@ -93,25 +93,37 @@ def load_model(source: str, device: str) -> Any:
         UserError: No such model, no weights, a device that is not there, or no classes.
     """
     import timm
+    from huggingface_hub import logging
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from safetensors import SafetensorError
 
     import pinas_zoo  # noqa: F401  registers the family and the user's networks
+    from pinas_zoo import hub
     from pinas_zoo.errors import UserError
+    from pinas_zoo.hub_client import bounded, explain
 
+    logging.set_verbosity_error()  # one line says it all
     if Path(source).is_dir():
         if not (Path(source) / "config.json").is_file():
             raise UserError(f"expected a timm model folder with config.json, found none in {source}")
         target = f"local-dir:{source}"
-    elif source.startswith(("hf-hub:", "hf_hub:", "local-dir:")) or timm.is_model(source.partition(".")[0]):
+    elif source.startswith(("hf-hub:", "hf_hub:")):
+        hub.download(source.partition(":")[2], "config.json")  # says within seconds what is wrong, where timm retries
+        target = source
+    elif source.startswith("local-dir:") or timm.is_model(source.partition(".")[0]):
         target = source
     else:
         raise UserError(
             f"expected a model folder, a timm name or hf-hub:user/name, got {source!r}, which is none of them"
         )
     try:
-        model: nn.Module = timm.create_model(target, pretrained=True).eval().to(device)
+        with bounded():
+            model: nn.Module = timm.create_model(target, pretrained=True).eval().to(device)
     except UserError:
         raise
-    except Exception as error:  # of timm, the Hub, safetensors, the network: each has a class of its own
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        raise explain(error, f"model {source}") from None
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(f"expected a model with weights, got none for {source}: {reason}") from None
     if not getattr(model, "num_classes", 0):
