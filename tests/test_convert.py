@@ -269,3 +269,12 @@ def test_the_command_from_a_shell(tmp_path, checkpoint):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "m" / "model.safetensors").is_file()
+
+
+def test_a_checkpoint_without_batch_counters_is_read(tmp_path):
+    """PyTorch before 0.4.1 kept no num_batches_tracked."""
+    state = {k: v for k, v in small_network().state_dict().items() if not k.endswith("num_batches_tracked")}
+    torch.save(state, tmp_path / "old.pth")
+    found = convert_checkpoint(tmp_path / "old.pth").state_dict
+    assert found.keys() == small_network().state_dict().keys()
+    assert found["bn1.num_batches_tracked"].dtype == torch.int64
