@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from pinas_zoo.errors import BrokenWeights, NotSafetensors, WeightsMissing, WrongShapes
-from pinas_zoo.folder import read_tensors
+from pinas_zoo.folder import tensor_shapes
 
 Tensors = dict[str, Tensor]
 
@@ -39,7 +40,12 @@ def read_checkpoint(file: Path | str) -> Tensors:
         raise WeightsMissing(
             f"expected a checkpoint file, got {file}, which is {'a folder' if file.is_dir() else 'not there'}"
         )
-    content = read_tensors(file) if file.suffix == ".safetensors" else _unpickle(file)
+    content: Any
+    if file.suffix == ".safetensors":
+        tensor_shapes(file)  # says what is wrong with a damaged one
+        content = load_file(file)
+    else:
+        content = _unpickle(file)
     for key in _STATE_KEYS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

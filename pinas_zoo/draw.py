@@ -163,7 +163,9 @@ def network_png(
     title: str | None = None,
     scale: int = 2,
 ) -> bytes:
-    """The picture of :func:`network_svg` as a PNG file, ``scale`` pixels to the SVG's one, in Pillow's own font (Latin letters only).
+    """The picture of :func:`network_svg` as a PNG file, ``scale`` pixels to the SVG's one.
+
+    Text is in Pillow's own font, which has Latin letters only.
 
     Raises:
         ValueError: As :func:`network_svg`.

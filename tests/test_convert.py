@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from pinas_zoo import cli
@@ -278,3 +279,13 @@ def test_a_checkpoint_without_batch_counters_is_read(tmp_path):
     found = convert_checkpoint(tmp_path / "old.pth").state_dict
     assert found.keys() == small_network().state_dict().keys()
     assert found["bn1.num_batches_tracked"].dtype == torch.int64
+
+
+def test_safetensors_are_read_too_and_damaged_ones_refused(tmp_path, capsys):
+    state = small_network().state_dict()
+    save_file(state, tmp_path / "s.safetensors")
+    assert convert(tmp_path / "s.safetensors", "--out", tmp_path / "model") == 0
+    content = (tmp_path / "s.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(content[:-10])
+    capsys.readouterr()
+    assert "truncated" in failure(capsys, tmp_path / "cut.safetensors", "--out", tmp_path / "other")
