@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from timm.models._pretrained import PretrainedCfg
@@ -30,6 +29,7 @@ WEIGHTS_FILE = "model.safetensors"
 FACTS_FILE = "provenance.json"
 CARD_FILE = "README.md"
 ARCHITECTURE = "pinas"  # the generic entry point: known wherever pinas_zoo is imported
+PICKLES = (".bin", ".pth", ".pt", ".tar", ".ckpt", ".pkl")  # formats that can carry code
 _FORMAT_FILES = frozenset({CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE, CARD_FILE})
 _SOURCES = ("url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "architecture", "custom_load", "tag")
 _CFG_KEYS = frozenset(f.name for f in dataclasses.fields(PretrainedCfg))
@@ -72,9 +72,9 @@ def save_model_folder(
         args.pop("in_chans", None)
     check_tensors({k: tuple(v.shape) for k, v in state_dict.items()}, args, where="the weights to be saved")
     config = make_config(args, pretrained_cfg)
-    texts = {CONFIG_FILE: _json(config)}
+    texts = {CONFIG_FILE: to_json(config)}
     if facts is not None:
-        texts[FACTS_FILE] = _json(facts)
+        texts[FACTS_FILE] = to_json(facts)
     tensors = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in state_dict.items()}
     with new_folder(folder) as temporary:
         save_file(tensors, temporary / WEIGHTS_FILE, metadata={"format": "pt"})
@@ -132,11 +132,29 @@ def read_config(folder: Path | str) -> tuple[dict[str, Any], dict[str, Any]]:
     return parse_config(path.read_bytes(), where=str(path))
 
 
+def read_facts(folder: Path | str) -> dict[str, Any]:
+    """What provenance.json of a folder says; empty when there is none.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    path = Path(folder) / FACTS_FILE
+    if not path.is_file():
+        return {}
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"expected JSON in {path}, got a damaged file ({error}); mend it or delete it") from None
+    if not isinstance(facts, dict):
+        raise UserError(f"expected an object in {path}, got {type(facts).__name__}; mend it or delete it")
+    return facts
+
+
 def parse_config(content: bytes, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Model arguments and pretrained_cfg out of config.json's bytes, as timm understands them.
 
     Raises:
-        UserError: Not JSON, not a timm config, another family, or a network that cannot be built.
+        UserError: Not JSON, not a timm config, another family, or an architecture that does not fit its sizes.
     """
     from timm.models._hub import _parse_model_cfg
 
@@ -169,7 +187,7 @@ def parse_config(content: bytes, where: str) -> tuple[dict[str, Any], dict[str, 
         del args["in_chans"]
     try:
         args = plain_args(args)
-        network_shapes(args)
+        check_args(args)
     except (ValueError, TypeError) as error:
         raise UserError(f"expected arguments of a network in {where}, got {args}: {error}") from None
     return args, cfg
@@ -185,7 +203,20 @@ def plain_args(model_args: Mapping[str, Any]) -> dict[str, Any]:
     if args.get("arch") is None:
         raise UserError(f"expected model_args with an arch, got {sorted(args)}")
     args["arch"] = str(Arch.parse(args["arch"]))
-    return json.loads(_json(args))
+    return json.loads(to_json(args))
+
+
+def check_args(args: Mapping[str, Any]) -> None:
+    """Hold an architecture against its depths and widths, without building anything.
+
+    Raises:
+        ValueError, TypeError: They do not fit, or are of the wrong type.
+    """
+    from pinas_zoo.models import pinas as family
+
+    sizes = {k: args[k] for k in ("depths", "widths", "stem_width") if args.get(k) is not None}
+    layers = family.layer_specs(**sizes)
+    Arch.parse(args["arch"], num_layers=len(layers), num_candidates=len(family.CANDIDATES))
 
 
 def network_shapes(args: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -232,28 +263,11 @@ def shape_problems(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, 
 
 
 def tensor_shapes(path: Path | str) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor in a safetensors file; reads its header only.
+    """Name and shape of every tensor in a safetensors file; reads its header, which also says how long the file is.
 
     Raises:
         WeightsMissing, NotSafetensors, BrokenWeights: With the cure.
     """
-    with open_safetensors(path) as file:
-        return {k: tuple(file.get_slice(k).get_shape()) for k in file.keys()}  # noqa: SIM118  no mapping
-
-
-def read_tensors(path: Path | str) -> dict[str, Tensor]:
-    """Every tensor of a safetensors file, on the CPU.
-
-    Raises:
-        WeightsMissing, NotSafetensors, BrokenWeights: With the cure.
-    """
-    with open_safetensors(path) as file:
-        return {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118  no mapping
-
-
-@contextmanager
-def open_safetensors(path: Path | str) -> Iterator[Any]:
-    """A checked safetensors file, open for reading; see :func:`read_tensors`."""
     path = Path(path)
     if path.suffix != ".safetensors":
         raise NotSafetensors(
@@ -264,7 +278,7 @@ def open_safetensors(path: Path | str) -> Iterator[Any]:
         raise WeightsMissing(f"expected weights at {path}, found no file there; check the path, or where it moved to")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            yield file
+            return {k: tuple(file.get_slice(k).get_shape()) for k in file.keys()}  # noqa: SIM118  no mapping
     except (SafetensorError, EOFError, UnicodeDecodeError) as error:
         raise BrokenWeights(
             f"expected a whole safetensors file at {path} ({path.stat().st_size} bytes), got a broken or truncated one "
@@ -321,7 +335,7 @@ def write_json(path: Path, value: Any) -> None:
     Raises:
         UserError: A value that JSON cannot hold.
     """
-    text = _json(value)
+    text = to_json(value)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
@@ -331,7 +345,12 @@ def write_json(path: Path, value: Any) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _json(value: Any) -> str:
+def to_json(value: Any) -> str:
+    """Readable JSON text.
+
+    Raises:
+        UserError: A value that JSON cannot hold.
+    """
     try:
         return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
@@ -345,8 +364,3 @@ def _head_and_stem(state_dict: Mapping[str, Tensor]) -> tuple[int, int]:
         raise WrongShapes("expected a state dict with conv1.0.weight, got one without; is it a supernet's or wrapped?")
     head = state_dict.get("fc.weight")
     return (0 if head is None else int(head.shape[0])), int(stem.shape[1])
-
-
-def float_dtypes(path: Path | str) -> set[torch.dtype]:
-    """The floating-point types that a safetensors file stores."""
-    return {t.dtype for t in read_tensors(path).values() if t.is_floating_point()}

@@ -22,6 +22,7 @@ from timm.models.resnet import ResNet, drop_blocks
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.weights import build_with_weights, hub_fields
 
 __all__ = ["CANDIDATES", "Candidate", "LayerSpec", "PiNAS", "PiNASBlock", "SplitAttention", "layer_specs"]
 
@@ -337,7 +338,9 @@ class PiNAS(ResNet):
 
 
 def _create_pinas(variant: str, pretrained: bool = False, **kwargs: Any) -> PiNAS:
-    return build_model_with_cfg(PiNAS, variant, pretrained, **kwargs)
+    if pretrained:
+        return build_with_weights(PiNAS, variant, **kwargs)
+    return build_model_with_cfg(PiNAS, variant, False, **kwargs)
 
 
 def _cfg(**kwargs: Any) -> dict[str, Any]:
@@ -362,7 +365,14 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
 ARCHS = {"pinas_alpha": "3013231203213032", "pinas_gamma": "3333113330011021"}
 ALIASES = {"pinas_cls": "pinas_alpha", "pinas_trans": "pinas_gamma"}
 
-default_cfgs = generate_default_cfgs({name: _cfg() for name in ("pinas", *ARCHS, *ALIASES)})
+
+def same_network(name: str) -> tuple[str, ...]:
+    """A name and its other names: ``pinas_cls`` is ``pinas_alpha``."""
+    root = ALIASES.get(name, name)
+    return (name, *(n for n in (root, *ALIASES) if n != name and ALIASES.get(n, n) == root))
+
+
+default_cfgs = generate_default_cfgs({name: _cfg(**hub_fields(name)) for name in ("pinas", *ARCHS, *ALIASES)})
 
 
 @register_model
