@@ -26,10 +26,10 @@ views = dict(scale=(0.2, 1.0), blur_p=0.0)  # a blur of pixels this few leaves n
 
 learn = dict(
     method="pinas",
-    options=dict(queue_size=16384, temperature=0.2, momentum=0.99),
+    options=dict(queue_size=16384, temperature=0.1, momentum=0.999),
     steps=40_000,
     batch_size=256,
-    lr=0.06,
+    lr=0.03,
     log_every=50,
 )
 linear = dict(steps=8_000, batch_size=256, lr=3.0, log_every=50)

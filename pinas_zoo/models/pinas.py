@@ -309,7 +309,7 @@ class PiNAS(ResNet):
         self.conv1 = make_stem(in_chans, stem_width, act_layer, norm_layer, **dd)
         self.bn1 = norm_layer(stem_width * 2, **dd)
         self.act1 = act_layer(inplace=True)
-        self.maxpool: nn.Module = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)  # type: ignore[assignment]
         self.feature_info = [dict(num_chs=stem_width * 2, reduction=2, module="act1")]
 
         drop_block_fns = drop_blocks(drop_block_rate)

@@ -41,10 +41,7 @@ def recalibrated(modules: Iterable[nn.Module], run: Iterable[object]) -> Iterato
         run: Every step of the iteration makes one forward pass of the path.
     """
     norms = [norm for module in modules for norm in batch_norms(module)]
-    before = [
-        (m.training, m.momentum, m.running_mean.clone(), m.running_var.clone(), m.num_batches_tracked.clone())
-        for m in norms
-    ]
+    before = [(m.training, m.momentum, {k: b.clone() for k, b in m.named_buffers(recurse=False)}) for m in norms]
     try:
         for m in norms:
             m.reset_running_stats()
@@ -57,8 +54,7 @@ def recalibrated(modules: Iterable[nn.Module], run: Iterable[object]) -> Iterato
             m.training = False
         yield
     finally:
-        for m, (training, momentum, mean, var, count) in zip(norms, before, strict=True):
+        for m, (training, momentum, buffers) in zip(norms, before, strict=True):
             m.training, m.momentum = training, momentum
-            m.running_mean.copy_(mean)
-            m.running_var.copy_(var)
-            m.num_batches_tracked.copy_(count)
+            for key, buffer in m.named_buffers(recurse=False):
+                buffer.copy_(buffers[key])

@@ -88,7 +88,8 @@ held-out images in the supernet.</p>
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{html.escape(config.name)} search report</title><style>{STYLE}</style></head><body>{body}</body></html>"
+        f"<title>{html.escape(config.name)} search report</title><style>{STYLE}</style></head>"
+        f"<body>{body}</body></html>"
     )
 
 

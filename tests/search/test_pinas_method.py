@@ -97,7 +97,7 @@ def test_batch_norm_statistics_of_the_student(stepped):
 def test_queue(stepped):
     method, _, _, arrays, _ = stepped
     np.testing.assert_allclose(method.queue[:, :8].numpy(), arrays["queue_after_first8"], rtol=1e-4, atol=3e-5)
-    assert int(method.queue_ptr) == int(arrays["queue_ptr"])
+    assert int(method.queue_ptr) == int(arrays["queue_ptr"].item())
 
 
 def test_paths_of_a_step_differ_in_every_layer_and_follow_from_the_seed():

@@ -17,7 +17,7 @@ TINY = dict(depths=(1, 2, 1, 1), widths=(16, 16, 32, 32), stem_width=8)
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_path_alone_computes_what_it_does_in_the_supernet(shared):
     torch.manual_seed(0)
-    space = Space(**TINY, shared_downsample=shared)
+    space = Space(**TINY, shared_downsample=shared, zero_init_last=False)
     supernet = space.supernet().eval()
     images = torch.randn(2, 3, 64, 64)
     for step in range(4):
@@ -31,6 +31,14 @@ def test_downsample_is_one_module_or_one_per_candidate():
     shared, separate = Space(**TINY).supernet(), Space(**TINY, shared_downsample=False).supernet()
     assert len({id(c.downsample) for c in shared.layer1[0]}) == 1
     assert len({id(c.downsample) for c in separate.layer1[0]}) == 4
+
+
+def test_paths_agree_at_first_and_only_then():
+    images = torch.randn(2, 3, 64, 64)
+    for zero, agree in ((True, True), (False, False)):
+        supernet = Space(**TINY, zero_init_last=zero).supernet().eval()
+        first, second = supernet(images, Arch((0, 1, 2, 3, 0))), supernet(images, Arch((1, 2, 3, 0, 1)))
+        assert torch.equal(first, second) is agree
 
 
 def test_exported_tensors_are_copies():
