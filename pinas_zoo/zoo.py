@@ -178,9 +178,9 @@ def load_registry() -> None:
             warnings.warn(f"registry entry {_path(entry.name)} skipped: {error}", stacklevel=2)
 
 
-def entry_of(name: str) -> Entry | None:
-    """What the registry holds for a name, in this process."""
-    return _mine.get(name)
+def known() -> list[Entry]:
+    """What of the registry is known to timm in this process, by name."""
+    return [_mine[name] for name in sorted(_mine)]
 
 
 def entry_with_weights(name: str) -> Entry | None:
