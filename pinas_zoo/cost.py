@@ -2,12 +2,12 @@
 
 Multiply-adds are those of convolutions and linear layers, one multiplication with its addition counted once and biases
 not at all. Norms, activations, pooling and the weighting of the splits are left out. Parameters are all of them, norms
-and biases included.
+and biases included. The paper's FLOPs are those of a flops counter, a little more: :func:`count_operations`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.models.pinas import CANDIDATES, DEPTHS, EXPANSION, STEM_WIDTH, WIDTHS, Candidate, LayerSpec, layer_specs
 
 ImageSize = int | tuple[int, int]
+_Rule = Callable[[Any, torch.Tensor, torch.Tensor], int]  # module, its input, its output
 
 
 @dataclass(frozen=True)
@@ -124,18 +125,39 @@ def count_module(model: nn.Module, input_size: Sequence[int]) -> Cost:
         model: Any module that takes one batch of images.
         input_size: C, H, W of one image.
     """
-    macs = 0
+    macs = _run_counting(model, input_size, {nn.Conv2d: _conv_macs, nn.Linear: _linear_macs})
+    return Cost(sum(p.numel() for p in model.parameters()), macs)
 
-    def count(module: nn.Module, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-        nonlocal macs
-        if isinstance(module, nn.Conv2d):
-            per_output = module.weight[0].numel()  # in_channels / groups * kernel
-        else:
-            assert isinstance(module, nn.Linear)
-            per_output = module.in_features
-        macs += output.numel() * per_output
 
-    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+def count_operations(model: nn.Module, input_size: Sequence[int]) -> int:
+    """FLOPs of one image as flops counters such as ptflops and mmcv's print them: :func:`count_module`'s and more.
+
+    Added are: the biases of convolutions, two operations an element of a batch norm's output, one an element of a
+    ReLU's output, one an element that goes into a pooling module. Not seen: whatever is not a module of these kinds.
+    """
+    pools = (nn.AvgPool2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d)
+    return _run_counting(
+        model,
+        input_size,
+        {
+            nn.Conv2d: lambda module, x, y: _conv_macs(module, x, y) + (y.numel() if module.bias is not None else 0),
+            nn.Linear: _linear_macs,
+            nn.BatchNorm2d: lambda module, x, y: 2 * y.numel(),
+            nn.ReLU: lambda module, x, y: y.numel(),
+            **{pool: lambda module, x, y: x.numel() for pool in pools},
+        },
+    )
+
+
+def _run_counting(model: nn.Module, input_size: Sequence[int], rules: Mapping[type[nn.Module], _Rule]) -> int:
+    """Sum of the rules over the modules of one forward pass of one image; a module called twice counts twice."""
+    total = 0
+
+    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        nonlocal total
+        total += next(rule for kind, rule in rules.items() if isinstance(module, kind))(module, inputs[0], output)
+
+    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, tuple(rules))]
     parameter = next(model.parameters(), torch.empty(0))
     modes = {module: module.training for module in model.modules()}
     try:
@@ -147,7 +169,15 @@ def count_module(model: nn.Module, input_size: Sequence[int]) -> Cost:
             hook.remove()
         for module, training in modes.items():
             module.training = training
-    return Cost(sum(p.numel() for p in model.parameters()), macs)
+    return total
+
+
+def _conv_macs(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
+    return y.numel() * module.weight[0].numel()  # output elements, each of in_channels / groups * kernel products
+
+
+def _linear_macs(module: Any, x: torch.Tensor, y: torch.Tensor) -> int:
+    return y.numel() * module.in_features
 
 
 def _block_cost(spec: LayerSpec, candidate: Candidate, size_in: tuple[int, int], size_out: tuple[int, int]) -> Cost:

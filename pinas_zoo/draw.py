@@ -1,9 +1,11 @@
-"""A network drawn layer by layer: as an SVG picture, and as a table for the terminal and the model card."""
+"""A network drawn layer by layer: as a picture (SVG, PNG), and as a table for the terminal and the model card."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 from xml.sax.saxutils import escape
 
 from pinas_zoo.arch import Arch
@@ -13,7 +15,7 @@ from pinas_zoo.models.pinas import CANDIDATES, DEPTHS, EXPANSION, STEM_WIDTH, WI
 COLOURS = ("#0072b2", "#b84a00", "#007a59", "#aa4499")  # one a candidate; dark enough for white digits on them
 CELL, GAP, NAME_WIDTH, TOP = 32, 12, 90, 68  # px; the gap lies between stages
 STAGE_WIDTH = 64  # px; at least, so that the labels under a stage of one layer do not touch
-INK, PALE, LINE = "#1a1a1a", "#e6eaee", "#b8c0c8"
+INK, PALE, LINE, WHITE = "#1a1a1a", "#e6eaee", "#a3a9b0", "#ffffff"
 FONT = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 
 
@@ -84,6 +86,46 @@ def table_cells(rows: Sequence[LayerRow]) -> list[tuple[str, ...]]:
     ]
 
 
+@dataclass(frozen=True)
+class Box:
+    """A rounded square of a layer and candidate; the chosen one is marked with its digit."""
+
+    x: float
+    y: float
+    fill: str
+    mark: str = ""
+    size: float = CELL - 4
+
+
+@dataclass(frozen=True)
+class Label:
+    """Text; ``y`` is the baseline, ``anchor`` start, middle or end."""
+
+    x: float
+    y: float
+    text: str
+    size: int = 16
+    bold: bool = False
+    anchor: str = "start"
+    fill: str = INK
+
+
+@dataclass(frozen=True)
+class Line:
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is drawn, before it is written as SVG or PNG; lengths in px."""
+
+    width: float
+    height: float
+    title: str
+    description: str
+    shapes: list[Box | Label | Line] = field(default_factory=list)
+
+
 def network_svg(
     arch: str | Sequence[int] | Arch,
     depths: Sequence[int] = DEPTHS,
@@ -99,6 +141,69 @@ def network_svg(
     Raises:
         ValueError: ``arch`` does not fit ``depths``, or sizes that no network has.
     """
+    picture = network_picture(arch, depths, widths, stem_width, title)
+    width, height = f"{picture.width:g}", f"{picture.height:g}"
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+        f'width="{width}" height="{height}" style="max-width:100%;height:auto;background:{WHITE};{FONT}">',
+        f"<title>{escape(picture.title)}</title>",
+        f"<desc>{escape(picture.description)}</desc>",
+        f'<rect width="{width}" height="{height}" fill="{WHITE}"/>',
+        *map(_svg, picture.shapes),
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def network_png(
+    arch: str | Sequence[int] | Arch,
+    depths: Sequence[int] = DEPTHS,
+    widths: Sequence[int] = WIDTHS,
+    stem_width: int = STEM_WIDTH,
+    title: str | None = None,
+    scale: int = 2,
+) -> bytes:
+    """The picture of :func:`network_svg` as a PNG file, ``scale`` pixels to the SVG's one.
+
+    Text is in Pillow's own font, which has Latin letters only.
+
+    Raises:
+        ValueError: As :func:`network_svg`.
+        ImportError: Pillow before 10.1, or without FreeType: its font cannot be scaled.
+    """
+    from PIL import Image, ImageDraw
+
+    picture = network_picture(arch, depths, widths, stem_width, title)
+    fine = scale * 2  # drawn at twice the resolution, then halved: smooth edges
+    image = Image.new("RGB", (round(picture.width * fine), round(picture.height * fine)), WHITE)
+    canvas = ImageDraw.Draw(image)
+    for shape in picture.shapes:
+        if isinstance(shape, Line):
+            canvas.line([(x * fine, y * fine) for x, y in shape.points], fill=LINE, width=2 * fine, joint="curve")
+        elif isinstance(shape, Box):
+            corners = [v * fine for v in (shape.x, shape.y, shape.x + shape.size, shape.y + shape.size)]
+            canvas.rounded_rectangle(corners, radius=5 * fine, fill=shape.fill)
+            if shape.mark:
+                _png_text(canvas, _mark(shape), fine)
+        else:
+            _png_text(canvas, shape, fine)
+    buffer = io.BytesIO()
+    image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def network_picture(
+    arch: str | Sequence[int] | Arch,
+    depths: Sequence[int] = DEPTHS,
+    widths: Sequence[int] = WIDTHS,
+    stem_width: int = STEM_WIDTH,
+    title: str | None = None,
+) -> Picture:
+    """The shapes of the picture, from the back to the front.
+
+    Raises:
+        ValueError: ``arch`` does not fit ``depths``, or sizes that no network has.
+    """
     specs = layer_specs(depths, widths, stem_width)
     choices = Arch.parse(arch, num_layers=len(specs), num_candidates=len(CANDIDATES))
     title = title or f"Network {choices}"
@@ -107,38 +212,31 @@ def network_svg(
     lefts = [
         stage_lefts[s.stage] + (stage_widths[s.stage] - depths[s.stage] * CELL) / 2 + s.block * CELL for s in specs
     ]
-    middles = [(left + CELL / 2, TOP + choice * CELL + CELL / 2) for left, choice in zip(lefts, choices, strict=True)]
-    width = max(stage_lefts[-1] + stage_widths[-1] + 10, 24 + 12 * len(shown))
     bottom = TOP + len(CANDIDATES) * CELL
-    height = bottom + 76
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
-        f'width="{width}" height="{height}" style="max-width:100%;height:auto;background:#ffffff;{FONT}">',
-        f"<title>{escape(title)}</title>",
-        f"<desc>{escape(_description(choices, depths, widths, stem_width))}</desc>",
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-        _text(12, 26, shown, size=19, weight=600),
-        _text(12, 50, f"stem {stem_width}-{stem_width}-{stem_width * 2} channels, stride 4", size=16),
-    ]
+    picture = Picture(
+        width=max(stage_lefts[-1] + stage_widths[-1] + 10, 24 + 12 * len(shown)),
+        height=bottom + 76,
+        title=title,
+        description=_description(choices, depths, widths, stem_width),
+    )
+    shapes = picture.shapes
+    shapes.append(Label(12, 26, shown, size=19, bold=True))
+    shapes.append(Label(12, 50, f"stem {stem_width}-{stem_width}-{stem_width * 2} channels, stride 4"))
     for row, candidate in enumerate(CANDIDATES):
-        y = TOP + row * CELL
-        parts.append(_text(NAME_WIDTH - 8, y + CELL / 2 + 6, str(candidate), size=16, anchor="end", fill=COLOURS[row]))
-        parts += [_box(left, y, PALE) for left in lefts]
-    points = " ".join(f"{x:g},{y:g}" for x, y in middles)
-    parts.append(f'<polyline points="{points}" fill="none" stroke="{INK}" stroke-width="2" stroke-opacity="0.4"/>')
-    for left, (x, y), choice in zip(lefts, middles, choices, strict=True):
-        box = _box(left, y - CELL / 2, COLOURS[choice])
-        mark = _text(x, y + 6, str(choice), size=17, weight=600, anchor="middle", fill="#ffffff")
-        parts.append(f'<g class="chosen">{box}{mark}</g>')
-    for stage, (start, size) in enumerate(zip(stage_lefts, stage_widths, strict=True)):
-        middle = start + size / 2
-        parts.append(f'<path d="M{start + 2} {bottom + 8}H{start + size - 2}" stroke="{LINE}" stroke-width="2"/>')
-        parts.append(_text(middle, bottom + 28, f"layer{stage + 1}", size=16, weight=600, anchor="middle"))
-        parts.append(_text(middle, bottom + 47, f"/{4 * 2**stage}", size=16, anchor="middle"))
-        parts.append(_text(middle, bottom + 66, f"{widths[stage] * EXPANSION} ch", size=16, anchor="middle"))
-    parts.append("</svg>")
-    return "\n".join(parts) + "\n"
+        top = TOP + row * CELL
+        shapes.append(Label(NAME_WIDTH - 8, top + CELL / 2 + 6, str(candidate), anchor="end", fill=COLOURS[row]))
+        shapes += [Box(left + 2, top + 2, PALE) for left in lefts]
+    tops = [TOP + choice * CELL for choice in choices]
+    shapes.append(Line(tuple((left + CELL / 2, top + CELL / 2) for left, top in zip(lefts, tops, strict=True))))
+    for left, top, choice in zip(lefts, tops, choices, strict=True):
+        shapes.append(Box(left + 2, top + 2, COLOURS[choice], mark=str(choice)))
+    for stage, (left, size) in enumerate(zip(stage_lefts, stage_widths, strict=True)):
+        middle = left + size / 2
+        shapes.append(Line(((left + 2, bottom + 8), (left + size - 2, bottom + 8))))
+        shapes.append(Label(middle, bottom + 28, f"layer{stage + 1}", bold=True, anchor="middle"))
+        shapes.append(Label(middle, bottom + 47, f"/{4 * 2**stage}", anchor="middle"))
+        shapes.append(Label(middle, bottom + 66, f"{widths[stage] * EXPANSION} ch", anchor="middle"))
+    return picture
 
 
 def _stage_columns(depths: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -156,16 +254,44 @@ def _row(
     return LayerRow(layer, candidate, in_chs, out_chs, stride, size, cost.params, cost.macs)
 
 
-def _box(left: float, top: float, fill: str) -> str:
-    return f'<rect x="{left + 2:g}" y="{top + 2:g}" width="{CELL - 4}" height="{CELL - 4}" rx="5" fill="{fill}"/>'
-
-
-def _text(
-    x: float, y: float, content: str, size: int, weight: int = 400, anchor: str = "start", fill: str = INK
-) -> str:
+def _svg(shape: Box | Label | Line) -> str:
+    if isinstance(shape, Line):
+        points = " ".join(f"{x:g},{y:g}" for x, y in shape.points)
+        return f'<polyline points="{points}" fill="none" stroke="{LINE}" stroke-width="2"/>'
+    if isinstance(shape, Box):
+        box = (
+            f'<rect x="{shape.x:g}" y="{shape.y:g}" width="{shape.size:g}" height="{shape.size:g}" rx="5" '
+            f'fill="{shape.fill}"/>'
+        )
+        return f'<g class="chosen">{box}{_svg(_mark(shape))}</g>' if shape.mark else box
+    weight = 600 if shape.bold else 400
     return (
-        f'<text x="{x:g}" y="{y:g}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}" '
-        f'fill="{fill}">{escape(content)}</text>'
+        f'<text x="{shape.x:g}" y="{shape.y:g}" font-size="{shape.size}" font-weight="{weight}" '
+        f'text-anchor="{shape.anchor}" fill="{shape.fill}">{escape(shape.text)}</text>'
+    )
+
+
+def _mark(box: Box) -> Label:
+    middle = box.size / 2
+    return Label(box.x + middle, box.y + middle + 6, box.mark, size=17, bold=True, anchor="middle", fill=WHITE)
+
+
+def _png_text(canvas: Any, label: Label, scale: int) -> None:
+    from PIL import ImageFont
+
+    font = ImageFont.load_default(label.size * scale)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        raise ImportError("expected Pillow 10.1 or newer with FreeType, whose font can be scaled; write an SVG instead")
+    anchor = {"start": "ls", "middle": "ms", "end": "rs"}[label.anchor]
+    stroke = scale // 3 if label.bold else 0  # the font comes in one weight
+    canvas.text(
+        (label.x * scale, label.y * scale),
+        label.text,
+        label.fill,
+        font,
+        anchor,
+        stroke_width=stroke,
+        stroke_fill=label.fill,
     )
 
 

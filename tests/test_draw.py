@@ -42,7 +42,7 @@ def test_one_filled_cell_a_layer_in_the_row_of_its_candidate(arch):
 
 def test_everything_drawn_lies_inside_the_picture():
     for svg in (
-        network_svg("0123", (1, 1, 1, 1), (8, 8, 8, 8), 4, title="W" * 70),
+        network_svg("0123", (1, 1, 1, 1), (16, 16, 16, 16), 4, title="W" * 70),
         network_svg("3" * 40, (4, 8, 24, 4)),
     ):
         root = ET.fromstring(svg)

@@ -112,8 +112,12 @@ class SearchConfig(Table):
     train: Train = Train()
 
 
-def load_config(path: Path) -> SearchConfig:
+def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> SearchConfig:
     """Read a configuration: a Python file (mmengine's, with ``_base_``) or the JSON that a run keeps.
+
+    Args:
+        path: The file.
+        overrides: Values that replace the file's, by dotted key (``{"learn.steps": 100}``).
 
     Raises:
         UserError: No such file, a file that does not run, an unknown key, a value of the wrong type or range.
@@ -123,7 +127,9 @@ def load_config(path: Path) -> SearchConfig:
     if not path.is_file():
         raise UserError(f"expected a configuration file, found none at {path}; configs/search has examples")
     try:
-        values = Config.fromfile(path).to_dict()
+        loaded = Config.fromfile(path)
+        loaded.merge_from_dict(dict(overrides or {}))
+        values = loaded.to_dict()
     except Exception as error:  # the user's own Python: whatever it raises is theirs to read
         raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {error}") from error
     return parse_config(values, str(path))
