@@ -53,7 +53,9 @@ def publish(args: argparse.Namespace) -> None:
         return
     commit = hub.push(plan, private=args.private, message=args.message)
     sha256 = next(file.sha256 for file in plan.files if file.path == WEIGHTS_FILE)
-    print(f"\nsent as commit {commit} to {hub.endpoint()}/{plan.repo}; the row for PUBLISHED in pinas_zoo/weights.py:\n")
+    print(
+        f"\nsent as commit {commit} to {hub.endpoint()}/{plan.repo}; the row for PUBLISHED in pinas_zoo/weights.py:\n"
+    )
     print(f'    "{name}": Published(\n        "{plan.repo}",\n        "{commit}",\n        "{sha256}",\n    ),')
 
 

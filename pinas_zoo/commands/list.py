@@ -50,7 +50,9 @@ def _rows() -> list[dict[str, Any]]:
     mine = {row["name"]: row for row in _rows_of_mine()}
     for name in zoo.PICTURED:
         if name not in mine:
-            rows.append({"name": name, "arch": None, "params": None, "macs": None, "input_size": None, "weights": "none"})
+            rows.append(
+                {"name": name, "arch": None, "params": None, "macs": None, "input_size": None, "weights": "none"}
+            )
     family_names = {row["name"] for row in rows}
     return sorted(rows, key=lambda row: str(row["name"])) + [r for n, r in mine.items() if n not in family_names]
 

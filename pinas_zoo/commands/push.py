@@ -15,7 +15,9 @@ def add_parser(subparsers: Any) -> None:
         "licence, citation, how to load it. Without --yes nothing is sent: files, sizes, sha256 and the card are shown.",
     )
     parser.add_argument("folder", metavar="FOLDER", help="a timm model folder, such as work_dirs/digits/winner")
-    parser.add_argument("repo", metavar="OWNER/NAME", help="the repo, made if it is not there; OWNER/NAME@BRANCH for a branch")
+    parser.add_argument(
+        "repo", metavar="OWNER/NAME", help="the repo, made if it is not there; OWNER/NAME@BRANCH for a branch"
+    )
     add_options(parser)
     parser.set_defaults(run=run)
 
@@ -24,7 +26,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """What is also for tools/publish.py."""
     parser.add_argument("--yes", action="store_true", help="send it (default: show only)")
     parser.add_argument("--private", action="store_true", help="make a new repo private (default: public)")
-    parser.add_argument("--dataset", metavar="NAME", help="training set, for the card (default: as provenance.json says)")
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="training set, for the card (default: as provenance.json says)"
+    )
     parser.add_argument(
         "--metric",
         metavar="TYPE=VALUE",
@@ -32,7 +36,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=_metric,
         help="for the card and the Hub, such as accuracy=0.982; may be repeated (default: as provenance.json says)",
     )
-    parser.add_argument("--license", metavar="ID", help="the Hub's id of the weights' licence (default: as config.json says)")
+    parser.add_argument(
+        "--license", metavar="ID", help="the Hub's id of the weights' licence (default: as config.json says)"
+    )
     parser.add_argument("--message", metavar="TEXT", help="of the commit")
 
 
