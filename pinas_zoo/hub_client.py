@@ -112,7 +112,7 @@ def bounded(patience: float = PATIENCE, tries: int = TRIES) -> Iterator[None]:
 
 def explain(error: Exception, what: str, writing: bool = False) -> WeightsError:
     """The error of this package for one of huggingface_hub, its HTTP library or the disk."""
-    if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+    if type(error) in (LocalEntryNotFoundError, RuntimeError) and isinstance(error.__cause__, Exception):
         return explain(error.__cause__, what, writing)
     where = endpoint()
     kinds = {c.__name__ for c in type(error).__mro__}  # httpx or httpx2, as huggingface_hub has it

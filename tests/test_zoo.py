@@ -255,7 +255,8 @@ def test_damaged_entries_do_not_break_the_import(zoo_home):
         (zoo_home / "models" / f"{name}.json").write_text(text)
     (zoo_home / "models" / "folder.json").mkdir()
     done = python(
-        "import pinas_zoo, timm; print(timm.create_model('sound', device='meta').arch, timm.list_models(module='found'))"
+        "import pinas_zoo, timm\n"
+        "print(timm.create_model('sound', device='meta').arch, timm.list_models(module='found'))"
     )
     assert done.stdout.strip() == "0123 ['sound']", done.stderr
     for name in (*DAMAGED, "folder"):

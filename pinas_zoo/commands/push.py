@@ -10,9 +10,9 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "push",
         help="a model folder to the Hub, with a model card (dry run unless --yes)",
-        description="Send a model folder to the Hub as config.json, model.safetensors and a model card made from facts: "
+        description="Send a model folder to the Hub as config.json, model.safetensors and a model card of facts: "
         "the architecture as a table, parameters, multiply-adds, what provenance.json records of training and metrics, "
-        "licence, citation, how to load it. Without --yes nothing is sent: files, sizes, sha256 and the card are shown.",
+        "licence, citation, how to load it. Without --yes nothing is sent: files, sizes, sha256 and card are shown.",
     )
     parser.add_argument("folder", metavar="FOLDER", help="a timm model folder, such as work_dirs/digits/winner")
     parser.add_argument(

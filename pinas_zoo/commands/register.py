@@ -10,9 +10,9 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "register",
         help="keep a network under a name for timm.create_model",
-        description="Keep a network under a name: timm.create_model(NAME) builds it from then on, in every process that "
-        "imports pinas_zoo. A name that is registered already is replaced. Under pinas_alpha, pinas_cls, pinas_gamma or "
-        "pinas_trans, a folder of that architecture is kept as its weights; pinas_beta, pinas_delta and pinas_epsilon "
+        description="Keep a network under a name: timm.create_model(NAME) builds it from then on, in every process "
+        "that imports pinas_zoo. A name that is registered already is replaced. Under pinas_alpha, pinas_cls, "
+        "pinas_gamma or pinas_trans, a folder of that architecture is kept as its weights; pinas_beta, pinas_delta and pinas_epsilon "
         "take the string that you read off the paper's Figure 9. The registry's place: $PINAS_ZOO_HOME, or your user "
         "data folder.",
     )
