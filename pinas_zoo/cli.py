@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pinas_zoo.errors import UserError
 from pinas_zoo.version import __version__
 
-
 COMMANDS = (  # modules of pinas_zoo.commands, in the order of --help
     "search",
     "list",

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     if not rows:
         print(f"none; {'`pinas-zoo register` keeps one' if args.mine else 'no name matches'} (registry: {zoo.home()})")
         return
-    cells = [("name", "architecture", "params", "multiply-adds", "input", "weights")]
+    cells: list[tuple[str, ...]] = [("name", "architecture", "params", "multiply-adds", "input", "weights")]
     cells += [_cells(row) for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     for line in cells:

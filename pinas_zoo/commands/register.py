@@ -12,9 +12,9 @@ def add_parser(subparsers: Any) -> None:
         help="keep a network under a name for timm.create_model",
         description="Keep a network under a name: timm.create_model(NAME) builds it from then on, in every process "
         "that imports pinas_zoo. A name that is registered already is replaced. Under pinas_alpha, pinas_cls, "
-        "pinas_gamma or pinas_trans, a folder of that architecture is kept as its weights; pinas_beta, pinas_delta and pinas_epsilon "
-        "take the string that you read off the paper's Figure 9. The registry's place: $PINAS_ZOO_HOME, or your user "
-        "data folder.",
+        "pinas_gamma or pinas_trans, a folder of that architecture is kept as its weights; pinas_beta, pinas_delta and "
+        "pinas_epsilon take the string that you read off the paper's Figure 9. The registry's place: $PINAS_ZOO_HOME, "
+        "or your user data folder.",
     )
     parser.add_argument("name", metavar="NAME", help="lower-case letters, digits, underscores; not one of timm's names")
     what = parser.add_mutually_exclusive_group(required=True)
