@@ -1,7 +1,6 @@
 """Π-NAS networks for timm: importing this package registers them (``timm.create_model("pinas_cls")``)."""
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.models import pinas as _pinas  # registers the family with timm
 from pinas_zoo.version import __version__
 from pinas_zoo.zoo import load_registry, register, unregister
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pinas_zoo.errors import UserError
 from pinas_zoo.version import __version__
 
+<<<<<<< HEAD
 COMMANDS = (  # modules of pinas_zoo.commands, in the order of --help
     "search",
     "list",
@@ -21,6 +22,9 @@ COMMANDS = (  # modules of pinas_zoo.commands, in the order of --help
     "pull",
     "convert",
 )
+=======
+COMMANDS = ("search", "info", "classify", "convert")  # modules of pinas_zoo.commands, in the order of --help
+>>>>>>> main
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -274,7 +274,7 @@ WRITER = """
 import sys, pinas_zoo
 digit = sys.argv[1]
 print("ready", flush=True); sys.stdin.readline()
-for turn in range(25):
+for turn in range(12):
     pinas_zoo.register("shared", arch=digit * 4, depths=(1, 1, 1, 1), widths=(16, 32, 64, 128), stem_width=8)
     pinas_zoo.register(f"own_{digit}_{turn % 5}", arch=digit * 4, depths=(1, 1, 1, 1), widths=(16, 32, 64, 128))
 """

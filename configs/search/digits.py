@@ -1,6 +1,6 @@
 """The demo: the paper's three stages on scikit-learn's 1,797 scanned digits, in minutes on two cores.
 
-    pinas-zoo search configs/search/digits.py
+pinas-zoo search configs/search/digits.py
 """
 
 name = "digits"

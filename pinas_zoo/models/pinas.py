@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -211,8 +210,9 @@ class PiNASBlock(nn.Module):
         self.downsample = downsample
 
     def zero_init_last(self) -> None:
-        if getattr(self.bn3, "weight", None) is not None:
-            nn.init.zeros_(self.bn3.weight)
+        weight = getattr(self.bn3, "weight", None)
+        if isinstance(weight, torch.Tensor):
+            nn.init.zeros_(weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = self.act1(self.bn1(self.conv1(x)))
@@ -232,7 +232,10 @@ def make_stem(
     **dd: Any,
 ) -> nn.Sequential:
     """Deep stem, three 3x3 convolutions: N x in_chans x H x W to N x 2*stem_width x H/2 x W/2."""
-    conv = partial(nn.Conv2d, kernel_size=3, padding=1, bias=False, **dd)
+
+    def conv(in_chs: int, out_chs: int, stride: int = 1) -> nn.Conv2d:
+        return nn.Conv2d(in_chs, out_chs, 3, stride=stride, padding=1, bias=False, **dd)
+
     return nn.Sequential(
         conv(in_chans, stem_width, stride=2),
         norm_layer(stem_width, **dd),
@@ -306,7 +309,7 @@ class PiNAS(ResNet):
         self.conv1 = make_stem(in_chans, stem_width, act_layer, norm_layer, **dd)
         self.bn1 = norm_layer(stem_width * 2, **dd)
         self.act1 = act_layer(inplace=True)
-        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        self.maxpool: nn.Module = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
         self.feature_info = [dict(num_chs=stem_width * 2, reduction=2, module="act1")]
 
         drop_block_fns = drop_blocks(drop_block_rate)

@@ -23,6 +23,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 from tqdm import tqdm
 
+from pinas_zoo.errors import UserError
 from pinas_zoo.search import config
 from pinas_zoo.search.data import Images, step_loader
 from pinas_zoo.search.space import step_rng
@@ -47,7 +48,7 @@ class Trainee(BaseModel):
         self.network, self.views = network, views
         self.num_views, self.seed = num_views, seed
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, pixels: torch.Tensor, labels: torch.Tensor, step: int, mode: str = "loss"
     ) -> dict[str, torch.Tensor]:
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
@@ -177,9 +178,18 @@ def train(
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The folder's checkpoint, or None; tensors and plain values only, so that nothing in it can run."""
+    """The folder's checkpoint, or None; tensors and plain values only, so that nothing in it can run.
+
+    Raises:
+        UserError: A file that is torn, or that holds anything else.
+    """
     path = folder / CHECKPOINT
-    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a torn zip file and a pickle that wants more raise many kinds
+        raise UserError(f"checkpoint {path} cannot be read as tensors and plain values; delete it") from error
 
 
 def read_curve(folder: Path) -> dict[str, list[float]]:

@@ -101,8 +101,8 @@ def explore(
     study = optuna.create_study(
         storage=study_url(folder), study_name="explore", direction="maximize", load_if_exists=True
     )
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)  # a killed run's; it will be proposed again
+    for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(left.number, state=TrialState.FAIL)  # a killed run's; it will be proposed again
     scores = known_scores(study)
     goal = min(options.evaluations, space.size)
     repeats = 0
@@ -163,8 +163,15 @@ def write_ranking(path: Path, space: SearchSpace, scores: dict[Arch, Score], ima
             params_m, flops_g = space.cost(arch, image_size)
             score = scores[arch]
             writer.writerow(
-                [rank, arch, f"{score.accuracy:.5f}", f"{score.loss:.5f}", f"{params_m:.6f}", f"{flops_g:.6f}"]
-                + [evaluated[arch]]
+                [
+                    rank,
+                    arch,
+                    f"{score.accuracy:.5f}",
+                    f"{score.loss:.5f}",
+                    f"{params_m:.6f}",
+                    f"{flops_g:.6f}",
+                    evaluated[arch],
+                ]
             )
     os.replace(temporary, path)
 

@@ -42,8 +42,8 @@ def plan(config: SearchConfig, folder: Path) -> str:
         lines.append(f"{stage:8} {what[stage]} [{state}]")
     lines += [
         "",
-        f"memory   {weights_mib + 2 * trained_mib:.0f} MiB of weights, gradients and momentum in learn; activations come "
-        "on top",
+        f"memory   {weights_mib + 2 * trained_mib:.0f} MiB of weights, gradients and momentum in learn; activations "
+        "come on top",
         f"disk     a checkpoint of {weights_mib + trained_mib:.0f} MiB while a stage trains",
         f"files    {folder}/: config.json, learn/, linear/, explore/, winner/, train/, trained/, report.html",
         f"registry the winner is registered as {config.name}_winner",

@@ -80,7 +80,7 @@ held-out images in the supernet.</p>
 <h2>The ten best candidates</h2>
 <p>Accuracy and loss (nats) in the supernet; parameters in millions and multiply-adds in billions at
 {config.data.image_size} x {config.data.image_size} pixels, without classifier. All are in explore/ranking.csv.</p>
-{_table(["rank", "architecture", "accuracy", "loss", "params, M", "multiply-adds, G"], top, numeric=(0, 2, 3, 4, 5))}
+{_table(["rank", "architecture", "accuracy", "loss", "params, M", "multiply-adds, G"], top, (0, 2, 3, 4, 5))}
 <h2>Configuration</h2>
 <pre>{html.escape(config.model_dump_json(indent=1))}</pre>
 <p>pinas_zoo {__version__}. Method: Peng et al., Pi-NAS, ICCV 2021.</p>

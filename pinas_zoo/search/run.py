@@ -1,14 +1,14 @@
 """A run is a folder: stages in order, each in its own sub-folder, skipped when complete, gone on with when not.
 
-    work_dirs/<name>/config.json              the resolved configuration
-                     learn/                   supernet.safetensors, curve.csv
-                     linear/                  classifier.safetensors, curve.csv
-                     explore/                 study.db, ranking.csv
-                     winner/                  a timm model folder, weights cut out of the supernet
-                     train/                   curve.csv
-                     trained/                 a timm model folder, the winner trained alone
-                     report.html
-    each with done.json once it is complete
+work_dirs/<name>/config.json              the resolved configuration
+                 learn/                   supernet.safetensors, curve.csv
+                 linear/                  classifier.safetensors, curve.csv
+                 explore/                 study.db, ranking.csv
+                 winner/                  a timm model folder, weights cut out of the supernet
+                 train/                   curve.csv
+                 trained/                 a timm model folder, the winner trained alone
+                 report.html
+each with done.json once it is complete
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import engine
 from pinas_zoo.search.config import SearchConfig
-from pinas_zoo.search.data import Images, Splits, load_splits
+from pinas_zoo.search.data import Splits, StepSampler, load_splits
 from pinas_zoo.search.explore import (
     Evaluator,
     best,
@@ -112,7 +112,15 @@ class Run:
     # stages ----------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Every stage that is not complete, then the report and the registry entry."""
+        """Every stage that is not complete, then the report and the registry entry.
+
+        Raises:
+            UserError: Images that cannot be used, or a method that cannot be built; nothing is left behind then.
+        """
+        if not all((self.folder / stage / DONE).is_file() for stage in ("learn", "linear", "explore")):
+            self.method()  # which reads the images
+            for options in (self.config.learn, self.config.linear):
+                StepSampler(len(self.splits.train), options.batch_size, 0, 0, options.steps)
         zoo.write_json(self.folder / "config.json", self.config.model_dump(mode="json"))
         for stage in STAGES:
             if stage == "train" and not self.config.train.enabled:

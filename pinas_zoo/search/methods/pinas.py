@@ -35,7 +35,7 @@ class Encoder(nn.Module):
     def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
         return F.normalize(self.mlp(self.supernet(x, path)), dim=1)  # N x dim
 
-    def path_parameters(self, path: Arch) -> list[nn.Parameter]:
+    def path_parameters(self, path: Arch) -> list[torch.Tensor]:
         modules = [module for _, module in self.supernet.path_modules(path)]
         return [p for module in (*modules, self.mlp) for p in module.parameters()]
 

@@ -1,0 +1,25 @@
+# Everything installs into .venv; PYTHON names the interpreter to make it with (3.10 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: demo test test-all clean
+
+demo: $(READY)
+	$(BIN)/pinas-zoo search configs/search/digits.py
+
+test: $(READY)
+	$(BIN)/python tools/check.py
+
+test-all: $(READY)
+	$(BIN)/python tools/check.py --all
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "expected Python 3.10 or newer, got " + sys.version.split()[0] + "; try make PYTHON=python3.11")'
+	@echo "set-up   .venv with the versions of constraints.txt; the first time takes minutes and about 6 GB of disk"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf .venv work_dirs build *.egg-info

@@ -1,0 +1,69 @@
+"""Configurations: what is read is what was meant, and what was not meant is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pinas_zoo.errors import UserError
+from pinas_zoo.search.config import SearchConfig, load_config, parse_config
+from pinas_zoo.search.space import build_space
+
+CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs" / "search").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_every_configuration_loads_and_survives_json(path):
+    config = load_config(path)
+    kept = config.model_dump(mode="json")
+    assert parse_config(kept).model_dump(mode="json") == kept
+    assert build_space(config.space).size > 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "expected a key 'name'"),
+        ({"name": "x", "lern": {}}, "unknown key 'lern'; did you mean 'learn'?"),
+        ({"name": "x", "learn": {"step": 3}}, "unknown key 'learn.step'; did you mean 'learn.steps'?"),
+        ({"name": "x", "learn": {"steps": 0}}, "'learn.steps'"),
+        ({"name": "x", "learn": {"steps": "many"}}, "'learn.steps'.*got 'many'"),
+        ({"name": "../x"}, "'name'"),
+        ({"name": "x", "views": {"scale": [1.0]}}, "views.scale"),
+    ],
+)
+def test_what_is_wrong_is_named(values, message):
+    with pytest.raises(UserError, match=message):
+        parse_config(values)
+
+
+def test_overrides_replace_single_values(tmp_path):
+    path = tmp_path / "c.py"
+    path.write_text("name = 'x'\nlearn = dict(steps=7, lr=0.5)\n")
+    config = load_config(path, {"learn.steps": 9})
+    assert (config.learn.steps, config.learn.lr) == (9, 0.5)
+    assert SearchConfig(name="x").learn.steps != 9
+
+
+def test_a_broken_file_is_named(tmp_path):
+    path = tmp_path / "c.py"
+    path.write_text("name = oops\n")
+    with pytest.raises(UserError, match=r"c\.py cannot be read.*oops"):
+        load_config(path)
+    with pytest.raises(UserError, match="expected a configuration file, found none at"):
+        load_config(tmp_path / "none.py")
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"type": "resnest"}, "expected space.type to be a module"),
+        ({"type": "resnest50", "depth": (1, 1, 1, 1)}, "depth"),
+        ({"type": "resnest50", "depths": (1, 1, 1)}, "expected four stages"),
+        ({"type": "resnest50", "widths": (10, 10, 10, 10)}, "multiples of 16"),
+    ],
+)
+def test_a_bad_space_is_named(space, message):
+    with pytest.raises(UserError, match=message):
+        build_space(space)

@@ -1,0 +1,272 @@
+"""The whole way as a user goes it: the command on real images, stopped and gone on with, and its errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.search.test_data import cifar_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "pinas_zoo.cli"]
+TINY = {
+    "space.depths": "(1,1,1,1)",
+    "space.widths": "(16,16,16,16)",
+    "data.image_size": "16",
+    "learn.steps": "6",
+    "learn.batch_size": "16",
+    "learn.options.queue_size": "64",
+    "learn.checkpoint_every": "2",
+    "learn.log_every": "1",
+    "linear.steps": "6",
+    "linear.batch_size": "16",
+    "linear.checkpoint_every": "2",
+    "linear.log_every": "1",
+    "explore.evaluations": "6",
+    "explore.population": "3",
+    "explore.recalibration_images": "32",
+    "train.epochs": "1",
+    "train.checkpoint_every": "5",
+    "train.log_every": "1",
+}
+
+
+def tiny(**more: str) -> list[str]:
+    return [word for key, value in {**TINY, **more}.items() for word in ("--set", f"{key}={value}")]
+
+
+def search(*words: str, cwd: Path = ROOT, timeout: float = 240, config: str = "digits") -> subprocess.CompletedProcess:
+    command = [*COMMAND, "search", str(ROOT / "configs" / "search" / f"{config}.py"), *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "digits"
+    result = search("--work-dir", str(folder), *tiny())
+    assert result.returncode == 0, result.stderr
+    return folder, result
+
+
+def test_the_winner_loads_by_name_in_a_new_process_from_any_folder(finished, tmp_path):
+    _, result = finished
+    lines = result.stdout.strip().splitlines()
+    claimed = float(lines[-1].rsplit(" ", 1)[1].rstrip("%"))
+    code = (
+        "import timm, pinas_zoo\n"
+        'model = timm.create_model("digits_winner", pretrained=True).eval()\n'
+        "import torch\n"
+        "from pinas_zoo.search.config import Data\n"
+        "from pinas_zoo.search.data import load_splits\n"
+        "test = load_splits(Data(type='digits', image_size=16, val_per_class=30), 0).test\n"
+        "cfg = model.pretrained_cfg\n"
+        "x = (test.pixels.float() / 255 - torch.tensor(cfg['mean']).view(3, 1, 1))"
+        " / torch.tensor(cfg['std']).view(3, 1, 1)\n"
+        "print(100 * (model(x).argmax(1) == test.labels).float().mean().item())\n"
+    )
+    assert 'timm.create_model("digits_winner", pretrained=True)' in lines[-1]
+    new = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert new.returncode == 0, new.stderr
+    assert float(new.stdout) == pytest.approx(claimed, abs=0.01)
+
+
+def test_what_a_run_leaves(finished):
+    folder, result = finished
+    for name in (
+        "config.json",
+        "learn/supernet.safetensors",
+        "learn/curve.csv",
+        "linear/classifier.safetensors",
+        "explore/study.db",
+        "explore/ranking.csv",
+        "winner/config.json",
+        "winner/model.safetensors",
+        "trained/config.json",
+        "trained/model.safetensors",
+        "report.html",
+    ):
+        assert (folder / name).stat().st_size > 0, name
+    left = [p for p in folder.rglob("*") if p.name == "checkpoint.pth" or p.name.startswith(".")]
+    assert left == []
+    report = (folder / "report.html").read_text()
+    ranking = (folder / "explore" / "ranking.csv").read_text().splitlines()
+    assert ranking[1].split(",")[1] in report
+    assert "<svg" in report
+    assert "src=" not in report
+    assert len(ranking) == 1 + 6
+    for stage in ("learn", "linear", "explore", "winner", "train"):
+        assert f"\n{stage}" in "\n" + result.stdout
+
+
+def test_the_score_of_the_winner_is_what_the_cut_out_network_has(finished):
+    """Held-out accuracy in the supernet, recalibrated, equals that of the folder that timm loads."""
+    import timm
+
+    from pinas_zoo.search.config import load_config
+    from pinas_zoo.search.explore import read_ranking
+    from pinas_zoo.search.run import Run
+    from pinas_zoo.search.standalone import accuracy
+
+    folder, _ = finished
+    run = Run(load_config(folder / "config.json"), folder, say=lambda text: None)
+    model = timm.create_model(f"local-dir:{folder / 'winner'}", pretrained=True)
+    best = read_ranking(folder / "explore" / "ranking.csv")[0]
+    value = accuracy(model, run.splits.val, run.views(run.config.views).normalise)
+    assert value == pytest.approx(float(best["accuracy"]), abs=1e-4)
+
+
+def test_a_complete_run_is_not_run_again(finished):
+    folder, first = finished
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*.safetensors")}
+    again = search("--work-dir", str(folder), *tiny())
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("complete already") == 5
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*.safetensors")} == before
+    assert again.stdout.strip().splitlines()[-1] == first.stdout.strip().splitlines()[-1]
+
+
+def test_another_configuration_does_not_touch_a_run(finished):
+    folder, _ = finished
+    result = search("--work-dir", str(folder), *tiny(**{"learn.lr": "0.5"}))
+    assert result.returncode == 2
+    assert "learn.lr was 0.06, is 0.5" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+SLOWED = {  # enough steps that a kill lands inside the stage
+    "learn": {"learn.steps": "60"},
+    "linear": {"linear.steps": "200"},
+    "explore": {"explore.evaluations": "60"},
+    "train": {"train.epochs": "20"},
+}
+WITNESS = {"explore": "explore/study.db"}
+
+
+@pytest.mark.parametrize("stage", SLOWED)
+def test_a_killed_run_goes_on_and_ends_where_an_undisturbed_one_does(stage, tmp_path):
+    """Killed within the stage once it has something to go on from; the result equals that of a run left alone."""
+    options = tiny(**SLOWED[stage])
+    results = []
+    for name, kill in (("killed", True), ("whole", False)):
+        folder = tmp_path / name
+        words = ["--work-dir", str(folder), *options]
+        if kill:
+            command = [*COMMAND, "search", str(ROOT / "configs" / "search" / "digits.py"), *words]
+            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            witness = folder / WITNESS.get(stage, f"{stage}/checkpoint.pth")
+            deadline = time.monotonic() + 200
+            while not witness.exists() and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            time.sleep(0.3 if stage == "explore" else 0)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            assert witness.exists()
+            assert not (folder / stage / "done.json").exists()
+        result = search(*words)
+        assert result.returncode == 0, result.stderr
+        results.append(folder)
+    killed, whole = results
+    if stage != "explore":  # curves agree step by step, across the kill
+        assert (killed / stage / "curve.csv").read_text() == (whole / stage / "curve.csv").read_text()
+    rank = [(f / "explore" / "ranking.csv").read_text().splitlines() for f in results]
+    assert len(rank[0]) == len(rank[1])
+    if stage != "explore":
+        assert rank[0] == rank[1]
+    assert (killed / "trained" / "model.safetensors").exists()
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    command = [*COMMAND, "search", str(ROOT / "configs" / "search" / "digits.py"), "--work-dir", str(tmp_path / "r")]
+    process = subprocess.Popen(
+        [*command, *tiny(**{"learn.steps": "500"})], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    while not (tmp_path / "r" / "learn" / "checkpoint.pth").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"the same command goes on" in stderr
+    assert b"Traceback" not in stderr
+
+
+def test_cifar10_configuration_on_an_image_folder(tmp_path):
+    root = cifar_folder(tmp_path / "images")
+    words = tiny(**{"data.root": str(root), "data.name": "", "data.val_per_class": "3", "data.image_size": "32"})
+    result = search("--work-dir", str(tmp_path / "run"), *words, config="cifar10")
+    assert result.returncode == 0, result.stderr
+    assert "90 training, 30 held-out and 120 test images" in result.stdout
+    labels = json.loads((tmp_path / "run" / "trained" / "config.json").read_text())["label_names"]
+    assert labels == [f"class{k}" for k in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--set", "learn.step=3"], "unknown key 'learn.step'; did you mean 'learn.steps'?"),
+        (["--set", "data.type=timm", "--set", "data.root=nowhere"], "no folder 'nowhere'"),
+        (["--set", "space.depths=(1,1,1)"], "expected four stages"),
+        (["--set", "learn.method=pinass"], "expected learn.method to be a module"),
+        (["--set", "learn.options.queue=3"], "queue"),
+        (["--set", "nonsense"], "expected --set KEY=VALUE"),
+        (["--set", "data.val_per_class=500"], "lower it"),
+    ],
+)
+def test_wrong_input_is_one_line_and_leaves_nothing(words, message, tmp_path):
+    folder = tmp_path / "run"
+    result = search("--work-dir", str(folder), *words)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not folder.exists()
+
+
+def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    result = search("--work-dir", str(tmp_path), *tiny())
+    assert result.returncode == 2
+    assert "expected an empty folder or a run" in result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_an_unreadable_image_is_named(tmp_path):
+    root = cifar_folder(tmp_path / "images", per_class=3)
+    bad = next((root / "train" / "class3").iterdir())
+    bad.write_bytes(bad.read_bytes()[:100])
+    result = search(
+        "--work-dir", str(tmp_path / "run"), *tiny(), "--set", f"data.root={root}", "--set", "data.name=",
+        "--set", "data.val_per_class=1", config="cifar10",
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert str(bad) in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_writes_nothing(tmp_path):
+    result = search("--dry-run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert '"name": "digits"' in result.stdout
+    assert "4 views each" in result.stdout
+    assert "MiB" in result.stdout
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_checkpoint_that_wants_to_run_code_is_refused(tmp_path):
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.search.engine import load_checkpoint
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    torch.save({"step": Evil()}, tmp_path / "checkpoint.pth")
+    with pytest.raises(UserError, match="delete"):
+        load_checkpoint(tmp_path)
+    assert not (tmp_path / "executed").exists()
