@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pinas_zoo.errors import UserError
 from pinas_zoo.version import __version__
 
-<<<<<<< HEAD
 COMMANDS = (  # modules of pinas_zoo.commands, in the order of --help
     "search",
     "list",
@@ -22,9 +21,6 @@ COMMANDS = (  # modules of pinas_zoo.commands, in the order of --help
     "pull",
     "convert",
 )
-=======
-COMMANDS = ("search", "info", "classify", "convert")  # modules of pinas_zoo.commands, in the order of --help
->>>>>>> main
 
 
 def build_parser() -> argparse.ArgumentParser:

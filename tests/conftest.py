@@ -1,13 +1,8 @@
-<<<<<<< HEAD
-"""No test touches the user's own registry, Hub cache or token, or a network other than loopback."""
-=======
-"""Every test has its own registry, and torch one thread, so that tests neither see nor disturb the user's networks."""
->>>>>>> main
+"""No test touches the user's own registry, Hub cache or token, or a network other than loopback; torch has one thread."""
 
 from __future__ import annotations
 
 import os
-<<<<<<< HEAD
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +20,7 @@ os.environ.update(
     HF_HUB_DISABLE_PROGRESS_BARS="1",
     HF_HUB_DISABLE_TELEMETRY="1",
 )
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 for _name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE"):
     os.environ.pop(_name, None)
 
@@ -43,10 +39,3 @@ def zoo_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield home
     for entry in zoo.known():
         zoo.unregister(entry.name) if zoo.entry_path(entry.name).is_file() else zoo.forget(entry.name)
-=======
-import tempfile
-
-# set before pinas_zoo is imported by any test module, and inherited by the commands that tests start
-os.environ["PINAS_ZOO_HOME"] = tempfile.mkdtemp(prefix="pinas-zoo-tests-")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
->>>>>>> main
