@@ -1,4 +1,4 @@
-"""No test touches the user's own registry, Hub cache or token, or a network other than loopback; torch has one thread."""
+"""No test touches the user's own registry, Hub cache or token, or a network but loopback; torch has one thread."""
 
 from __future__ import annotations
 
