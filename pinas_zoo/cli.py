@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from pinas_zoo.errors import UserError
 from pinas_zoo.version import __version__
 
-COMMANDS = ("search", "info", "classify", "convert")  # modules of pinas_zoo.commands, in the order of --help
+COMMANDS = (  # modules of pinas_zoo.commands, in the order of --help
+    "search",
+    "list",
+    "info",
+    "classify",
+    "register",
+    "unregister",
+    "push",
+    "pull",
+    "convert",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

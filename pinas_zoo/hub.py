@@ -217,7 +217,8 @@ def push(plan: Plan, private: bool = False, message: str | None = None) -> str:
         The commit (40 hex digits), to be pinned as ``owner/name@commit``.
 
     Raises:
-        HubError: Offline, not logged in, no permission, busy; nothing is half sent, for a commit is one step.
+        HubError: Offline, not logged in, no permission, busy. A commit is one step, so no file is there without the
+            others; a repo that was just made may stay behind, empty.
         WrongHash: The Hub holds other bytes than were sent, or the folder changed after it was planned.
     """
     what = f"Hub repo {plan.repo}"
@@ -247,8 +248,8 @@ def push(plan: Plan, private: bool = False, message: str | None = None) -> str:
             for file in plan.files:
                 url = hf_hub_url(plan.repo, file.path, revision=commit.oid, endpoint=endpoint())
                 announced = get_hf_file_metadata(url, token=token, endpoint=endpoint(), **_CLIENT)
-                data = file.source.read_bytes() if isinstance(file.source, Path) else file.source
-                if announced.etag not in (file.sha256, _git_digest(data)):
+                small = announced.etag is not None and len(announced.etag) == 40  # kept in git, not as a large file
+                if announced.etag != (_git_digest(_bytes_of(file)) if small else file.sha256):
                     raise WrongHash(f"expected sha256 {file.sha256} of {file.path} in {what}, got {announced.etag}")
     except WeightsError:
         raise
@@ -291,6 +292,10 @@ def _checked_cached(path: Path, sha256: str | None, what: str) -> Path:
     if sha256 is None and not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name):
         return path
     return _checked(path, sha256 or name, what)
+
+
+def _bytes_of(file: Upload) -> bytes:
+    return file.source if isinstance(file.source, bytes) else file.source.read_bytes()
 
 
 def _git_digest(data: bytes) -> str:

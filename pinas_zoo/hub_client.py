@@ -69,12 +69,12 @@ def split_repo(ref: str) -> tuple[str, str]:
 
 
 @contextmanager
-def bounded(patience: float = PATIENCE, tries: int = TRIES) -> Iterator[None]:
+def bounded() -> Iterator[None]:
     """Let huggingface_hub retry within the block, but not for long.
 
     Requests of this thread get timeouts where they have none. A transient status (408, 429, 5xx) is raised once it has
-    come ``tries`` times, has lasted ``patience`` seconds or asks for a longer pause. A request that is made more than
-    ``tries`` times without asking for a later part of the file is given up.
+    come :data:`TRIES` times, has lasted :data:`PATIENCE` seconds or asks for a longer pause. A request that is made
+    more than :data:`TRIES` times without asking for a later part of the file is given up.
     """
     client = get_session()
     hooks = {name: list(found) for name, found in client.event_hooks.items()}
@@ -89,15 +89,15 @@ def bounded(patience: float = PATIENCE, tries: int = TRIES) -> Iterator[None]:
             request.extensions["timeout"] = dict(TIMEOUTS)
         key = (request.method, str(request.url), request.headers.get("range", ""))
         made[key] += 1
-        if made[key] > tries:
-            raise HubError(f"gave up after {tries} tries that did not get further")
+        if made[key] > TRIES:
+            raise HubError(f"gave up after {TRIES} tries that did not get further")
 
     def on_response(response: Any) -> None:
         if threading.get_ident() != thread or response.status_code not in _TRANSIENT:
             return
         faults.append(time.monotonic())
         pause = _asked_pause(response.headers)
-        if len(faults) >= tries or faults[-1] - faults[0] + pause > patience:
+        if len(faults) >= TRIES or faults[-1] - faults[0] + pause > PATIENCE:
             hf_raise_for_status(response)
 
     client.event_hooks = {
@@ -112,7 +112,7 @@ def bounded(patience: float = PATIENCE, tries: int = TRIES) -> Iterator[None]:
 
 def explain(error: Exception, what: str, writing: bool = False) -> WeightsError:
     """The error of this package for one of huggingface_hub, its HTTP library or the disk."""
-    if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+    if type(error) in (LocalEntryNotFoundError, RuntimeError) and isinstance(error.__cause__, Exception):
         return explain(error.__cause__, what, writing)
     where = endpoint()
     kinds = {c.__name__ for c in type(error).__mro__}  # httpx or httpx2, as huggingface_hub has it

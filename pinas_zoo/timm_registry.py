@@ -6,6 +6,7 @@ tables, here and nowhere else, and where a later timm has no such tables, in a p
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,10 +33,12 @@ def forget(name: str) -> None:
     found.__all__.remove(name)
     found.default_cfgs.pop(name, None)
     delattr(found, name)
-    try:
-        _registry._clear_model_entries(name)
-        del _registry._model_entrypoints[name]
-    except (AttributeError, KeyError):
+    clear = getattr(_registry, "_clear_model_entries", None)
+    table = getattr(_registry, "_model_entrypoints", None)
+    if callable(clear) and isinstance(table, dict):
+        clear(name)
+        table.pop(name, None)
+    else:
         add_error(name, RuntimeError(f"Unknown model ({name}): it was unregistered"))
 
 
@@ -48,11 +51,12 @@ def add_error(name: str, error: Exception) -> None:
     def build(pretrained: bool = False, **kwargs: Any) -> Any:
         raise type(error)(*error.args)
 
-    if name not in found.__all__ or getattr(found, name).__doc__ != str(error):
-        build.__name__ = build.__qualname__ = name
-        build.__module__ = found.__name__
-        build.__doc__ = str(error)
-        setattr(found, name, build)
+    build.__name__ = build.__qualname__ = name
+    build.__module__ = found.__name__
+    build.__doc__ = str(error)
+    setattr(found, name, build)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # timm warns of a name that is taken, which is meant here
         register_model(build)
     hidden = getattr(_registry, "_deprecated_models", None)
     if isinstance(hidden, dict):

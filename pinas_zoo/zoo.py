@@ -120,7 +120,7 @@ def register(
         except ValueError as error:
             raise UserError(str(error)) from None
     _check_reserved(entry)
-    write_json(_path(name), asdict(entry))
+    write_json(entry_path(name), asdict(entry))
     _tell_timm(entry)
     return entry
 
@@ -132,9 +132,14 @@ def unregister(name: str) -> None:
         UserError: No such name in the registry.
     """
     try:
-        _path(check_form(name)).unlink()
+        entry_path(check_form(name)).unlink()
     except FileNotFoundError:
         raise UserError(f"expected a registered name, got {name!r}; `pinas-zoo list --mine` shows them") from None
+    forget(name)
+
+
+def forget(name: str) -> None:
+    """Make a registered name unknown in this process; its entry on disk stays."""
     _mine.pop(name, None)
     timm_registry.forget(name)
     if name in PICTURED:
@@ -175,12 +180,12 @@ def load_registry() -> None:
             _check_reserved(entry)
             _tell_timm(entry)
         except Exception as error:  # an entry must not keep the package from being imported
-            warnings.warn(f"registry entry {_path(entry.name)} skipped: {error}", stacklevel=2)
+            warnings.warn(f"registry entry {entry_path(entry.name)} skipped: {error}", stacklevel=2)
 
 
-def entry_of(name: str) -> Entry | None:
-    """What the registry holds for a name, in this process."""
-    return _mine.get(name)
+def known() -> list[Entry]:
+    """What of the registry is known to timm in this process, by name."""
+    return [_mine[name] for name in sorted(_mine)]
 
 
 def entry_with_weights(name: str) -> Entry | None:
@@ -247,7 +252,8 @@ def _check_reserved(entry: Entry) -> None:
             raise UserError(f"expected weights of {entry.name!r}, arch {arch}, got arch {entry.arch} in {entry.folder}")
 
 
-def _path(name: str) -> Path:
+def entry_path(name: str) -> Path:
+    """The file of a name's entry."""
     return home() / "models" / f"{name}.json"
 
 

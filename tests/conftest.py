@@ -1,10 +1,41 @@
-"""Every test has its own registry, and torch one thread, so that tests neither see nor disturb the user's networks."""
+"""No test touches the user's own registry, Hub cache or token, or a network but loopback; torch has one thread."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
-# set before pinas_zoo is imported by any test module, and inherited by the commands that tests start
-os.environ["PINAS_ZOO_HOME"] = tempfile.mkdtemp(prefix="pinas-zoo-tests-")
+import pytest
+
+_SCRATCH = Path(tempfile.mkdtemp(prefix="pinas-zoo-tests-"))
+# Before anything imports huggingface_hub, which reads these once; subprocesses inherit them.
+os.environ.update(
+    PINAS_ZOO_HOME=str(_SCRATCH / "home"),
+    HF_HOME=str(_SCRATCH / "hf"),
+    HF_ENDPOINT="http://127.0.0.1:9",  # nobody listens there
+    HF_HUB_DISABLE_XET="1",  # the test server speaks the Hub's other upload protocol, LFS
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+for _name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE"):
+    os.environ.pop(_name, None)
+
+
+def pytest_sessionfinish() -> None:
+    shutil.rmtree(_SCRATCH, ignore_errors=True)
+
+
+@pytest.fixture
+def zoo_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty registry; names that a test registers are forgotten after it."""
+    from pinas_zoo import zoo
+
+    home = tmp_path / "zoo home"
+    monkeypatch.setenv("PINAS_ZOO_HOME", str(home))
+    yield home
+    for entry in zoo.known():
+        zoo.unregister(entry.name) if zoo.entry_path(entry.name).is_file() else zoo.forget(entry.name)

@@ -1,0 +1,107 @@
+"""``pinas-zoo list``: the networks that load by name, what they cost and where their weights are."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "list",
+        help="names, parameters, multiply-adds and where the weights are",
+        description="Networks that timm.create_model(NAME) builds after `import pinas_zoo`. Multiply-adds are for one "
+        "image of the network's own input size. Weights: local (a folder of yours), Hub (published), none.",
+    )
+    parser.add_argument("pattern", nargs="?", default="*", help="names to show, with * and ? (default: all)")
+    parser.add_argument("--mine", action="store_true", help="only what is in your registry, with its folders")
+    parser.add_argument("--json", action="store_true", help="as JSON, one object a network")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    import json
+    from fnmatch import fnmatch
+
+    from pinas_zoo import zoo
+
+    rows = [row for row in (_rows_of_mine() if args.mine else _rows()) if fnmatch(row["name"], args.pattern)]
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        print(f"none; {'`pinas-zoo register` keeps one' if args.mine else 'no name matches'} (registry: {zoo.home()})")
+        return
+    cells: list[tuple[str, ...]] = [("name", "architecture", "params", "multiply-adds", "input", "weights")]
+    cells += [_cells(row) for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    for line in cells:
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _rows() -> list[dict[str, Any]]:
+    from pinas_zoo import zoo
+    from pinas_zoo.models import pinas as family
+
+    rows = []
+    for name in (*family.ARCHS, *family.ALIASES):
+        row = _row(name, {"arch": family.ARCHS[family.ALIASES.get(name, name)]}, (3, 224, 224))
+        rows.append({**row, **_weights(name)})
+    mine = {row["name"]: row for row in _rows_of_mine()}
+    for name in zoo.PICTURED:
+        if name not in mine:
+            rows.append(
+                {"name": name, "arch": None, "params": None, "macs": None, "input_size": None, "weights": "none"}
+            )
+    family_names = {row["name"] for row in rows}
+    return sorted(rows, key=lambda row: str(row["name"])) + [r for n, r in mine.items() if n not in family_names]
+
+
+def _rows_of_mine() -> list[dict[str, Any]]:
+    from pinas_zoo import zoo
+
+    rows = []
+    for entry in zoo.known():
+        size = entry.pretrained_cfg.get("input_size") or (entry.model_args.get("in_chans", 3), 224, 224)
+        row = _row(entry.name, entry.model_args, size)
+        rows.append({**row, **_weights(entry.name)})
+    return rows
+
+
+def _row(name: str, model_args: Any, input_size: Any) -> dict[str, Any]:
+    from pinas_zoo.cost import network_cost
+
+    channels, height, width = input_size
+    sized = {k: model_args[k] for k in ("depths", "widths", "stem_width", "num_classes") if k in model_args}
+    cost = network_cost(model_args["arch"], **sized, in_chans=channels, image_size=(height, width))
+    return {
+        "name": name,
+        "arch": str(model_args["arch"]),
+        "params": cost.params,
+        "macs": cost.macs,
+        "input_size": [channels, height, width],
+    }
+
+
+def _weights(name: str) -> dict[str, Any]:
+    from pinas_zoo import zoo
+    from pinas_zoo.errors import NotPublished
+    from pinas_zoo.weights import find_source
+
+    entry = zoo.entry_with_weights(name)
+    if entry is not None and entry.weights is not None:
+        if entry.weights.is_file():
+            return {"weights": "local", "where": str(entry.folder)}
+        return {"weights": "none", "where": f"missing: {entry.weights}"}
+    try:
+        return {"weights": "Hub", "where": find_source(name).repo}
+    except NotPublished:
+        return {"weights": "none"}
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    where = f"{row['weights']} ({row['where']})" if row.get("where") else row["weights"]
+    if row["arch"] is None:
+        return row["name"], "known from a picture only", "", "", "", where
+    size = "x".join(map(str, row["input_size"]))
+    return row["name"], row["arch"], f"{row['params'] / 1e6:.2f} M", f"{row['macs'] / 1e9:.2f} G", size, where

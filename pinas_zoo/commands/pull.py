@@ -1,0 +1,39 @@
+"""``pinas-zoo pull``: a network from the Hub into a model folder."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "pull",
+        help="a network from the Hub into a model folder, checked",
+        description="Download config.json, model.safetensors and README.md of a Hub repo at one commit, check their "
+        "hashes and that the weights fit the network, and write a model folder, whole or not at all. Nothing else of "
+        "the repo is fetched and nothing of it is executed. HF_ENDPOINT names a mirror.",
+    )
+    parser.add_argument("repo", metavar="OWNER/NAME", help="OWNER/NAME, or OWNER/NAME@REVISION (branch, tag or commit)")
+    parser.add_argument("folder", metavar="FOLDER", nargs="?", help="where (default: NAME in the current folder)")
+    parser.add_argument("--register", metavar="NAME", help="also keep it under this name (see `pinas-zoo register`)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from pinas_zoo import hub, zoo
+    from pinas_zoo.folder import read_facts
+
+    if args.register:
+        zoo.check_name(args.register)  # before the download
+    repo, _ = hub.split_repo(args.repo)
+    folder = hub.pull(args.repo, Path(args.folder or repo.partition("/")[2]))
+    origin = read_facts(folder)["hub"]
+    print(f"pulled {origin['repo']} at commit {origin['revision']} into {folder}")
+    if args.register:
+        zoo.register(args.register, folder=folder)
+        print(f'timm.create_model("{args.register}", pretrained=True)  # after import pinas_zoo')
+    else:
+        print(f'timm.create_model("local-dir:{folder}", pretrained=True)  # after import pinas_zoo')

@@ -1,0 +1,63 @@
+"""Publish weights that this package vouches for: push a model folder, then print the row that pins it.
+
+    python tools/publish.py FOLDER OWNER/NAME --name pinas_alpha          # shows what would be sent
+    python tools/publish.py FOLDER OWNER/NAME --name pinas_alpha --yes    # sends it and prints the row
+
+The row goes into ``PUBLISHED`` in ``pinas_zoo/weights.py``; from then on ``timm.create_model(NAME, pretrained=True)``
+fetches that commit and accepts no other bytes. For networks of your own, ``pinas-zoo push`` is enough.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pinas_zoo import hub
+from pinas_zoo.commands.push import add_options, facts_of, show
+from pinas_zoo.errors import UserError
+from pinas_zoo.folder import WEIGHTS_FILE, read_config
+from pinas_zoo.models.pinas import ALIASES, ARCHS
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 when it worked, 2 with one line on stderr when the input was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", metavar="FOLDER", help="a timm model folder")
+    parser.add_argument("repo", metavar="OWNER/NAME", help="the Hub repo, made if it is not there")
+    parser.add_argument("--name", required=True, choices=sorted((*ARCHS, *ALIASES)), help="whose weights they are")
+    add_options(parser)
+    args = parser.parse_args(argv)
+    try:
+        publish(args)
+    except UserError as error:
+        print(f"publish.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def publish(args: argparse.Namespace) -> None:
+    """Show or push the folder, when it holds the named network.
+
+    Raises:
+        UserError: Another architecture, a folder that is not sound, or the Hub refused.
+    """
+    name = ALIASES.get(args.name, args.name)
+    found, _ = read_config(args.folder)
+    if found["arch"] != ARCHS[name] or set(found) - {"arch", "num_classes"}:
+        raise UserError(f"expected {name}, arch {ARCHS[name]}, in {args.folder}, got {found}; give its own folder")
+    plan = hub.plan_push(args.folder, args.repo, facts_of(args))
+    show(plan)
+    if not args.yes:
+        print("\nnothing was sent; --yes sends it")
+        return
+    commit = hub.push(plan, private=args.private, message=args.message)
+    sha256 = next(file.sha256 for file in plan.files if file.path == WEIGHTS_FILE)
+    print(
+        f"\nsent as commit {commit} to {hub.endpoint()}/{plan.repo}; the row for PUBLISHED in pinas_zoo/weights.py:\n"
+    )
+    print(f'    "{name}": Published(\n        "{plan.repo}",\n        "{commit}",\n        "{sha256}",\n    ),')
+
+
+if __name__ == "__main__":
+    sys.exit(main())
