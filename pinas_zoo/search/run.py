@@ -275,6 +275,8 @@ class Run:
             "label_names": list(self.splits.class_names),
         }
         facts = {
+            "dataset": self.config.data.name or self.config.data.root if self.config.data.type == "timm" else "digits",
+            "seed": self.config.seed,
             "config": self.config.model_dump(mode="json"),
             "score": read_ranking(self.folder / "explore" / "ranking.csv")[0],
             "versions": {name: version(name) for name in ("torch", "timm", "mmengine", "optuna")}
