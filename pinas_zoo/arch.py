@@ -36,7 +36,7 @@ class Arch:
         if isinstance(text, Arch):
             choices = text.choices
         elif isinstance(text, str):
-            bad = sorted(set(c for c in text if c not in DIGITS))
+            bad = sorted({c for c in text if c not in DIGITS})
             if bad or not text:
                 raise ValueError(
                     f"expected an architecture as one digit per layer, such as '{'0123' * 4}', got {text!r}"

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pinas_zoo.errors import UserError
 from pinas_zoo.version import __version__
 
-COMMANDS = ("search", "list", "info")  # modules of pinas_zoo.commands, in the order of --help
+
+COMMANDS = ("search", "info", "classify", "convert")  # modules of pinas_zoo.commands, in the order of --help
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,7 +1,11 @@
 """Found networks: the user's registry on disk, one readable JSON file per name.
 
 Entries live in ``<home>/models/<name>.json``; the home is ``$PINAS_ZOO_HOME`` or the platform's user data folder. Every
-entry becomes a timm model when :mod:`pinas_zoo` is imported.
+entry becomes a timm model when :mod:`pinas_zoo` is imported. An entry under one of the family's own names
+(``pinas_alpha``, …) holds weights for it.
+
+Files are written whole and renamed into place, one per name, so that processes need no lock: the last writer of a name
+wins, and a reader sees an entry as it was before or after.
 """
 
 from __future__ import annotations
@@ -9,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,15 +21,33 @@ from typing import Any
 
 import platformdirs
 import timm
-from timm.models import generate_default_cfgs, register_model
 
+from pinas_zoo import timm_registry
 from pinas_zoo.arch import Arch
+from pinas_zoo.errors import UserError
+from pinas_zoo.folder import CONFIG_FILE as CONFIG_FILE
+from pinas_zoo.folder import WEIGHTS_FILE as WEIGHTS_FILE
+from pinas_zoo.folder import (
+    check_args,
+    check_tensors,
+    make_config,
+    network_shapes,
+    plain_args,
+    read_config,
+    tensor_shapes,
+)
+from pinas_zoo.folder import write_json as write_json
+from pinas_zoo.models import found
 from pinas_zoo.models import pinas as family
 
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
+PICTURED = ("pinas_beta", "pinas_delta", "pinas_epsilon")  # known from the paper's Figure 9 alone; not invented here
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_mine: dict[str, Entry] = {}  # what of the registry is known to timm in this process
+_WINDOWS = frozenset({"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))})
+_FREE_ARGS = (
+    "num_classes",
+    "in_chans",
+)  # what a caller may change and timm adapts; kept in timm's cfg, not as argument
+_mine: dict[str, Entry] = {}  # what of the registry is known in this process
 
 
 @dataclass(frozen=True)
@@ -42,10 +63,16 @@ class Entry:
     def arch(self) -> str:
         return str(self.model_args["arch"])
 
+    @property
+    def weights(self) -> Path | None:
+        """The safetensors file, which may have gone since; None for an architecture alone."""
+        return Path(self.folder) / WEIGHTS_FILE if self.folder else None
+
 
 def home() -> Path:
     """The folder of the user's registry: ``$PINAS_ZOO_HOME``, or the platform's user data folder."""
-    return Path(os.environ.get("PINAS_ZOO_HOME") or platformdirs.user_data_dir("pinas_zoo", appauthor=False))
+    moved = os.environ.get("PINAS_ZOO_HOME")
+    return Path(moved).expanduser() if moved else Path(platformdirs.user_data_dir("pinas_zoo", appauthor=False))
 
 
 def register(
@@ -56,91 +83,168 @@ def register(
 ) -> Entry:
     """Keep a network under a name: ``timm.create_model(name)`` builds it, now and in later processes.
 
+    A name that is registered already is replaced. Under a name of the family (``pinas_alpha``, ``pinas_cls``, …) a
+    folder of the same architecture is kept as its weights. ``pinas_beta``, ``pinas_delta`` and ``pinas_epsilon`` are
+    for those who hold the paper's Figure 9.
+
     Args:
         name: Lower-case letters, digits and underscores; must not be one of timm's names.
         arch: Candidate per layer; for a network without weights.
         folder: A timm model folder (config.json, model.safetensors), such as a run's ``winner``; stays where it is.
-        model_args: Further arguments of the network, with ``arch``: depths, widths, num_classes, …
+        model_args: Further arguments of the network, with ``arch``: depths, widths, stem_width, num_classes, …
 
     Raises:
-        ValueError: A bad name, both or neither of arch and folder, or an architecture that does not fit.
-        FileNotFoundError: The folder or a file of it is missing.
+        UserError: A bad name, both or neither of arch and folder, or an architecture that does not fit.
+        WeightsMissing: The folder or a file of it is missing.
+        WeightsError: Its weights are broken, or another network's.
     """
     check_name(name)
     if (arch is None) == (folder is None):
-        raise ValueError("expected either arch= or folder=, got " + ("neither" if arch is None else "both"))
+        raise UserError(
+            "expected an arch, such as arch='3013231203213032', or the folder of a network with weights, got "
+            + ("neither" if arch is None else "both; the folder says its own arch")
+        )
     if folder is not None:
-        entry = _entry_of_folder(name, Path(folder).expanduser().resolve())
+        if model_args:
+            raise UserError(f"expected a folder alone, which says its own arguments, got also {sorted(model_args)}")
+        place = Path(folder).expanduser().resolve()
+        args, cfg = read_config(place)
+        check_tensors(tensor_shapes(place / WEIGHTS_FILE), args, where=str(place / WEIGHTS_FILE))
+        entry = Entry(name, args, str(place), cfg)
     else:
-        entry = Entry(name, {"arch": str(Arch.parse(arch)) if arch is not None else "", **model_args})
-    family.PiNAS(**{**entry.model_args, "device": "meta"})  # a network that cannot be built is not registered
+        try:
+            entry = Entry(name, plain_args({"arch": arch, **model_args}))
+            network_shapes(entry.model_args)  # a network that cannot be built is not registered
+        except TypeError as error:
+            raise UserError(f"expected arguments of a network, got {model_args}: {error}") from None
+        except ValueError as error:
+            raise UserError(str(error)) from None
+    _check_reserved(entry)
     write_json(_path(name), asdict(entry))
     _tell_timm(entry)
     return entry
 
 
 def unregister(name: str) -> None:
-    """Remove a name from the registry; the folder that it points to is left alone.
+    """Remove a name from the registry and from timm; the folder that it points to is left alone.
 
     Raises:
-        KeyError: No such name in the registry.
+        UserError: No such name in the registry.
     """
-    path = _path(check_name(name, allow_taken=True))
-    if not path.is_file():
-        raise KeyError(f"expected a registered name, got {name!r}; `pinas-zoo list --mine` shows them")
-    path.unlink()
+    try:
+        _path(check_form(name)).unlink()
+    except FileNotFoundError:
+        raise UserError(f"expected a registered name, got {name!r}; `pinas-zoo list --mine` shows them") from None
     _mine.pop(name, None)
+    timm_registry.forget(name)
+    if name in PICTURED:
+        _tell_pictured(name)
 
 
 def entries() -> list[Entry]:
     """The registry as it is on disk; a damaged entry is reported by a warning and skipped."""
-    found = []
-    for path in sorted((home() / "models").glob("*.json")):
+    entries = []
+    folder = home() / "models"
+    try:
+        paths = sorted(p for p in folder.iterdir() if p.suffix == ".json" and not p.name.startswith("."))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        warnings.warn(f"registry {folder} skipped: {error}; mend it, or move it with $PINAS_ZOO_HOME", stacklevel=2)
+        return []
+    for path in paths:
         try:
-            found.append(_read_entry(path))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            entries.append(_read_entry(path))
+        except FileNotFoundError:
+            continue  # unregistered by another process just now
+        except Exception as error:  # whatever a damaged file causes, the others load
             warnings.warn(f"registry entry {path} skipped: {error}; mend it or delete the file", stacklevel=2)
-    return found
+    return entries
 
 
 def load_registry() -> None:
-    """Make every entry of the registry known to timm; never raises."""
+    """Make every entry of the registry known to timm, and the names that are known from a picture alone.
+
+    What cannot be loaded is reported by a warning and skipped.
+    """
+    for name in PICTURED:
+        _tell_pictured(name)
     for entry in entries():
         try:
             check_name(entry.name)
-        except ValueError as error:
+            _check_reserved(entry)
+            _tell_timm(entry)
+        except Exception as error:  # an entry must not keep the package from being imported
             warnings.warn(f"registry entry {_path(entry.name)} skipped: {error}", stacklevel=2)
-            continue
-        _tell_timm(entry)
 
 
-def check_name(name: str, allow_taken: bool = False) -> str:
-    """Return a usable registry name.
+def entry_of(name: str) -> Entry | None:
+    """What the registry holds for a name, in this process."""
+    return _mine.get(name)
+
+
+def entry_with_weights(name: str) -> Entry | None:
+    """The registry's entry with a folder for a name or, in the family, for its other names."""
+    held = (_mine.get(n) for n in family.same_network(name))
+    return next((entry for entry in held if entry is not None and entry.folder), None)
+
+
+def check_form(name: str) -> str:
+    """Return a name that is safe as the name of a file anywhere.
 
     Raises:
-        ValueError: Not of the form of a timm model name, or taken by timm or by this package.
+        UserError: Not of the form of a timm model name, or reserved on Windows.
     """
-    if not _NAME.fullmatch(name):
-        raise ValueError(
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UserError(
             f"expected a name of lower-case letters, digits and underscores (64 at most, a letter first), got {name!r}"
         )
-    if not allow_taken and name not in _mine and timm.is_model(name):
-        raise ValueError(f"expected a name that is not taken, got {name!r}, which is already a timm model")
+    if name in _WINDOWS:
+        raise UserError(f"expected a name that can be a file's on every system, got {name!r}; choose another")
     return name
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all: to a temporary name beside the file, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(value, file, indent=2)
-            file.write("\n")
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+def check_name(name: str) -> str:
+    """Return a name that may be registered.
+
+    Raises:
+        UserError: Not of the form of a timm model name, or taken by timm.
+    """
+    check_form(name)
+    if name in _mine or name in PICTURED or name in _weights_names():
+        return name
+    if timm.is_model(name):
+        raise UserError(
+            f"expected a name that is not taken, got {name!r}, which is already a timm model; choose another"
+        )
+    if hasattr(found, name):
+        raise UserError(f"expected a name that is not taken, got {name!r}, which this package uses; choose another")
+    return name
+
+
+def _weights_names() -> tuple[str, ...]:
+    """The family's names that stand for one architecture, so that weights may be kept for them."""
+    return (*family.ARCHS, *family.ALIASES)
+
+
+def _check_reserved(entry: Entry) -> None:
+    """A name of the paper stands for one network of the paper's size."""
+    if entry.name not in (*_weights_names(), *PICTURED):
+        return
+    sized = [k for k in ("depths", "widths", "stem_width") if entry.model_args.get(k) is not None]
+    standard = {"depths": family.DEPTHS, "widths": family.WIDTHS, "stem_width": family.STEM_WIDTH}
+    for key in sized:
+        value = entry.model_args[key]
+        if (tuple(value) if isinstance(value, Sequence) else value) != standard[key]:
+            raise UserError(f"expected a network of the paper's size under {entry.name!r}, got {key}={value}")
+    if entry.name in _weights_names():
+        arch = family.ARCHS[family.ALIASES.get(entry.name, entry.name)]
+        if entry.folder is None:
+            raise UserError(
+                f"expected a name that is not taken, got {entry.name!r}; give folder= to keep weights for it"
+            )
+        if entry.arch != arch:
+            raise UserError(f"expected weights of {entry.name!r}, arch {arch}, got arch {entry.arch} in {entry.folder}")
 
 
 def _path(name: str) -> Path:
@@ -148,42 +252,50 @@ def _path(name: str) -> Path:
 
 
 def _read_entry(path: Path) -> Entry:
-    entry = Entry(**json.loads(path.read_text(encoding="utf-8")))
+    """An entry; what its folder says now goes before what it said when it was registered."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"expected an object with name and model_args, got {type(content).__name__}")
+    entry = Entry(**content)
     if entry.name != path.stem:
         raise ValueError(f"expected the name {path.stem!r} inside, got {entry.name!r}")
-    Arch.parse(entry.arch)
-    return entry
-
-
-def _entry_of_folder(name: str, folder: Path) -> Entry:
-    for file in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / file).is_file():
-            raise FileNotFoundError(f"expected a timm model folder with {file}, found none in {folder}")
-    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    args = config.get("model_args") or {}
-    if "arch" not in args:
-        raise ValueError(f"expected model_args with an arch in {folder / CONFIG_FILE}, got {sorted(args)}")
-    return Entry(name, args, str(folder), config.get("pretrained_cfg") or {})
+    if entry.folder is not None and (Path(entry.folder) / CONFIG_FILE).is_file():
+        args, cfg = read_config(entry.folder)
+        return Entry(entry.name, args, entry.folder, cfg)
+    args = plain_args(entry.model_args)
+    check_args(args)
+    return Entry(entry.name, args, entry.folder, dict(entry.pretrained_cfg))
 
 
 def _tell_timm(entry: Entry) -> None:
-    cfg = family._cfg(**entry.pretrained_cfg)
+    if entry.name in _weights_names():  # the family's own entry point stays; it asks for the weights
+        _mine[entry.name] = entry
+        return
+    args = dict(entry.model_args)
+    args.setdefault("num_classes", entry.pretrained_cfg.get("num_classes", 1000))
+    config = make_config(args, entry.pretrained_cfg)
+    cfg = {**config["pretrained_cfg"], **{k: config[k] for k in ("label_names", "label_descriptions") if k in config}}
     if entry.folder:
-        cfg["file"] = str(Path(entry.folder) / WEIGHTS_FILE)
+        cfg["file"] = str(entry.weights)
+    fixed = {k: v for k, v in args.items() if k not in _FREE_ARGS}
 
-    def build(pretrained: bool = False, **kwargs: Any) -> family.PiNAS:
-        if pretrained and entry.folder and not Path(cfg["file"]).is_file():
-            raise FileNotFoundError(
-                f"the weights of {entry.name!r} are not at {cfg['file']}; if the folder was moved, "
-                f"run `pinas-zoo register {entry.name} --folder NEW_FOLDER`"
-            )
-        return family._create_pinas(entry.name, pretrained, **{**entry.model_args, **kwargs})
+    def build(pretrained: bool = False, **kwargs: Any) -> Any:
+        model: Any = family._create_pinas(entry.name, pretrained, **{**fixed, **kwargs})
+        # What timm exports of it (push_to_hf_hub, save_for_hf) then loads where this registry is not.
+        model._model_args = fixed
+        model.pretrained_cfg["architecture"] = "pinas"
+        return model
 
-    build.__name__ = build.__qualname__ = entry.name
-    build.__module__ = family.__name__
-    build.__doc__ = f"Registered network {entry.arch}."
-    family.default_cfgs.update(generate_default_cfgs({entry.name: cfg}))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # timm warns when a name is registered anew, which is meant here
-        register_model(build)
+    timm_registry.add(entry.name, build, cfg, f"Registered network {entry.arch}.")
     _mine[entry.name] = entry
+
+
+def _tell_pictured(name: str) -> None:
+    timm_registry.add_error(
+        name,
+        UserError(
+            f"the architecture of {name!r} is known only from a picture (Figure 9 of the paper) and is not guessed "
+            f"here; whoever can read it supplies it once: pinas_zoo.register({name!r}, arch='…16 digits 0-3…'), or "
+            f"`pinas-zoo register {name} --arch …`; `pinas-zoo info` holds it against the paper's Table 1"
+        ),
+    )

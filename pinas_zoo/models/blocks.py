@@ -87,9 +87,9 @@ def layer_specs(
         raise ValueError(f"expected output_stride 8, 16 or 32, got {output_stride}")
     if len(depths) != 4 or len(widths) != 4:
         raise ValueError(f"expected four stages, got depths {tuple(depths)} and widths {tuple(widths)}")
-    if min(depths) < 1 or any(w < 8 or w % 8 for w in widths):
+    if min(depths) < 1 or any(w < 16 or w % 16 for w in widths):
         raise ValueError(
-            f"expected depths of at least 1 and widths in multiples of 8, got {tuple(depths)} and {tuple(widths)}"
+            f"expected depths of at least 1 and widths in multiples of 16, got {tuple(depths)} and {tuple(widths)}"
         )
     specs = []
     in_chs, net_stride, dilation = stem_width * 2, 4, 1

@@ -34,6 +34,7 @@ from pinas_zoo.models.blocks import (
     make_stem,
 )
 from pinas_zoo.models.checkpointing import FEATURE_CLASSES, set_block_checkpointing
+from pinas_zoo.weights import build_with_weights, hub_fields
 
 __all__ = [
     "ARCHS",
@@ -193,7 +194,9 @@ def _create_pinas(variant: str, pretrained: bool = False, **kwargs: Any) -> PiNA
         cfg = dict(kwargs.pop("feature_cfg", None) or {})
         chosen = kwargs.pop("feature_cls", None) or cfg.pop("feature_cls", None) or "list"
         kwargs["feature_cfg"] = {**cfg, "feature_cls": FEATURE_CLASSES.get(chosen, chosen)}
-    return build_model_with_cfg(PiNAS, variant, pretrained, **kwargs)
+    if pretrained:
+        return build_with_weights(PiNAS, variant, **kwargs)
+    return build_model_with_cfg(PiNAS, variant, False, **kwargs)
 
 
 def _cfg(**kwargs: Any) -> dict[str, Any]:
@@ -218,7 +221,14 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
 ARCHS = {"pinas_alpha": "3013231203213032", "pinas_gamma": "3333113330011021"}
 ALIASES = {"pinas_cls": "pinas_alpha", "pinas_trans": "pinas_gamma"}
 
-default_cfgs = generate_default_cfgs({name: _cfg() for name in ("pinas", *ARCHS, *ALIASES)})
+
+def same_network(name: str) -> tuple[str, ...]:
+    """A name and its other names: ``pinas_cls`` is ``pinas_alpha``."""
+    root = ALIASES.get(name, name)
+    return (name, *(n for n in (root, *ALIASES) if n != name and ALIASES.get(n, n) == root))
+
+
+default_cfgs = generate_default_cfgs({name: _cfg(**hub_fields(name)) for name in ("pinas", *ARCHS, *ALIASES)})
 
 
 @register_model

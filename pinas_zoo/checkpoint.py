@@ -1,0 +1,121 @@
+"""Checkpoints read as data: a pickle may hold tensors and plain values, and whatever else it asks for is refused."""
+
+from __future__ import annotations
+
+import pickletools
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pinas_zoo.errors import BrokenWeights, NotSafetensors, WeightsMissing, WrongShapes
+from pinas_zoo.folder import tensor_shapes
+
+Tensors = dict[str, Tensor]
+
+_STATE_KEYS = ("state_dict", "model")  # PyTorch-Encoding and mmcv; detectron2
+_HARMLESS = ("collections.OrderedDict", "torch._utils.", "torch.storage.", "torch.nn.parameter.")
+
+
+def read_checkpoint(file: Path | str) -> Tensors:
+    """The tensors of a checkpoint, on the CPU, without the ``module.`` of data-parallel training.
+
+    Args:
+        file: Written by ``torch.save`` (``.pth.tar``, ``.pth``, …, old and new format), or ``.safetensors``.
+
+    Raises:
+        WeightsMissing: No such file.
+        NotSafetensors: A pickle that wants more than tensors and plain data; names what it wanted. It is not run.
+        BrokenWeights: Cut short, empty, or no checkpoint at all.
+        WrongShapes: A checkpoint without a ``state_dict`` of tensors.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise WeightsMissing(
+            f"expected a checkpoint file, got {file}, which is {'a folder' if file.is_dir() else 'not there'}"
+        )
+    content: Any
+    if file.suffix == ".safetensors":
+        tensor_shapes(file)  # says what is wrong with a damaged one
+        content = load_file(file)
+    else:
+        content = _unpickle(file)
+    for key in _STATE_KEYS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
+        found = f"a dict of {list(content)[:5]}" if isinstance(content, Mapping) else f"a {type(content).__name__}"
+        raise WrongShapes(f"expected a state_dict of tensors in {file}, got {found}; is it the right file?")
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    while all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
+    return tensors
+
+
+def _unpickle(file: Path) -> Any:
+    """``torch.load`` as data only. A damaged file fails in it in many ways, all of them told apart by its bytes."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols, said better below when it matters
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise WeightsMissing(f"expected a readable file at {file}: {error}; change its permissions") from None
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+    wanted = [name for name in dict.fromkeys(wanted_globals(file)) if not name.startswith(_HARMLESS)]
+    wanted = [name for name in wanted if not (name.startswith("torch.") and name.endswith("Storage"))]
+    if wanted:
+        raise NotSafetensors(
+            f"expected tensors and plain data in {file}, got a pickle that wants {', '.join(wanted[:5])}; none of it "
+            "was run. If you trust the file, load it where it was made and save its state_dict alone"
+        )
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        begin = stream.read(16)
+    if not begin.startswith((b"PK", b"\x80")):
+        raise BrokenWeights(
+            f"expected a checkpoint written by torch.save, got {file} ({size} bytes), which begins with {begin!r}; "
+            "is it the right file, or a download page?"
+        )
+    raise BrokenWeights(
+        f"expected a whole checkpoint, got a broken or truncated one in {file} ({size} bytes: {reason}); get it again"
+    )
+
+
+def wanted_globals(file: Path) -> Iterator[str]:
+    """Names of the functions and classes that a pickle asks for; its instructions are listed, never followed."""
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                for member in archive.namelist():
+                    if member.endswith(".pkl"):
+                        with archive.open(member) as stream:
+                            yield from _globals(stream)
+        else:
+            with file.open("rb") as stream:
+                while True:  # the old format is several pickles one after the other, then the numbers
+                    yield from _globals(stream)
+    except Exception:  # the end of what can be read as a pickle
+        return
+
+
+def _globals(stream: IO[bytes]) -> Iterator[str]:
+    strings: list[str] = []  # what a STACK_GLOBAL takes its module and name from
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name in ("GLOBAL", "INST"):
+            name = str(argument).replace(" ", ".", 1)
+        elif opcode.name == "STACK_GLOBAL":
+            name = ".".join(strings[-2:])
+        else:
+            if isinstance(argument, str):
+                strings.append(argument)
+            continue
+        if re.fullmatch(r"[\w.]{3,100}", name):  # else a text that happens to begin like a pickle
+            yield name

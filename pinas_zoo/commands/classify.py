@@ -1,0 +1,178 @@
+"""``pinas-zoo classify``: the most probable classes of images."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import nn
+
+HELP = "name what is in images: the most probable classes and their probabilities"
+EPILOG = """\
+    pinas-zoo classify cat.jpg dog.png --model work_dirs/mine/winner
+    pinas-zoo classify cat.jpg --model hf-hub:user/name --topk 3
+
+Images are prepared as the model's own configuration says (size, crop, mean). Labels are those stored with the model,
+else timm's names for 1000, 11821, 21841, … classes of ImageNet, else the class numbers. A model without weights is
+refused.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "classify", help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="any format that Pillow reads; grey, RGBA, CMYK too")
+    parser.add_argument(
+        "--model", required=True, metavar="NAME|FOLDER|hf-hub:…", help="a timm name, a timm model folder or a Hub repo"
+    )
+    parser.add_argument("--topk", type=int, default=5, metavar="N", help="classes shown per image (default 5)")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="images at once (default 32)")
+    parser.add_argument(
+        "--device", default="cpu", metavar="DEVICE", help="where the network runs, such as cuda (default cpu)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    import sys
+
+    from pinas_zoo.errors import UserError
+
+    for option in ("topk", "batch_size"):
+        if getattr(args, option) < 1:
+            raise UserError(f"expected --{option.replace('_', '-')} of at least 1, got {getattr(args, option)}")
+    checked = {path: why_unreadable(Path(path)) for path in args.images}
+    problems = [problem for problem in checked.values() if problem is not None]
+    readable = [path for path, problem in checked.items() if problem is None]
+    if readable:
+        classify(readable, args)
+    if problems:
+        for problem in problems[:-1]:
+            print(f"pinas-zoo classify: {problem}", file=sys.stderr)
+        raise UserError(problems[-1])
+
+
+def classify(paths: Sequence[str], args: argparse.Namespace) -> None:
+    """Print the top classes of each image.
+
+    Raises:
+        UserError: The model has no weights or cannot be loaded, no classes, or a number of channels that images lack.
+    """
+    import torch
+    from timm.data import create_transform, resolve_data_config
+
+    from pinas_zoo.errors import UserError
+
+    model = load_model(args.model, args.device)
+    name, topk = label_lookup(model), min(args.topk, model.num_classes)
+    config = resolve_data_config({}, model=model)
+    channels = config["input_size"][0]
+    if channels not in (1, 3):
+        raise UserError(f"expected a model of 1 or 3 input channels, got {channels} in {args.model}")
+    transform: Any = create_transform(**config, is_training=False)
+    for first in range(0, len(paths), args.batch_size):
+        batch = paths[first : first + args.batch_size]
+        images = torch.stack([transform(read_image(Path(path), channels)) for path in batch])  # N x C x H x W
+        with torch.inference_mode():
+            probabilities = model(images.to(args.device)).float().softmax(1).cpu()  # N x classes
+        for path, values, indices in zip(batch, *probabilities.topk(topk), strict=True):
+            print(path)
+            for value, index in zip(values.tolist(), indices.tolist(), strict=True):
+                print(f"  {100 * value:6.2f} %  {name(index)}")
+
+
+def load_model(source: str, device: str) -> Any:
+    """A model with its weights, in eval mode; runs no code from a folder or repo.
+
+    Raises:
+        UserError: No such model, no weights, a device that is not there, or no classes.
+    """
+    import timm
+    from huggingface_hub import logging
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from safetensors import SafetensorError
+
+    import pinas_zoo  # noqa: F401  registers the family and the user's networks
+    from pinas_zoo import hub
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.hub_client import bounded, explain
+
+    logging.set_verbosity_error()  # one line says it all
+    if Path(source).is_dir():
+        if not (Path(source) / "config.json").is_file():
+            raise UserError(f"expected a timm model folder with config.json, found none in {source}")
+        target = f"local-dir:{source}"
+    elif source.startswith(("hf-hub:", "hf_hub:")):
+        hub.download(source.partition(":")[2], "config.json")  # says within seconds what is wrong, where timm retries
+        target = source
+    elif source.startswith("local-dir:") or timm.is_model(source.partition(".")[0]):
+        target = source
+    else:
+        raise UserError(
+            f"expected a model folder, a timm name or hf-hub:user/name, got {source!r}, which is none of them"
+        )
+    try:
+        with bounded():
+            model: nn.Module = timm.create_model(target, pretrained=True).eval().to(device)
+    except UserError:
+        raise
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        raise explain(error, f"model {source}") from None
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UserError(f"expected a model with weights, got none for {source}: {reason}") from None
+    if not getattr(model, "num_classes", 0):
+        raise UserError(
+            f"expected a model with classes, got {source}, which has no head; train one on its features first"
+        )
+    return model
+
+
+def label_lookup(model: Any) -> Callable[[int], str]:
+    """From a class number to what is printed: stored labels, timm's ImageNet names, or the number itself."""
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+    cfg = getattr(model, "pretrained_cfg", None) or {}
+    names, descriptions = cfg.get("label_names"), cfg.get("label_descriptions") or {}
+    if names and len(names) == model.num_classes:
+        return lambda index: str(descriptions.get(names[index], names[index]))
+    subset = infer_imagenet_subset(model)
+    if subset:
+        info = ImageNetInfo(subset)
+        return info.index_to_description
+    return lambda index: f"class {index}"
+
+
+def why_unreadable(path: Path) -> str | None:
+    """In one line, what is wrong with an image file; None when it can be read to its end."""
+    if not path.is_file():
+        return f"expected an image, got {path}, which is {'a folder' if path.is_dir() else 'not there'}"
+    try:
+        read_image(path, 3)
+    except Exception as error:  # Pillow's formats raise what they like on damaged files
+        reason = " ".join(str(error).split()).replace(repr(str(path)), "it") or type(error).__name__
+        return f"expected an image, got {path}, which cannot be read: {reason[:200]}"
+    return None
+
+
+def read_image(path: Path, channels: int) -> Image.Image:
+    """An image of any mode as RGB (or grey, for one channel), upright, transparent parts on white.
+
+    16-bit grey is scaled to 8 bits, where Pillow would cut it off at 255.
+    """
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as file:
+        image: Image.Image = ImageOps.exif_transpose(file)
+        if image.mode.startswith("I;16") or (image.mode == "I" and image.getextrema()[1] > 255):  # type: ignore[operator]
+            image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+        elif image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+            image = image.convert("RGBA")
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image)
+        return image.convert("RGB" if channels == 3 else "L")

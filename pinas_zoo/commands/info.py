@@ -1,0 +1,284 @@
+"""``pinas-zoo info``: a network layer by layer, its cost, its picture, and whether it has the paper's figures."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pinas_zoo.paper import Figures
+
+HELP = "show a network: layers, parameters, multiply-adds, picture, and the check against the paper's figures"
+EPILOG = """\
+    pinas-zoo info pinas_cls --svg pinas_cls.svg
+    pinas-zoo info 3333113330011021
+    pinas-zoo info 0123 --depths 1,1,1,1 --widths 16,32,64,128 --stem-width 8 --image-size 64
+    pinas-zoo info work_dirs/mine/winner
+    pinas-zoo info resnest50d                    (a peer from timm: totals only)
+
+The paper's figures that this package knows are checked on their own. For the others (beta, delta, epsilon), whoever
+holds the paper types the two figures of the network's row: pinas-zoo info pinas_beta --expect PARAMS_M,FLOPS_G
+"""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is shown: how to build it on the meta device, and its sizes when it is of the family (None otherwise)."""
+
+    title: str
+    name: str | None  # the name it stands under in the paper, if any
+    build: Callable[[], nn.Module]
+    args: dict[str, Any] | None  # arch, depths, widths, stem_width, num_classes, in_chans
+    input_size: tuple[int, int, int]
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "info", help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "network", metavar="NAME|ARCH|FOLDER", help="a timm name, one digit 0-3 per layer, or a timm model folder"
+    )
+    parser.add_argument("--depths", metavar="N,N,N,N", help="for ARCH: layers per stage (default 3,4,6,3)")
+    parser.add_argument("--widths", metavar="N,N,N,N", help="for ARCH: planes per stage (default 64,128,256,512)")
+    parser.add_argument("--stem-width", type=int, metavar="N", help="for ARCH: width of the stem (default 32)")
+    parser.add_argument("--num-classes", type=int, metavar="N", help="for ARCH: classes (default 1000)")
+    parser.add_argument(
+        "--image-size", type=int, metavar="PIXELS", help="side of the square image (default: the network's own, or 224)"
+    )
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write the picture as SVG")
+    parser.add_argument("--png", type=Path, metavar="FILE", help="write the picture as PNG")
+    parser.add_argument(
+        "--expect",
+        metavar="PARAMS_M,FLOPS_G",
+        help="figures of Table 1 to check against, as printed, such as 27.1,5.38",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    from pinas_zoo.cost import count_module, count_operations, network_cost
+    from pinas_zoo.errors import UserError
+
+    expected = parse_expected(args.expect) if args.expect else None
+    try:
+        subject = find_subject(args)
+        size = subject.input_size
+        if subject.args is None and (args.svg or args.png):
+            raise UserError(
+                f"expected a network of this package for a picture, got {args.network!r}, one of timm's own"
+            )
+        if subject.args is None:
+            total = count_module(subject.build(), size)
+        else:
+            total = network_cost(**subject.args, image_size=size[1:])
+        operations = count_operations(subject.build(), size)
+    except UserError:
+        raise
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise UserError(" ".join(str(error).split())) from None
+    print(subject.title)
+    if subject.args is not None:
+        print_table(subject.args, size)
+    print(f"total: {total.params:,} parameters, {total.macs:,} multiply-adds for one image of {_times(size)}")
+    print(f"       {operations:,} FLOPs as flops counters count: with biases, batch norm, ReLU and pooling")
+    for line in paper_lines(subject, expected):
+        print(line)
+    for path, kind in ((args.svg, "SVG"), (args.png, "PNG")):
+        if path is not None and subject.args is not None:
+            write_picture(subject, path, kind)
+            print(f"picture: {path}")
+
+
+def find_subject(args: argparse.Namespace) -> Subject:
+    """What the word on the command line means: a folder, an architecture, or a name.
+
+    Raises:
+        UserError: None of them, or sizes given for a name or folder, which has its own.
+    """
+    import difflib
+
+    import timm
+
+    import pinas_zoo  # noqa: F401  registers the family and the user's networks
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.models.pinas import PiNAS
+    from pinas_zoo.paper import UNKNOWN
+
+    word = args.network
+    sizes = {
+        "depths": _integers(args.depths, "--depths"),
+        "widths": _integers(args.widths, "--widths"),
+        "stem_width": args.stem_width,
+        "num_classes": args.num_classes,
+    }
+    given = {key: value for key, value in sizes.items() if value is not None}
+    if args.image_size is not None and args.image_size < 32:
+        raise UserError(f"expected --image-size of at least 32, got {args.image_size}")
+    side = args.image_size
+
+    if word.isdecimal() and not Path(word).is_dir():
+        model_args = family_args(PiNAS(**{"arch": word, **given}, device="meta"))
+        return Subject(
+            f"architecture {word}", None, lambda: PiNAS(**model_args, device="meta"), model_args, _size(3, side)
+        )
+    if given:
+        raise UserError(
+            f"expected {', '.join('--' + k.replace('_', '-') for k in given)} with an ARCH only, got {word!r}"
+        )
+    if Path(word).is_dir():
+        return folder_subject(Path(word), side)
+    if not timm.is_model(word):
+        if word in UNKNOWN:
+            raise UserError(
+                f"the architecture of {word} stands only in a picture of the paper (Figure 9), not here; "
+                f"whoever reads it off supplies it once: pinas-zoo register {word} --arch ARCH"
+            )
+        near = difflib.get_close_matches(word, timm.list_models(), n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "; `pinas-zoo list` shows the names"
+        raise UserError(f"expected a timm name, an architecture of digits 0-3 or a model folder, got {word!r}{hint}")
+
+    def build() -> nn.Module:
+        return timm.create_model(word, device="meta")
+
+    model: Any = build()
+    channels, height, _ = model.pretrained_cfg["input_size"]
+    if not isinstance(model, PiNAS):
+        return Subject(f"{word} (timm)", word, build, None, _size(channels, side or height))
+    model_args = family_args(model)
+    return Subject(
+        f"{word}, architecture {model_args['arch']}",
+        word,
+        build,
+        model_args,
+        _size(model_args["in_chans"], side or height),
+    )
+
+
+def folder_subject(folder: Path, side: int | None) -> Subject:
+    """A timm model folder; its weights are not read, and nothing in it is run."""
+    from pinas_zoo.folder import read_config
+    from pinas_zoo.models.pinas import PiNAS
+
+    stored, cfg = read_config(folder)
+    model_args = family_args(PiNAS(**stored, device="meta"))
+    side = side or (cfg.get("input_size") or (3, 224, 224))[1]
+    title = f"{folder}, architecture {model_args['arch']}"
+    return Subject(
+        title, None, lambda: PiNAS(**model_args, device="meta"), model_args, _size(model_args["in_chans"], side)
+    )
+
+
+def family_args(model: Any) -> dict[str, Any]:
+    """Architecture and sizes of a network of the family, read off its modules."""
+    stages = [getattr(model, f"layer{i}") for i in range(1, 5)]
+    return {
+        "arch": model.arch,
+        "depths": tuple(len(stage) for stage in stages),
+        "widths": tuple(stage[0].conv3.out_channels // stage[0].expansion for stage in stages),
+        "stem_width": model.conv1[0].out_channels,
+        "num_classes": model.num_classes,
+        "in_chans": model.in_chans,
+    }
+
+
+def print_table(model_args: dict[str, Any], size: tuple[int, int, int]) -> None:
+    from pinas_zoo.draw import HEADINGS, layer_table, table_cells
+
+    rows = [HEADINGS, *table_cells(layer_table(**model_args, image_size=size[1:]))]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
+    for row in rows:
+        cells = (cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        print("  ".join(cells).rstrip())
+
+
+def paper_lines(subject: Subject, expected: Figures | None) -> list[str]:
+    """The check against the paper's figures, for a network that stands there under this name or architecture."""
+    from pinas_zoo.cost import count_module, count_operations
+    from pinas_zoo.models.pinas import ARCHS, DEPTHS, STEM_WIDTH, WIDTHS
+    from pinas_zoo.paper import FIGURES, UNKNOWN, Measured, check
+
+    name, args = subject.name, subject.args
+    if args is not None and (args["depths"], args["widths"], args["stem_width"]) == (DEPTHS, WIDTHS, STEM_WIDTH):
+        drawn = {**{arch: known for known, arch in ARCHS.items()}, "1" * 16: "resnest50d"}
+        name = name if name in FIGURES or name in UNKNOWN else drawn.get(args["arch"], name)
+    figures = [f for f in (FIGURES.get(name or ""), expected) if f is not None]
+    if not figures:
+        return (
+            [f"Table 1: the figures of {name} are not known here; give them with --expect"] if name in UNKNOWN else []
+        )
+    if args is not None and (args["num_classes"], args["in_chans"]) != (1000, 3):
+        return ["the paper's figures are for 1000 classes and 3 channels: not checked"]
+    model, size = subject.build(), (3, 224, 224)
+    cost = count_module(model, size)
+    buffers = sum(b.numel() for b in model.buffers() if b.is_floating_point())
+    measured = Measured(cost.params, buffers, cost.macs, count_operations(model, size))
+    return [outcome.text for f in figures for outcome in check(measured, f)]
+
+
+def write_picture(subject: Subject, path: Path, kind: str) -> None:
+    """Write the picture whole or not at all.
+
+    Raises:
+        UserError: It cannot be written there; or Pillow is too old for PNG.
+    """
+    import os
+    import uuid
+
+    from pinas_zoo.draw import network_png, network_svg
+    from pinas_zoo.errors import UserError
+
+    assert subject.args is not None
+    sizes = {key: subject.args[key] for key in ("arch", "depths", "widths", "stem_width")}
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        title = subject.name or subject.title
+        content = network_png(**sizes, title=title) if kind == "PNG" else network_svg(**sizes, title=title).encode()
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except (OSError, ImportError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"expected to write the picture to {path}, got: {reason}; give another place") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def parse_expected(text: str) -> Figures:
+    """Two figures as the paper prints them.
+
+    Raises:
+        UserError: Not two decimal numbers.
+    """
+    import re
+
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.paper import Figures
+
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)M?,(\d+(?:\.\d+)?)G?", text.replace(" ", ""))
+    if match is None:
+        raise UserError(f"expected --expect PARAMS_M,FLOPS_G as printed, such as 27.1,5.38, got {text!r}")
+    return Figures("Table 1", params_m=match[1], flops_g=match[2])
+
+
+def _integers(text: str | None, option: str) -> tuple[int, ...] | None:
+    from pinas_zoo.errors import UserError
+
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"expected {option} as four numbers such as 1,1,1,1, got {text!r}") from None
+
+
+def _size(channels: int, side: int | None) -> tuple[int, int, int]:
+    return (channels, side or 224, side or 224)
+
+
+def _times(size: Sequence[int]) -> str:
+    return " x ".join(map(str, size))

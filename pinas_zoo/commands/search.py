@@ -1,0 +1,71 @@
+"""``pinas-zoo search``: from images to a network that loads by name."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pinas_zoo.errors import UserError
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "search",
+        help="search a network on your images and register the winner",
+        description=(
+            "Run the stages of a search in order: learn a supernet, evaluate it linearly, explore its paths, cut out "
+            "the winner, train it alone, write report.html, register it as NAME_winner. A stage that is complete is "
+            "not run again; a stopped run goes on with the same command."
+        ),
+    )
+    parser.add_argument("config", type=Path, help="configuration file, such as configs/search/digits.py")
+    parser.add_argument("--work-dir", type=Path, help="the run's folder (default: work_dirs/NAME)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one value of the configuration, such as --set learn.steps=100; may be repeated",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the resolved configuration and the plan, and do nothing"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    try:
+        import mmengine  # noqa: F401
+        import optuna  # noqa: F401
+        import tqdm  # noqa: F401
+
+        from pinas_zoo.search.config import load_config
+    except ModuleNotFoundError as error:
+        raise UserError(f'expected the search extra, found no {error.name}; pip install "pinas-zoo[search]"') from error
+
+    config = load_config(args.config, parse_overrides(args.set))
+    folder = args.work_dir or Path("work_dirs") / config.name
+    from pinas_zoo.search.plan import plan
+    from pinas_zoo.search.run import Run
+
+    if args.dry_run:
+        print(plan(config, folder))
+    else:
+        Run(config, folder).run()
+
+
+def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
+    """``a.b=1`` to ``{"a.b": 1}``; a value is Python's literal, or else text."""
+    overrides = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise UserError(f"expected --set KEY=VALUE, got {text!r}")
+        try:
+            overrides[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            overrides[key] = value
+    return overrides

@@ -1,0 +1,366 @@
+"""A timm model folder: ``config.json`` and ``model.safetensors``, written whole or not at all.
+
+The format is timm's own, so ``timm.create_model("local-dir:FOLDER", pretrained=True)`` loads it once
+:mod:`pinas_zoo` is imported. ``provenance.json`` beside them holds where the weights come from; timm ignores it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from timm.models._pretrained import PretrainedCfg
+from torch import Tensor
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.errors import BrokenWeights, NotSafetensors, UserError, WeightsMissing, WrongShapes
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+FACTS_FILE = "provenance.json"
+CARD_FILE = "README.md"
+ARCHITECTURE = "pinas"  # the generic entry point: known wherever pinas_zoo is imported
+PICKLES = (".bin", ".pth", ".pt", ".tar", ".ckpt", ".pkl")  # formats that can carry code
+_FORMAT_FILES = frozenset({CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE, CARD_FILE})
+_SOURCES = ("url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "architecture", "custom_load", "tag")
+_CFG_KEYS = frozenset(f.name for f in dataclasses.fields(PretrainedCfg))
+_CONFIG_LIMIT = 16 * 2**20  # bytes; label names of 22k classes take about one
+
+
+def save_model_folder(
+    folder: Path | str,
+    state_dict: Mapping[str, Tensor],
+    model_args: Mapping[str, Any],
+    pretrained_cfg: Mapping[str, Any],
+    facts: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a network as a timm model folder; an older model folder of that name is replaced in one step.
+
+    The weights are held against the network that ``model_args`` describes before anything is written. ``num_classes``
+    and ``in_chans`` are read off the weights, so that config and weights agree.
+
+    Args:
+        folder: Where; parents are made. Files of an older folder that are not of this format are kept.
+        state_dict: Every tensor of the network, of any device and layout.
+        model_args: Arguments of :class:`pinas_zoo.models.pinas.PiNAS`, with ``arch``; plain data.
+        pretrained_cfg: timm's fields: input_size, mean, std, crop_pct, interpolation, label_names, license, …; what is
+            left out is as for ImageNet.
+        facts: Kept as provenance.json: seed, score, versions, and for the model card ``dataset`` and ``metrics`` (see
+            :mod:`pinas_zoo.card`). Plain data.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: An unknown field, arguments that are not plain data, or a folder that holds something else.
+        WrongShapes: The weights are not those of the network.
+    """
+    folder = Path(folder)
+    args = plain_args(model_args)
+    classes, channels = _head_and_stem(state_dict)
+    args.update(num_classes=classes, **({"in_chans": channels} if channels != 3 else {}))
+    if channels == 3:
+        args.pop("in_chans", None)
+    check_tensors({k: tuple(v.shape) for k, v in state_dict.items()}, args, where="the weights to be saved")
+    config = make_config(args, pretrained_cfg)
+    texts = {CONFIG_FILE: to_json(config)}
+    if facts is not None:
+        texts[FACTS_FILE] = to_json(facts)
+    tensors = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in state_dict.items()}
+    with new_folder(folder) as temporary:
+        save_file(tensors, temporary / WEIGHTS_FILE, metadata={"format": "pt"})
+        for name, text in texts.items():
+            (temporary / name).write_text(text, encoding="utf-8")
+        shutil.copymode(temporary / CONFIG_FILE, temporary / WEIGHTS_FILE)  # safetensors closes its files to others
+    return folder
+
+
+def make_config(args: Mapping[str, Any], pretrained_cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """timm's config.json as a value, from complete model arguments and timm's pretrained_cfg fields.
+
+    Raises:
+        UserError: A field that timm does not know.
+    """
+    from pinas_zoo.models import pinas as family
+
+    unknown = sorted(set(pretrained_cfg) - _CFG_KEYS)
+    if unknown:
+        raise UserError(f"expected fields of timm's pretrained_cfg, got {unknown}; put other facts into provenance")
+    cfg = {**family._cfg(), **{k: v for k, v in pretrained_cfg.items() if v is not None}}
+    cfg = {k: v for k, v in cfg.items() if k not in _SOURCES}  # where it lies is no part of what it is
+    channels = args.get("in_chans", 3)
+    if len(cfg["mean"]) != channels and len(cfg["mean"]) == 3 and "mean" not in pretrained_cfg:
+        cfg["mean"] = cfg["std"] = (0.5,) * channels
+    for key in ("input_size", "test_input_size", "min_input_size"):
+        if cfg.get(key):
+            cfg[key] = (channels, *cfg[key][1:])
+    if "pool_size" not in pretrained_cfg:
+        cfg["pool_size"] = tuple(-(-side // 32) for side in cfg["input_size"][1:])
+    classes = args["num_classes"]
+    cfg["num_classes"] = classes
+    config: dict[str, Any] = {
+        "architecture": ARCHITECTURE,
+        "num_classes": classes,
+        "num_features": 4 * int(args.get("widths", family.WIDTHS)[-1]),
+        "global_pool": args.get("global_pool", "avg"),
+    }
+    for key in ("label_names", "label_descriptions"):
+        if cfg.get(key):
+            config[key] = cfg.pop(key)
+    return {**config, "model_args": dict(args), "pretrained_cfg": cfg}
+
+
+def read_config(folder: Path | str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The complete model arguments and the pretrained_cfg of a model folder.
+
+    Raises:
+        WeightsMissing: No folder, or no config.json in it.
+        UserError: config.json is damaged, or of another family.
+    """
+    path = Path(folder) / CONFIG_FILE
+    if not path.is_file():
+        raise WeightsMissing(f"expected a timm model folder with {CONFIG_FILE}, found none in {folder}")
+    return parse_config(path.read_bytes(), where=str(path))
+
+
+def read_facts(folder: Path | str) -> dict[str, Any]:
+    """What provenance.json of a folder says; empty when there is none.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    path = Path(folder) / FACTS_FILE
+    if not path.is_file():
+        return {}
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"expected JSON in {path}, got a damaged file ({error}); mend it or delete it") from None
+    if not isinstance(facts, dict):
+        raise UserError(f"expected an object in {path}, got {type(facts).__name__}; mend it or delete it")
+    return facts
+
+
+def parse_config(content: bytes, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Model arguments and pretrained_cfg out of config.json's bytes, as timm understands them.
+
+    Raises:
+        UserError: Not JSON, not a timm config, another family, or an architecture that does not fit its sizes.
+    """
+    from timm.models._hub import _parse_model_cfg
+
+    from pinas_zoo.models import pinas as family
+
+    try:
+        if len(content) > _CONFIG_LIMIT:
+            raise ValueError(f"{len(content)} bytes")
+        config = json.loads(content)
+        named = str(config.get("architecture"))
+        cfg, _, args = _parse_model_cfg(config, {})
+        args = dict(args or {})
+        cfg = {k: v for k, v in cfg.items() if k in _CFG_KEYS and k not in _SOURCES}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"expected a timm config in {where}, got a damaged one ({error}); get or write it anew"
+        ) from None
+    arch = family.ARCHS.get(family.ALIASES.get(named, named))
+    if arch is not None:
+        args.setdefault("arch", arch)  # timm's own export leaves out what the entry point fixes
+    if "arch" not in args or not (named.startswith(ARCHITECTURE) or arch is not None):
+        raise UserError(
+            f"expected a network of this package (architecture {ARCHITECTURE!r}, model_args with an arch) in {where}, "
+            f"got {named!r} with {sorted(args) or 'no model_args'}"
+        )
+    args.setdefault("num_classes", cfg.get("num_classes", 1000))
+    if cfg.get("input_size"):
+        args.setdefault("in_chans", cfg["input_size"][0])
+    if args.get("in_chans") == 3:
+        del args["in_chans"]
+    try:
+        args = plain_args(args)
+        check_args(args)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"expected arguments of a network in {where}, got {args}: {error}") from None
+    return args, cfg
+
+
+def plain_args(model_args: Mapping[str, Any]) -> dict[str, Any]:
+    """Model arguments as plain data: ``arch`` as text, sequences as lists.
+
+    Raises:
+        UserError: No arch, or a value that JSON cannot hold.
+    """
+    args = dict(model_args)
+    if args.get("arch") is None:
+        raise UserError(f"expected model_args with an arch, got {sorted(args)}")
+    args["arch"] = str(Arch.parse(args["arch"]))
+    return json.loads(to_json(args))
+
+
+def check_args(args: Mapping[str, Any]) -> None:
+    """Hold an architecture against its depths and widths, without building anything.
+
+    Raises:
+        ValueError, TypeError: They do not fit, or are of the wrong type.
+    """
+    from pinas_zoo.models import pinas as family
+
+    sizes = {k: args[k] for k in ("depths", "widths", "stem_width") if args.get(k) is not None}
+    layers = family.layer_specs(**sizes)
+    Arch.parse(args["arch"], num_layers=len(layers), num_candidates=len(family.CANDIDATES))
+
+
+def network_shapes(args: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor of the network, which is built without memory.
+
+    Raises:
+        ValueError, TypeError: The arguments describe no network.
+    """
+    from pinas_zoo.models.pinas import PiNAS
+
+    placed = {k: v for k, v in args.items() if k not in ("device", "dtype")}
+    return {k: tuple(v.shape) for k, v in PiNAS(**placed, device="meta").state_dict().items()}
+
+
+def check_tensors(found: Mapping[str, tuple[int, ...]], args: Mapping[str, Any], where: str) -> None:
+    """Hold names and shapes of a file against the network that the arguments describe.
+
+    Raises:
+        WrongShapes: With the first tensors that are missing, too many or of another shape.
+    """
+    expected = network_shapes(args)
+    problems = shape_problems(found, expected)
+    if problems:
+        raise WrongShapes(
+            f"expected the tensors of arch {args['arch']} in {where}, got " + "; ".join(problems) + "; "
+            "the weights belong to another network: give its arch, depths and widths, or the right file"
+        )
+
+
+def shape_problems(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """What is wrong with names and shapes, in words; empty when all agree."""
+    missing = [k for k in expected if k not in found]
+    extra = [k for k in found if k not in expected]
+    other = [k for k in expected if k in found and tuple(found[k]) != tuple(expected[k])]
+    out = []
+    if missing:
+        out.append(f"{len(missing)} missing (first {missing[0]})")
+    if extra:
+        out.append(f"{len(extra)} unknown (first {extra[0]})")
+    if other:
+        k = other[0]
+        out.append(f"{len(other)} of another shape (first {k}: {tuple(found[k])}, not {tuple(expected[k])})")
+    return out
+
+
+def tensor_shapes(path: Path | str) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor in a safetensors file; reads its header, which also says how long the file is.
+
+    Raises:
+        WeightsMissing, NotSafetensors, BrokenWeights: With the cure.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise NotSafetensors(
+            f"expected a .safetensors file, got {path}; other formats can carry code and are not opened: "
+            "turn a checkpoint into a model folder with `pinas-zoo convert`"
+        )
+    if not path.is_file():
+        raise WeightsMissing(f"expected weights at {path}, found no file there; check the path, or where it moved to")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return {k: tuple(file.get_slice(k).get_shape()) for k in file.keys()}  # noqa: SIM118  no mapping
+    except (SafetensorError, EOFError, UnicodeDecodeError) as error:
+        raise BrokenWeights(
+            f"expected a whole safetensors file at {path} ({path.stat().st_size} bytes), got a broken or truncated one "
+            f"({error}); get it again"
+        ) from None
+    except PermissionError as error:
+        raise WeightsMissing(f"expected a readable file at {path}: {error}; change its permissions") from None
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Fill a temporary folder that takes its place under ``folder`` when the block ends without an error.
+
+    An older model folder is replaced by two renames; its files that are not of this format move into the new one.
+
+    Raises:
+        UserError: ``folder`` is a file, or a folder that is neither empty nor a model folder.
+    """
+    folder = folder.absolute()
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"expected a folder, got the file {folder}; give another place")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG_FILE).is_file():
+        raise UserError(
+            f"expected an empty or a model folder to replace, got {folder}, which has no {CONFIG_FILE}; "
+            "give another place, or empty it"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    mark = uuid.uuid4().hex[:12]
+    temporary = folder.with_name(f".{folder.name}.{mark}.tmp")
+    old = folder.with_name(f".{folder.name}.{mark}.old")
+    temporary.mkdir()  # not tempfile: its folders are closed to everyone else, whatever the umask
+    try:
+        yield temporary
+        if folder.is_dir():
+            os.rename(folder, old)
+        try:
+            os.rename(temporary, folder)
+        except BaseException:
+            if old.is_dir():
+                os.rename(old, folder)
+            raise
+        if old.is_dir():
+            for path in old.iterdir():
+                if path.name not in _FORMAT_FILES:
+                    os.rename(path, folder / path.name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all: to a temporary name beside the file, then renamed.
+
+    Raises:
+        UserError: A value that JSON cannot hold.
+    """
+    text = to_json(value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")  # not tempfile: the mode is the umask's
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def to_json(value: Any) -> str:
+    """Readable JSON text.
+
+    Raises:
+        UserError: A value that JSON cannot hold.
+    """
+    try:
+        return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise UserError(f"expected plain data (numbers, text, lists, dicts), got {error}") from None
+
+
+def _head_and_stem(state_dict: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Classes and input channels, read off the weights; no ``fc`` means a network without a head."""
+    stem = state_dict.get("conv1.0.weight")
+    if stem is None or stem.ndim != 4:
+        raise WrongShapes("expected a state dict with conv1.0.weight, got one without; is it a supernet's or wrapped?")
+    head = state_dict.get("fc.weight")
+    return (0 if head is None else int(head.shape[0])), int(stem.shape[1])

@@ -1,0 +1,166 @@
+"""The configuration of a search: plain data, checked when it is read, saved beside the run as JSON."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pinas_zoo.errors import UserError
+
+
+class Table(BaseModel):
+    """A table of the configuration: unknown keys and values of another type are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Table):
+    """Where images come from; see :mod:`pinas_zoo.search.data`."""
+
+    type: str = "timm"  # "digits" (scikit-learn's scans) or "timm" (any of timm's dataset readers)
+    name: str = ""  # timm's dataset name, such as "torch/cifar10"; empty for a folder with one sub-folder a class
+    root: str = "data"
+    train_split: str = "train"
+    test_split: str = "validation"
+    image_size: int = Field(224, ge=1)  # height and width in pixels that the network sees
+    val_per_class: int = Field(50, ge=1)  # training images a class that are held out to score candidates (sec. 4.1)
+    max_train: int | None = None  # use only so many training images
+    max_test: int | None = None
+    workers: int = 0  # loader processes
+
+
+class Views(Table):
+    """Random augmentation of one view; sec. 4.1's values are the defaults."""
+
+    scale: tuple[float, float] = (0.2, 1.0)  # area of the crop relative to the image
+    ratio: tuple[float, float] = (0.75, 4 / 3)  # aspect of the crop
+    flip: float = 0.5  # probability of mirroring
+    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.4)  # brightness, contrast, saturation, hue
+    jitter_p: float = 0.8
+    gray_p: float = 0.2
+    blur_p: float = 0.5
+    blur_sigma: tuple[float, float] = (0.1, 2.0)  # pixels
+
+
+class Learn(Table):
+    """Stage 1 (sec. 3.2): supernet learning."""
+
+    method: str = "pinas"
+    options: dict[str, Any] = {}  # the method's own: queue_size, temperature, …
+    steps: int = Field(1000, ge=1)
+    batch_size: int = Field(192, ge=1)
+    lr: float = 0.03
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    checkpoint_every: int = Field(500, ge=1)  # steps
+    log_every: int = Field(10, ge=1)  # steps
+
+
+class Linear(Table):
+    """Stage 2 (sec. 3.3): one linear classifier on the frozen supernet, a random path a step."""
+
+    steps: int = Field(1000, ge=1)
+    batch_size: int = Field(256, ge=1)
+    lr: float = 30.0
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    milestones: tuple[float, ...] = (0.6, 0.8)  # fractions of the steps at which the rate falls to a tenth
+    views: Views = Views(scale=(0.08, 1.0), jitter_p=0.0, gray_p=0.0, blur_p=0.0)
+    checkpoint_every: int = Field(500, ge=1)
+    log_every: int = Field(10, ge=1)
+
+
+class Explore(Table):
+    """Stage 3: candidates scored on held-out images with recalibrated batch-norm statistics."""
+
+    evaluations: int = Field(1000, ge=1)  # distinct architectures
+    population: int = Field(50, ge=2)  # random first, then evolution in populations of this size
+    batch_size: int = Field(256, ge=1)
+    recalibration_images: int = Field(2048, ge=1)  # training images, a fixed subset
+
+
+class Train(Table):
+    """Stage 4: the winner alone, from its weights in the supernet."""
+
+    enabled: bool = True
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(64, ge=1)
+    lr: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.1
+    views: Views = Views(scale=(0.5, 1.0), jitter_p=0.0, gray_p=0.0, blur_p=0.0)
+    checkpoint_every: int = Field(500, ge=1)
+    log_every: int = Field(10, ge=1)
+
+
+class SearchConfig(Table):
+    """Everything that determines a run."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")  # the run's folder and the winner's name follow from it
+    space: dict[str, Any] = {"type": "resnest50"}
+    seed: int = 0
+    data: Data = Data()
+    views: Views = Views()
+    learn: Learn = Learn()
+    linear: Linear = Linear()
+    explore: Explore = Explore()
+    train: Train = Train()
+
+
+def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> SearchConfig:
+    """Read a configuration: a Python file (mmengine's, with ``_base_``) or the JSON that a run keeps.
+
+    Args:
+        path: The file.
+        overrides: Values that replace the file's, by dotted key (``{"learn.steps": 100}``).
+
+    Raises:
+        UserError: No such file, a file that does not run, an unknown key, a value of the wrong type or range.
+    """
+    from mmengine.config import Config
+
+    if not path.is_file():
+        raise UserError(f"expected a configuration file, found none at {path}; configs/search has examples")
+    try:
+        loaded = Config.fromfile(path)
+        loaded.merge_from_dict(dict(overrides or {}))
+        values = loaded.to_dict()
+    except Exception as error:  # the user's own Python: whatever it raises is theirs to read
+        raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {error}") from error
+    return parse_config(values, str(path))
+
+
+def parse_config(values: Mapping[str, Any], where: str = "configuration") -> SearchConfig:
+    """Build a checked configuration from plain data.
+
+    Raises:
+        UserError: As :func:`load_config`; names the first thing that is wrong.
+    """
+    try:
+        return SearchConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"{where}: unknown key {key!r}; {_hint(first['loc'])}") from error
+        if first["type"] == "missing":
+            raise UserError(f"{where}: expected a key {key!r}, found none") from error
+        raise UserError(f"{where}: {key!r}: {first['msg'].lower()}, got {first['input']!r}") from error
+
+
+def _hint(loc: tuple[int | str, ...]) -> str:
+    table: type[BaseModel] = SearchConfig
+    for part in loc[:-1]:
+        inner = table.model_fields[str(part)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        table = inner
+    close = difflib.get_close_matches(str(loc[-1]), table.model_fields, n=1)
+    if close:
+        return f"did you mean {'.'.join([*map(str, loc[:-1]), close[0]])!r}?"
+    return f"known are {', '.join(sorted(table.model_fields))}"

@@ -1,0 +1,208 @@
+"""The one training engine: mmengine's Runner, for every stage that trains.
+
+What is ours around it: batches and random numbers that follow from (seed, step), a checkpoint that is written whole
+and read without executing code, a progress bar, and a loss curve in a text file.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.registry import LOOPS
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch import nn
+from tqdm import tqdm
+
+from pinas_zoo.search import config
+from pinas_zoo.search.data import Images, step_loader
+from pinas_zoo.search.space import step_rng
+from pinas_zoo.search.views import BatchViews
+
+VIEWS = 2  # random stream
+CHECKPOINT, CURVE = "checkpoint.pth", "curve.csv"
+
+
+class Trainee(BaseModel):
+    """What the Runner trains: makes the views of a batch, then asks ``losses`` for the step's losses.
+
+    Args:
+        network: Has ``forward(views, labels, step) -> dict`` as :class:`pinas_zoo.search.methods.Method`.
+        views: Augmentation.
+        num_views: Views per image; ``network`` gets N x num_views x C x H x W.
+        seed: Run seed; views follow from it, the step and the rank.
+    """
+
+    def __init__(self, network: nn.Module, views: BatchViews, num_views: int, seed: int):
+        super().__init__()
+        self.network, self.views = network, views
+        self.num_views, self.seed = num_views, seed
+
+    def forward(  # type: ignore[override]
+        self, pixels: torch.Tensor, labels: torch.Tensor, step: int, mode: str = "loss"
+    ) -> dict[str, torch.Tensor]:
+        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+        generator = torch.Generator().manual_seed(int(step_rng(self.seed, step, VIEWS, rank).integers(2**63)))
+        return self.network(self.views(pixels, generator, self.num_views), labels, step)
+
+
+@LOOPS.register_module()
+class StepLoop(IterBasedTrainLoop):
+    """mmengine's iteration loop over a loader that already starts at the step where training goes on."""
+
+    def run(self) -> nn.Module:
+        self.runner.call_hook("before_train")
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        for batch in self.dataloader:
+            self.run_iter(batch)
+        self.runner.call_hook("after_train_epoch")
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+
+class StepHook(Hook):
+    """Tells the batch its step, shows progress, keeps the curve and the checkpoint."""
+
+    priority = "VERY_LOW"  # after the optimiser's schedule has moved on
+
+    def __init__(self, folder: Path, label: str, steps: int, state: Mapping[str, Any] | None, options: Any):
+        self.folder, self.label, self.steps, self.state = folder, label, steps, state
+        self.log_every, self.checkpoint_every = options.log_every, options.checkpoint_every
+        self.seconds_before = state["seconds"] if state else 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def before_train(self, runner: Runner) -> None:
+        done = 0
+        if self.state:
+            done = self.state["step"]
+            runner.model.load_state_dict(self.state["model"])
+            runner.optim_wrapper.optimizer.load_state_dict(self.state["optimizer"])
+            for scheduler, state in zip(runner.param_schedulers, self.state["schedulers"], strict=True):
+                scheduler.load_state_dict(state)
+            runner.train_loop._iter = done
+            self.state = None  # its tensors are the model's now
+        _truncate_curve(self.folder / CURVE, done)
+        self.curve = (self.folder / CURVE).open("a", newline="")
+        self.started = time.perf_counter()
+        self.bar = tqdm(total=self.steps, initial=done, desc=self.label, unit="step", file=sys.stderr, mininterval=0.5)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        data_batch["step"] = runner.iter
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        step = runner.iter + 1  # steps that are done
+        self.bar.update()
+        if step % self.log_every == 0 or step == self.steps:
+            values = {k: float(v) for k, v in outputs.items()}
+            if self.curve.tell() == 0:
+                csv.writer(self.curve).writerow(["step", "lr", *values])
+            lr = runner.optim_wrapper.get_lr()["lr"][0]
+            csv.writer(self.curve).writerow([step, f"{lr:.6g}", *(f"{v:.6g}" for v in values.values())])
+            self.bar.set_postfix({k: f"{v:.3f}" for k, v in values.items() if k != "loss" or len(values) == 1})
+        if step % self.checkpoint_every == 0 and step < self.steps:
+            self.save(runner, step)
+
+    def after_train(self, runner: Runner) -> None:
+        self.bar.close()
+        self.curve.close()
+
+    def save(self, runner: Runner, step: int) -> None:
+        self.curve.flush()
+        state = {
+            "step": step,
+            "seconds": self.seconds,
+            "model": runner.model.state_dict(),
+            "optimizer": runner.optim_wrapper.optimizer.state_dict(),
+            "schedulers": [scheduler.state_dict() for scheduler in runner.param_schedulers],
+        }
+        temporary = self.folder / f".{CHECKPOINT}"  # what a killed run leaves of it is overwritten by the next
+        torch.save(state, temporary)
+        os.replace(temporary, self.folder / CHECKPOINT)
+
+
+def train(
+    network: nn.Module,
+    images: Images,
+    views: BatchViews,
+    num_views: int,
+    options: config.Learn | config.Linear | config.Train,
+    steps: int,
+    schedule: dict[str, Any],
+    folder: Path,
+    label: str,
+    seed: int,
+    workers: int = 0,
+) -> float:
+    """Train ``network`` in place, going on from the folder's checkpoint when there is one.
+
+    Returns:
+        Seconds that training took, over all attempts.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = load_checkpoint(folder)
+    start = state["step"] if state else 0
+    model = Trainee(network, views, num_views, seed)
+    hook = StepHook(folder, label, steps, state, options)
+    runner = Runner(
+        model=model,
+        work_dir=str(folder),
+        train_dataloader=step_loader(images, options.batch_size, seed, start, steps, workers),
+        train_cfg=dict(type="StepLoop", max_iters=steps),
+        optim_wrapper=dict(
+            type="OptimWrapper",
+            optimizer=dict(type="SGD", lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay),
+        ),
+        param_scheduler=dict(by_epoch=False, **schedule),
+        default_hooks=dict(logger=None, checkpoint=None, sampler_seed=None),
+        custom_hooks=[hook],
+        randomness=dict(seed=seed),
+        log_level="ERROR",
+        experiment_name=f"{label}-{uuid.uuid4().hex[:8]}",
+    )
+    runner.train()
+    return hook.seconds
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The folder's checkpoint, or None; tensors and plain values only, so that nothing in it can run."""
+    path = folder / CHECKPOINT
+    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
+
+
+def read_curve(folder: Path) -> dict[str, list[float]]:
+    """Columns of a stage's curve: ``step``, ``lr``, losses."""
+    with (folder / CURVE).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {key: [float(row[key]) for row in rows] for key in (rows[0] if rows else ())}
+
+
+def peak_memory_mb() -> float:
+    """Highest resident memory of this process so far, in MiB."""
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def _truncate_curve(path: Path, done: int) -> None:
+    """Forget what was logged after the checkpoint from which training goes on."""
+    if not path.is_file():
+        return
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))
+    kept = [row for i, row in enumerate(rows) if (i == 0 and done) or (i and int(row[0]) <= done)]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(kept)

@@ -1,0 +1,194 @@
+"""Exploration: paths scored on held-out images with recalibrated batch-norm statistics, driven by an Optuna study.
+
+The study is the record: it lives in the run folder, and a stopped exploration goes on from it.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import torch
+import torch.nn.functional as F
+from optuna.trial import TrialState
+from torch import nn
+from tqdm import tqdm
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.search import config
+from pinas_zoo.search.batchnorm import recalibrated
+from pinas_zoo.search.data import Images
+from pinas_zoo.search.space import SearchSpace, Supernet, step_rng
+
+PROPOSALS, SUBSET = 4, 5  # random streams
+MAX_REPEATS = 20  # proposals in a row that were scored before, then a random new one
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of one path on the held-out images: top-1 accuracy in 0..1, and mean cross-entropy in nats."""
+
+    accuracy: float
+    loss: float
+
+    def better_than(self, other: Score) -> bool:
+        return (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
+
+
+class Evaluator:
+    """Scores paths of a frozen supernet; the order of evaluation changes no score.
+
+    Args:
+        supernet: Learned; left as it was after every call.
+        classifier: Shared by all paths, from the linear stage.
+        recalibration: Training images that statistics are taken from.
+        held_out: Images that scores are taken from.
+        normalise: uint8 N x 3 x H x W to the network's input.
+        batch_size: Of recalibration and of scoring.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        classifier: nn.Linear,
+        recalibration: Images,
+        held_out: Images,
+        normalise: Callable[[torch.Tensor], torch.Tensor],
+        batch_size: int,
+    ):
+        self.supernet = supernet.eval().requires_grad_(False)
+        self.classifier = classifier
+        self.recalibration = [normalise(b["pixels"]) for b in recalibration.batches(batch_size)]
+        self.held_out = [(normalise(b["pixels"]), b["labels"]) for b in held_out.batches(batch_size)]
+
+    def recalibrate(self, path: Arch):  # type: ignore[no-untyped-def]
+        """Context manager: inside, the path's batch norms hold statistics of the recalibration images."""
+        modules = [module for _, module in self.supernet.path_modules(path)]
+        return recalibrated(modules, (self.supernet(batch, path) for batch in self.recalibration))
+
+    @torch.no_grad()
+    def score(self, path: Arch) -> Score:
+        correct, loss, count = 0, 0.0, 0
+        with self.recalibrate(path):
+            for batch, labels in self.held_out:
+                logits = self.classifier(self.supernet(batch, path))  # N x num_classes
+                correct += int((logits.argmax(1) == labels).sum())
+                loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+                count += len(labels)
+        return Score(correct / count, loss / count)
+
+
+def recalibration_subset(train: Images, count: int, seed: int) -> Images:
+    """A fixed random subset of the training images."""
+    return train.subset(step_rng(seed, 0, SUBSET).permutation(len(train))[:count])
+
+
+def explore(
+    space: SearchSpace, evaluate: Callable[[Arch], Score], options: config.Explore, folder: Path, seed: int
+) -> dict[Arch, Score]:
+    """Score distinct architectures until ``options.evaluations`` are known (or the whole space is).
+
+    Proposals are random for the first population and evolve from there (NSGA-II, which with one objective is a plain
+    genetic algorithm). Each proposal's generator follows from the seed and the trial's number.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        storage=study_url(folder), study_name="explore", direction="maximize", load_if_exists=True
+    )
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)  # a killed run's; it will be proposed again
+    scores = known_scores(study)
+    goal = min(options.evaluations, space.size)
+    repeats = 0
+    with tqdm(total=goal, initial=len(scores), desc="explore", unit="arch", file=sys.stderr, mininterval=0.5) as bar:
+        while len(scores) < goal:
+            number = len(study.get_trials(deepcopy=False))
+            study.sampler = optuna.samplers.NSGAIISampler(
+                population_size=options.population,
+                seed=int(step_rng(seed, number, PROPOSALS).integers(2**31)),
+            )
+            if repeats >= MAX_REPEATS:
+                study.enqueue_trial(_params(_unseen(space, scores, seed, number)))
+            trial = study.ask()
+            arch = Arch(
+                tuple(
+                    trial.suggest_categorical(_layer(k), tuple(range(space.num_candidates)))
+                    for k in range(space.num_layers)
+                )
+            )
+            repeats = repeats + 1 if arch in scores else 0
+            if arch not in scores:
+                scores[arch] = evaluate(arch)
+                bar.update()
+                bar.set_postfix(best=f"{max(s.accuracy for s in scores.values()):.3f}")
+            trial.set_user_attr("arch", str(arch))
+            trial.set_user_attr("loss", scores[arch].loss)
+            study.tell(trial, scores[arch].accuracy)
+    return scores
+
+
+def study_url(folder: Path) -> str:
+    return f"sqlite:///{(folder / 'study.db').resolve()}"
+
+
+def known_scores(study: optuna.Study) -> dict[Arch, Score]:
+    """Scores of the completed trials, in the order in which architectures were first scored."""
+    scores: dict[Arch, Score] = {}
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        arch = Arch.parse(trial.user_attrs["arch"])
+        scores.setdefault(arch, Score(float(trial.value or 0.0), trial.user_attrs["loss"]))
+    return scores
+
+
+def best(scores: dict[Arch, Score]) -> Arch:
+    """Highest accuracy; of equals, the lowest loss."""
+    return max(scores, key=lambda arch: (scores[arch].accuracy, -scores[arch].loss))
+
+
+def write_ranking(path: Path, space: SearchSpace, scores: dict[Arch, Score], image_size: int) -> None:
+    """A CSV of all scored architectures, the best first; params in millions, multiply-adds in billions."""
+    order = sorted(scores, key=lambda arch: (-scores[arch].accuracy, scores[arch].loss))
+    evaluated = {arch: k for k, arch in enumerate(scores)}
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["rank", "arch", "accuracy", "loss", "params_m", "flops_g", "evaluation"])
+        for rank, arch in enumerate(order, 1):
+            params_m, flops_g = space.cost(arch, image_size)
+            score = scores[arch]
+            writer.writerow(
+                [rank, arch, f"{score.accuracy:.5f}", f"{score.loss:.5f}", f"{params_m:.6f}", f"{flops_g:.6f}"]
+                + [evaluated[arch]]
+            )
+    os.replace(temporary, path)
+
+
+def read_ranking(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _layer(index: int) -> str:
+    return f"layer{index:02d}"
+
+
+def _params(arch: Arch) -> dict[str, int]:
+    return {_layer(k): choice for k, choice in enumerate(arch)}
+
+
+def _unseen(space: SearchSpace, scores: dict[Arch, Score], seed: int, number: int) -> Arch:
+    """A random architecture that has no score; the caller makes sure that there is one."""
+
+    def candidates() -> Iterator[Arch]:
+        attempt = 0
+        while True:
+            attempt += 1
+            yield from space.sample(step_rng(seed, number, PROPOSALS + 100 * attempt))
+
+    return next(arch for arch in candidates() if arch not in scores)

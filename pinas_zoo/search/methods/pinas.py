@@ -1,0 +1,132 @@
+"""Π-NAS learning (Peng et al., ICCV 2021, sec. 3.2): cross-path consistency with a nontrivial mean teacher.
+
+One step samples two paths i and j that differ in every layer and takes four views of each image:
+
+    feature shift     student_i is compared with teacher_j, student_j with teacher_i: paths must agree on an image
+    parameter shift   the teacher is the exponential moving average of the student, along the sampled path only
+    nontrivial        a queue of earlier teacher outputs serves as negatives (Eqn. 4), without which features collapse
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.search import methods
+from pinas_zoo.search.space import SearchSpace, Supernet, step_rng
+
+PATHS = 1  # random stream of the path pair
+
+
+class Encoder(nn.Module):
+    """Supernet and projection head: N x C x H x W along one path to N x dim, of unit length."""
+
+    def __init__(self, supernet: Supernet, hidden: int, dim: int):
+        super().__init__()
+        self.supernet = supernet
+        self.mlp = nn.Sequential(
+            nn.Linear(supernet.num_features, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim)
+        )
+
+    def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
+        return F.normalize(self.mlp(self.supernet(x, path)), dim=1)  # N x dim
+
+    def path_parameters(self, path: Arch) -> list[nn.Parameter]:
+        modules = [module for _, module in self.supernet.path_modules(path)]
+        return [p for module in (*modules, self.mlp) for p in module.parameters()]
+
+
+class Method(methods.Method):
+    """Π-NAS learning.
+
+    Args:
+        space: The search space.
+        num_classes: Not used: no labels are.
+        seed: The paths of a step follow from it.
+        hidden: Width of the head's hidden layer; the supernet's output width when None.
+        dim: Dimension in which outputs are compared.
+        queue_size: Number of negatives.
+        temperature: Of Eqn. 4.
+        momentum: Of the teacher's moving average.
+    """
+
+    num_views = 4  # student i, teacher i, student j, teacher j
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        num_classes: int = 0,
+        seed: int = 0,
+        hidden: int | None = None,
+        dim: int = 128,
+        queue_size: int = 49152,
+        temperature: float = 0.2,
+        momentum: float = 0.999,
+    ):
+        super().__init__()
+        self.space, self.seed = space, seed
+        self.temperature, self.momentum = temperature, momentum
+        supernet = space.supernet()
+        self.student = Encoder(supernet, hidden or supernet.num_features, dim)
+        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+        negatives = torch.randn(dim, queue_size, generator=torch.Generator().manual_seed(seed))
+        self.queue: torch.Tensor
+        self.queue_ptr: torch.Tensor
+        self.register_buffer("queue", F.normalize(negatives, dim=0))  # dim x K
+        self.register_buffer("queue_ptr", torch.zeros(1, dtype=torch.long))
+
+    @property
+    def learned(self) -> Supernet:
+        return self.student.supernet
+
+    def sample_paths(self, step: int) -> tuple[Arch, Arch]:
+        """The two paths of a step; they differ in every layer."""
+        path_i, path_j = self.space.sample(step_rng(self.seed, step, PATHS), 2)
+        return path_i, path_j
+
+    def forward(self, views: torch.Tensor, labels: torch.Tensor, step: int) -> dict[str, torch.Tensor]:
+        return {"loss": self.consistency(views, *self.sample_paths(step))}
+
+    def consistency(self, views: torch.Tensor, path_i: Arch, path_j: Arch) -> torch.Tensor:
+        """Sum of both cross-path losses; moves the teacher and the queue on.
+
+        Args:
+            views: N x 4 x C x H x W in the order student i, teacher i, student j, teacher j.
+        """
+        view_si, view_ti, view_sj, view_tj = views.unbind(1)  # each N x C x H x W
+        student_i = self.student(view_si, path_i)  # N x dim
+        student_j = self.student(view_sj, path_j)
+        with torch.no_grad():
+            self.update_teacher(path_i)
+            teacher_i = self.teacher(view_ti, path_i)
+            self.update_teacher(path_j)
+            teacher_j = self.teacher(view_tj, path_j)
+        loss = self.contrast(student_i, teacher_j) + self.contrast(student_j, teacher_i)
+        self.enqueue((teacher_i + teacher_j) / 2)
+        return loss
+
+    def contrast(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        """Eqn. 4: cross-entropy of picking the teacher's output of the same image among the queue's; N x dim each."""
+        positive = (student * teacher).sum(1, keepdim=True)  # N x 1
+        negative = student @ self.queue.clone()  # N x K; the queue changes before the backward pass
+        logits = torch.cat([positive, negative], 1) / self.temperature  # N x (1 + K)
+        return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
+
+    @torch.no_grad()
+    def update_teacher(self, path: Arch) -> None:
+        """Moving average (Eqn. 3) along one path; stem and head belong to every path."""
+        teacher, student = self.teacher.path_parameters(path), self.student.path_parameters(path)
+        torch._foreach_mul_(teacher, self.momentum)
+        torch._foreach_add_(teacher, student, alpha=1 - self.momentum)
+
+    @torch.no_grad()
+    def enqueue(self, keys: torch.Tensor) -> None:
+        """Replace the oldest N entries of the queue; N x dim."""
+        size = self.queue.shape[1]
+        keys = keys[-size:]
+        self.queue[:, (self.queue_ptr + torch.arange(len(keys), device=keys.device)) % size] = keys.T
+        self.queue_ptr[0] = (self.queue_ptr[0] + len(keys)) % size

@@ -1,0 +1,148 @@
+"""report.html: one file that opens offline and shows what a run found, how it learned and what it cost."""
+
+from __future__ import annotations
+
+import html
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pinas_zoo.draw import network_svg
+from pinas_zoo.search import engine
+from pinas_zoo.search.explore import Score, read_ranking
+from pinas_zoo.version import __version__
+
+if TYPE_CHECKING:
+    from pinas_zoo.search.run import Run
+
+STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;background:#fff;max-width:60rem;margin:0 auto;padding:1rem}
+h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #ddd}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+td,th{padding:.25rem .5rem;text-align:left;border-bottom:1px solid #eee;vertical-align:top}
+td.n,th.n{text-align:right}pre{background:#f5f5f5;padding:.75rem;overflow-x:auto}
+figure{margin:0;overflow-x:auto}figcaption{color:#555;font-size:.9rem}svg{max-width:100%;height:auto}
+.wide{overflow-x:auto}.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(18rem,1fr));gap:1rem}
+"""
+
+
+def write_report(run: Run) -> Path:
+    """Write the report of a run whose stages are complete; whole or not at all."""
+    from pinas_zoo.search.run import DONE, STAGES, read_done
+
+    facts = {s: read_done(run.folder / s) for s in STAGES if (run.folder / s / DONE).is_file()}
+    path = run.folder / "report.html"
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(_page(run, facts), encoding="utf-8")
+    os.replace(temporary, path)
+    return path
+
+
+def _page(run: Run, facts: Mapping[str, Mapping[str, Any]]) -> str:
+    config, arch = run.config, facts["explore"]["winner"]
+    ranking = read_ranking(run.folder / "explore" / "ranking.csv")
+    accuracies = list(run.scores().values())
+    trained = "train" in facts
+    test = facts["train" if trained else "winner"]["test_accuracy"]
+    args = run.space.model_args(run.space.parse(arch))
+    curves = [("learn", "loss", "Learning: Π-NAS loss"), ("linear", "accuracy", "Linear evaluation: accuracy")]
+    if trained:
+        curves.append(("train", "accuracy", "The winner alone: accuracy"))
+    figures = [_figure(_curve(engine.read_curve(run.folder / stage), key), title) for stage, key, title in curves]
+    figures.append(_figure(_histogram(accuracies), "Held-out accuracy of the candidates"))
+    figures.append(_figure(_best_so_far(accuracies), "Best held-out accuracy over evaluations"))
+    stages = [[name, f["summary"], f"{f['seconds']:.0f}", f"{f['peak_memory_mib']}"] for name, f in facts.items()]
+    stages.append(["all", "", f"{sum(f['seconds'] for f in facts.values()):.0f}", ""])
+    top = [
+        [r["rank"], r["arch"], f"{float(r['accuracy']):.2%}", r["loss"], r["params_m"], r["flops_g"]]
+        for r in ranking[:10]
+    ]
+    kind = "trained alone" if trained else "as cut out of the supernet"
+    load = (
+        "import timm, pinas_zoo\n"
+        f'model = timm.create_model("{config.name}_winner", pretrained=True)  # test accuracy {test:.2%}'
+    )
+    picture = network_svg(arch, args["depths"], args["widths"], args["stem_width"], title=f"Winner {arch}")
+    body = f"""
+<h1>{html.escape(config.name)}: the network that the search found</h1>
+<p><strong>{arch}</strong>, {kind}: <strong>{test:.2%}</strong> of {len(run.splits.test)} test images right.
+Found among {len(ranking)} scored of {run.space.size:,} architectures, by top-1 accuracy on {len(run.splits.val)}
+held-out images in the supernet.</p>
+<pre>{html.escape(load)}</pre>
+<h2>The winner, layer by layer</h2>
+<figure>{picture}</figure>
+<h2>How it was found</h2>
+<div class="figures">{"".join(figures)}</div>
+<h2>Time and memory</h2>
+{_table(["stage", "what came of it", "seconds", "peak memory, MiB"], stages, numeric=(2, 3))}
+<h2>The ten best candidates</h2>
+<p>Accuracy and loss (nats) in the supernet; parameters in millions and multiply-adds in billions at
+{config.data.image_size} x {config.data.image_size} pixels, without classifier. All are in explore/ranking.csv.</p>
+{_table(["rank", "architecture", "accuracy", "loss", "params, M", "multiply-adds, G"], top, numeric=(0, 2, 3, 4, 5))}
+<h2>Configuration</h2>
+<pre>{html.escape(config.model_dump_json(indent=1))}</pre>
+<p>pinas_zoo {__version__}. Method: Peng et al., Pi-NAS, ICCV 2021.</p>
+"""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{html.escape(config.name)} search report</title><style>{STYLE}</style></head><body>{body}</body></html>"
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[int]) -> str:
+    def cells(tag: str, row: Sequence[str]) -> str:
+        return "".join(
+            f"<{tag}{' class=n' if k in numeric else ''}>{html.escape(str(cell))}</{tag}>" for k, cell in enumerate(row)
+        )
+
+    lines = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{cells("th", head)}</tr></thead><tbody>{lines}</tbody></table></div>'
+
+
+def _figure(draw: Callable[[Any], None], caption: str) -> str:
+    """An inline SVG by matplotlib, without a display and without global state."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": caption, "font.size": 9}):
+        figure = Figure(figsize=(4.2, 2.6), layout="constrained")
+        axes = figure.add_subplot()
+        axes.spines[["top", "right"]].set_visible(False)
+        draw(axes)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": caption})
+    svg = buffer.getvalue()
+    return f"<figure>{svg[svg.index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"
+
+
+def _curve(columns: Mapping[str, Sequence[float]], key: str) -> Callable[[Any], None]:
+    def draw(axes: Any) -> None:
+        axes.plot(columns["step"], columns[key], linewidth=1)
+        axes.set(xlabel="step", ylabel=key)
+
+    return draw
+
+
+def _histogram(scores: Sequence[Score]) -> Callable[[Any], None]:
+    def draw(axes: Any) -> None:
+        axes.hist([100 * s.accuracy for s in scores], bins=min(20, max(5, len(scores) // 5)))
+        axes.set(xlabel="held-out accuracy, %", ylabel="architectures")
+
+    return draw
+
+
+def _best_so_far(scores: Sequence[Score]) -> Callable[[Any], None]:
+    best, line = 0.0, []
+    for score in scores:
+        best = max(best, score.accuracy)
+        line.append(100 * best)
+
+    def draw(axes: Any) -> None:
+        axes.plot([100 * s.accuracy for s in scores], ".", markersize=3, alpha=0.5)
+        axes.plot(line, linewidth=1)
+        axes.set(xlabel="evaluation", ylabel="held-out accuracy, %")
+
+    return draw

@@ -1,0 +1,333 @@
+"""A run is a folder: stages in order, each in its own sub-folder, skipped when complete, gone on with when not.
+
+    work_dirs/<name>/config.json              the resolved configuration
+                     learn/                   supernet.safetensors, curve.csv
+                     linear/                  classifier.safetensors, curve.csv
+                     explore/                 study.db, ranking.csv
+                     winner/                  a timm model folder, weights cut out of the supernet
+                     train/                   curve.csv
+                     trained/                 a timm model folder, the winner trained alone
+                     report.html
+    each with done.json once it is complete
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import pinas_zoo
+from pinas_zoo import zoo
+from pinas_zoo.arch import Arch
+from pinas_zoo.errors import UserError
+from pinas_zoo.search import engine
+from pinas_zoo.search.config import SearchConfig
+from pinas_zoo.search.data import Images, Splits, load_splits
+from pinas_zoo.search.explore import (
+    Evaluator,
+    best,
+    explore,
+    known_scores,
+    read_ranking,
+    recalibration_subset,
+    study_url,
+    write_ranking,
+)
+from pinas_zoo.search.linear import LinearEvaluation
+from pinas_zoo.search.methods import Method, build_method
+from pinas_zoo.search.space import SearchSpace, Supernet, build_space
+from pinas_zoo.search.standalone import StandAlone, accuracy
+from pinas_zoo.search.views import BatchViews
+from pinas_zoo.weights import save_model_folder
+
+DONE = "done.json"
+STAGES = ("learn", "linear", "explore", "winner", "train")
+Say = Callable[[str], None]
+
+
+class Run:
+    """A search and its folder.
+
+    Args:
+        config: What to do.
+        folder: Where to keep it; made when missing.
+        say: Takes the one-line summary of each stage.
+
+    Raises:
+        UserError: The folder holds a run of another configuration.
+    """
+
+    def __init__(self, config: SearchConfig, folder: Path, say: Say = print):
+        self.config, self.folder, self.say = config, folder, say
+        self.space: SearchSpace = build_space(config.space)
+        check_folder(config, folder)
+
+    # what stages share -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def splits(self) -> Splits:
+        splits = load_splits(self.config.data, self.config.seed)
+        size = self.config.data.image_size
+        self.say(
+            f"data     {len(splits.train)} training, {len(splits.val)} held-out and {len(splits.test)} test images "
+            f"of {size} x {size} pixels in {splits.num_classes} classes"
+        )
+        return splits
+
+    def views(self, options: Any) -> BatchViews:
+        return BatchViews(options, *self.splits.normalisation())
+
+    def method(self) -> Method:
+        learn = self.config.learn
+        torch.manual_seed(self.config.seed)
+        return build_method(learn.method, learn.options, self.space, self.splits.num_classes, self.config.seed)
+
+    @cached_property
+    def supernet(self) -> Supernet:
+        """As the learn stage left it."""
+        supernet = self.space.supernet()
+        supernet.load_state_dict(load_file(self.folder / "learn" / "supernet.safetensors"))
+        return supernet
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        state = load_file(self.folder / "linear" / "classifier.safetensors")
+        classifier = nn.Linear(self.supernet.num_features, self.splits.num_classes)
+        classifier.load_state_dict(state)
+        options = self.config.explore
+        subset = recalibration_subset(self.splits.train, options.recalibration_images, self.config.seed)
+        normalise = self.views(self.config.views).normalise
+        return Evaluator(self.supernet, classifier, subset, self.splits.val, normalise, options.batch_size)
+
+    # stages ----------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Every stage that is not complete, then the report and the registry entry."""
+        zoo.write_json(self.folder / "config.json", self.config.model_dump(mode="json"))
+        for stage in STAGES:
+            if stage == "train" and not self.config.train.enabled:
+                self.say("train    switched off by train.enabled")
+            elif (self.folder / stage / DONE).is_file():
+                self.say(f"{stage:8} complete already: {read_done(self.folder / stage)['summary']}")
+            else:
+                getattr(self, stage)()
+        self.finish()
+
+    def learn(self) -> None:
+        folder, options = self.folder / "learn", self.config.learn
+        method = self.method()
+        seconds = engine.train(
+            method,
+            self.splits.train,
+            self.views(self.config.views),
+            method.num_views,
+            options,
+            options.steps,
+            dict(type="CosineAnnealingLR", T_max=options.steps),
+            folder,
+            "learn",
+            self.config.seed,
+            self.config.data.workers,
+        )
+        save_tensors(folder / "supernet.safetensors", method.learned.state_dict())
+        curve = engine.read_curve(folder)
+        rate = options.steps * options.batch_size * method.num_views / seconds
+        loss = f"loss {curve['loss'][0]:.2f} to {curve['loss'][-1]:.2f}"
+        self.done("learn", seconds, f"{options.steps} steps, {loss}, {rate:.0f} views/s", {})
+
+    def linear(self) -> None:
+        folder, options = self.folder / "linear", self.config.linear
+        torch.manual_seed(self.config.seed)
+        network = LinearEvaluation(self.space, self.supernet, self.splits.num_classes, self.config.seed)
+        milestones = [max(1, int(options.steps * m)) for m in options.milestones]
+        seconds = engine.train(
+            network,
+            self.splits.train,
+            self.views(options.views),
+            1,
+            options,
+            options.steps,
+            dict(type="MultiStepLR", milestones=milestones),
+            folder,
+            "linear",
+            self.config.seed,
+            self.config.data.workers,
+        )
+        save_tensors(folder / "classifier.safetensors", network.fc.state_dict())
+        last = engine.read_curve(folder)["accuracy"][-10:]
+        value = sum(last) / len(last)
+        self.done("linear", seconds, f"{options.steps} steps, accuracy of random paths in training {value:.1%}", {})
+
+    def explore(self) -> None:
+        folder, options = self.folder / "explore", self.config.explore
+        started = time.perf_counter()
+        scores = explore(self.space, self.evaluator.score, options, folder, self.config.seed)
+        write_ranking(folder / "ranking.csv", self.space, scores, self.config.data.image_size)
+        winner = best(scores)
+        accuracies = sorted(score.accuracy for score in scores.values())
+        summary = (
+            f"{len(scores)} of {self.space.size} architectures, held-out accuracy {accuracies[0]:.1%} to "
+            f"{accuracies[-1]:.1%}, best {winner}"
+        )
+        self.done("explore", time.perf_counter() - started, summary, {"winner": str(winner)})
+
+    def winner(self) -> None:
+        started = time.perf_counter()
+        arch = self.space.parse(read_done(self.folder / "explore")["winner"])
+        with self.evaluator.recalibrate(arch):
+            state = self.space.export(self.supernet, arch)
+        state |= {f"fc.{key}": value for key, value in self.evaluator.classifier.state_dict().items()}
+        self.save_winner("winner", arch, state, {})
+        model = self.load("winner")
+        value = accuracy(model, self.splits.test, self.views(self.config.views).normalise)
+        params_m, flops_g = self.space.cost(arch, self.config.data.image_size)
+        summary = f"{arch}, {params_m:.3f} M params, {flops_g:.4f} G multiply-adds, test accuracy {value:.1%} as cut"
+        self.done("winner", time.perf_counter() - started, summary, {"test_accuracy": value})
+
+    def train(self) -> None:
+        folder, options = self.folder / "train", self.config.train
+        images = self.splits.trainval
+        batch_size = min(options.batch_size, len(images))
+        options = options.model_copy(update={"batch_size": batch_size})
+        steps = options.epochs * (len(images) // batch_size)
+        torch.manual_seed(self.config.seed)
+        model = self.load("winner")
+        seconds = engine.train(
+            StandAlone(model, options.label_smoothing),
+            images,
+            self.views(options.views),
+            1,
+            options,
+            steps,
+            dict(type="CosineAnnealingLR", T_max=steps),
+            folder,
+            "train",
+            self.config.seed,
+            self.config.data.workers,
+        )
+        normalise = self.views(options.views).normalise
+        value = accuracy(model, self.splits.test, normalise)
+        arch = self.space.parse(model.arch)
+        self.save_winner("trained", arch, model.state_dict(), {"test_accuracy": value})
+        summary = f"{options.epochs} epochs alone, test accuracy {value:.1%}"
+        self.done("train", seconds, summary, {"test_accuracy": value})
+
+    def finish(self) -> None:
+        """Report, registry entry, and how to load the winner."""
+        from pinas_zoo.search.report import write_report
+
+        trained = self.config.train.enabled
+        name, folder = f"{self.config.name}_winner", self.folder / ("trained" if trained else "winner")
+        value = read_done(self.folder / ("train" if trained else "winner"))["test_accuracy"]
+        write_report(self)
+        zoo.register(name, folder=folder)
+        total = sum(read_done(self.folder / s)["seconds"] for s in STAGES if (self.folder / s / DONE).is_file())
+        self.say(f"report   {self.folder / 'report.html'}")
+        self.say(f"done     {total:.0f} s in stages, peak memory {engine.peak_memory_mb():.0f} MiB\n")
+        self.say("import timm, pinas_zoo")
+        self.say(f'model = timm.create_model("{name}", pretrained=True)  # test accuracy {value:.2%}')
+
+    # the folder ------------------------------------------------------------------------------------------------------
+
+    def done(self, stage: str, seconds: float, summary: str, values: Mapping[str, Any]) -> None:
+        """Mark a stage as complete; its checkpoint is not needed any more."""
+        facts = {
+            "summary": summary,
+            "seconds": round(seconds, 2),
+            "peak_memory_mib": round(engine.peak_memory_mb()),
+            **values,
+        }
+        zoo.write_json(self.folder / stage / DONE, facts)
+        (self.folder / stage / engine.CHECKPOINT).unlink(missing_ok=True)
+        self.say(f"{stage:8} {summary} ({seconds:.0f} s)")
+
+    def save_winner(self, where: str, arch: Arch, state: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
+        mean, std = self.splits.normalisation()
+        size = self.config.data.image_size
+        pretrained_cfg = {
+            "num_classes": self.splits.num_classes,
+            "input_size": [3, size, size],
+            "pool_size": [max(1, size // 32)] * 2,
+            "crop_pct": 1.0,
+            "interpolation": "bicubic",
+            "mean": list(mean),
+            "std": list(std),
+            "first_conv": "conv1.0",
+            "classifier": "fc",
+            "label_names": list(self.splits.class_names),
+        }
+        facts = {
+            "config": self.config.model_dump(mode="json"),
+            "score": read_ranking(self.folder / "explore" / "ranking.csv")[0],
+            "versions": {name: version(name) for name in ("torch", "timm", "mmengine", "optuna")}
+            | {"pinas_zoo": pinas_zoo.__version__},
+            **values,
+        }
+        args = {**self.space.model_args(arch), "num_classes": self.splits.num_classes}
+        save_model_folder(self.folder / where, state, args, pretrained_cfg, facts)
+
+    def load(self, where: str) -> Any:
+        return timm.create_model(f"local-dir:{self.folder / where}", pretrained=True)
+
+    def scores(self) -> dict[Arch, Any]:
+        """What the study knows, in the order in which architectures were first scored."""
+        import optuna
+
+        return known_scores(optuna.load_study(study_name="explore", storage=study_url(self.folder / "explore")))
+
+
+def check_folder(config: SearchConfig, folder: Path) -> None:
+    """Make sure that a folder may hold this run.
+
+    Raises:
+        UserError: It holds a run of another configuration, or is not a run's folder.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UserError(f"expected a folder for the run, got the file {folder}; choose another with --work-dir")
+    path = folder / "config.json"
+    if not path.is_file():
+        if any(folder.iterdir()):
+            raise UserError(f"expected an empty folder or a run, got {folder} without config.json; use --work-dir")
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"run folder {folder}: config.json cannot be read ({error}); delete the folder") from error
+    changed = sorted(_differences(before, config.model_dump(mode="json")))
+    if changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise UserError(
+            f"run folder {folder} was made by another configuration ({'; '.join(changed[:3])}{more}); "
+            "choose another with --work-dir, or delete it"
+        )
+
+
+def _differences(before: Any, now: Any, key: str = "") -> list[str]:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        keys = {**before, **now}
+        return [d for k in keys for d in _differences(before.get(k), now.get(k), f"{key}.{k}" if key else str(k))]
+    return [] if before == now else [f"{key} was {before!r}, is {now!r}"]
+
+
+def read_done(folder: Path) -> dict[str, Any]:
+    """Facts of a complete stage: summary, seconds, peak_memory_mib and its own."""
+    return json.loads((folder / DONE).read_text(encoding="utf-8"))
+
+
+def save_tensors(path: Path, state: Mapping[str, torch.Tensor]) -> None:
+    """Safetensors, written whole or not at all; tensors that share memory are stored under each of their names."""
+    temporary = path.with_name(f".{path.name}")
+    save_file({key: value.detach().clone().contiguous() for key, value in state.items()}, temporary)
+    temporary.replace(path)

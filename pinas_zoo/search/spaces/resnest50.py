@@ -1,0 +1,123 @@
+"""The paper's space (sec. 4.1): four split-attention candidates in each layer of a ResNet; 4^16 at full depth.
+
+The supernet's names equal the released code's: ``layer{stage}.{block}.{candidate}``, where a layer's downsample is one
+module shared by its candidates and appears under each (the paper's DS, Table 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.cost import Cost, layer_costs, stem_cost
+from pinas_zoo.models.pinas import (
+    CANDIDATES,
+    DEPTHS,
+    EXPANSION,
+    STEM_WIDTH,
+    WIDTHS,
+    LayerSpec,
+    PiNASBlock,
+    layer_specs,
+    make_downsample,
+    make_stem,
+)
+from pinas_zoo.search.space import SearchSpace, Supernet
+
+
+class ResNeStSupernet(Supernet):
+    """Stem, then per layer one :class:`PiNASBlock` per candidate, then global average pooling."""
+
+    def __init__(self, specs: Sequence[LayerSpec], stem_width: int, in_chans: int, shared_downsample: bool):
+        super().__init__()
+        self.conv1 = make_stem(in_chans, stem_width)
+        self.bn1 = nn.BatchNorm2d(stem_width * 2)
+        self.act1 = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        self.layer_names = [f"layer{spec.stage + 1}.{spec.block}" for spec in specs]
+        stages: list[nn.ModuleList] = [nn.ModuleList() for _ in range(1 + specs[-1].stage)]
+        for spec in specs:
+            shared = make_downsample(spec) if shared_downsample else None
+            stages[spec.stage].append(
+                nn.ModuleList(PiNASBlock(spec, c, shared or make_downsample(spec)) for c in CANDIDATES)
+            )
+        for stage, layers in enumerate(stages):
+            self.add_module(f"layer{stage + 1}", layers)
+        self.num_features = specs[-1].planes * EXPANSION
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
+        x = self.maxpool(self.act1(self.bn1(self.conv1(x))))  # N x 2*stem_width x H/4 x W/4
+        for name, choice in zip(self.layer_names, path, strict=True):
+            x = self.get_submodule(f"{name}.{choice}")(x)
+        return x.mean((2, 3))  # N x num_features
+
+    def path_modules(self, path: Arch) -> Iterator[tuple[str, nn.Module]]:
+        yield "conv1", self.conv1
+        yield "bn1", self.bn1
+        for name, choice in zip(self.layer_names, path, strict=True):
+            yield f"{name}.{choice}", self.get_submodule(f"{name}.{choice}")
+
+
+class Space(SearchSpace):
+    """The paper's space at any depth and width.
+
+    Args:
+        depths: Layers per stage.
+        widths: Planes per stage; a stage's output has four times as many channels.
+        stem_width: Channels of the stem's first two convolutions.
+        shared_downsample: One downsample for all candidates of a layer (the paper's DS) or one each.
+    """
+
+    def __init__(
+        self,
+        depths: Sequence[int] = DEPTHS,
+        widths: Sequence[int] = WIDTHS,
+        stem_width: int = STEM_WIDTH,
+        shared_downsample: bool = True,
+    ):
+        self.depths, self.widths, self.stem_width = tuple(depths), tuple(widths), stem_width
+        self.shared_downsample = shared_downsample
+        self.specs = layer_specs(self.depths, self.widths, stem_width)
+        self.num_layers = len(self.specs)
+        self.num_candidates = len(CANDIDATES)
+        self._costs: dict[int, tuple[Cost, list[tuple[Cost, ...]]]] = {}
+
+    def supernet(self, in_chans: int = 3) -> ResNeStSupernet:
+        return ResNeStSupernet(self.specs, self.stem_width, in_chans, self.shared_downsample)
+
+    def model_args(self, arch: Arch) -> dict[str, Any]:
+        return {
+            "arch": str(arch),
+            "depths": list(self.depths),
+            "widths": list(self.widths),
+            "stem_width": self.stem_width,
+        }
+
+    def export(self, supernet: Supernet, arch: Arch) -> dict[str, torch.Tensor]:
+        state = {}
+        for name, module in supernet.path_modules(arch):
+            alone = name.rsplit(".", 1)[0] if name.startswith("layer") else name  # layer1.0.3 -> layer1.0
+            for key, tensor in module.state_dict().items():
+                state[f"{alone}.{key}"] = tensor.detach().clone()
+        return state
+
+    def cost(self, arch: Arch, image_size: int) -> tuple[float, float]:
+        if image_size not in self._costs:
+            self._costs[image_size] = (
+                stem_cost(self.stem_width, image_size),
+                layer_costs(self.depths, self.widths, self.stem_width, image_size),
+            )
+        total, table = self._costs[image_size]
+        for layer, choice in enumerate(arch):
+            total = total + table[layer][choice]
+        return total.params / 1e6, total.macs / 1e9
+
+    def candidate_names(self) -> tuple[str, ...]:
+        return tuple(str(c) for c in CANDIDATES)
