@@ -215,8 +215,9 @@ class PiNASBlock(CheckpointedBlock):
         self.downsample = downsample
 
     def zero_init_last(self) -> None:
-        if getattr(self.bn3, "weight", None) is not None:
-            nn.init.zeros_(self.bn3.weight)
+        weight = getattr(self.bn3, "weight", None)
+        if weight is not None:
+            nn.init.zeros_(weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.grad_checkpointing and not torch.jit.is_scripting():
@@ -241,7 +242,7 @@ def make_stem(
     **dd: Any,
 ) -> nn.Sequential:
     """Deep stem, three 3x3 convolutions: N x in_chans x H x W to N x 2*stem_width x H/2 x W/2."""
-    conv = partial(nn.Conv2d, kernel_size=3, padding=1, bias=False, **dd)
+    conv: Callable[..., nn.Module] = partial(nn.Conv2d, kernel_size=3, padding=1, bias=False, **dd)
     return nn.Sequential(
         conv(in_chans, stem_width, stride=2),
         norm_layer(stem_width, **dd),

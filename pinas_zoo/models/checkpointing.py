@@ -1,8 +1,8 @@
 """Gradient checkpointing that leaves batch norm alone when it computes a block a second time.
 
 timm's ``checkpoint_seq`` runs every block twice in training, and with it every batch norm: running statistics then move
-twice a step and ``num_batches_tracked`` counts double. Here the second pass normalises with the same batch statistics
-but records nothing, so a checkpointed step leaves the same buffers as an ordinary one, bit for bit.
+twice a step and ``num_batches_tracked`` counts double. Here the second pass records into copies that are thrown away,
+so a checkpointed step leaves the same buffers as an ordinary one, bit for bit.
 
 The switch lives in the blocks, so that every way to run them obeys it: the network, ``forward_intermediates`` and
 timm's feature wrappers.
@@ -30,20 +30,21 @@ __all__ = [
 class CheckpointedBlock(nn.Module):
     """A block that can checkpoint itself; the mark by which :func:`set_block_checkpointing` finds it."""
 
-    grad_checkpointing: bool = False
+    grad_checkpointing = False
 
 
 @contextmanager
 def unrecorded_statistics(module: nn.Module) -> Iterator[None]:
-    """Within it, training-mode batch norms (SyncBatchNorm too) use batch statistics without recording them."""
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False  # in training mode: same output, buffers untouched; in eval mode: no effect
+    """Within it, training-mode batch norms (SyncBatchNorm too) record into copies that are then thrown away."""
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training]
+    recorded = [dict(norm._buffers) for norm in norms]
+    for norm, buffers in zip(norms, recorded, strict=True):
+        norm._buffers.update({name: b.clone() for name, b in buffers.items() if b is not None})
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, buffers in zip(norms, recorded, strict=True):
+            norm._buffers.update(buffers)
 
 
 @torch.jit.ignore

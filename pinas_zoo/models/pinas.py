@@ -8,7 +8,7 @@ ICCV 2021, sec. 4.1). State-dict names equal the authors' and timm's. The layers
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -69,6 +69,12 @@ class PiNAS(ResNet):
         ValueError: ``arch`` does not fit ``depths``, or sizes out of range.
     """
 
+    if TYPE_CHECKING:  # never at run time, where torchscript would try to read them
+        layer1: nn.Sequential
+        layer2: nn.Sequential
+        layer3: nn.Sequential
+        layer4: nn.Sequential
+
     def __init__(
         self,
         arch: str | Sequence[int] | Arch = "1" * 16,
@@ -102,7 +108,7 @@ class PiNAS(ResNet):
         self.conv1 = make_stem(in_chans, stem_width, act_layer, norm_layer, **dd)
         self.bn1 = norm_layer(stem_width * 2, **dd)
         self.act1 = act_layer(inplace=True)
-        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        self.add_module("maxpool", nn.MaxPool2d(kernel_size=3, stride=2, padding=1))
         self.feature_info = [dict(num_chs=stem_width * 2, reduction=2, module="act1")]
 
         drop_block_fns = drop_blocks(drop_block_rate)
