@@ -30,7 +30,9 @@ __all__ = [
 class CheckpointedBlock(nn.Module):
     """A block that can checkpoint itself; the mark by which :func:`set_block_checkpointing` finds it."""
 
-    grad_checkpointing = False
+    def __init__(self) -> None:
+        super().__init__()
+        self.grad_checkpointing = False
 
 
 @contextmanager
