@@ -69,7 +69,7 @@ def fuse(model: T) -> T:
             parameter.requires_grad_(False)
         if hasattr(net, "drop_rate"):
             setattr(net, "drop_rate", 0.0)  # noqa: B010
-        return fused.to(memory_format=torch.channels_last)
+        return fused.to(memory_format=torch.channels_last).eval()
 
 
 class FusedConv2d(nn.Conv2d):
@@ -95,14 +95,14 @@ class FusedConv2d(nn.Conv2d):
 
     def forward(self, x: torch.Tensor, shortcut: torch.Tensor | None = None, overwrite: bool = False) -> torch.Tensor:
         """``overwrite``: the shortcut is nobody else's, its memory may hold the result."""
-        if not torch.jit.is_scripting() and self._onednn_can(x):
-            return self._onednn(x, shortcut, overwrite)
+        if not torch.jit.is_scripting():  # noqa: SIM102  the script compiler skips what is inside, not the rest of a line
+            if self._onednn_can(x):
+                return self._onednn(x, shortcut, overwrite)
         out = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
         if shortcut is not None:
             out = out + shortcut
         return F.relu(out) if self.relu else out
 
-    @torch.jit.unused
     def _onednn_can(self, x: torch.Tensor) -> bool:
         return (
             _ONEDNN
@@ -119,7 +119,6 @@ class FusedConv2d(nn.Conv2d):
             and not torch.is_autocast_enabled("cpu")
         )
 
-    @torch.jit.unused
     def _onednn(self, x: torch.Tensor, shortcut: torch.Tensor | None, overwrite: bool) -> torch.Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
         args = (self._packed_weight(x), self.bias, self.padding, self.stride, self.dilation, self.groups)
