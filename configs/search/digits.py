@@ -19,7 +19,7 @@ learn = dict(
     options=dict(queue_size=1024, temperature=0.1, momentum=0.999, dim=64),
     steps=300,
     batch_size=64,
-    lr=0.03,
+    lr=0.1,
     checkpoint_every=50,
 )
 linear = dict(

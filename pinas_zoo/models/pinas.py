@@ -2,263 +2,56 @@
 
 A network is timm's ``ResNet`` with a deep stem (width 32), average-pool downsampling and one split-attention candidate
 per layer (Peng et al., "Pi-NAS: Improving Neural Architecture Search by Reducing Supernet Training Consistency Shift",
-ICCV 2021, sec. 4.1). State-dict names equal the authors' and timm's. Where the block differs from timm's
-``ResNestBottleneck``, it follows the authors: the attention width is not rounded, and the first block of a dilated
-stage keeps its 3x3 average pool at stride 1 with a downsample that does not dilate.
+ICCV 2021, sec. 4.1). State-dict names equal the authors' and timm's. The layers are in :mod:`pinas_zoo.models.blocks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.layers import DropPath, create_classifier, get_act_layer, get_norm_layer
+from timm.layers import create_classifier, get_act_layer, get_norm_layer
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models._features import feature_take_indices
 from timm.models.resnet import ResNet, drop_blocks
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.models.blocks import (
+    CANDIDATES,
+    DEPTHS,
+    EXPANSION,
+    STEM_WIDTH,
+    WIDTHS,
+    Candidate,
+    LayerSpec,
+    PiNASBlock,
+    SplitAttention,
+    layer_specs,
+    make_downsample,
+    make_stem,
+)
+from pinas_zoo.models.checkpointing import FEATURE_CLASSES, set_block_checkpointing
 from pinas_zoo.weights import build_with_weights, hub_fields
 
-__all__ = ["CANDIDATES", "Candidate", "LayerSpec", "PiNAS", "PiNASBlock", "SplitAttention", "layer_specs"]
-
-EXPANSION = 4
-DEPTHS = (3, 4, 6, 3)  # layers per stage, sec. 4.1
-WIDTHS = (64, 128, 256, 512)  # planes per stage
-STEM_WIDTH = 32  # deep stem: 32, 32, 64 channels
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One choice of a layer: radix ``s``, cardinality ``x`` and width ``d`` of ResNeSt's notation (``2s1x64d``)."""
-
-    radix: int
-    cardinality: int
-    base_width: int
-
-    def __str__(self) -> str:
-        return f"{self.radix}s{self.cardinality}x{self.base_width}d"
-
-    def width(self, planes: int) -> int:
-        """Channels of the 3x3 convolution's output, before the splits: ``planes * base_width / 64 * cardinality``."""
-        return int(planes * (self.base_width / 64.0)) * self.cardinality
-
-
-CANDIDATES = (Candidate(1, 1, 64), Candidate(2, 1, 64), Candidate(1, 2, 42), Candidate(2, 2, 40))
-
-
-@dataclass(frozen=True)
-class LayerSpec:
-    """Where a layer stands in the network, whatever candidate fills it."""
-
-    stage: int  # 0-based; the module is layer{stage + 1}
-    block: int
-    in_chs: int
-    planes: int
-    stride: int
-    dilation: int
-    pool: bool  # 3x3 average pool after the 3x3 convolution, which then has stride 1 (ResNeSt's avd)
-    downsample: bool
-
-    @property
-    def out_chs(self) -> int:
-        return self.planes * EXPANSION
-
-
-def layer_specs(
-    depths: Sequence[int] = DEPTHS,
-    widths: Sequence[int] = WIDTHS,
-    stem_width: int = STEM_WIDTH,
-    output_stride: int = 32,
-) -> list[LayerSpec]:
-    """The layers of a network in order.
-
-    Raises:
-        ValueError: An output stride other than 8, 16 or 32; not four stages; a width that no candidate can have.
-    """
-    if output_stride not in (8, 16, 32):
-        raise ValueError(f"expected output_stride 8, 16 or 32, got {output_stride}")
-    if len(depths) != 4 or len(widths) != 4:
-        raise ValueError(f"expected four stages, got depths {tuple(depths)} and widths {tuple(widths)}")
-    if min(depths) < 1 or any(w < 16 or w % 16 for w in widths):
-        raise ValueError(
-            f"expected depths of at least 1 and widths in multiples of 16, got {tuple(depths)} and {tuple(widths)}"
-        )
-    specs = []
-    in_chs, net_stride, dilation = stem_width * 2, 4, 1
-    for stage, (depth, planes) in enumerate(zip(depths, widths, strict=True)):
-        stride = 1 if stage == 0 else 2
-        previous = dilation
-        if net_stride >= output_stride:
-            dilation *= stride
-            stride = 1
-        else:
-            net_stride *= stride
-        for block in range(depth):
-            first = block == 0
-            specs.append(
-                LayerSpec(
-                    stage=stage,
-                    block=block,
-                    in_chs=in_chs,
-                    planes=planes,
-                    stride=stride if first else 1,
-                    dilation=previous if first else dilation,
-                    pool=first and stage > 0,
-                    downsample=first and (stride > 1 or in_chs != planes * EXPANSION),
-                )
-            )
-            in_chs = planes * EXPANSION
-    return specs
-
-
-class SplitAttention(nn.Module):
-    """Split attention of ResNeSt (Zhang et al., 2020, sec. 3): N x C x H x W to N x C x H x W.
-
-    A grouped 3x3 convolution makes ``radix`` splits of C channels; their weights come from the globally pooled sum of
-    the splits, by softmax over the splits (sigmoid for a radix of 1), per cardinal group.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        radix: int,
-        cardinality: int,
-        dilation: int = 1,
-        act_layer: type[nn.Module] = nn.ReLU,
-        norm_layer: Callable[..., nn.Module] = nn.BatchNorm2d,
-        drop_block: Callable[[], nn.Module] | None = None,
-        device: Any = None,
-        dtype: Any = None,
-    ):
-        super().__init__()
-        dd = {"device": device, "dtype": dtype}
-        self.radix = radix
-        self.cardinality = cardinality
-        self.channels = channels
-        attn_chs = max(channels * radix // 4, 32)  # the authors' width; timm rounds it to a multiple of 8
-        groups = cardinality * radix
-        self.conv = nn.Conv2d(
-            channels, channels * radix, 3, padding=dilation, dilation=dilation, groups=groups, bias=False, **dd
-        )
-        self.bn0 = norm_layer(channels * radix, **dd)
-        self.drop = drop_block() if drop_block is not None else nn.Identity()
-        self.act0 = act_layer(inplace=True)
-        self.fc1 = nn.Conv2d(channels, attn_chs, 1, groups=cardinality, **dd)
-        self.bn1 = norm_layer(attn_chs, **dd)
-        self.act1 = act_layer(inplace=True)
-        self.fc2 = nn.Conv2d(attn_chs, channels * radix, 1, groups=cardinality, **dd)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.act0(self.drop(self.bn0(self.conv(x))))  # N x RC x H x W
-        gap = x.mean((2, 3), keepdim=True)  # N x RC x 1 x 1
-        if self.radix > 1:  # pooling first: the sum of the splits is then over vectors, not over maps
-            gap = gap.unflatten(1, (self.radix, self.channels)).sum(1)  # N x C x 1 x 1
-        attn = self.fc2(self.act1(self.bn1(self.fc1(gap))))  # N x RC x 1 x 1, cardinal groups outermost
-        if self.radix == 1:
-            return x * attn.sigmoid()
-        attn = attn.reshape(-1, self.cardinality, self.radix, self.channels // self.cardinality)
-        attn = attn.transpose(1, 2).softmax(1).reshape(-1, self.radix * self.channels, 1, 1)  # N x RC x 1 x 1
-        out = x[:, : self.channels] * attn[:, : self.channels]
-        for r in range(1, self.radix):
-            split = slice(r * self.channels, (r + 1) * self.channels)
-            out = torch.addcmul(out, x[:, split], attn[:, split])
-        return out  # N x C x H x W
-
-
-class PiNASBlock(nn.Module):
-    """Bottleneck of one candidate: N x in_chs x H x W to N x out_chs x H/stride x W/stride."""
-
-    expansion = EXPANSION
-
-    def __init__(
-        self,
-        spec: LayerSpec,
-        candidate: Candidate,
-        downsample: nn.Module | None = None,
-        act_layer: type[nn.Module] = nn.ReLU,
-        norm_layer: Callable[..., nn.Module] = nn.BatchNorm2d,
-        drop_block: Callable[[], nn.Module] | None = None,
-        drop_path: float = 0.0,
-        device: Any = None,
-        dtype: Any = None,
-    ):
-        super().__init__()
-        dd = {"device": device, "dtype": dtype}
-        width = candidate.width(spec.planes)
-        self.conv1 = nn.Conv2d(spec.in_chs, width, 1, bias=False, **dd)
-        self.bn1 = norm_layer(width, **dd)
-        self.act1 = act_layer(inplace=True)
-        self.conv2 = SplitAttention(
-            width,
-            candidate.radix,
-            candidate.cardinality,
-            dilation=spec.dilation,
-            act_layer=act_layer,
-            norm_layer=norm_layer,
-            drop_block=drop_block,
-            **dd,
-        )
-        self.avd_last = nn.AvgPool2d(3, spec.stride, padding=1) if spec.pool else nn.Identity()
-        self.conv3 = nn.Conv2d(width, spec.out_chs, 1, bias=False, **dd)
-        self.bn3 = norm_layer(spec.out_chs, **dd)
-        self.drop_path = DropPath(drop_path) if drop_path > 0.0 else nn.Identity()
-        self.act3 = act_layer(inplace=True)
-        self.downsample = downsample
-
-    def zero_init_last(self) -> None:
-        weight = getattr(self.bn3, "weight", None)
-        if isinstance(weight, torch.Tensor):
-            nn.init.zeros_(weight)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out = self.act1(self.bn1(self.conv1(x)))
-        out = self.avd_last(self.conv2(out))
-        out = self.drop_path(self.bn3(self.conv3(out)))
-        if self.downsample is not None:
-            x = self.downsample(x)
-        out += x
-        return self.act3(out)
-
-
-def make_stem(
-    in_chans: int,
-    stem_width: int = STEM_WIDTH,
-    act_layer: type[nn.Module] = nn.ReLU,
-    norm_layer: Callable[..., nn.Module] = nn.BatchNorm2d,
-    **dd: Any,
-) -> nn.Sequential:
-    """Deep stem, three 3x3 convolutions: N x in_chans x H x W to N x 2*stem_width x H/2 x W/2."""
-
-    def conv(in_chs: int, out_chs: int, stride: int = 1) -> nn.Conv2d:
-        return nn.Conv2d(in_chs, out_chs, 3, stride=stride, padding=1, bias=False, **dd)
-
-    return nn.Sequential(
-        conv(in_chans, stem_width, stride=2),
-        norm_layer(stem_width, **dd),
-        act_layer(inplace=True),
-        conv(stem_width, stem_width),
-        norm_layer(stem_width, **dd),
-        act_layer(inplace=True),
-        conv(stem_width, stem_width * 2),
-    )
-
-
-def make_downsample(
-    spec: LayerSpec, norm_layer: Callable[..., nn.Module] = nn.BatchNorm2d, **dd: Any
-) -> nn.Sequential | None:
-    """Average pool, 1x1 convolution and norm of a stage's first shortcut; None where the shortcut is the identity."""
-    if not spec.downsample:
-        return None
-    pool: nn.Module = nn.Identity()
-    if spec.stride > 1:
-        pool = nn.AvgPool2d(spec.stride, spec.stride, ceil_mode=True, count_include_pad=False)
-    return nn.Sequential(
-        pool, nn.Conv2d(spec.in_chs, spec.out_chs, 1, bias=False, **dd), norm_layer(spec.out_chs, **dd)
-    )
+__all__ = [
+    "ARCHS",
+    "CANDIDATES",
+    "DEPTHS",
+    "EXPANSION",
+    "STEM_WIDTH",
+    "WIDTHS",
+    "Candidate",
+    "LayerSpec",
+    "PiNAS",
+    "PiNASBlock",
+    "SplitAttention",
+    "layer_specs",
+    "make_downsample",
+    "make_stem",
+]
 
 
 class PiNAS(ResNet):
@@ -275,6 +68,12 @@ class PiNAS(ResNet):
     Raises:
         ValueError: ``arch`` does not fit ``depths``, or sizes out of range.
     """
+
+    if TYPE_CHECKING:  # never at run time, where torchscript would try to read them
+        layer1: nn.Sequential
+        layer2: nn.Sequential
+        layer3: nn.Sequential
+        layer4: nn.Sequential
 
     def __init__(
         self,
@@ -302,14 +101,14 @@ class PiNAS(ResNet):
         self.num_classes = num_classes
         self.in_chans = in_chans
         self.drop_rate = drop_rate
-        self.grad_checkpointing = False
+        self.grad_checkpointing = False  # as set; the blocks carry the switch
         act_layer = get_act_layer(act_layer)
         norm_layer = get_norm_layer(norm_layer)
 
         self.conv1 = make_stem(in_chans, stem_width, act_layer, norm_layer, **dd)
         self.bn1 = norm_layer(stem_width * 2, **dd)
         self.act1 = act_layer(inplace=True)
-        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)  # type: ignore[assignment]
+        self.add_module("maxpool", nn.MaxPool2d(kernel_size=3, stride=2, padding=1))
         self.feature_info = [dict(num_chs=stem_width * 2, reduction=2, module="act1")]
 
         drop_block_fns = drop_blocks(drop_block_rate)
@@ -337,10 +136,70 @@ class PiNAS(ResNet):
         self.num_features = widths[-1] * EXPANSION
         self.global_pool, self.fc = create_classifier(self.num_features, num_classes, pool_type=global_pool, **dd)
         self.head_hidden_size = self.num_features * self.global_pool.feat_mult()
-        self.init_weights(zero_init_last=zero_init_last)
+        self.init_weights(zero_init_last=zero_init_last, needs_reset=False)
+
+    @torch.jit.ignore
+    def init_weights(self, zero_init_last: bool = True, needs_reset: bool = True) -> None:
+        """Initialise as timm's ``ResNet`` does.
+
+        Args:
+            zero_init_last: Start each residual branch at zero.
+            needs_reset: Also set what the modules' own constructors set (norms and their statistics, biases, the
+                classifier): for a network built on the meta device and moved by ``to_empty``.
+        """
+        if needs_reset:
+            for module in self.modules():
+                if hasattr(module, "reset_parameters"):
+                    module.reset_parameters()  # type: ignore[operator]
+        super().init_weights(zero_init_last=zero_init_last)
+
+    @torch.jit.ignore
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute each block in backward instead of keeping it; batch-norm statistics still move once a step."""
+        self.grad_checkpointing = enable
+        set_block_checkpointing(self, enable)
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        """N x in_chans x H x W to N x num_features x H/stride x W/stride, unpooled."""
+        x = self.maxpool(self.act1(self.bn1(self.conv1(x))))  # N x 2*stem_width x H/4 x W/4
+        x = self.layer1(x)
+        x = self.layer2(x)
+        x = self.layer3(x)
+        return self.layer4(x)
+
+    def forward_intermediates(
+        self,
+        x: torch.Tensor,
+        indices: int | list[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[torch.Tensor] | tuple[torch.Tensor, list[torch.Tensor]]:
+        """The stem's (index 0) and the stages' (1 to 4) outputs on the way to the last one; arguments as in timm.
+
+        Raises:
+            ValueError: An output format other than NCHW.
+        """
+        if output_fmt != "NCHW":
+            raise ValueError(f"expected output_fmt 'NCHW', got {output_fmt!r}")
+        take, last = feature_take_indices(5, indices)
+        x = self.act1(self.bn1(self.conv1(x)))
+        intermediates = [x] if 0 in take else []
+        x = self.maxpool(x)
+        stages = (self.layer1, self.layer2, self.layer3, self.layer4)
+        for i, stage in enumerate(stages[:last] if stop_early else stages, start=1):
+            x = stage(x)
+            if i in take:
+                intermediates.append(x)
+        return intermediates if intermediates_only else (x, intermediates)
 
 
 def _create_pinas(variant: str, pretrained: bool = False, **kwargs: Any) -> PiNAS:
+    if kwargs.get("features_only"):
+        cfg = dict(kwargs.pop("feature_cfg", None) or {})
+        chosen = kwargs.pop("feature_cls", None) or cfg.pop("feature_cls", None) or "list"
+        kwargs["feature_cfg"] = {**cfg, "feature_cls": FEATURE_CLASSES.get(chosen, chosen)}
     if pretrained:
         return build_with_weights(PiNAS, variant, **kwargs)
     return build_model_with_cfg(PiNAS, variant, False, **kwargs)

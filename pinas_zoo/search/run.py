@@ -210,6 +210,7 @@ class Run:
         steps = options.epochs * (len(images) // batch_size)
         torch.manual_seed(self.config.seed)
         model = self.load("winner")
+        model.reset_classifier(self.splits.num_classes)  # linear evaluation's rate leaves weights too large to move on
         seconds = engine.train(
             StandAlone(model, options.label_smoothing),
             images,
