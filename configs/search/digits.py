@@ -16,10 +16,10 @@ views = dict(scale=(0.5, 1.0), flip=0.0, jitter=(0.4, 0.4, 0.0, 0.0), gray_p=0.0
 
 learn = dict(
     method="pinas",
-    options=dict(queue_size=1024, temperature=0.1, momentum=0.999, dim=64),
+    options=dict(queue_size=1024, temperature=0.1, momentum=0.999, dim=64, warm_queue=True),
     steps=300,
     batch_size=64,
-    lr=0.1,
+    lr=0.03,
     checkpoint_every=50,
 )
 linear = dict(

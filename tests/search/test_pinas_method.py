@@ -131,6 +131,17 @@ def test_queue_wraps_around_and_keeps_the_newest():
     assert method.queue[0].tolist() == [3, 3, 4, 4, 4, 4, 5, 5, 5, 5]
 
 
+def test_a_warm_queue_compares_with_filled_entries_only():
+    method = Method(Space(**TINY), queue_size=8, dim=4, temperature=1.0, warm_queue=True)
+    unit = F.normalize(torch.ones(2, 4), dim=1)
+    assert method.contrast(unit, unit).item() == 0.0  # nothing to tell it from yet
+    method.enqueue(-unit[:1])
+    assert method.contrast(unit, unit).item() == pytest.approx(np.log(1 + np.exp(-2)), rel=1e-5)
+    for _ in range(9):
+        method.enqueue(unit[:1])
+    assert method.contrast(unit, unit).item() == pytest.approx(np.log(9), rel=1e-5)
+
+
 def test_reference_supernet_names():
     keys = json.loads(golden_file("supernet_keys.json").read_text())
     wanted = {k.removeprefix("encoder_q.0."): v for k, v in keys.items() if k.startswith("encoder_q.0.")}

@@ -137,7 +137,7 @@ def test_another_configuration_does_not_touch_a_run(finished):
     folder, _ = finished
     result = search("--work-dir", str(folder), *tiny(**{"learn.lr": "0.5"}))
     assert result.returncode == 2
-    assert "learn.lr was 0.1, is 0.5" in result.stderr
+    assert "learn.lr was 0.03, is 0.5" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 

@@ -52,6 +52,8 @@ class Method(methods.Method):
         queue_size: Number of negatives.
         temperature: Of Eqn. 4.
         momentum: Of the teacher's moving average.
+        warm_queue: Leave out the queue's entries that no step has filled yet, instead of the random ones that the
+            authors start with: in a short run, outputs that flee those end up alike.
     """
 
     num_views = 4  # student i, teacher i, student j, teacher j
@@ -66,6 +68,7 @@ class Method(methods.Method):
         queue_size: int = 49152,
         temperature: float = 0.2,
         momentum: float = 0.999,
+        warm_queue: bool = False,
     ):
         super().__init__()
         self.space, self.seed = space, seed
@@ -76,8 +79,10 @@ class Method(methods.Method):
         negatives = torch.randn(dim, queue_size, generator=torch.Generator().manual_seed(seed))
         self.queue: torch.Tensor
         self.queue_ptr: torch.Tensor
+        self.queue_filled: torch.Tensor
         self.register_buffer("queue", F.normalize(negatives, dim=0))  # dim x K
         self.register_buffer("queue_ptr", torch.zeros(1, dtype=torch.long))
+        self.register_buffer("queue_filled", torch.tensor([0 if warm_queue else queue_size]))
 
     @property
     def learned(self) -> Supernet:
@@ -112,7 +117,8 @@ class Method(methods.Method):
     def contrast(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
         """Eqn. 4: cross-entropy of picking the teacher's output of the same image among the queue's; N x dim each."""
         positive = (student * teacher).sum(1, keepdim=True)  # N x 1
-        negative = student @ self.queue.clone()  # N x K; the queue changes before the backward pass
+        # a copy, since the queue changes before the backward pass
+        negative = student @ self.queue[:, : int(self.queue_filled)].clone()  # N x K
         logits = torch.cat([positive, negative], 1) / self.temperature  # N x (1 + K)
         return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
 
@@ -130,3 +136,4 @@ class Method(methods.Method):
         keys = keys[-size:]
         self.queue[:, (self.queue_ptr + torch.arange(len(keys), device=keys.device)) % size] = keys.T
         self.queue_ptr[0] = (self.queue_ptr[0] + len(keys)) % size
+        self.queue_filled.add_(len(keys)).clamp_(max=size)
