@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def main() -> int:
-    tests = [sys.executable, "-m", "pytest", "-q"] + (["-m", ""] if "--all" in sys.argv[1:] else [])
+    tests = [sys.executable, "-m", "pytest", "-q", "-n", "auto"] + (["-m", ""] if "--all" in sys.argv[1:] else [])
     commands = [
         [sys.executable, "-m", "ruff", "check", "."],
         [sys.executable, "-m", "ruff", "format", "--check", "."],

@@ -43,14 +43,15 @@ def run(args: argparse.Namespace) -> None:
         import tqdm  # noqa: F401
 
         from pinas_zoo.search.config import load_config
+        from pinas_zoo.search.plan import plan
+        from pinas_zoo.search.run import Run
     except ModuleNotFoundError as error:
         raise UserError(f'expected the search extra, found no {error.name}; pip install "pinas-zoo[search]"') from error
+    except ImportError as error:  # opencv, which mmengine imports, wants system libraries that bare servers lack
+        raise UserError(f"{error}; on Debian: apt-get install libgl1 libglib2.0-0") from error
 
     config = load_config(args.config, parse_overrides(args.set))
     folder = args.work_dir or Path("work_dirs") / config.name
-    from pinas_zoo.search.plan import plan
-    from pinas_zoo.search.run import Run
-
     if args.dry_run:
         print(plan(config, folder))
     else:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pinas_zoo.errors import UserError
+
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Table(BaseModel):
@@ -28,22 +30,22 @@ class Data(Table):
     test_split: str = "validation"
     image_size: int = Field(224, ge=1)  # height and width in pixels that the network sees
     val_per_class: int = Field(50, ge=1)  # training images a class that are held out to score candidates (sec. 4.1)
-    max_train: int | None = None  # use only so many training images
-    max_test: int | None = None
-    workers: int = 0  # loader processes
+    max_train: int | None = Field(None, ge=1)  # use only so many training images
+    max_test: int | None = Field(None, ge=1)
+    workers: int = Field(0, ge=0)  # loader processes
 
 
 class Views(Table):
     """Random augmentation of one view; sec. 4.1's values are the defaults."""
 
-    scale: tuple[float, float] = (0.2, 1.0)  # area of the crop relative to the image
-    ratio: tuple[float, float] = (0.75, 4 / 3)  # aspect of the crop
-    flip: float = 0.5  # probability of mirroring
+    scale: tuple[Positive, Positive] = (0.2, 1.0)  # area of the crop relative to the image
+    ratio: tuple[Positive, Positive] = (0.75, 4 / 3)  # aspect of the crop
+    flip: float = Field(0.5, ge=0, le=1)  # probability of mirroring
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.4)  # brightness, contrast, saturation, hue
-    jitter_p: float = 0.8
-    gray_p: float = 0.2
-    blur_p: float = 0.5
-    blur_sigma: tuple[float, float] = (0.1, 2.0)  # pixels
+    jitter_p: float = Field(0.8, ge=0, le=1)
+    gray_p: float = Field(0.2, ge=0, le=1)
+    blur_p: float = Field(0.5, ge=0, le=1)
+    blur_sigma: tuple[Positive, Positive] = (0.1, 2.0)  # pixels
 
 
 class Learn(Table):
@@ -52,10 +54,10 @@ class Learn(Table):
     method: str = "pinas"
     options: dict[str, Any] = {}  # the method's own: queue_size, temperature, …
     steps: int = Field(1000, ge=1)
-    batch_size: int = Field(192, ge=1)
-    lr: float = 0.03
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
+    batch_size: int = Field(192, ge=2)
+    lr: float = Field(0.03, ge=0)
+    momentum: float = Field(0.9, ge=0)
+    weight_decay: float = Field(1e-4, ge=0)
     checkpoint_every: int = Field(500, ge=1)  # steps
     log_every: int = Field(10, ge=1)  # steps
 
@@ -64,10 +66,10 @@ class Linear(Table):
     """Stage 2 (sec. 3.3): one linear classifier on the frozen supernet, a random path a step."""
 
     steps: int = Field(1000, ge=1)
-    batch_size: int = Field(256, ge=1)
-    lr: float = 30.0
-    momentum: float = 0.9
-    weight_decay: float = 0.0
+    batch_size: int = Field(256, ge=2)
+    lr: float = Field(30.0, ge=0)
+    momentum: float = Field(0.9, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
     milestones: tuple[float, ...] = (0.6, 0.8)  # fractions of the steps at which the rate falls to a tenth
     views: Views = Views(scale=(0.08, 1.0), jitter_p=0.0, gray_p=0.0, blur_p=0.0)
     checkpoint_every: int = Field(500, ge=1)
@@ -79,8 +81,8 @@ class Explore(Table):
 
     evaluations: int = Field(1000, ge=1)  # distinct architectures
     population: int = Field(50, ge=2)  # random first, then evolution in populations of this size
-    batch_size: int = Field(256, ge=1)
-    recalibration_images: int = Field(2048, ge=1)  # training images, a fixed subset
+    batch_size: int = Field(256, ge=2)
+    recalibration_images: int = Field(2048, ge=2)  # training images, a fixed subset
 
 
 class Train(Table):
@@ -88,11 +90,11 @@ class Train(Table):
 
     enabled: bool = True
     epochs: int = Field(10, ge=1)
-    batch_size: int = Field(64, ge=1)
-    lr: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.1
+    batch_size: int = Field(64, ge=2)
+    lr: float = Field(0.05, ge=0)
+    momentum: float = Field(0.9, ge=0)
+    weight_decay: float = Field(5e-4, ge=0)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
     views: Views = Views(scale=(0.5, 1.0), jitter_p=0.0, gray_p=0.0, blur_p=0.0)
     checkpoint_every: int = Field(500, ge=1)
     log_every: int = Field(10, ge=1)
@@ -101,9 +103,9 @@ class Train(Table):
 class SearchConfig(Table):
     """Everything that determines a run."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")  # the run's folder and the winner's name follow from it
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,56}$")  # the run's folder and the winner's name follow from it
     space: dict[str, Any] = {"type": "resnest50"}
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
     data: Data = Data()
     views: Views = Views()
     learn: Learn = Learn()

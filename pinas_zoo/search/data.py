@@ -1,7 +1,7 @@
 """Images of a run: decoded once into memory, split deterministically, served by step.
 
 Four parts: ``train`` (learning, linear evaluation, recalibration), ``val`` (held out of the training images, scores
-candidates), ``trainval`` (both, for the winner alone) and ``test`` (touched once, at the end).
+candidates), ``trainval`` (both, for the winner alone) and ``test`` (measures the winner, as cut and as trained).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import config
@@ -75,8 +75,10 @@ class Splits:
         return len(self.class_names)
 
     def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of the training pixels per channel, of values in 0..1."""
-        sample = self.train.pixels[:5000].float().div(255).transpose(0, 1).flatten(1)  # 3 x NHW
+        """Mean and standard deviation of training pixels per channel, of values in 0..1, from at most 5 M of them."""
+        count = min(len(self.train), max(1, 5_000_000 // self.train.pixels[0, 0].numel()))
+        spread = torch.linspace(0, len(self.train) - 1, count).long()  # folders come sorted by class
+        sample = self.train.pixels[spread].float().div(255).transpose(0, 1).flatten(1)  # 3 x NHW
         return (
             tuple(round(v, 4) for v in sample.mean(1).tolist()),
             tuple(round(max(v, 1e-3), 4) for v in sample.std(1).tolist()),
@@ -152,6 +154,16 @@ def _timm(options: config.Data, split: str, limit: int | None, seed: int) -> tup
         raise UserError(
             f"data set {options.name or 'folder'!r}, split {split!r} of {options.root!r} cannot be opened: {error}"
         ) from error
+    if isinstance(dataset, IterableDataset):
+        raise UserError(
+            f"expected a data set with random access, got the stream {options.name!r}; unpack it to a folder"
+        )
+    reader = getattr(dataset, "reader", None)
+    if not options.name and Path(getattr(reader, "root", "")) == Path(options.root):  # timm then reads every split
+        raise UserError(
+            f"expected the folder {split!r} in {options.root}, found none; name another with --set "
+            "data.train_split=NAME or data.test_split=NAME"
+        )
     count = len(dataset)
     order = np.arange(count)
     if limit is not None and limit < count:

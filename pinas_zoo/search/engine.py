@@ -61,6 +61,7 @@ class StepLoop(IterBasedTrainLoop):
     """mmengine's iteration loop over a loader that already starts at the step where training goes on."""
 
     def run(self) -> nn.Module:
+        self.dataloader_iterator = None  # the base class has started one; its workers end here
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
@@ -102,6 +103,7 @@ class StepHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         data_batch["step"] = runner.iter
+        self.lr = runner.optim_wrapper.get_lr()["lr"][0]
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         step = runner.iter + 1  # steps that are done
@@ -110,8 +112,7 @@ class StepHook(Hook):
             values = {k: float(v) for k, v in outputs.items()}
             if self.curve.tell() == 0:
                 csv.writer(self.curve).writerow(["step", "lr", *values])
-            lr = runner.optim_wrapper.get_lr()["lr"][0]
-            csv.writer(self.curve).writerow([step, f"{lr:.6g}", *(f"{v:.6g}" for v in values.values())])
+            csv.writer(self.curve).writerow([step, f"{self.lr:.6g}", *(f"{v:.6g}" for v in values.values())])
             self.bar.set_postfix({k: f"{v:.3f}" for k, v in values.items() if k != "loss" or len(values) == 1})
         if step % self.checkpoint_every == 0 and step < self.steps:
             self.save(runner, step)
@@ -213,6 +214,12 @@ def _truncate_curve(path: Path, done: int) -> None:
         return
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
-    kept = [row for i, row in enumerate(rows) if (i == 0 and done) or (i and int(row[0]) <= done)]
-    with path.open("w", newline="") as file:
+    kept = rows[:1] if done else []
+    for row in rows[1:]:  # a row that a kill has cut short ends what is kept
+        if len(row) != len(rows[0]) or not len(kept) or not 0 < int(row[0]) <= done:
+            break
+        kept.append(row)
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("w", newline="") as file:
         csv.writer(file).writerows(kept)
+    temporary.replace(path)

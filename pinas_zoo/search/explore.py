@@ -15,6 +15,7 @@ from pathlib import Path
 import optuna
 import torch
 import torch.nn.functional as F
+from mmengine.device import get_device
 from optuna.trial import TrialState
 from torch import nn
 from tqdm import tqdm
@@ -35,9 +36,6 @@ class Score:
 
     accuracy: float
     loss: float
-
-    def better_than(self, other: Score) -> bool:
-        return (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
 
 
 class Evaluator:
@@ -61,10 +59,13 @@ class Evaluator:
         normalise: Callable[[torch.Tensor], torch.Tensor],
         batch_size: int,
     ):
-        self.supernet = supernet.eval().requires_grad_(False)
-        self.classifier = classifier
-        self.recalibration = [normalise(b["pixels"]) for b in recalibration.batches(batch_size)]
-        self.held_out = [(normalise(b["pixels"]), b["labels"]) for b in held_out.batches(batch_size)]
+        device = torch.device(get_device())
+        self.supernet = supernet.eval().requires_grad_(False).to(device)
+        self.classifier = classifier.to(device)
+        self.recalibration = [normalise(b["pixels"]).to(device) for b in recalibration.batches(batch_size)]
+        self.held_out = [
+            (normalise(b["pixels"]).to(device), b["labels"].to(device)) for b in held_out.batches(batch_size)
+        ]
 
     def recalibrate(self, path: Arch):  # type: ignore[no-untyped-def]
         """Context manager: inside, the path's batch norms hold statistics of the recalibration images."""
@@ -102,13 +103,13 @@ def explore(
         storage=study_url(folder), study_name="explore", direction="maximize", load_if_exists=True
     )
     for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(left.number, state=TrialState.FAIL)  # a killed run's; it will be proposed again
+        study.tell(left.number, state=TrialState.FAIL)  # a killed run's; the same is proposed next
     scores = known_scores(study)
     goal = min(options.evaluations, space.size)
-    repeats = 0
+    repeats = _trailing_repeats(study)
     with tqdm(total=goal, initial=len(scores), desc="explore", unit="arch", file=sys.stderr, mininterval=0.5) as bar:
         while len(scores) < goal:
-            number = len(study.get_trials(deepcopy=False))
+            number = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))  # kills leave no mark on it
             study.sampler = optuna.samplers.NSGAIISampler(
                 population_size=options.population,
                 seed=int(step_rng(seed, number, PROPOSALS).integers(2**31)),
@@ -131,6 +132,23 @@ def explore(
             trial.set_user_attr("loss", scores[arch].loss)
             study.tell(trial, scores[arch].accuracy)
     return scores
+
+
+def _trailing_repeats(study: optuna.Study) -> int:
+    """Proposals at the end of the study that had been scored before, so that a resumed run counts on."""
+    seen: set[str] = set()
+    repeats = 0
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        repeats = repeats + 1 if trial.user_attrs["arch"] in seen else 0
+        seen.add(trial.user_attrs["arch"])
+    return repeats
+
+
+def exploration_seconds(folder: Path) -> float:
+    """Seconds spent on completed trials, over all attempts."""
+    study = optuna.load_study(study_name="explore", storage=study_url(folder))
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sum(t.duration.total_seconds() for t in trials if t.duration is not None)
 
 
 def study_url(folder: Path) -> str:

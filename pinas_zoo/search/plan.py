@@ -23,7 +23,9 @@ def plan(config: SearchConfig, folder: Path) -> str:
     learn = config.learn
     with torch.device("meta"):
         method = build_method(learn.method, learn.options, space, 10, config.seed)
-    weights_mib = sum(t.numel() * t.element_size() for t in method.state_dict(keep_vars=True).values()) / 2**20
+    tensors = [*method.parameters(), *method.buffers()]
+    weights_mib = sum(t.numel() * t.element_size() for t in tensors) / 2**20
+    pixels_mib = 3 * config.data.image_size**2 / 2**20
     trained_mib = sum(p.numel() * p.element_size() for p in method.parameters() if p.requires_grad) / 2**20
     views = learn.batch_size * method.num_views
     evaluations = min(config.explore.evaluations, space.size)
@@ -33,7 +35,7 @@ def plan(config: SearchConfig, folder: Path) -> str:
         "linear": f"{config.linear.steps} steps of {config.linear.batch_size} images, a random path each",
         "explore": f"{evaluations} of {space.size:,} architectures, {config.explore.recalibration_images} images each "
         f"to recalibrate",
-        "winner": "the best one cut out of the supernet, tested once",
+        "winner": "the best one cut out of the supernet, and tested",
         "train": alone,
     }
     lines = [config.model_dump_json(indent=2), "", f"space    {space.num_layers} layers of {space.num_candidates}"]
@@ -44,6 +46,8 @@ def plan(config: SearchConfig, folder: Path) -> str:
         "",
         f"memory   {weights_mib + 2 * trained_mib:.0f} MiB of weights, gradients and momentum in learn; activations "
         "come on top",
+        f"         {1000 * pixels_mib:.1f} MiB for every 1,000 images, all of which are decoded into memory, and four "
+        "times that for held-out and recalibration images in explore",
         f"disk     a checkpoint of {weights_mib + trained_mib:.0f} MiB while a stage trains",
         f"files    {folder}/: config.json, learn/, linear/, explore/, winner/, train/, trained/, report.html",
         f"registry the winner is registered as {config.name}_winner",

@@ -76,7 +76,7 @@ held-out images in the supernet.</p>
 <h2>How it was found</h2>
 <div class="figures">{"".join(figures)}</div>
 <h2>Time and memory</h2>
-{_table(["stage", "what came of it", "seconds", "peak memory, MiB"], stages, numeric=(2, 3))}
+{_table(["stage", "what came of it", "seconds", "peak memory so far, MiB"], stages, numeric=(2, 3))}
 <h2>The ten best candidates</h2>
 <p>Accuracy and loss (nats) in the supernet; parameters in millions and multiply-adds in billions at
 {config.data.image_size} x {config.data.image_size} pixels, without classifier. All are in explore/ranking.csv.</p>

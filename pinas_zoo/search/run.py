@@ -1,10 +1,10 @@
-"""A run is a folder: stages in order, each in its own sub-folder, skipped when complete, gone on with when not.
+"""A run is a folder: stages in order, each in its own sub-folder, skipped when complete, gone on with when not::
 
 work_dirs/<name>/config.json              the resolved configuration
                  learn/                   supernet.safetensors, curve.csv
                  linear/                  classifier.safetensors, curve.csv
                  explore/                 study.db, ranking.csv
-                 winner/                  a timm model folder, weights cut out of the supernet
+                 winner/                  a timm model folder, weights cut out of the supernet; provenance.json
                  train/                   curve.csv
                  trained/                 a timm model folder, the winner trained alone
                  report.html
@@ -14,6 +14,7 @@ each with done.json once it is complete
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -36,6 +37,7 @@ from pinas_zoo.search.data import Splits, StepSampler, load_splits
 from pinas_zoo.search.explore import (
     Evaluator,
     best,
+    exploration_seconds,
     explore,
     known_scores,
     read_ranking,
@@ -122,6 +124,8 @@ class Run:
             for options in (self.config.learn, self.config.linear):
                 StepSampler(len(self.splits.train), options.batch_size, 0, 0, options.steps)
         zoo.write_json(self.folder / "config.json", self.config.model_dump(mode="json"))
+        for left in [*self.folder.glob(".winner.*"), *self.folder.glob(".trained.*")]:  # by a kill within a write
+            shutil.rmtree(left)
         for stage in STAGES:
             if stage == "train" and not self.config.train.enabled:
                 self.say("train    switched off by train.enabled")
@@ -178,7 +182,6 @@ class Run:
 
     def explore(self) -> None:
         folder, options = self.folder / "explore", self.config.explore
-        started = time.perf_counter()
         scores = explore(self.space, self.evaluator.score, options, folder, self.config.seed)
         write_ranking(folder / "ranking.csv", self.space, scores, self.config.data.image_size)
         winner = best(scores)
@@ -187,7 +190,7 @@ class Run:
             f"{len(scores)} of {self.space.size} architectures, held-out accuracy {accuracies[0]:.1%} to "
             f"{accuracies[-1]:.1%}, best {winner}"
         )
-        self.done("explore", time.perf_counter() - started, summary, {"winner": str(winner)})
+        self.done("explore", exploration_seconds(folder), summary, {"winner": str(winner)})
 
     def winner(self) -> None:
         started = time.perf_counter()
@@ -240,9 +243,10 @@ class Run:
         value = read_done(self.folder / ("train" if trained else "winner"))["test_accuracy"]
         write_report(self)
         zoo.register(name, folder=folder)
-        total = sum(read_done(self.folder / s)["seconds"] for s in STAGES if (self.folder / s / DONE).is_file())
+        facts = [read_done(self.folder / s) for s in STAGES if (self.folder / s / DONE).is_file()]
+        total, peak = sum(f["seconds"] for f in facts), max(f["peak_memory_mib"] for f in facts)
         self.say(f"report   {self.folder / 'report.html'}")
-        self.say(f"done     {total:.0f} s in stages, peak memory {engine.peak_memory_mb():.0f} MiB\n")
+        self.say(f"done     {total:.0f} s in stages, peak memory {peak} MiB\n")
         self.say("import timm, pinas_zoo")
         self.say(f'model = timm.create_model("{name}", pretrained=True)  # test accuracy {value:.2%}')
 
@@ -258,6 +262,8 @@ class Run:
         }
         zoo.write_json(self.folder / stage / DONE, facts)
         (self.folder / stage / engine.CHECKPOINT).unlink(missing_ok=True)
+        for log in (self.folder / stage).glob("20[0-9][0-9]*_*"):  # the engine's own, a pair an attempt
+            shutil.rmtree(log) if log.is_dir() else log.unlink()
         self.say(f"{stage:8} {summary} ({seconds:.0f} s)")
 
     def save_winner(self, where: str, arch: Arch, state: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
@@ -309,7 +315,7 @@ def check_folder(config: SearchConfig, folder: Path) -> None:
         raise UserError(f"expected a folder for the run, got the file {folder}; choose another with --work-dir")
     path = folder / "config.json"
     if not path.is_file():
-        if any(folder.iterdir()):
+        if any(not p.name.startswith(".config.json.") for p in folder.iterdir()):
             raise UserError(f"expected an empty folder or a run, got {folder} without config.json; use --work-dir")
         return
     try:

@@ -41,7 +41,7 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def model_args(self, arch: Arch) -> dict[str, Any]:
-        """Arguments that make timm's ``create_model(self.model_name, **args)`` build the path alone."""
+        """Arguments that make timm's ``create_model("pinas", **args)`` build the path alone."""
 
     @abstractmethod
     def export(self, supernet: Supernet, arch: Arch) -> dict[str, torch.Tensor]:
@@ -50,12 +50,6 @@ class SearchSpace(ABC):
     @abstractmethod
     def cost(self, arch: Arch, image_size: int) -> tuple[float, float]:
         """Parameters in millions and multiply-adds in billions of the path alone, without classifier."""
-
-    @abstractmethod
-    def candidate_names(self) -> tuple[str, ...]:
-        """Text for each candidate, in order."""
-
-    model_name = "pinas"  # timm entry point of the stand-alone network
 
     @property
     def size(self) -> int:
@@ -89,7 +83,7 @@ def build_space(config: Mapping[str, Any]) -> SearchSpace:
         UserError: No such space, or arguments that it does not take.
     """
     options = dict(config)
-    name = str(options.pop("type"))
+    name = str(options.pop("type", "resnest50"))
     try:
         module = importlib.import_module(f"pinas_zoo.search.spaces.{name}")
     except ModuleNotFoundError as error:

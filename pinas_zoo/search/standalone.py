@@ -28,5 +28,9 @@ class StandAlone(nn.Module):
 def accuracy(model: nn.Module, images: Images, normalise: Callable[[torch.Tensor], torch.Tensor]) -> float:
     """Top-1 accuracy in 0..1 of a model in eval mode."""
     model.eval()
-    correct = sum(int((model(normalise(b["pixels"])).argmax(1) == b["labels"]).sum()) for b in images.batches(256))
+    device = next(model.parameters()).device
+    correct = sum(
+        int((model(normalise(b["pixels"]).to(device)).argmax(1).cpu() == b["labels"]).sum())
+        for b in images.batches(256)
+    )
     return correct / len(images)

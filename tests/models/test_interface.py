@@ -50,7 +50,7 @@ def test_arch_as_text_sequence_or_value(arch: Any) -> None:
         (dict(arch="01234"), "candidates 0 to 3 in every layer, got 4"),
         (dict(output_stride=4), "output_stride 8, 16 or 32, got 4"),
         (dict(depths=(1, 1, 2)), "four stages"),
-        (dict(widths=(16, 32, 48, 60)), "widths in multiples of 16"),
+        (dict(widths=(16, 32, 48, 60)), "every candidate"),
     ],
 )
 def test_wrong_arguments_are_named(wrong: dict[str, Any], message: str) -> None:

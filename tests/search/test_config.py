@@ -61,7 +61,7 @@ def test_a_broken_file_is_named(tmp_path):
         ({"type": "resnest"}, "expected space.type to be a module"),
         ({"type": "resnest50", "depth": (1, 1, 1, 1)}, "depth"),
         ({"type": "resnest50", "depths": (1, 1, 1)}, "expected four stages"),
-        ({"type": "resnest50", "widths": (10, 10, 10, 10)}, "every candidate"),
+        ({"type": "resnest50", "widths": (24, 24, 24, 24)}, "every candidate"),
     ],
 )
 def test_a_bad_space_is_named(space, message):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Data
-from pinas_zoo.search.data import Images, StepSampler, load_splits
+from pinas_zoo.search.data import Images, Splits, StepSampler, load_splits
 from tests.golden import shared_dir
 
 
@@ -79,6 +79,24 @@ def test_errors_name_what_is_wrong(tmp_path):
         (tmp_path / split / "a" / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 not an image")
     with pytest.raises(UserError, match=r"torn\.jpg cannot be read"):
         load_splits(Data(root=str(tmp_path), image_size=16, val_per_class=1), 0)
+
+
+def test_a_split_that_is_not_there_is_not_the_whole_folder(tmp_path):
+    """timm reads every image below the root when no folder has the split's name; training images would be tested on."""
+    for split in ("train", "test"):
+        (tmp_path / split / "a").mkdir(parents=True)
+        Image.new("RGB", (16, 16)).save(tmp_path / split / "a" / "1.png")
+        Image.new("RGB", (16, 16)).save(tmp_path / split / "a" / "2.png")
+    with pytest.raises(UserError, match="expected the folder 'validation'"):
+        load_splits(Data(root=str(tmp_path), image_size=16, val_per_class=1), 0)
+    assert len(load_splits(Data(root=str(tmp_path), image_size=16, val_per_class=1, test_split="test"), 0).test) == 2
+
+
+def test_normalisation_sees_every_class():
+    pixels = torch.cat([torch.zeros(6000, 3, 32, 32), torch.full((6000, 3, 32, 32), 255.0)]).to(torch.uint8)
+    images = Images(pixels, torch.zeros(12000, dtype=torch.long))
+    mean, _ = Splits(images, images, images, ("a",)).normalisation()
+    assert mean == pytest.approx((0.5, 0.5, 0.5), abs=0.01)
 
 
 def test_batches_follow_from_seed_and_step_wherever_one_starts():

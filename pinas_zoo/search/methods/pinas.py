@@ -71,6 +71,11 @@ class Method(methods.Method):
         warm_queue: bool = False,
     ):
         super().__init__()
+        if queue_size < 1 or temperature <= 0 or not 0 <= momentum <= 1:
+            raise ValueError(
+                "expected queue_size of at least 1, temperature above 0 and momentum in 0..1, "
+                f"got {queue_size}, {temperature} and {momentum}"
+            )
         self.space, self.seed = space, seed
         self.temperature, self.momentum = temperature, momentum
         supernet = space.supernet()

@@ -79,7 +79,7 @@ class Space(SearchSpace):
         shared_downsample: One downsample for all candidates of a layer (the paper's DS) or one each.
         zero_init_last: Start every residual branch at zero. With a shared downsample all paths then compute the same
             at first, so that cross-path consistency has something to agree on; without it, 90 steps on the digits
-            leave the loss at chance, with it they do not (benchmarks/results/digits.md).
+            leave the loss at chance, with it they do not.
     """
 
     def __init__(
@@ -126,6 +126,3 @@ class Space(SearchSpace):
         for layer, choice in enumerate(arch):
             total = total + table[layer][choice]
         return total.params / 1e6, total.macs / 1e9
-
-    def candidate_names(self) -> tuple[str, ...]:
-        return tuple(str(c) for c in CANDIDATES)
