@@ -78,8 +78,7 @@ class Space(SearchSpace):
         stem_width: Channels of the stem's first two convolutions.
         shared_downsample: One downsample for all candidates of a layer (the paper's DS) or one each.
         zero_init_last: Start every residual branch at zero. With a shared downsample all paths then compute the same
-            at first, so that cross-path consistency has something to agree on; without it, 90 steps on the digits
-            leave the loss at chance, with it they do not.
+            at first, so that cross-path consistency has something to agree on (benchmarks/results/digits.md).
     """
 
     def __init__(
