@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
 
 .PHONY: demo test test-all clean
 

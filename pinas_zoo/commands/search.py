@@ -20,6 +20,11 @@ def add_parser(subparsers: Any) -> None:
             "the winner, train it alone, write report.html, register it as NAME_winner. A stage that is complete is "
             "not run again; a stopped run goes on with the same command."
         ),
+        epilog=(
+            "--dry-run shows every key of the configuration with its value, the defaults included. Images are RGB of "
+            "data.image_size x data.image_size pixels; a view is N x 3 x size x size, the supernet's output N x "
+            "num_features."
+        ),
     )
     parser.add_argument("config", type=Path, help="configuration file, such as configs/search/digits.py")
     parser.add_argument("--work-dir", type=Path, help="the run's folder (default: work_dirs/NAME)")
