@@ -29,6 +29,7 @@ from pinas_zoo.models.pinas import PiNAS
 __all__ = ["FusedBlock", "FusedConv2d", "fuse"]
 
 T = TypeVar("T", bound=nn.Module)
+PACKED_SIZES = 2  # input sizes, such as a full and a last batch, for which a layer keeps its weight packed
 _ONEDNN = torch.backends.mkldnn.is_available() and all(
     hasattr(torch.ops.mkldnn, op)
     for op in ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
@@ -40,7 +41,7 @@ def fuse(model: T) -> T:
 
     For any network of the family, and for it inside timm's ``features_only=True`` (feature classes list, dict and
     getter). State-dict names of what is left are unchanged. An activation other than ReLU stays as it is. On a CPU
-    the weights are kept twice, as parameters and in oneDNN's layout.
+    the weights are kept up to three times, as parameters and in oneDNN's layout for the last two input sizes.
 
     Raises:
         TypeError: Not a network of this family, or inside a feature wrapper that hooks, traces or flattens it.
@@ -131,15 +132,22 @@ class FusedConv2d(nn.Conv2d):
         return torch.ops.mkldnn._convolution_pointwise.binary(x, shortcut, *args, "add", 1.0, relu, [], "")
 
     def _packed_weight(self, x: torch.Tensor) -> torch.Tensor:
-        """The weight in the layout that oneDNN chose for the first image size seen; made anew when it changes."""
-        key = (self.weight.data_ptr(), self.weight._version)
-        key_and_weight = self.__dict__.get("_packed")
-        if key_and_weight is None or key_and_weight[0] != key:
-            packed = torch.ops.mkldnn._reorder_convolution_weight(
-                self.weight, self.padding, self.stride, self.dilation, self.groups, list(x.shape)
-            )
-            key_and_weight = self.__dict__["_packed"] = (key, packed)
-        return key_and_weight[1]
+        """The weight in the layout that oneDNN wants for this input size, kept for the last sizes seen.
+
+        A layout of another size costs more than none: packed for one image, four take longer than unfused.
+        """
+        state = (self.weight.data_ptr(), self.weight._version)
+        size = tuple(x.shape)
+        packed = self.__dict__.get("_packed", ())  # (state, size, weight) each; tuples, which scripting passes over
+        for key, its_size, weight in packed:
+            if key == state and its_size == size:
+                return weight
+        weight = torch.ops.mkldnn._reorder_convolution_weight(
+            self.weight, self.padding, self.stride, self.dilation, self.groups, list(size)
+        )
+        kept = tuple(entry for entry in packed if entry[0] == state)[1 - PACKED_SIZES :]
+        self.__dict__["_packed"] = (*kept, (state, size, weight))
+        return weight
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "_packed"}  # oneDNN's layout is of this machine

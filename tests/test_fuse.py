@@ -210,3 +210,19 @@ def test_script_trace_fx_export_compile_onnx(images: torch.Tensor, tmp_path: Pat
     (found,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
     assert isinstance(found, np.ndarray)
     assert_close(torch.from_numpy(found), expected)
+
+
+def test_each_input_size_has_its_own_packing_and_few_are_kept() -> None:
+    """Packed for one image, a weight made four slower than unfused; and memory must not grow with sizes."""
+    from pinas_zoo.fusing import PACKED_SIZES
+
+    eager = timm.create_model("pinas", arch="0123", depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8).eval()
+    fused = pinas_zoo.fuse(eager)
+    conv = next(m for m in fused.modules() if isinstance(m, FusedConv2d))
+    with torch.inference_mode():
+        for size in ((1, 3, 64, 64), (4, 3, 64, 64), (2, 3, 96, 96), (1, 3, 64, 64)):
+            images = torch.randn(size)
+            torch.testing.assert_close(fused(images), eager(images), rtol=1e-3, atol=1e-4)
+            packed = conv.__dict__.get("_packed", ())
+            assert len(packed) <= PACKED_SIZES
+            assert not packed or packed[-1][1] == size

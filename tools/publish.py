@@ -13,8 +13,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pinas_zoo import hub
-from pinas_zoo.commands.push import add_options, facts_of, show
+from pinas_zoo.commands.push import add_options, send
 from pinas_zoo.errors import UserError
 from pinas_zoo.folder import WEIGHTS_FILE, read_config
 from pinas_zoo.models.pinas import ALIASES, ARCHS
@@ -46,16 +45,12 @@ def publish(args: argparse.Namespace) -> None:
     found, _ = read_config(args.folder)
     if found["arch"] != ARCHS[name] or set(found) - {"arch", "num_classes"}:
         raise UserError(f"expected {name}, arch {ARCHS[name]}, in {args.folder}, got {found}; give its own folder")
-    plan = hub.plan_push(args.folder, args.repo, facts_of(args))
-    show(plan)
-    if not args.yes:
-        print("\nnothing was sent; --yes sends it")
+    sent = send(args)
+    if sent is None:
         return
-    commit = hub.push(plan, private=args.private, message=args.message)
+    plan, commit = sent
     sha256 = next(file.sha256 for file in plan.files if file.path == WEIGHTS_FILE)
-    print(
-        f"\nsent as commit {commit} to {hub.endpoint()}/{plan.repo}; the row for PUBLISHED in pinas_zoo/weights.py:\n"
-    )
+    print("the row for PUBLISHED in pinas_zoo/weights.py:\n")
     print(f'    "{name}": Published(\n        "{plan.repo}",\n        "{commit}",\n        "{sha256}",\n    ),')
 
 

@@ -43,16 +43,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    sent = send(args)
+    if sent:
+        plan, commit = sent
+        print(f'timm.create_model("hf-hub:{plan.repo}@{commit}", pretrained=True)  # after import pinas_zoo')
+
+
+def send(args: argparse.Namespace) -> tuple[Any, str] | None:
+    """Show what would be sent; with --yes send it, and return what was sent and its commit."""
     from pinas_zoo import hub
 
     plan = hub.plan_push(args.folder, args.repo, facts_of(args))
     show(plan)
     if not args.yes:
         print("\nnothing was sent; --yes sends it")
-        return
+        return None
     commit = hub.push(plan, private=args.private, message=args.message)
     print(f"\nsent as commit {commit} to {hub.endpoint()}/{plan.repo}")
-    print(f'timm.create_model("hf-hub:{plan.repo}@{commit}", pretrained=True)  # after import pinas_zoo')
+    return plan, commit
 
 
 def facts_of(args: argparse.Namespace) -> dict[str, Any]:

@@ -94,6 +94,8 @@ def load_splits(options: config.Data, seed: int) -> Splits:
     if options.type == "digits":
         train, test, names = _digits(options, seed)
     elif options.type == "timm":
+        if options.train_split == options.test_split:
+            raise UserError(f"expected a test split that is not trained on, got {options.test_split!r} for both")
         train, names = _timm(options, options.train_split, options.max_train, seed)
         test, test_names = _timm(options, options.test_split, options.max_test, seed)
         if test_names != names:

@@ -34,7 +34,7 @@ CHECKPOINT, CURVE = "checkpoint.pth", "curve.csv"
 
 
 class Trainee(BaseModel):
-    """What the Runner trains: makes the views of a batch, then asks ``losses`` for the step's losses.
+    """What the Runner trains: makes the views of a batch, then asks the network for the step's losses.
 
     Args:
         network: Has ``forward(views, labels, step) -> dict`` as :class:`pinas_zoo.search.methods.Method`.

@@ -120,7 +120,8 @@ class Run:
             UserError: Images that cannot be used, or a method that cannot be built; nothing is left behind then.
         """
         if not all((self.folder / stage / DONE).is_file() for stage in ("learn", "linear", "explore")):
-            self.method()  # which reads the images
+            with torch.device("meta"):
+                self.method()  # reads the images, checks the options, takes no memory
             for options in (self.config.learn, self.config.linear):
                 StepSampler(len(self.splits.train), options.batch_size, 0, 0, options.steps)
         zoo.write_json(self.folder / "config.json", self.config.model_dump(mode="json"))
