@@ -120,10 +120,10 @@ class Run:
             UserError: Images that cannot be used, or a method that cannot be built; nothing is left behind then.
         """
         if not all((self.folder / stage / DONE).is_file() for stage in ("learn", "linear", "explore")):
-            with torch.device("meta"):
-                self.method()  # reads the images, checks the options, takes no memory
-            for options in (self.config.learn, self.config.linear):
+            for options in (self.config.learn, self.config.linear):  # which reads the images
                 StepSampler(len(self.splits.train), options.batch_size, 0, 0, options.steps)
+            with torch.device("meta"):
+                self.method()  # checks its options and takes no memory
         zoo.write_json(self.folder / "config.json", self.config.model_dump(mode="json"))
         for left in [*self.folder.glob(".winner.*"), *self.folder.glob(".trained.*")]:  # by a kill within a write
             shutil.rmtree(left)
