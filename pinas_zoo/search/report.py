@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from pinas_zoo.draw import network_svg
 from pinas_zoo.search import engine
-from pinas_zoo.search.explore import Score, read_ranking
+from pinas_zoo.search.evaluate import Score
+from pinas_zoo.search.explore import read_ranking
 from pinas_zoo.version import __version__
 
 if TYPE_CHECKING:

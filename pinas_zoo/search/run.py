@@ -34,14 +34,13 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.search import engine
 from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.data import Splits, StepSampler, load_splits
+from pinas_zoo.search.evaluate import Evaluator, recalibration_subset
 from pinas_zoo.search.explore import (
-    Evaluator,
     best,
     exploration_seconds,
     explore,
     known_scores,
     read_ranking,
-    recalibration_subset,
     study_url,
     write_ranking,
 )

@@ -9,7 +9,8 @@ from torch import nn
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.config import Explore
 from pinas_zoo.search.data import Images
-from pinas_zoo.search.explore import Evaluator, Score, best, explore, read_ranking, write_ranking
+from pinas_zoo.search.evaluate import Evaluator, Score
+from pinas_zoo.search.explore import best, explore, read_ranking, write_ranking
 from pinas_zoo.search.linear import LinearEvaluation
 from pinas_zoo.search.spaces.resnest50 import Space
 
