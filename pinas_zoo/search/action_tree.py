@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,10 +118,12 @@ class LocalModel:
         kernel = np.exp(-_distances(self.features, self.features) / length)
         self.length, self.centre = length, float(target.mean())
         self.alpha = cho_solve(cho_factor(kernel + noise * np.eye(len(target))), target - self.centre)
+        self.features, self.alpha = self.features.astype(np.float32), self.alpha.astype(np.float32)  # enough to rank by
 
-    def mean(self, features: Floats) -> Floats:
+    def mean(self, features: Floats) -> NDArray[np.float32]:
         """Expected normal score of each row."""
-        return self.centre + np.exp(-_distances(features, self.features) / self.length) @ self.alpha
+        distances = _distances(features.astype(np.float32), self.features)
+        return self.centre + np.exp(distances * np.float32(-1 / self.length)) @ self.alpha
 
 
 def _spread(order: NDArray[np.int64], most: int) -> NDArray[np.int64]:
@@ -131,7 +134,7 @@ def _spread(order: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     return np.concatenate([order[: most // 2], rest[np.linspace(0, len(rest) - 1, most - most // 2).astype(int)]])
 
 
-def _distances(a: Floats, b: Floats) -> Floats:
+def _distances(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     """Half the squared distance: 1 for a choice that differs."""
     square = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
     return np.maximum(square, 0) / 2

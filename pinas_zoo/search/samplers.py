@@ -1,9 +1,9 @@
 """Action Space (the paper's reference [53]) as an Optuna sampler: learn where good candidates are, propose from there.
 
 Wang et al., "Sample-Efficient Neural Architecture Search by Learning Action Space" (LaNAS): a tree splits the space
-into good and bad regions by linear models of the score; a walk by UCB picks a leaf; the next candidate is drawn from it.
-Here the draw from a leaf is ranked by a local model, as LA-MCTS (Wang et al., NeurIPS 2020) does; ``ranked=False`` is
-the uniform draw of the former.
+into good and bad regions by linear models of the score; a walk by UCB picks a leaf, which the next candidate is drawn
+from. Here many of the leaf are ranked by a local model, an idea of LA-MCTS (Wang et al., NeurIPS 2020), and the best is
+taken; ``ranked=False`` is the uniform draw of the former.
 
 A proposal is a function of the seed and the study's trials: nothing else is kept but caches, so a study that is loaded
 again goes on as it would have. Trials that run count as taken, so batches and many workers do not collide.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,9 +114,10 @@ class ActionSpaceSampler(BaseSampler):
             history = self._history = _History(study._study_id, Encoding(search_space))
         history.update(study.get_trials(deepcopy=False), trial.number)
         sign = -1.0 if study.direction == StudyDirection.MINIMIZE else 1.0
-        rng = np.random.default_rng([self.seed, history.before])
+        before = history.before(trial.number)
+        rng = np.random.default_rng([self.seed, before])
         row = None
-        if history.before >= self.n_startup_trials and len(history.finished) >= 2:
+        if before >= self.n_startup_trials and len(history.finished) >= 2:
             row = self._from_tree(history, sign)
         if row is None:
             row = self._unseen(history, rng)
@@ -144,9 +146,8 @@ class ActionSpaceSampler(BaseSampler):
         return None
 
     def _plan(self, history: _History, fitted: int, sign: float) -> _Plan:
-        trials = history.finished[:fitted]
-        rows = np.array([history.rows[t.number] for t in trials])
-        rank = _ranks([_merit(t, sign) for t in trials])
+        rows = np.array([row for _, _, row, _ in history.finished[:fitted]])
+        rank = _ranks([_merit(trial, sign) for *_, trial in history.finished[:fitted]])
         features = history.encoding.features(rows)
         height = self.height + sum(fitted >= grown for grown in (400, 800, 1600, 3200))
         plan = _Plan(fitted, {row.tobytes() for row in rows}, rows, ActionTree(features, rank, height))
@@ -158,12 +159,15 @@ class ActionSpaceSampler(BaseSampler):
         rng = np.random.default_rng([self.seed, plan.fitted, leaf, 1])
         encoding = history.encoding
         if encoding.size <= WHOLE:
-            pool = encoding.all()
+            pool, features = encoding.all()
+            if plan.leaf_of_all is None:
+                plan.leaf_of_all = plan.tree.apply(features)
+            inside = plan.leaf_of_all == leaf
         else:
             members = plan.rows[plan.tree.members(leaf)]
             pool = np.concatenate([encoding.uniform(rng, POOL // 4), encoding.offspring(rng, members, 3 * POOL // 4)])
-        features = encoding.features(pool)
-        inside = plan.tree.apply(features) == leaf
+            features = encoding.features(pool)
+            inside = plan.tree.apply(features) == leaf
         pool, features = pool[inside], features[inside]
         if plan.model is None:
             return rng.permutation(pool)
@@ -201,41 +205,44 @@ class _Plan:
     tree: ActionTree
     model: LocalModel | None = None
     order: dict[int, Floats] = field(default_factory=dict)
+    leaf_of_all: NDArray[np.int64] | None = None  # where the space is ranked whole
 
 
 class _History:
-    """A study's trials as rows; those that are finished are read once."""
+    """A study's trials as rows; a finished one is read once."""
 
     def __init__(self, study_id: int, encoding: Encoding):
         self.study_id, self.encoding = study_id, encoding
-        self.rows: dict[int, Floats] = {}  # of finished trials, by number
         self.plan: _Plan | None = None
-        self.finished: list[FrozenTrial] = []  # in the order in which they finished
+        self.finished: list[tuple[float, int, Floats, FrozenTrial]] = []  # in the order in which they finished
         self.taken: set[bytes] = set()
         self.held: dict[bytes, Floats] = {}  # taken by trials that did not fail
-        self.before = 0  # trials with a lower number that did not fail
+        self._failed: list[int] = []  # their numbers, ascending
+        self._open: list[int] = []  # numbers of trials that had not finished
+        self._read = 0
+
+    def before(self, number: int) -> int:
+        """Trials with a lower number that did not fail."""
+        return number - bisect_left(self._failed, number)
 
     def update(self, trials: Sequence[FrozenTrial], number: int) -> None:
-        self.finished, self.taken, self.held, self.before = [], set(), {}, 0
-        for trial in trials:
+        news = [*self._open, *range(self._read, len(trials))]
+        self._open, self._read = [], len(trials)
+        for trial in (trials[k] for k in news):
+            if not trial.state.is_finished():
+                self._open.append(trial.number)
             if trial.number == number:
                 continue
-            failed = trial.state == TrialState.FAIL
-            self.before += trial.number < number and not failed
-            row = self.rows.get(trial.number)
+            if trial.state == TrialState.FAIL:
+                insort(self._failed, trial.number)
+            row = self.encoding.row(trial)
             if row is None:
-                row = self.encoding.row(trial)
-                if row is None:
-                    continue
-                if trial.state.is_finished():
-                    self.rows[trial.number] = row
-            key = row.tobytes()
-            self.taken.add(key)
-            if not failed:
-                self.held[key] = row
-            if trial.state in FINISHED:
-                self.finished.append(trial)
-        self.finished.sort(key=lambda t: (t.datetime_complete.timestamp() if t.datetime_complete else 0.0, t.number))
+                continue
+            self.taken.add(row.tobytes())
+            if trial.state != TrialState.FAIL:
+                self.held[row.tobytes()] = row
+            if trial.state in FINISHED and trial.datetime_complete:
+                insort(self.finished, (trial.datetime_complete.timestamp(), trial.number, row, trial))
 
 
 class Encoding:
@@ -245,7 +252,7 @@ class Encoding:
         self.space = space
         self.counts = [_count(distribution) for distribution in space.values()]
         self.size = math.prod(self.counts)  # inf for a continuous parameter
-        self._all: Floats | None = None
+        self._all: tuple[Floats, Floats] | None = None
 
     def uniform(self, rng: np.random.Generator, n: int) -> Floats:
         """n x parameters, uniform over choices and over the (logarithmic) range."""
@@ -261,10 +268,11 @@ class Encoding:
         children = np.where(rng.random(children.shape) < 1 / len(self.space), fresh, children)
         return np.ascontiguousarray(children)
 
-    def all(self) -> Floats:
-        """The whole finite space, size x parameters."""
+    def all(self) -> tuple[Floats, Floats]:
+        """The whole finite space: size x parameters, size x features."""
         if self._all is None:
-            self._all = self.decode(np.arange(int(self.size)))
+            rows = self.decode(np.arange(int(self.size)))
+            self._all = rows, self.features(rows)
         return self._all
 
     def decode(self, codes: NDArray[np.int64]) -> Floats:
