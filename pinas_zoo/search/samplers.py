@@ -38,7 +38,7 @@ Floats = NDArray[np.float64]
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 POOL = 2048  # candidates that are ranked in a leaf
 WHOLE = 16384  # spaces up to this size are ranked whole
-DRAWS = 64  # uniform draws before a systematic scan
+DRAWS, DRAWS_BOUNDED = 64, 4096  # uniform draws before a systematic scan; where not all may be proposed
 SCAN = 4096  # codes a step of that scan
 
 
@@ -176,7 +176,7 @@ class ActionSpaceSampler(BaseSampler):
     def _unseen(self, history: _History, rng: np.random.Generator) -> Floats:
         """A uniform draw that has not been taken; exact for finite spaces, and the last draw where all are taken."""
         encoding, row = history.encoding, None
-        for row in encoding.uniform(rng, DRAWS):
+        for row in encoding.uniform(rng, DRAWS if self.feasible is None else DRAWS_BOUNDED):
             if row.tobytes() not in history.taken and self._may(history, row):
                 return row
         if math.isfinite(encoding.size) and encoding.size < 2**62:

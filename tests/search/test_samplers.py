@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
-import numpy as np
 import optuna
 import pytest
 
 pytest_samplers = pytest.importorskip("optuna.testing.pytest_samplers", reason="Optuna 5 publishes its sampler tests")
 
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: E402
 from optuna.samplers import BaseSampler  # noqa: E402
-from optuna.trial import TrialState  # noqa: E402
 
-from pinas_zoo.search.samplers import ActionSpaceSampler, Encoding  # noqa: E402
+from pinas_zoo.search.samplers import ActionSpaceSampler  # noqa: E402
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
