@@ -21,18 +21,22 @@ class Table(BaseModel):
 
 
 class Data(Table):
-    """Where images come from; see :mod:`pinas_zoo.search.data`."""
+    """Where images come from; see :mod:`pinas_zoo.search.data` and docs/scale.md."""
 
     type: str = "timm"  # "digits" (scikit-learn's scans) or "timm" (any of timm's dataset readers)
     name: str = ""  # timm's dataset name, such as "torch/cifar10"; empty for a folder with one sub-folder a class
-    root: str = "data"
+    root: str = "data"  # a folder, or a tar file's folder with train_split="train.tar"
     train_split: str = "train"
     test_split: str = "validation"
     image_size: int = Field(224, ge=1)  # height and width in pixels that the network sees
     val_per_class: int = Field(50, ge=1)  # training images a class that are held out to score candidates (sec. 4.1)
     max_train: int | None = Field(None, ge=1)  # use only so many training images
     max_test: int | None = Field(None, ge=1)
-    workers: int = Field(0, ge=0)  # loader processes
+    workers: int = Field(0, ge=0)  # loader processes, of each rank
+    memory_gib: float = Field(4.0, ge=0)  # decoded images are held in memory up to this; more are decoded as needed
+    crop_pct: float = Field(1.0, gt=0, le=1)  # part of the shorter side that the network sees without augmentation
+    mean: tuple[float, float, float] | None = None  # of pixels in 0..1, RGB; None: measured on training images
+    std: tuple[Positive, Positive, Positive] | None = None
 
 
 class Views(Table):
