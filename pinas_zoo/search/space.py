@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.cost import Cost
 from pinas_zoo.errors import UserError
 
 
@@ -34,6 +35,7 @@ class SearchSpace(ABC):
 
     num_layers: int
     num_candidates: int
+    architecture = "pinas"  # timm's entry point that builds a path alone; its first argument is ``arch``
 
     @abstractmethod
     def supernet(self, in_chans: int = 3) -> Supernet:
@@ -41,15 +43,49 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def model_args(self, arch: Arch) -> dict[str, Any]:
-        """Arguments that make timm's ``create_model("pinas", **args)`` build the path alone."""
+        """Arguments that make timm's ``create_model(architecture, **args)`` build the path alone; ``arch`` among them."""
 
     @abstractmethod
     def export(self, supernet: Supernet, arch: Arch) -> dict[str, torch.Tensor]:
         """State dict of the stand-alone network without classifier, cut out of the supernet; tensors are copies."""
 
     @abstractmethod
+    def cost_table(self, image_size: int) -> tuple[Cost, list[tuple[Cost, ...]]]:
+        """Cost of what all paths share, and of each candidate in each layer: ``table[layer][choice]``; no classifier."""
+
     def cost(self, arch: Arch, image_size: int) -> tuple[float, float]:
-        """Parameters in millions and multiply-adds in billions of the path alone, without classifier."""
+        """Parameters in millions and multiply-adds in billions of the path alone, without classifier.
+
+        A sum over layers from a table that is made once for an image size: microseconds.
+        """
+        tables = self.__dict__.setdefault("_cost_tables", {})
+        if image_size not in tables:
+            rest, layers = self.cost_table(image_size)
+            tables[image_size] = (
+                (rest.params, rest.macs),
+                [[(cost.params, cost.macs) for cost in row] for row in layers],
+            )
+        (params, macs), layers = tables[image_size]
+        for row, choice in zip(layers, arch.choices, strict=True):
+            more_params, more_macs = row[choice]
+            params += more_params
+            macs += more_macs
+        return params / 1e6, macs / 1e9
+
+    def within(
+        self, arch: Arch, image_size: int, max_params_m: float | None = None, max_flops_g: float | None = None
+    ) -> bool:
+        """Whether a path keeps to limits of :meth:`cost`; None is no limit."""
+        params_m, flops_g = self.cost(arch, image_size)
+        return (max_params_m is None or params_m <= max_params_m) and (max_flops_g is None or flops_g <= max_flops_g)
+
+    def describe(self, arch: Arch) -> str:
+        """What a report calls an architecture."""
+        return str(arch)
+
+    def picture(self, arch: Arch, title: str) -> str | None:
+        """An SVG of the path alone, for the report; None when the space has none."""
+        return None
 
     @property
     def size(self) -> int:
