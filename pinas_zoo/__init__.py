@@ -2,7 +2,6 @@
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.fusing import fuse
-from pinas_zoo.models import nasbench201 as _nasbench201  # noqa: F401  registers its entry point
 from pinas_zoo.version import __version__
 from pinas_zoo.zoo import load_registry, register, unregister
 

@@ -9,7 +9,7 @@ own skeleton has 16 channels and three stages of five cells, with a residual blo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -67,11 +67,13 @@ def arch_string(arch: str | Sequence[int] | Arch) -> str:
     Raises:
         UserError: As :func:`parse_arch`.
     """
-    terms = [f"{OPERATIONS[c]}~{source}" for c, (source, _) in zip(parse_arch(arch), EDGES, strict=True)]
-    return "+".join("|" + "|".join(t for t, (_, to) in zip(terms, EDGES, strict=True) if to == n) + "|" for n in (1, 2, 3))
+    nodes: dict[int, list[str]] = {}
+    for choice, (source, to) in zip(parse_arch(arch), EDGES, strict=True):
+        nodes.setdefault(to, []).append(f"{OPERATIONS[choice]}~{source}")
+    return "+".join(f"|{'|'.join(terms)}|" for terms in nodes.values())
 
 
-@lru_cache(maxsize=None)
+@cache
 def cell_plan(operations: tuple[int, ...]) -> tuple[tuple[int, tuple[tuple[int, int | None, int], ...]], ...]:
     """What a cell has to compute: per node that the output needs, its edges as (edge, source, operation).
 
@@ -79,7 +81,7 @@ def cell_plan(operations: tuple[int, ...]) -> tuple[tuple[int, tuple[tuple[int, 
     a node is not (its norm adds a constant): its source is None.
     """
     incoming: dict[int, list[tuple[int, int | None, int]]] = {1: [], 2: [], 3: []}
-    zero = {n: False for n in range(4)}
+    zero = dict.fromkeys(range(4), False)
     for node in (1, 2, 3):
         for edge, (source, to) in enumerate(EDGES):
             operation = operations[edge]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from torch import nn
 from pinas_zoo.arch import Arch
 from pinas_zoo.cost import Cost
 from pinas_zoo.errors import UserError
+from pinas_zoo.search.own import load_class
 
 
 class Supernet(nn.Module, ABC):
@@ -43,7 +43,7 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def model_args(self, arch: Arch) -> dict[str, Any]:
-        """Arguments that make timm's ``create_model(architecture, **args)`` build the path alone; ``arch`` among them."""
+        """What makes timm's ``create_model(architecture, **args)`` build the path alone; ``arch`` is among it."""
 
     @abstractmethod
     def export(self, supernet: Supernet, arch: Arch) -> dict[str, torch.Tensor]:
@@ -51,7 +51,7 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def cost_table(self, image_size: int) -> tuple[Cost, list[tuple[Cost, ...]]]:
-        """Cost of what all paths share, and of each candidate in each layer: ``table[layer][choice]``; no classifier."""
+        """Cost of what all paths share but the classifier, and of each layer's candidates: ``table[layer][choice]``."""
 
     def cost(self, arch: Arch, image_size: int) -> tuple[float, float]:
         """Parameters in millions and multiply-adds in billions of the path alone, without classifier.
@@ -113,21 +113,16 @@ def step_rng(seed: int, step: int, stream: int, rank: int = 0) -> np.random.Gene
 
 
 def build_space(config: Mapping[str, Any]) -> SearchSpace:
-    """The space that a configuration names: ``type`` is a module of :mod:`pinas_zoo.search.spaces`.
+    """The space that a configuration names: ``type`` is a module of :mod:`pinas_zoo.search.spaces` or a Python file.
 
     Raises:
         UserError: No such space, or arguments that it does not take.
     """
     options = dict(config)
     name = str(options.pop("type", "resnest50"))
+    kind = load_class(name, "pinas_zoo.search.spaces", "Space", "space.type")
     try:
-        module = importlib.import_module(f"pinas_zoo.search.spaces.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"pinas_zoo.search.spaces.{name}":
-            raise
-        raise UserError(f"expected space.type to be a module of pinas_zoo.search.spaces, got {name!r}") from error
-    try:
-        space: SearchSpace = module.Space(**options)
+        space: SearchSpace = kind(**options)
     except (TypeError, ValueError) as error:
         raise UserError(f"space {name!r}: {error}") from error
     return space

@@ -191,7 +191,9 @@ def test_edges_share_no_work_and_none_costs_nothing(monkeypatch):
         assert calls == expected, arch
 
 
-@pytest.mark.parametrize("options", [dict(operations=["conv"]), dict(operations=[]), dict(operations=["none"] * 2), dict(cells=0)])
+@pytest.mark.parametrize(
+    "options", [dict(operations=["conv"]), dict(operations=[]), dict(operations=["none"] * 2), dict(cells=0)]
+)
 def test_wrong_options(options):
     with pytest.raises(UserError, match="expected"):
         build_space({"type": "nasbench201", **options})

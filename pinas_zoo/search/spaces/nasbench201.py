@@ -1,4 +1,4 @@
-"""NAS-Bench-201's space (sec. 4.3): five operations on each of a cell's six edges, the same in every cell; 5^6 = 15,625.
+"""NAS-Bench-201's space (sec. 4.3): one of five operations on each of a cell's six edges; 5^6 = 15,625 architectures.
 
 A supernet holds one candidate per edge, operation and cell: weights are shared by architectures, not by cells.
 """
@@ -89,9 +89,7 @@ class Space(SearchSpace):
 
     architecture = "nasbench201"
 
-    def __init__(
-        self, operations: Sequence[str] = OPERATIONS, channels: int = 16, cells: int = 5, affine: bool = True
-    ):
+    def __init__(self, operations: Sequence[str] = OPERATIONS, channels: int = 16, cells: int = 5, affine: bool = True):
         unknown = [o for o in operations if o not in OPERATIONS]
         if isinstance(operations, str) or unknown or not operations or len(set(operations)) != len(operations):
             raise ValueError(f"expected different operations of {', '.join(OPERATIONS)}, got {operations}")
