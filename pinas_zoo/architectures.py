@@ -59,15 +59,10 @@ def on_meta(architecture: str, args: Mapping[str, Any]) -> Any:
     return model
 
 
-def create(
-    architecture: str, pretrained: bool, pretrained_cfg: Mapping[str, Any], args: Mapping[str, Any], **kwargs: Any
-) -> Any:
-    """The network by its entry point, with the cfg of the name that it was registered under.
+def create(architecture: str, pretrained: bool, **kwargs: Any) -> Any:
+    """The network by its entry point.
 
     Raises:
         UnknownArchitecture: As :func:`check_known`.
     """
-    build = timm.models.model_entrypoint(check_known(architecture))
-    if kwargs.get("pretrained_cfg") is None:
-        kwargs["pretrained_cfg"] = dict(pretrained_cfg)
-    return build(pretrained=pretrained, **{**args, **kwargs})
+    return timm.models.model_entrypoint(check_known(architecture))(pretrained=pretrained, **kwargs)

@@ -325,7 +325,9 @@ def _tell_timm(entry: Entry) -> None:
             model: Any = family._create_pinas(entry.name, pretrained, **{**fixed, **kwargs})
         else:
             free = {k: v for k, v in args.items() if k in _FREE_ARGS}
-            model = create(entry.architecture, pretrained, cfg, fixed, **{**free, **kwargs})
+            if kwargs.get("pretrained_cfg") is None:
+                kwargs["pretrained_cfg"] = dict(cfg)
+            model = create(entry.architecture, pretrained, **{**fixed, **free, **kwargs})
         # What timm exports of it (push_to_hf_hub, save_for_hf) then loads where this registry is not.
         model._model_args = fixed
         model.pretrained_cfg["architecture"] = entry.architecture

@@ -279,6 +279,8 @@ def check_sizes(channels: int, cells: int) -> None:
 
 def create(variant: str, pretrained: bool = False, **kwargs: Any) -> NASBench201:
     """A network under a registered name; weights by this package's rules (:mod:`pinas_zoo.weights`)."""
+    if kwargs.get("features_only"):
+        kwargs["feature_cfg"] = {"out_indices": tuple(range(STAGES)), **(kwargs.get("feature_cfg") or {})}
     if pretrained:
         return build_with_weights(NASBench201, variant, **kwargs)
     return build_model_with_cfg(NASBench201, variant, False, **kwargs)

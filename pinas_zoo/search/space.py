@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.cost import Cost
+from pinas_zoo.architectures import on_meta
+from pinas_zoo.cost import Cost, count_module
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.own import load_class
 
@@ -45,13 +46,35 @@ class SearchSpace(ABC):
     def model_args(self, arch: Arch) -> dict[str, Any]:
         """What makes timm's ``create_model(architecture, **args)`` build the path alone; ``arch`` is among it."""
 
-    @abstractmethod
     def export(self, supernet: Supernet, arch: Arch) -> dict[str, torch.Tensor]:
-        """State dict of the stand-alone network without classifier, cut out of the supernet; tensors are copies."""
+        """State dict of the stand-alone network without classifier, cut out of the supernet; tensors are copies.
 
-    @abstractmethod
+        Here by the names of :meth:`Supernet.path_modules`; a space whose networks have others overrides it.
+        """
+        return {
+            f"{name}.{key}": tensor.detach().clone(memory_format=torch.contiguous_format)
+            for name, module in supernet.path_modules(arch)
+            for key, tensor in module.state_dict().items()
+        }
+
     def cost_table(self, image_size: int) -> tuple[Cost, list[tuple[Cost, ...]]]:
-        """Cost of what all paths share but the classifier, and of each layer's candidates: ``table[layer][choice]``."""
+        """Cost of one path, and per layer and candidate what is added to it: ``table[layer][choice]``; no classifier.
+
+        Here counted on networks without memory, one for each candidate of each layer; a formula is faster. Exact when a
+        layer's cost does not depend on the choices in others.
+        """
+
+        def count(layer: int, choice: int) -> Cost:
+            arch = Arch(tuple(choice if k == layer else 0 for k in range(self.num_layers)))
+            args = {**self.model_args(arch), "num_classes": 0}
+            return count_module(on_meta(self.architecture, args), (3, image_size, image_size))
+
+        base = count(0, 0)
+        table = []
+        for layer in range(self.num_layers):
+            costs = (count(layer, choice) for choice in range(self.num_candidates))
+            table.append(tuple(Cost(c.params - base.params, c.macs - base.macs) for c in costs))
+        return base, table
 
     def cost(self, arch: Arch, image_size: int) -> tuple[float, float]:
         """Parameters in millions and multiply-adds in billions of the path alone, without classifier.

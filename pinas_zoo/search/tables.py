@@ -35,7 +35,8 @@ def read_table(source: str | Path | Any, dataset: str = "cifar10", epochs: int =
 
     Args:
         source: A CSV file with a column ``arch_str`` and accuracies in columns that end with ``acc`` or hold ``_acc_``;
-            or an API object: ``nats_bench.create(path, "tss", fast_mode=True)``, or ``nas_201_api.NASBench201API(path)``.
+            or an API object: ``nats_bench.create(path, "tss", fast_mode=True)`` or
+            ``nas_201_api.NASBench201API(path)``.
         dataset: Of an API: ``cifar10``, ``cifar10-valid``, ``cifar100`` or ``ImageNet16-120``.
         epochs: Of an API: 200 or 12, the two trainings that the benchmark holds.
 
@@ -55,8 +56,8 @@ def read_table(source: str | Path | Any, dataset: str = "cifar10", epochs: int =
 def _read_csv(path: Path) -> Iterator[tuple[Arch, Trained]]:
     if path.suffix in (".pth", ".pbz2", ".tar"):
         raise UserError(
-            f"expected a CSV file, got {path}; such a file is a pickle and is read by the benchmark's own package: give "
-            "read_table the object nats_bench.create(path, 'tss')"
+            f"expected a CSV file, got {path}; such a file is a pickle and is read by the benchmark's own package: "
+            "give read_table the object nats_bench.create(path, 'tss')"
         )
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -88,9 +89,7 @@ def _read_api(api: Any, dataset: str, epochs: int) -> Iterator[tuple[Arch, Train
         try:
             info = api.get_more_info(index, dataset, hp=str(epochs), is_random=False)
             cost = api.get_cost_info(index, dataset, hp=str(epochs))
-        except FileNotFoundError:  # an archive from which files were left out
-            continue
-        except (KeyError, TypeError, ValueError) as error:
+        except (AssertionError, KeyError, TypeError, ValueError) as error:  # as the packages report what they lack
             raise UserError(
                 f"the API does not answer for network {index}, dataset {dataset!r}, {epochs} epochs: "
                 f"{type(error).__name__}: {error}; known are cifar10, cifar10-valid, cifar100 and ImageNet16-120"

@@ -136,13 +136,6 @@ class Space(SearchSpace):
             "affine": self.affine,
         }
 
-    def export(self, supernet: Supernet, arch: Arch) -> dict[str, torch.Tensor]:
-        return {
-            f"{name}.{key}": tensor.detach().clone(memory_format=torch.contiguous_format)
-            for name, module in supernet.path_modules(arch)
-            for key, tensor in module.state_dict().items()
-        }
-
     def cost_table(self, image_size: int) -> tuple[Cost, list[tuple[Cost, ...]]]:
         norm = 2 if self.affine else 0  # parameters per channel
         areas, size = [], image_size
