@@ -43,6 +43,11 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="only score candidates beside a search of this folder until its goal is reached (docs/explore.md)",
     )
+    parser.add_argument(
+        "--launcher",
+        choices=("none", "pytorch", "slurm"),
+        help="what started this process beside others (default: seen from the environment of torchrun and srun)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -52,6 +57,7 @@ def run(args: argparse.Namespace) -> None:
         import optuna  # noqa: F401
         import tqdm  # noqa: F401
 
+        from pinas_zoo.search import ranks
         from pinas_zoo.search.config import load_config
         from pinas_zoo.search.plan import plan
         from pinas_zoo.search.run import Run
@@ -60,6 +66,7 @@ def run(args: argparse.Namespace) -> None:
     except ImportError as error:  # opencv, which mmengine imports, wants system libraries that bare servers lack
         raise UserError(f"{error}; on Debian: apt-get install libgl1 libglib2.0-0") from error
 
+    ranks.start(args.launcher)
     config = load_config(args.config, parse_overrides(args.set))
     folder = args.work_dir or Path("work_dirs") / config.name
     if args.dry_run:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.search.own import is_file
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -55,28 +56,36 @@ class Views(Table):
 class Learn(Table):
     """Stage 1 (sec. 3.2): supernet learning."""
 
-    method: str = "pinas"
+    method: str = "pinas"  # a module of pinas_zoo.search.methods, or a Python file of your own
     options: dict[str, Any] = {}  # the method's own: queue_size, temperature, …
     steps: int = Field(1000, ge=1)
-    batch_size: int = Field(192, ge=2)
+    epochs: int | None = Field(None, ge=1)  # instead of steps
+    batch_size: int = Field(192, ge=2)  # of all processes together
     lr: float = Field(0.03, ge=0)
     momentum: float = Field(0.9, ge=0)
     weight_decay: float = Field(1e-4, ge=0)
     checkpoint_every: int = Field(500, ge=1)  # steps
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of convolutions and products; the rest stays fp32
+    channels_last: bool = False  # order of activations in memory; on GPUs faster in half precision
     log_every: int = Field(10, ge=1)  # steps
 
 
 class Linear(Table):
     """Stage 2 (sec. 3.3): one linear classifier on the frozen supernet, a random path a step."""
 
+    enabled: bool | None = None  # None: unless the method has learned a classifier of its own
     steps: int = Field(1000, ge=1)
-    batch_size: int = Field(256, ge=2)
+    epochs: int | None = Field(None, ge=1)  # instead of steps
+    batch_size: int = Field(256, ge=2)  # of all processes together
+    batch_norm_images: int | None = Field(None, ge=2)  # that share batch statistics; None: all of a process
     lr: float = Field(30.0, ge=0)
     momentum: float = Field(0.9, ge=0)
     weight_decay: float = Field(0.0, ge=0)
     milestones: tuple[float, ...] = (0.6, 0.8)  # fractions of the steps at which the rate falls to a tenth
     views: Views = Views(scale=(0.08, 1.0), jitter_p=0.0, gray_p=0.0, blur_p=0.0)
     checkpoint_every: int = Field(500, ge=1)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of convolutions and products; the rest stays fp32
+    channels_last: bool = False  # order of activations in memory; on GPUs faster in half precision
     log_every: int = Field(10, ge=1)
 
 
@@ -108,6 +117,8 @@ class Train(Table):
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     views: Views = Views(scale=(0.5, 1.0), jitter_p=0.0, gray_p=0.0, blur_p=0.0)
     checkpoint_every: int = Field(500, ge=1)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of convolutions and products; the rest stays fp32
+    channels_last: bool = False  # order of activations in memory; on GPUs faster in half precision
     log_every: int = Field(10, ge=1)
 
 
@@ -117,6 +128,7 @@ class SearchConfig(Table):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,56}$")  # the run's folder and the winner's name follow from it
     space: dict[str, Any] = {"type": "resnest50"}
     seed: int = Field(0, ge=0, lt=2**32)
+    until: Literal["learn", "linear", "explore", "winner", "train"] = "train"  # the last stage to run
     data: Data = Data()
     views: Views = Views()
     learn: Learn = Learn()
@@ -133,7 +145,8 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Searc
         overrides: Values that replace the file's, by dotted key (``{"learn.steps": 100}``).
 
     Raises:
-        UserError: No such file, a file that does not run, an unknown key, a value of the wrong type or range.
+        UserError: No such file, a file that does not run, an unknown key, a value of the wrong type or range; a Python
+            file that JSON names as space or method, unless the overrides name it too (:mod:`pinas_zoo.search.own`).
     """
     from mmengine.config import Config
 
@@ -145,7 +158,18 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Searc
         values = loaded.to_dict()
     except Exception as error:  # the user's own Python: whatever it raises is theirs to read
         raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {error}") from error
-    return parse_config(values, str(path))
+    loaded_config = parse_config(values, str(path))
+    if path.suffix != ".py":
+        for key, name in (
+            ("space.type", loaded_config.space.get("type")),
+            ("learn.method", loaded_config.learn.method),
+        ):
+            if is_file(str(name)) and dict(overrides or {}).get(key) != name:
+                raise UserError(
+                    f"{path} names the Python file {name!r} as {key}, which is not executed on a kept file's word: "
+                    f"read it, and add --set {key}={name}, or give the search's own .py configuration"
+                )
+    return loaded_config
 
 
 def parse_config(values: Mapping[str, Any], where: str = "configuration") -> SearchConfig:

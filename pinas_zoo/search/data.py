@@ -278,7 +278,7 @@ def _timm(options: config.Data, split: str, limit: int | None, seed: int) -> tup
         raise UserError(
             f"expected a data set with random access, got the stream {options.name!r}; unpack it to a folder"
         )
-    reader = getattr(dataset, "reader", None)
+    reader: Any = getattr(dataset, "reader", None)
     if not options.name and Path(getattr(reader, "root", "")) == Path(options.root):  # timm then reads every split
         raise UserError(
             f"expected the folder {split!r} in {options.root}, found none; name another with --set "
@@ -371,7 +371,7 @@ class StepSampler(Sampler[Share]):
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def __iter__(self) -> Iterator[Share]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Share]:
         per_epoch = self.length // self.batch_size
         epoch, order = -1, np.empty(0, dtype=np.int64)
         for step in range(self.start, self.stop):

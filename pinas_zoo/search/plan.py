@@ -6,10 +6,15 @@ from pathlib import Path
 
 import torch
 
-from pinas_zoo.search.config import SearchConfig
+from pinas_zoo.search import ranks
+from pinas_zoo.search.config import Learn, Linear, SearchConfig
 from pinas_zoo.search.methods import build_method
-from pinas_zoo.search.run import DONE, STAGES, check_folder
+from pinas_zoo.search.run import DONE, STAGES, check_folder, needs_linear
 from pinas_zoo.search.space import build_space
+
+
+def length(options: Learn | Linear) -> str:
+    return f"{options.epochs} epochs" if options.epochs else f"{options.steps} steps"
 
 
 def plan(config: SearchConfig, folder: Path) -> str:
@@ -31,9 +36,12 @@ def plan(config: SearchConfig, folder: Path) -> str:
     evaluations = min(config.explore.evaluations, space.size)
     alone = f"{config.train.epochs} epochs, batch {config.train.batch_size}" if config.train.enabled else "switched off"
     what = {
-        "learn": f"{learn.steps} steps of {learn.batch_size} images, {method.num_views} views each ({views} views)",
-        "linear": f"{config.linear.steps} steps of {config.linear.batch_size} images, a random path each",
-        "explore": f"{evaluations} of {space.size:,} architectures by {config.explore.sampler}, {config.explore.recalibration_images} images each "
+        "learn": f"{length(learn)} of {learn.batch_size} images, {method.num_views} views each ({views} views)",
+        "linear": f"{length(config.linear)} of {config.linear.batch_size} images, a random path each"
+        if needs_linear(config)
+        else f"left out: {learn.method} learns a classifier",
+        "explore": f"{evaluations} of {space.size:,} architectures by {config.explore.sampler}, "
+        f"{config.explore.recalibration_images} images each "
         f"to recalibrate",
         "winner": "the best one cut out of the supernet, and tested",
         "train": alone,
@@ -42,12 +50,15 @@ def plan(config: SearchConfig, folder: Path) -> str:
     for stage in STAGES:
         state = "complete" if (folder / stage / DONE).is_file() else "to do"
         lines.append(f"{stage:8} {what[stage]} [{state}]")
+    world = ranks.world()
     lines += [
         "",
+        f"ranks    {world} process{'es' * (world > 1)}: a batch and its learning rate are those above however many there "
+        f"are; each takes {learn.batch_size / world:g} images a step in learn",
         f"memory   {weights_mib + 2 * trained_mib:.0f} MiB of weights, gradients and momentum in learn; activations "
         "come on top",
-        f"         {1000 * pixels_mib:.1f} MiB for every 1,000 images, all of which are decoded into memory, and four "
-        "times that for held-out and recalibration images in explore",
+        f"         {1000 * pixels_mib:.1f} MiB for every 1,000 images, which are held in memory when they take no more "
+        f"than {config.data.memory_gib:g} GiB (data.memory_gib), or else decoded as needed",
         f"disk     a checkpoint of {weights_mib + trained_mib:.0f} MiB while a stage trains",
         f"files    {folder}/: config.json, learn/, linear/, explore/, winner/, train/, trained/, report.html",
         f"registry the winner is registered as {config.name}_winner",
