@@ -122,6 +122,13 @@ class Train(Table):
     log_every: int = Field(10, ge=1)
 
 
+class Log(Table):
+    """Where curves go beside curve.csv, through mmengine's visualizer."""
+
+    tensorboard: bool | None = None  # <stage>/tensorboard; None: when it is installed
+    wandb: dict[str, Any] | None = None  # arguments of wandb.init, such as dict(project="search")
+
+
 class SearchConfig(Table):
     """Everything that determines a run."""
 
@@ -135,6 +142,7 @@ class SearchConfig(Table):
     linear: Linear = Linear()
     explore: Explore = Explore()
     train: Train = Train()
+    log: Log = Log()
 
 
 def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> SearchConfig:

@@ -12,6 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,7 @@ class StepHook(Hook):
                 if self.curve.tell() == 0:
                     csv.writer(self.curve).writerow(["step", "lr", *values])
                 csv.writer(self.curve).writerow([step, f"{self.lr:.6g}", *(f"{v:.6g}" for v in values.values())])
+            runner.visualizer.add_scalars({"lr": self.lr, **values}, step)
             self.bar.set_postfix({k: f"{v:.3f}" for k, v in values.items() if k != "loss" or len(values) == 1})
         if self.first and step % self.checkpoint_every == 0 and step < self.steps:
             self.save(runner, step)
@@ -200,6 +202,7 @@ def train(
     label: str,
     seed: int,
     workers: int = 0,
+    log: config.Log = config.Log(),  # noqa: B008
 ) -> float:
     """Train ``network`` in place, going on from the folder's checkpoint when there is one; all ranks call it alike.
 
@@ -233,11 +236,30 @@ def train(
         custom_hooks=[hook],
         randomness=dict(seed=seed),
         log_level="ERROR",
+        visualizer=dict(type="Visualizer", vis_backends=log_backends(log, folder)),
         experiment_name=f"{label}-{uuid.uuid4().hex[:8]}",
     )
     runner.train()
     ranks.wait()
     return hook.seconds
+
+
+def log_backends(log: config.Log, folder: Path) -> list[dict[str, Any]]:
+    """mmengine's backends that a configuration asks for.
+
+    Raises:
+        UserError: One that is not installed.
+    """
+    backends: list[dict[str, Any]] = []
+    if log.tensorboard or (log.tensorboard is None and find_spec("tensorboard")):
+        if not find_spec("tensorboard"):
+            raise UserError("expected tensorboard for log.tensorboard=True, found none; pip install tensorboard")
+        backends.append(dict(type="TensorboardVisBackend", save_dir=str(folder / "tensorboard")))
+    if log.wandb is not None:
+        if not find_spec("wandb"):
+            raise UserError("expected wandb for log.wandb, found none; pip install wandb and wandb login")
+        backends.append(dict(type="WandbVisBackend", save_dir=str(folder), init_kwargs=log.wandb))
+    return backends if ranks.rank() == 0 else []
 
 
 def total_steps(options: config.Learn | config.Linear, images: int) -> int:

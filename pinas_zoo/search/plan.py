@@ -8,9 +8,11 @@ import torch
 
 from pinas_zoo.search import ranks
 from pinas_zoo.search.config import Learn, Linear, SearchConfig
+from pinas_zoo.search.engine import DTYPES
+from pinas_zoo.search.memory import path_mib
 from pinas_zoo.search.methods import build_method
 from pinas_zoo.search.run import DONE, STAGES, check_folder, needs_linear
-from pinas_zoo.search.space import build_space
+from pinas_zoo.search.space import build_space, step_rng
 
 
 def length(options: Learn | Linear) -> str:
@@ -33,6 +35,10 @@ def plan(config: SearchConfig, folder: Path) -> str:
     pixels_mib = 3 * config.data.image_size**2 / 2**20
     trained_mib = sum(p.numel() * p.element_size() for p in method.parameters() if p.requires_grad) / 2**20
     views = learn.batch_size * method.num_views
+    world = ranks.world()
+    paths = method.sample_paths(0) if hasattr(method, "sample_paths") else space.sample(step_rng(config.seed, 0, 0))
+    images, dtype = learn.batch_size // world, DTYPES[learn.precision]
+    kept_mib = sum(path_mib(method.learned, path, images, config.data.image_size, dtype) for path in paths)
     evaluations = min(config.explore.evaluations, space.size)
     alone = f"{config.train.epochs} epochs, batch {config.train.batch_size}" if config.train.enabled else "switched off"
     what = {
@@ -50,13 +56,13 @@ def plan(config: SearchConfig, folder: Path) -> str:
     for stage in STAGES:
         state = "complete" if (folder / stage / DONE).is_file() else "to do"
         lines.append(f"{stage:8} {what[stage]} [{state}]")
-    world = ranks.world()
     lines += [
         "",
         f"ranks    {world} process{'es' * (world > 1)}: a batch and its learning rate are those above however many there "
         f"are; each takes {learn.batch_size / world:g} images a step in learn",
-        f"memory   {weights_mib + 2 * trained_mib:.0f} MiB of weights, gradients and momentum in learn; activations "
-        "come on top",
+        f"memory   {weights_mib + 2 * trained_mib:.0f} MiB of weights, gradients and momentum in learn, and "
+        f"{kept_mib:.0f} MiB of activations: {images} images along {len(paths)} path{'s' * (len(paths) > 1)} of "
+        f"a step, kept for the backward pass, in each process",
         f"         {1000 * pixels_mib:.1f} MiB for every 1,000 images, which are held in memory when they take no more "
         f"than {config.data.memory_gib:g} GiB (data.memory_gib), or else decoded as needed",
         f"disk     a checkpoint of {weights_mib + trained_mib:.0f} MiB while a stage trains",

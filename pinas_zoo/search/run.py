@@ -51,7 +51,7 @@ from pinas_zoo.weights import save_model_folder
 
 DONE = "done.json"
 STAGES = ("learn", "linear", "explore", "winner", "train")
-FREE = ("until", "data.workers")  # what may change within a run: no number follows from it
+FREE = ("until", "data.workers", "log")  # what may change within a run: no number follows from it
 Say = Callable[[str], None]
 
 
@@ -135,6 +135,7 @@ class Run:
             for options in trained:  # which reads the images
                 StepSampler(len(self.splits.train), options.batch_size, 0, 0, 1, world=ranks.world())
                 engine.check_precision(options.precision, type(options).__name__.lower() + ".precision")
+            engine.log_backends(self.config.log, self.folder)  # are they there?
             with torch.device("meta"):
                 self.method()  # checks its options and takes no memory
         if ranks.rank() == 0:
@@ -181,6 +182,7 @@ class Run:
             "learn",
             self.config.seed,
             self.config.data.workers,
+            self.config.log,
         )
         if ranks.rank() > 0:
             return
@@ -214,6 +216,7 @@ class Run:
             "linear",
             self.config.seed,
             self.config.data.workers,
+            self.config.log,
         )
         if ranks.rank() > 0:
             return
@@ -307,6 +310,7 @@ class Run:
             "train",
             self.config.seed,
             self.config.data.workers,
+            self.config.log,
         )
         if ranks.rank() > 0:
             return
@@ -382,7 +386,7 @@ class Run:
         folder = self.folder / "explore"
         folder.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256(
-            self.config.model_dump_json(exclude={"until": True, "data": {"workers"}}).encode()
+            self.config.model_dump_json(exclude={"until": True, "log": True, "data": {"workers"}}).encode()
         ).hexdigest()[:16]
         return open_study(self.config.explore.storage, folder, self.config.name, digest)
 
@@ -435,10 +439,12 @@ def check_folder(config: SearchConfig, folder: Path) -> None:
 
 
 def _differences(before: Any, now: Any, key: str = "") -> list[str]:
+    if key in FREE:
+        return []
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         keys = {**before, **now}
         return [d for k in keys for d in _differences(before.get(k), now.get(k), f"{key}.{k}" if key else str(k))]
-    return [] if before == now or key in FREE else [f"{key} was {before!r}, is {now!r}"]
+    return [] if before == now else [f"{key} was {before!r}, is {now!r}"]
 
 
 def read_done(folder: Path) -> dict[str, Any]:
