@@ -10,9 +10,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import optuna
 import pytest
 import timm
 import torch
+from optuna.trial import TrialState
 from torch import nn
 
 from pinas_zoo.arch import Arch
@@ -162,8 +164,8 @@ def test_latency_is_measured_once_and_kept(space, tmp_path):
 def test_a_latency_that_nothing_has_is_an_error(space, tmp_path, monkeypatch):
     monkeypatch.setattr(explore_module, "MAX_SLOW", 15)
     calls: list[Arch] = []
+    limited = options(20, max_latency_ms=0.5)
     with pytest.raises(UserError, match=r"max_latency_ms=0\.5, measured 15 slower ones in a row; the fastest takes 1 "):
-        limited = options(20, max_latency_ms=0.5)
         explore(space, by_digits(calls), limited, open_study("", tmp_path), 0, 32, lambda arch: 1.0 + sum(arch))
     assert calls == []
 
@@ -175,7 +177,7 @@ def test_latency_grows_with_the_image(space):
     assert 0.1 < small < large < 10_000
 
 
-# many workers ----------------------------------------------------------------------------------------------------------
+# many workers --------------------------------------------------------------------------------------------------------
 
 
 def worker(storage: str, folder: Path, goal: int, seconds: float) -> subprocess.Popen[str]:
@@ -226,38 +228,43 @@ def test_three_workers_one_of_them_killed(kind, tmp_path):
     assert len({pid for what, _, pid in log(tmp_path) if what == "end"}) >= 2
 
 
-def test_a_worker_on_another_machine_that_beats_is_left_alone_and_one_that_does_not_is_not(
-    space, tmp_path, monkeypatch
-):
+def template(arch: str, worker: str = "") -> optuna.trial.FrozenTrial:
+    distribution = optuna.distributions.CategoricalDistribution((0, 1, 2, 3))
+    return optuna.create_trial(
+        state=TrialState.RUNNING,
+        params={f"layer{k:02d}": int(choice) for k, choice in enumerate(arch)},
+        distributions={f"layer{k:02d}": distribution for k in range(len(arch))},
+        user_attrs={"arch": arch, "worker": worker},
+    )
+
+
+def test_a_worker_elsewhere_is_dead_once_it_has_not_beaten_for_long(tmp_path, monkeypatch):
     study = open_study("", tmp_path)
-    for place in ("alive", "dead"):
-        trial = study.ask()
-        trial.set_user_attr("worker", f"{place}:1:x")
-        for k in range(4):
-            trial.suggest_categorical(f"layer{k:02d}", (0, 1, 2, 3))
-        trial.set_user_attr("arch", str(Arch(tuple(trial.params.values()))))
+    study.add_trial(template("0123", "alive:1:x"))
+    study.add_trial(template("3210", "dead:1:x"))
     mine = Claims(open_study("", tmp_path), goal=10)
     monkeypatch.setattr(claims, "GRACE", 0.3)
+    assert mine.orphans() == []
     for beat in range(8):
         study.set_user_attr("worker alive:1:x", beat)
-        mine.take_up()
+        left = mine.orphans()
         time.sleep(0.1)
-    states = [t.state.name for t in study.trials]
-    assert states == ["RUNNING", "FAIL", "WAITING"]
-    assert study.trials[2].params == study.trials[1].params
-
-
-def test_of_two_claims_the_lower_number_holds(space, tmp_path):
-    study = open_study("", tmp_path)
-    one, two = Claims(study, goal=10), Claims(open_study("", tmp_path), goal=10)
-    first, second = study.ask(), study.ask()
-    first.set_user_attr("worker", one.worker)
-    second.set_user_attr("worker", two.worker)
-    assert one.claim(first, "0123")
-    assert not two.claim(second, "0123")
     assert [t.state.name for t in study.trials] == ["RUNNING", "FAIL"]
-    third = study.ask()
-    assert two.claim(third, "3210")
+    assert [t.user_attrs["arch"] for t in left] == ["3210"]
+    assert mine.claim(left[0]) is not None
+    assert mine.orphans() == []
+    assert study.trials[2].params == study.trials[1].params
+    assert study.trials[2].user_attrs["worker"] == mine.worker
+
+
+def test_of_two_claims_the_lower_number_holds_and_no_more_than_the_goal(tmp_path):
+    one, two = Claims(open_study("", tmp_path), goal=2), Claims(open_study("", tmp_path), goal=2)
+    assert one.claim(template("0123")) is not None
+    assert two.claim(template("0123")) is None
+    assert two.claim(template("3210")) is not None
+    assert one.claim(template("1111")) is None
+    assert [t.state.name for t in one.trials()] == ["RUNNING", "FAIL", "RUNNING", "FAIL"]
+    assert one.orphans() == []  # of those that were given up, none waits for anyone
 
 
 def test_storage_that_is_none_is_one_clear_error(tmp_path):
