@@ -107,7 +107,9 @@ class _Proposals:
         self.copy = optuna.create_study(direction="maximize", sampler=self.learned)
         self.copied: dict[int, int] = {}  # number in the study to that in the copy
         self.open: set[int] = set()  # of the study's numbers, those that were running when copied
-        self.slow: list[float] = []  # in a row, milliseconds
+        self.held: set[str] = set()  # scored or being scored
+        self.slow: set[str] = set()  # too slow
+        self.misses: list[float] = []  # in a row, milliseconds
 
     def _action_space(self, random_first: int) -> ActionSpaceSampler:
         feasible = (lambda params: self.limits.allow(_arch(params))) if self.limits.bounded else None
@@ -118,7 +120,8 @@ class _Proposals:
     def batch(self, most: int) -> list[tuple[Trial, Arch]]:
         """What dead workers left comes first, with what their batch still lacked: as if they had not died."""
         orphans = self.mine.orphans()
-        known = len(claims.held(self.mine.trials())) + len(orphans)
+        self._copy_trials()
+        known = len(self.held) + len(orphans)
         new = min(-known % most if orphans else most, self.mine.goal - known)
         found: list[tuple[Trial, Arch]] = []
         for orphan in orphans[:most]:
@@ -134,8 +137,7 @@ class _Proposals:
     def _new(self) -> list[tuple[Trial, Arch]] | None:
         """One that nobody has, none where it is too slow; None where the goal has been claimed meanwhile."""
         for attempt in range(2 * MAX_REPEATS):
-            known = self._copy_trials()
-            if len(known) >= self.mine.goal:
+            if len(self.held) >= self.mine.goal:
                 return None
             number = sum(t.state != TrialState.FAIL for t in self.copy.get_trials(deepcopy=False))
             if attempt < MAX_REPEATS:
@@ -144,15 +146,16 @@ class _Proposals:
                 self.copy.sampler = self.random
             proposal = self.copy.ask(self.distributions)
             arch = _arch(proposal.params)
-            if str(arch) not in known and self.limits.allow(arch):
+            if str(arch) not in self.held | self.slow and self.limits.allow(arch):
                 proposal.set_user_attr("arch", str(arch))
                 template = self.copy.get_trials(deepcopy=False)[proposal.number]
                 won = self._claim(template, copied=proposal.number)
                 if won is not None:
                     return won
+                self._copy_trials()
             self.copy.tell(proposal, state=TrialState.FAIL)
         raise UserError(
-            f"expected {self.mine.goal} architectures within {self.limits}, found {len(known)}; "
+            f"expected {self.mine.goal} architectures within {self.limits}, found {len(self.held)}; "
             f"{self.limits.smallest(arch)}; raise the limit or lower explore.evaluations"
         )
 
@@ -164,8 +167,8 @@ class _Proposals:
             return TPESampler(n_startup_trials=self.options.random_first, seed=seed)
         return self.random if kind == "random" else self.learned
 
-    def _copy_trials(self) -> set[str]:
-        """Bring the copy up to date; the architectures that are scored, being scored, or known to be too slow."""
+    def _copy_trials(self) -> None:
+        """Bring the copy up to date, and what is known to be scored, being scored or too slow."""
         trials = self.mine.trials()
         for trial in trials:
             if trial.number in self.copied:
@@ -184,7 +187,8 @@ class _Proposals:
                     )
                 )
                 self._copied(trial.number, len(self.copy.get_trials(deepcopy=False)) - 1, trial.state)
-        return claims.held(trials) | {t.user_attrs["arch"] for t in trials if t.state == TrialState.PRUNED}
+        self.held = claims.held(trials)
+        self.slow = {t.user_attrs["arch"] for t in trials if t.state == TrialState.PRUNED}
 
     def _copied(self, number: int, copy: int, state: TrialState = TrialState.RUNNING) -> None:
         self.copied[number] = copy
@@ -196,10 +200,16 @@ class _Proposals:
         trial = self.mine.claim(template)
         if trial is None:
             return None
-        if copied is not None:
-            self._copied(trial.number, copied)
         arch = self.space.parse(template.user_attrs["arch"])
-        return [(trial, arch)] if self._fast(trial, arch) else []
+        if copied is None:
+            self._copy_trials()
+        else:
+            self._copied(trial.number, copied)
+            self.held.add(str(arch))
+        if self._fast(trial, arch):
+            return [(trial, arch)]
+        self._copy_trials()
+        return []
 
     def _fast(self, trial: Trial, arch: Arch) -> bool:
         """Whether the latency is within its limit; measured once, and kept in the trial."""
@@ -210,14 +220,14 @@ class _Proposals:
             trial.set_user_attr("latency_ms", self.latency(arch))
         value = trial.user_attrs["latency_ms"]
         if value <= limit:
-            self.slow = []
+            self.misses = []
             return True
         self.mine.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
-        self.slow.append(value)
-        if len(self.slow) >= MAX_SLOW:
+        self.misses.append(value)
+        if len(self.misses) >= MAX_SLOW:
             raise UserError(
-                f"expected architectures within explore.max_latency_ms={limit:g}, measured {len(self.slow)} slower "
-                f"ones in a row; the fastest takes {min(self.slow):.3g} ms; raise the limit"
+                f"expected architectures within explore.max_latency_ms={limit:g}, measured {len(self.misses)} slower "
+                f"ones in a row; the fastest takes {min(self.misses):.3g} ms; raise the limit"
             )
         return False
 

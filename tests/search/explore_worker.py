@@ -34,6 +34,9 @@ def main(storage: str, folder: Path, goal: int, seconds: float) -> None:
         return [Score(sum(arch) / 12, loss=arch[0]) for arch in archs]
 
     space = Space(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
+    (folder / f"ready.{os.getpid()}").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.02)
     study = claims.open_study(storage, folder)
     scores = explore(space, evaluate, Explore(evaluations=goal, random_first=8, batch=4), study, seed=0)
     order = sorted(scores, key=lambda arch: (-scores[arch].accuracy, scores[arch].loss, str(arch)))
