@@ -21,12 +21,14 @@ from typing import Any
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import DatabaseError
 
 from pinas_zoo.errors import UserError
 
 BEAT = 10.0  # seconds between two beats
 GRACE = 60.0  # seconds without a beat, then a worker counts as dead
 POLL = 0.5  # seconds between two looks at what others do
+OPENINGS = 5  # tries to open a storage
 HELD = (TrialState.RUNNING, TrialState.COMPLETE)
 
 
@@ -45,9 +47,7 @@ def open_study(storage: str, folder: Path, run: str = "explore", digest: str = "
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = storage or f"sqlite:///{(folder / 'study.db').resolve()}"
     try:
-        study = optuna.create_study(
-            storage=_storage(url), study_name=run if storage else "explore", direction="maximize", load_if_exists=True
-        )
+        study = _create(url, run if storage else "explore")
     except Exception as error:  # whatever SQLAlchemy, a driver or the file system says
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(f"explore.storage {url} cannot be opened: {said[0]}; see docs/explore.md") from error
@@ -58,6 +58,19 @@ def open_study(storage: str, folder: Path, run: str = "explore", digest: str = "
     if digest and "config" not in study.user_attrs:
         study.set_user_attr("config", digest)
     return study
+
+
+def _create(url: str, name: str) -> optuna.Study:
+    for attempt in range(OPENINGS):
+        try:
+            return optuna.create_study(
+                storage=_storage(url), study_name=name, direction="maximize", load_if_exists=True
+            )
+        except (DatabaseError, StorageInternalError):  # another worker makes the tables at this moment
+            if attempt + 1 == OPENINGS:
+                raise
+            time.sleep(0.5 * (attempt + 1))
+    raise AssertionError
 
 
 def _storage(url: str) -> optuna.storages.BaseStorage:

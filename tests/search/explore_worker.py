@@ -1,6 +1,7 @@
-"""One worker of an exploration, as a process: ``python -m tests.search.explore_worker STORAGE FOLDER GOAL SECONDS``.
+"""One worker of an exploration, as a process: ``python -m tests.search.explore_worker STORAGE FOLDER GOAL [hangs]``.
 
-Evaluations cost seconds and nothing else; ``FOLDER/log`` gets a line when each begins and when it ends.
+It begins when ``FOLDER/go`` exists. Evaluations cost nothing but time; ``FOLDER/log`` gets a line when each begins and
+when it ends. One that hangs does so within its second batch, as if that took for ever.
 """
 
 from __future__ import annotations
@@ -18,17 +19,20 @@ from pinas_zoo.search.explore import best, explore
 from pinas_zoo.search.spaces.resnest50 import Space
 
 
-def main(storage: str, folder: Path, goal: int, seconds: float) -> None:
+def main(storage: str, folder: Path, goal: int, hangs: bool) -> None:
     claims.POLL = 0.05
+    batches = 0
 
     def say(what: str, arch: Arch) -> None:
         with (folder / "log").open("a") as log:
             log.write(f"{what} {arch} {os.getpid()}\n")
 
     def evaluate(archs: list[Arch]) -> list[Score]:
+        nonlocal batches
+        batches += 1
         for arch in archs:
             say("begin", arch)
-        time.sleep(seconds * len(archs))
+        time.sleep(3600 if hangs and batches == 2 else 0.02 * len(archs))
         for arch in archs:
             say("end", arch)
         return [Score(sum(arch) / 12, loss=arch[0]) for arch in archs]
@@ -44,4 +48,4 @@ def main(storage: str, folder: Path, goal: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:] == ["hangs"])
