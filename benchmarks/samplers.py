@@ -73,7 +73,8 @@ def read_table(path: Path, objective: str, report: str) -> Table:
 def search(name: str, seed: int, table: Table, evaluations: int) -> Search:
     quiet()
     study = optuna.create_study(direction="maximize", sampler=SAMPLERS[name][1](seed))
-    seen, result = set(), Search([], [])
+    seen: set[tuple[str, ...]] = set()
+    result = Search([], [])
     while len(seen) < evaluations:
         trial = study.ask(SPACE)
         edges = tuple(trial.params[key] for key in SPACE)
