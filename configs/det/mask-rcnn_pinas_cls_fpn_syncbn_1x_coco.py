@@ -1,0 +1,13 @@
+# Π-NAS-cls (3013231203213032), Mask R-CNN, COCO 2017. The paper's figure: see Table 5 of the paper.
+#   tools/dist_train.sh configs/det/mask-rcnn_pinas_cls_fpn_syncbn_1x_coco.py 8
+# Weights: `pinas-zoo register pinas_cls --folder FOLDER` once; none are published yet.
+_base_ = "./_base_/mask-rcnn_fpn_syncbn_1x_coco.py"
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="PiNAS",
+        arch="pinas_cls",
+        norm_cfg=dict(type="SyncBN", requires_grad=True),
+        init_cfg=dict(type="Pretrained", checkpoint="pinas:pinas_cls"),
+    )
+)

@@ -1,0 +1,13 @@
+# Π-NAS-trans (3333113330011021), Mask R-CNN, COCO 2017. The paper's figure: box AP 44.07, mask AP 39.50 (the authors' README).
+#   tools/dist_train.sh configs/det/mask-rcnn_pinas_trans_fpn_syncbn_1x_coco.py 8
+# Weights: `pinas-zoo register pinas_trans --folder FOLDER` once; none are published yet.
+_base_ = "./_base_/mask-rcnn_fpn_syncbn_1x_coco.py"
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type="PiNAS",
+        arch="pinas_trans",
+        norm_cfg=dict(type="SyncBN", requires_grad=True),
+        init_cfg=dict(type="Pretrained", checkpoint="pinas:pinas_trans"),
+    )
+)
