@@ -117,7 +117,8 @@ def load_model(cfg: Config, weights: str | None, device: str) -> Any:
     init_default_scope(cfg.default_scope)
     registry = _registry(cfg.default_scope)
     cfg = cfg.copy()
-    cfg.model.pretrained = None
+    if "pretrained" in cfg.model:
+        cfg.model.pretrained = None
     if "backbone" in cfg.model:
         cfg.model.backbone.init_cfg = None
     model: Any = revert_sync_batchnorm(registry.MODELS.build(cfg.model))
