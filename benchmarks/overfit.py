@@ -54,7 +54,7 @@ def small(name: str, widths: tuple[int, ...], options: dict[str, Any], args: arg
 def segmenter(args: argparse.Namespace) -> Config:
     size = (args.size, args.size)
     options = {
-        "model.decode_head": dict(in_channels=256, channels=64, dropout_ratio=0.0),
+        "model.decode_head": dict(in_channels=256, channels=64, dropout_ratio=0.0, project_dropout=0.0),
         "model.auxiliary_head": dict(in_channels=256, channels=32),
         "model.data_preprocessor.size": size,
         "model.test_cfg": dict(_delete_=True, mode="whole"),
@@ -100,7 +100,7 @@ def detector(args: argparse.Namespace) -> Config:
     ann_file = subset(Path(args.data) / "annotations" / "instances_train2017.json", args.images, Path(cfg.work_dir))
     load, labels = dict(type="LoadImageFromFile"), dict(type="LoadAnnotations", with_bbox=True, with_mask=True)
     resize, pack = dict(type="Resize", scale=(args.size, args.size), keep_ratio=True), dict(type="PackDetInputs")
-    cfg.train_dataloader.batch_size = 4
+    cfg.train_dataloader.batch_size = 2
     cfg.train_dataloader.dataset.update(pipeline=[load, labels, resize, pack], ann_file=str(ann_file))
     keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
     cfg.val_dataloader.dataset.update(

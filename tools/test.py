@@ -57,7 +57,7 @@ def test(args: argparse.Namespace) -> None:
         if cfg.default_scope == "mmdet":
             cfg.default_hooks.visualization.test_out_dir = str(Path(args.show_dir).absolute())
         else:
-            cfg.visualizer.save_dir = args.show_dir
+            cfg.visualizer.update(save_dir=args.show_dir, name="shown")
     launch.run(launch.start(cfg, args.launcher, "test"), "test")
 
 

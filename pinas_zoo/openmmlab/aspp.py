@@ -24,14 +24,15 @@ class EncodingASPPHead(ASPPHead):
 
     Args:
         dilations: Rates; 1 is a 1x1 convolution.
+        project_dropout: Share of the projection's maps that are dropped in training.
         kwargs: As for every decode head of mmseg.
     """
 
-    def __init__(self, dilations: Sequence[int] = (1, 12, 24, 36), **kwargs: Any):
+    def __init__(self, dilations: Sequence[int] = (1, 12, 24, 36), project_dropout: float = 0.5, **kwargs: Any):
         super().__init__(dilations=tuple(dilations), **kwargs)
         parts = dict(conv_cfg=self.conv_cfg, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
         self.project = ConvModule((len(self.dilations) + 1) * self.channels, self.channels, 1, **parts)
-        self.project_dropout = nn.Dropout2d(0.5)
+        self.project_dropout = nn.Dropout2d(project_dropout)
         self.bottleneck = ConvModule(self.channels, self.channels, 3, padding=1, **parts)
         self.dropout = nn.Dropout(self.dropout_ratio)
 
