@@ -78,7 +78,7 @@ def present_classes(folder: Path) -> tuple[str, ...]:
     """The classes of ADE20K that the label maps (0: none, then the classes from 1) hold, in ADE20K's order."""
     from mmseg.datasets import ADE20KDataset
 
-    found = {int(label) for path in folder.glob("*.png") for label in np.unique(Image.open(path))}
+    found = {int(label) for path in folder.glob("*.png") for label in np.unique(np.asarray(Image.open(path)))}
     return tuple(ADE20KDataset.METAINFO["classes"][label - 1] for label in sorted(found - {0}))
 
 
@@ -113,7 +113,7 @@ def detector(args: argparse.Namespace) -> Config:
 
 
 def subset(ann_file: Path, images: int, folder: Path) -> Path:
-    """The annotations of the images with the fewest objects (one at least), crowds not counted, in a file of its own."""
+    """The annotations of the images with the fewest objects (from one on; crowds do not count) in a file of its own."""
     content = json.loads(ann_file.read_text())
     counts = {image["id"]: 0 for image in content["images"]}
     for annotation in content["annotations"]:

@@ -83,7 +83,9 @@ def analyze(args: argparse.Namespace) -> list[tuple[str, str, str]]:
     from pinas_zoo.openmmlab import launch
 
     if min(args.shape) < 32 or args.repeats < 1:
-        raise UserError(f"expected --shape of at least 32 and --repeats of at least 1, got {args.shape}, {args.repeats}")
+        raise UserError(
+            f"expected --shape of at least 32 and --repeats of at least 1, got {args.shape}, {args.repeats}"
+        )
     cfg = launch.read_config(args.config, args.cfg_options)
     if cfg.default_scope == "mmdet":
         cfg.model.test_cfg.rcnn.score_thr = 0.0
@@ -106,7 +108,9 @@ def analyze(args: argparse.Namespace) -> list[tuple[str, str, str]]:
     for part, p, m in rows:
         print(f"{part:32}{p:>12}{m:>20}")
     size = f"{args.shape[0]} x {args.shape[1]}"
-    print(f"{1 / statistics.median(seconds):.3f} images/s of {size} on {args.device}, {torch.get_num_threads()} threads")
+    print(
+        f"{1 / statistics.median(seconds):.3f} images/s of {size} on {args.device}, {torch.get_num_threads()} threads"
+    )
     return rows
 
 
@@ -123,7 +127,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.add_argument("--shape", type=int, nargs=2, default=(800, 1216), metavar=("H", "W"), help="(800 1216)")
         parser.add_argument("--repeats", type=int, default=5, help="timed predictions (default 5)")
         parser.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
-        parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change the config")
+        parser.add_argument(
+            "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change the config"
+        )
         analyze(parser.parse_args(argv))
     except UserError as error:
         print(f"analyze.py: {error}", file=sys.stderr)

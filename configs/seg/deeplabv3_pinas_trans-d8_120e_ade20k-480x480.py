@@ -1,4 +1,4 @@
-# Π-NAS-trans (3333113330011021), DeepLabV3, ADE20K. The paper's figure: pixel accuracy 81.27, mIoU 45.47 (the authors' README).
+# Π-NAS-trans (3333113330011021), DeepLabV3, ADE20K. Figure: pixel accuracy 81.27, mIoU 45.47 (authors' README).
 #   tools/dist_train.sh configs/seg/deeplabv3_pinas_trans-d8_120e_ade20k-480x480.py 8
 #   tools/dist_test.sh configs/seg/deeplabv3_pinas_trans-d8_120e_ade20k-480x480.py CHECKPOINT 8 --tta
 # Memory: 3.6 GB a GPU with 2 images of 480 x 480, counted by benchmarks/transfer.py --memory, without what

@@ -1,4 +1,4 @@
-# Π-NAS-trans (3333113330011021), DeepLabV3, Cityscapes. The paper's figure: mIoU 80.70 (the authors' README).
+# Π-NAS-trans (3333113330011021), DeepLabV3, Cityscapes. Figure: mIoU 80.70 (authors' README).
 #   tools/dist_train.sh configs/seg/deeplabv3_pinas_trans-d8_240e_cityscapes-768x768.py 8
 #   tools/dist_test.sh configs/seg/deeplabv3_pinas_trans-d8_240e_cityscapes-768x768.py CHECKPOINT 8 --tta
 # Memory: 7.1 GB a GPU with 2 images of 768 x 768, counted by benchmarks/transfer.py --memory, without what

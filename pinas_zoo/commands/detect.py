@@ -40,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser, what: str) -> None:
 class Options(argparse.Action):
     """mmengine's DictAction, which is imported when it is used."""
 
-    def __call__(self, parser, namespace, values, option_string=None):  # type: ignore[no-untyped-def]
+    def __call__(self, parser, namespace, values, option_string=None):
         from mmengine.config import DictAction
 
         DictAction(self.option_strings, self.dest, nargs=self.nargs)(parser, namespace, values, option_string)

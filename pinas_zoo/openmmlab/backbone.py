@@ -109,7 +109,7 @@ class PiNASBackbone(family.PiNAS):
         elif self.init_cfg:
             initialize(self, self.init_cfg)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         """N x in_channels x H x W to the maps of the stages in ``out_indices``, N x C x H/stride x W/stride each."""
         x = self.maxpool(self.act1(self.bn1(self.conv1(x))))  # N x 2*stem_width x H/4 x W/4
         outputs = []

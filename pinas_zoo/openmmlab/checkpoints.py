@@ -10,6 +10,7 @@ Any ``checkpoint=`` of an ``init_cfg`` and ``load_from`` take, beside mmengine's
 
 from __future__ import annotations
 
+import importlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -149,10 +150,10 @@ def _state_dict(content: Mapping[str, Any]) -> dict[str, Tensor]:
 def allow_resuming() -> None:
     """Let torch read mmengine's own checkpoints as data: the message hub's loss histories beside the tensors.
 
-    torch 2.6 and newer read a checkpoint with ``weights_only=True``, which knows no HistoryBuffer. Allowed is that class
-    with numpy's arrays and number types; ``getattr``, which its pickle asks for, gives its statistics and nothing else.
+    torch 2.6 and newer read a checkpoint with ``weights_only=True``, which knows no HistoryBuffer. Allowed is that
+    class with numpy's arrays and number types; ``getattr``, which its pickle asks for, gives its statistics and nothing else.
     """
-    multiarray = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
+    multiarray: Any = importlib.import_module(f"numpy.{'_core' if hasattr(np, '_core') else 'core'}.multiarray")
     dtypes = {type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
     torch.serialization.add_safe_globals(
         [

@@ -49,6 +49,8 @@ def check_data(cfg: Mapping[str, Any], loaders: Sequence[str]) -> None:
                     raise UserError(_not_there(loader, dataset, root, part, path))
             if dataset.get("type") == "CityscapesDataset":
                 _check_train_ids(root, dataset)
+            if dataset.get("type") == "CocoDataset" and loader != "train_dataloader" and dataset.get("ann_file"):
+                _check_outlines(root / dataset["ann_file"])
 
 
 def needed(dataset: Mapping[str, Any]) -> list[Path]:
@@ -78,6 +80,20 @@ def _check_train_ids(root: Path, dataset: Mapping[str, Any]) -> None:
             else f"; in {root}: {TREES['CityscapesDataset']}"
         )
         raise UserError(f"expected files *{suffix} in {folder}, found none{cure}")
+
+
+def _check_outlines(ann_file: Path) -> None:
+    """COCO's evaluation fails, after all images, on an outline whose first polygon has fewer than 3 points."""
+    bad = [
+        annotation.get("id")
+        for annotation in _read_coco(ann_file)["annotations"]
+        if isinstance(outline := annotation.get("segmentation"), list) and (not outline or len(outline[0]) < 6)
+    ]
+    if bad:
+        raise UserError(
+            f"expected polygons of 3 points and more in {ann_file}, got fewer in {len(bad)} annotations (first id "
+            f"{bad[0]}), on which COCO's evaluation fails; take them out of the file"
+        )
 
 
 def check_classes(cfg: Mapping[str, Any], loaders: Sequence[str]) -> None:
@@ -120,15 +136,10 @@ def coco_problems(ann_file: Path, classes: Sequence[str] | None = None) -> dict[
     Raises:
         UserError: It is not a COCO annotation file.
     """
-    try:
-        content = json.loads(ann_file.read_text(encoding="utf-8"))
-        images = {image["id"] for image in content["images"]}
-        annotations = content["annotations"]
-        names = {category["name"] for category in content["categories"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"expected COCO's images, annotations and categories in {ann_file}, got {type(error).__name__}: {error}"
-        ) from None
+    content = _read_coco(ann_file)
+    images = {image["id"] for image in content["images"]}
+    annotations = content["annotations"]
+    names = {category["name"] for category in content["categories"]}
     counts: Counter[str] = Counter()
     crowds, objects = Counter[Any](), Counter[Any]()
     for annotation in annotations:
@@ -141,3 +152,16 @@ def coco_problems(ann_file: Path, classes: Sequence[str] | None = None) -> dict[
     if classes is not None:
         counts["classes of the config that the file lacks"] = len(set(classes) - names)
     return {what: count for what, count in counts.items() if count}
+
+
+def _read_coco(ann_file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(ann_file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"expected COCO annotations in {ann_file}, got a damaged file: {error}") from None
+    absent = {"images", "annotations", "categories"} - set(content if isinstance(content, dict) else ())
+    if absent:
+        raise UserError(
+            f"expected COCO's images, annotations and categories in {ann_file}, found no {', '.join(sorted(absent))}"
+        )
+    return content

@@ -29,7 +29,9 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
         UserError: No such file, a config that cannot be read, or one of another library.
     """
     if not Path(path).is_file():
-        raise UserError(f"expected a config file, got {path}, which is not there; configs/det and configs/seg have ours")
+        raise UserError(
+            f"expected a config file, got {path}, which is not there; configs/det and configs/seg have ours"
+        )
     try:
         cfg = Config.fromfile(str(path))
         if options:
@@ -55,8 +57,8 @@ def set_data_root(cfg: Config, root: str) -> None:
             continue
         old = dataset.get("data_root") or ""
         dataset.data_root = root
-        evaluator = cfg.get(loader.replace("dataloader", "evaluator"))
-        if isinstance(evaluator, Mapping) and str(evaluator.get("ann_file") or "").startswith(old) and old:
+        evaluator: Any = cfg.get(loader.replace("dataloader", "evaluator"))
+        if isinstance(evaluator, dict) and str(evaluator.get("ann_file") or "").startswith(old) and old:
             evaluator["ann_file"] = os.path.join(root, evaluator["ann_file"][len(old) :].lstrip("/"))
 
 

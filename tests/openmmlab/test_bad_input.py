@@ -78,7 +78,9 @@ def test_no_image_with_an_object(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "every image of a data set is without annotations" in text
 
 
-def test_crowds_only_two_point_polygons_and_empty_images_are_learnt_around(tmp_path: Path) -> None:
+def test_crowds_only_two_point_polygons_and_empty_images_are_learnt_around(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     annotations = [
         {"image_id": 0, **CROWD},
         {"image_id": 1, **TWO_POINTS},
@@ -90,6 +92,13 @@ def test_crowds_only_two_point_polygons_and_empty_images_are_learnt_around(tmp_p
         "images without annotations (left out of training)": 1,
         "images with crowds only (background in training)": 1,
     }
+    text = train_error(DET, root, tmp_path, DET_OPTIONS, capsys)  # before training, where COCO's evaluation fails later
+    assert "polygons of 3 points" in text
+    assert "first id 2" in text
+    val = root / "annotations" / "instances_val2017.json"
+    content = json.loads(val.read_text())
+    content["annotations"] = [a for a in content["annotations"] if a["id"] != 2]
+    val.write_text(json.dumps(content))
     args = [str(DET), "--data-root", str(root), "--work-dir", str(tmp_path / "run"), "--cfg-options", *DET_OPTIONS]
     options = ["val_dataloader.dataset.indices=3", "default_hooks.checkpoint.interval=9"]
     assert tool("train").main([*args, *options]) == 0
@@ -182,7 +191,11 @@ def test_without_the_extra() -> None:
     script = "import sys; sys.modules['mmdet'] = None\nimport runpy; sys.argv = ['train.py', 'c.py']\n"
     tool_run = subprocess.run(
         [sys.executable, "-c", script + f"runpy.run_path({str(ROOT / 'tools/train.py')!r}, run_name='__main__')"],
-        capture_output=True, text=True, timeout=120, check=False, cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=ROOT,
     )
     assert tool_run.returncode == 2
     assert 'pip install "pinas-zoo[openmmlab]"' in tool_run.stderr

@@ -124,7 +124,7 @@ def test_load_from_refuses_another_backbone_and_in_testing_other_heads() -> None
         with pytest.raises(WrongShapes, match="another backbone"):
             hook.after_load_checkpoint(runner_of(Detector("0000"), train), dict(good))
     hook.after_load_checkpoint(runner_of(Detector(classes=9), train=True), dict(good))  # fine-tuning
-    with pytest.raises(WrongShapes, match="head.weight"):
+    with pytest.raises(WrongShapes, match=r"head\.weight"):
         hook.after_load_checkpoint(runner_of(Detector(classes=9), train=False), dict(good))
 
 

@@ -12,10 +12,10 @@ import torch
 import yaml
 
 pytest.importorskip("mmdet")
-import pinas_zoo.openmmlab  # noqa: F401
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+import pinas_zoo.openmmlab  # noqa: F401
 from pinas_zoo.models.pinas import ALIASES, ARCHS
 from tests.openmmlab.small import CONFIGS, ROOT
 

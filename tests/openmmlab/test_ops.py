@@ -1,4 +1,4 @@
-"""The supplied operators compute what mmcv's compiled ones are defined to: held against loops and finite differences."""
+"""The supplied operators compute what mmcv's are defined to: held against loops and finite differences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pinas_zoo.openmmlab import ops
 if ops.live() == "compiled":
     pytest.skip("mmcv is compiled here, and wins", allow_module_level=True)
 
-import mmcv.ops as mmcv_ops  # noqa: E402
+import mmcv.ops as mmcv_ops
 
 
 def boxes_and_scores(n: int, seed: int, grid: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
@@ -76,8 +76,12 @@ def test_batched_nms_keeps_classes_apart() -> None:
     boxes, scores = boxes_and_scores(40, 3)
     classes = torch.arange(40) % 3
     kept = mmcv_ops.batched_nms(boxes, scores, classes, dict(type="nms", iou_threshold=0.4))[1]
-    expected = {int(c[i]) for k in range(3) for c in [torch.nonzero(classes == k)[:, 0]]
-                for i in brute_force_nms(boxes[c], scores[c], 0.4, 0)}
+    expected = {
+        int(c[i])
+        for k in range(3)
+        for c in [torch.nonzero(classes == k)[:, 0]]
+        for i in brute_force_nms(boxes[c], scores[c], 0.4, 0)
+    }
     assert set(kept.tolist()) == expected
     assert torch.equal(kept.sort()[0], torchvision.ops.batched_nms(boxes, scores, classes, 0.4).sort()[0])
 
@@ -215,11 +219,17 @@ def test_sigmoid_focal_loss_at_the_ends_without_rows_and_in_half_precision() -> 
     assert torch.allclose(ours.float(), full, rtol=1e-3)
 
 
-@pytest.mark.parametrize("call", [
-    lambda: mmcv_ops.deform_conv2d(torch.zeros(1, 1, 4, 4), torch.zeros(1, 18, 4, 4), torch.zeros(1, 1, 3, 3), 1, 1),
-    lambda: mmcv_ops.roi_align(torch.zeros(1, 1, 4, 4), torch.zeros(1, 5), (2, 2), 1.0, 0, "max", True),
-    lambda: mmcv_ops.nms_match(torch.zeros(2, 5), 0.5),
-], ids=["deform_conv", "roi_align max", "nms_match"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: mmcv_ops.deform_conv2d(
+            torch.zeros(1, 1, 4, 4), torch.zeros(1, 18, 4, 4), torch.zeros(1, 1, 3, 3), 1, 1
+        ),
+        lambda: mmcv_ops.roi_align(torch.zeros(1, 1, 4, 4), torch.zeros(1, 5), (2, 2), 1.0, 0, "max", True),
+        lambda: mmcv_ops.nms_match(torch.zeros(2, 5), 0.5),
+    ],
+    ids=["deform_conv", "roi_align max", "nms_match"],
+)
 def test_what_is_not_supplied_says_how_to_get_it(call) -> None:
     with pytest.raises(ops.OperatorMissing, match="compiled mmcv") as error:
         call()

@@ -1,4 +1,4 @@
-"""Detectors and segmenters of our configs run for real on real images: train, validate, resume, test, look at a picture."""
+"""Our configs run for real on real images: train, validate, resume, test, look at a picture."""
 
 from __future__ import annotations
 
@@ -97,7 +97,10 @@ def test_segmenter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_segmenter_with_flips_and_scales(tmp_path: Path) -> None:
     root = data("ADEChallengeData2016")
     assert train(SEG, root, tmp_path, SEG_OPTIONS) == 0
-    small = [*SEG_OPTIONS, *(f"tta_pipeline.1.transforms.0.{i}.scale=({s},{s})" for i, s in enumerate(range(48, 144, 16)))]
+    small = [
+        *SEG_OPTIONS,
+        *(f"tta_pipeline.1.transforms.0.{i}.scale=({s},{s})" for i, s in enumerate(range(48, 144, 16))),
+    ]
     args = [str(SEG), str(tmp_path / "iter_2.pth"), "--data-root", str(root), "--work-dir", str(tmp_path / "test")]
     assert tool("test").main([*args, "--tta", "--cfg-options", *small]) == 0
     assert "mIoU: " in logged(tmp_path / "test")
@@ -141,16 +144,16 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
 def data_options(root: Path, task: str) -> list[str]:
     options = [f"{split}_dataloader.dataset.data_root={root}" for split in ("train", "val", "test")]
     if task == "det":
-        options += [f"{split}_evaluator.ann_file={root}/annotations/instances_val2017.json" for split in ("val", "test")]
+        options += [
+            f"{split}_evaluator.ann_file={root}/annotations/instances_val2017.json" for split in ("val", "test")
+        ]
     return options
 
 
 def test_mmdets_own_train_script(tmp_path: Path) -> None:
     root = data("coco_mini")
     options = [*DET_OPTIONS, *data_options(root, "det"), "train_cfg.val_interval=9"]
-    result = run(
-        sys.executable, script("mmdet", "train.py"), DET, "--work-dir", tmp_path, "--cfg-options", *options
-    )
+    result = run(sys.executable, script("mmdet", "train.py"), DET, "--work-dir", tmp_path, "--cfg-options", *options)
     assert result.returncode == 0, result.stderr[-2000:]
     assert (tmp_path / "iter_2.pth").is_file()
 
@@ -180,8 +183,19 @@ def test_two_processes_on_cpus(tmp_path: Path) -> None:
     root = data("ADEChallengeData2016")
     options = [*SEG_OPTIONS, "train_cfg.val_interval=9"]
     result = run(
-        "env", f"PYTHON={sys.executable}", "PORT=29611", "bash", "tools/dist_train.sh", SEG, 2,
-        "--data-root", root, "--work-dir", tmp_path, "--cfg-options", *options,
+        "env",
+        f"PYTHON={sys.executable}",
+        "PORT=29611",
+        "bash",
+        "tools/dist_train.sh",
+        SEG,
+        2,
+        "--data-root",
+        root,
+        "--work-dir",
+        tmp_path,
+        "--cfg-options",
+        *options,
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert (tmp_path / "iter_2.pth").is_file()

@@ -1,4 +1,4 @@
-"""Synchronised batch norm over two gloo processes is batch norm over both batches, gradients and statistics included."""
+"""Synchronised batch norm over two gloo processes is batch norm over both batches: gradients and statistics too."""
 
 from __future__ import annotations
 
