@@ -151,7 +151,7 @@ def allow_resuming() -> None:
     """Let torch read mmengine's own checkpoints as data: the message hub's loss histories beside the tensors.
 
     torch 2.6 and newer read a checkpoint with ``weights_only=True``, which knows no HistoryBuffer. Allowed is that
-    class with numpy's arrays and number types; ``getattr``, which its pickle asks for, gives its statistics and nothing else.
+    class, with numpy's arrays and number types; ``getattr``, which its pickle asks for, gives its statistics alone.
     """
     multiarray: Any = importlib.import_module(f"numpy.{'_core' if hasattr(np, '_core') else 'core'}.multiarray")
     dtypes = {type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
