@@ -20,6 +20,7 @@ from pinas_zoo.folder import tensor_shapes
 Tensors = dict[str, Tensor]
 
 _STATE_KEYS = ("state_dict", "model")  # PyTorch-Encoding and mmcv; detectron2
+_ARRAYS = ("numpy.", "_codecs.encode")  # what a pickle of numpy's arrays asks for
 _HARMLESS = ("collections.OrderedDict", "torch._utils.", "torch.storage.", "torch.nn.parameter.")
 
 
@@ -72,9 +73,16 @@ def _unpickle(file: Path) -> Any:
     wanted = [name for name in dict.fromkeys(wanted_globals(file)) if not name.startswith(_HARMLESS)]
     wanted = [name for name in wanted if not (name.startswith("torch.") and name.endswith("Storage"))]
     if wanted:
+        cure = "load it where it was made and save its state_dict alone"
+        if all(name.startswith(_ARRAYS) for name in wanted):  # detectron2's .pkl files
+            cure = (
+                'turn its arrays into tensors: python -c "import pickle, torch; '
+                f"d = pickle.load(open('{file.name}', 'rb'), encoding='latin1'); d = d.get('model', d); "
+                "torch.save({k: torch.as_tensor(v) for k, v in d.items()}, 'tensors.pth')\""
+            )
         raise NotSafetensors(
             f"expected tensors and plain data in {file}, got a pickle that wants {', '.join(wanted[:5])}; none of it "
-            "was run. If you trust the file, load it where it was made and save its state_dict alone"
+            f"was run. If you trust the file, {cure}"
         )
     size = file.stat().st_size
     with file.open("rb") as stream:
