@@ -116,14 +116,21 @@ def wanted_globals(file: Path) -> Iterator[str]:
 
 def _globals(stream: IO[bytes]) -> Iterator[str]:
     strings: list[str] = []  # what a STACK_GLOBAL takes its module and name from
+    memo: dict[int, str | None] = {}  # strings that were put aside; None for anything else
+    top: str | None = None  # of the stack, where it is a string
     for opcode, argument, _ in pickletools.genops(stream):
-        if opcode.name in ("GLOBAL", "INST"):
-            name = str(argument).replace(" ", ".", 1)
-        elif opcode.name == "STACK_GLOBAL":
-            name = ".".join(strings[-2:])
-        else:
-            if isinstance(argument, str):
-                strings.append(argument)
+        kind = opcode.name
+        if kind == "MEMOIZE" or kind.endswith("PUT"):
+            memo[len(memo) if argument is None else argument] = top
             continue
-        if re.fullmatch(r"[\w.]{3,100}", name):  # else a text that happens to begin like a pickle
+        name, top = None, None
+        if kind in ("GLOBAL", "INST"):
+            name = str(argument).replace(" ", ".", 1)
+        elif kind == "STACK_GLOBAL":
+            name = ".".join(strings[-2:])
+        elif isinstance(top := memo.get(argument) if kind.endswith("GET") else argument, str):
+            strings.append(top)
+        else:
+            top = None
+        if name and re.fullmatch(r"[\w.]{3,100}", name):  # else a text that happens to begin like a pickle
             yield name

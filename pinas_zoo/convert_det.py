@@ -9,7 +9,7 @@ colours                 the authors train on RGB, as our configs do. A file of a
 box deltas              weights (10, 10, 5, 5) are the inverse of mmdet's target_stds (0.1, 0.1, 0.2, 0.2)
 classes                 background last in both; contiguous ids are COCO's order in both
 boxes and masks         per class, four rows a class, in both; class-agnostic ones are repeated for every class
-anchors                 offset 0, one scale of 8 strides, ratios 0.5, 1, 2 in this order, channel 4 * anchor + coordinate
+anchors                 offset 0, size 8 strides, ratios 0.5, 1, 2 in this order, channel 4 * anchor + coordinate
 RoIAlign                aligned, adaptive sampling, in both
 P6                      P5 subsampled by 2, in both
 ======================  ================================================================================================

@@ -129,8 +129,9 @@ def rename(tensors: Mapping[str, Tensor], expected: Iterable[tuple[str, str, Sha
     expected = list(expected)
     found = dict(tensors)
     for source, _, shape in expected:
-        if source.endswith(_NORM[-1]) and source not in found:  # frozen norms and PyTorch before 0.4.1 have none
-            found[source] = torch.zeros(shape, dtype=torch.int64)
+        norm, _, leaf = source.rpartition(".")
+        if leaf == _NORM[-1] and f"{norm}.running_var" in found:  # frozen norms and PyTorch before 0.4.1 have none
+            found.setdefault(source, torch.zeros(shape, dtype=torch.int64))
     problems = shape_problems({n: tuple(t.shape) for n, t in found.items()}, {s: shape for s, _, shape in expected})
     if problems:
         raise WrongShapes(f"expected {what} in {where}, got {'; '.join(problems)}")

@@ -1,4 +1,4 @@
-"""``pinas-zoo convert``: a checkpoint of the authors' code into a timm model folder, or a whole detector or segmenter."""
+"""``pinas-zoo convert``: the authors' checkpoints into a timm model folder, or a whole detector or segmenter."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--to",
         choices=KINDS,
-        help="det, seg: what the file must hold (default: what its names say); cls: a network, a detector's backbone, too",
+        help="det, seg: what the file must hold (default: what its names say); cls: a network, also out of either",
     )
     parser.add_argument(
         "--colors", choices=("rgb", "bgr"), help="of a detector: its images' (default: what the file says, or rgb)"

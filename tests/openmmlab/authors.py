@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import batched_nms, roi_align
 
-from pinas_zoo.models.pinas import CANDIDATES
-
+CHOICES = ((1, 1, 64), (2, 1, 64), (1, 2, 42), (2, 2, 40))  # radix, cardinality, width per 64 planes
 FULL = {"depths": (3, 4, 6, 3), "widths": (64, 128, 256, 512), "stem": 32}
 MEAN = (123.675, 116.280, 103.530)  # R, G, B
 STD = (58.395, 57.120, 57.375)
@@ -61,12 +60,12 @@ class SplitAttention(nn.Module):
 class Block(nn.Module):
     def __init__(self, inputs: int, planes: int, choice: int, stride: int):
         super().__init__()
-        candidate = CANDIDATES[choice]
-        width = int(planes * candidate.base_width / 64) * candidate.cardinality
+        radix, groups, base = CHOICES[choice]
+        width = int(planes * (base / 64)) * groups
         if inputs != 4 * planes:
             self.shortcut = Conv(inputs, 4 * planes, 1)
         self.conv1 = Conv(inputs, width, 1)
-        self.conv2 = SplitAttention(width, candidate.radix, candidate.cardinality)
+        self.conv2 = SplitAttention(width, radix, groups)
         self.conv3 = Conv(width, 4 * planes, 1)
         self.stride = stride
 
