@@ -9,9 +9,9 @@ checkpoints. A script of your own imports this module before mmdet or mmseg.
 
 from __future__ import annotations
 
-from pinas_zoo.openmmlab import extra
+from pinas_zoo import openmmlab_extra
 
-extra.require()
+openmmlab_extra.require()
 
 from pinas_zoo.openmmlab import ops  # noqa: E402
 

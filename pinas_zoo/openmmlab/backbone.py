@@ -53,7 +53,7 @@ class PiNASBackbone(family.PiNAS):
 
     def __init__(
         self,
-        arch: str | Sequence[int] | Arch,
+        arch: str | int | Sequence[int] | Arch,
         depths: Sequence[int] | None = None,
         widths: Sequence[int] | None = None,
         stem_width: int | None = None,
@@ -151,12 +151,14 @@ def norm_layer(cfg: Mapping[str, Any]) -> Any:
     return partial(layer, **kwargs) if kwargs else layer
 
 
-def resolve(arch: str | Sequence[int] | Arch, sizes: Mapping[str, Any]) -> dict[str, Any]:
+def resolve(arch: str | int | Sequence[int] | Arch, sizes: Mapping[str, Any]) -> dict[str, Any]:
     """``arch`` and the sizes of the network that an ``arch`` of any form names.
 
     Raises:
         UserError: Nothing of that name, or sizes that are given and differ from the named network's.
     """
+    if isinstance(arch, int):  # what `--cfg-options` makes of digits, leading zeros lost
+        arch = str(arch).zfill(sum(sizes.get("depths", family.DEPTHS)))
     if not isinstance(arch, str) or arch.isdigit():
         return {"arch": arch, **sizes}
     args = _named(arch)

@@ -2,7 +2,11 @@
 # (PyTorch-Encoding, which the authors' segmentation is): ASPP of width 256 with rates 12, 24, 36 and a projection
 # (mmseg: 512, none); corners aligned; auxiliary loss 0.2 (0.4); lr 0.004 with 10 times as much in the heads (0.01);
 # weight decay 1e-4 (5e-4); no photometric distortion.
-_base_ = ["mmseg::_base_/models/deeplabv3_r50-d8.py", "mmseg::_base_/default_runtime.py"]
+_base_ = [
+    "mmseg::_base_/models/deeplabv3_r50-d8.py",
+    "mmseg::_base_/default_runtime.py",
+    "mmseg::_base_/schedules/schedule_80k.py",
+]
 custom_imports = dict(imports=["pinas_zoo.openmmlab", "pinas_zoo.openmmlab.aspp"], allow_failed_imports=False)
 custom_hooks = [dict(type="CheckpointCheckHook")]
 model = dict(
@@ -14,5 +18,3 @@ optim_wrapper = dict(
     optimizer=dict(type="SGD", lr=0.004, momentum=0.9, weight_decay=0.0001),
     paramwise_cfg=dict(custom_keys=dict(decode_head=dict(lr_mult=10.0), auxiliary_head=dict(lr_mult=10.0))),
 )
-val_cfg = dict(type="ValLoop")
-test_cfg = dict(type="TestLoop")
