@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
-from torch import nn
 
 from pinas_zoo.convert_whole import Whole
 from pinas_zoo.errors import UserError, WrongShapes
 from pinas_zoo.folder import shape_problems
+from pinas_zoo.openmmlab.launch import read_config
 
 
 def check_config(file: Path, whole: Whole) -> None:
@@ -51,13 +49,9 @@ def build_empty(file: Path) -> Any:
     Raises:
         UserError: No such config, or one without a model that has a backbone.
     """
-    if not file.is_file():
-        raise UserError(f"expected a config at {file}, found no file there")
-    config = Config.fromfile(file)  # a config is the user's own Python, run as every OpenMMLab tool runs it
-    settings: Mapping[str, Any] = config.get("model") or {}
-    if "backbone" not in settings:
-        raise UserError(f"expected a config with a model that has a backbone, got {file} with {sorted(config)[:5]}")
-    init_default_scope(config.get("default_scope") or "mmengine")
+    cfg = read_config(file)
+    if "backbone" not in cfg.model:
+        raise UserError(f"expected a config with a model that has a backbone, got a {cfg.model.get('type')} in {file}")
+    init_default_scope(cfg.default_scope)
     with torch.device("meta"):
-        model: nn.Module = MODELS.build(config.model)
-    return model
+        return MODELS.build(cfg.model)
