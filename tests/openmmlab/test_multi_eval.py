@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
 pytest.importorskip("mmseg")
 pytest.importorskip("pinas_zoo.openmmlab")
 
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import MODELS, init_default_scope
 from mmseg.models import SegDataPreProcessor
 from mmseg.structures import SegDataSample
 
 from pinas_zoo.openmmlab.multi_eval import EncodingTTAModel, scaled_size, starts
-from tests.golden import seeded_input
+from tests.golden import seeded_input, shared_dir
 from tests.openmmlab.authors import MEAN, STD
+
+ROOT = Path(__file__).parents[2]
 
 
 class Segmenter(nn.Module):
@@ -110,7 +118,50 @@ def test_windows_cover_everything():
             begins = list(starts(length, side))
             assert begins[0] == 0
             assert begins[-1] + side >= length
-            assert all(b - a == int(side * 2 / 3) for a, b in zip(begins, begins[1:], strict=False))
+            assert all(b - a == int(side * 2 / 3) for a, b in pairwise(begins))
             assert len(begins) == 1 or begins[-2] + side < length
     assert scaled_size(1024, 2048, 4608) == (2304, 4608)
     assert scaled_size(640, 480, 260) == (260, 195)
+
+
+@pytest.mark.parametrize(
+    ("config", "base", "crop", "scales"),
+    [
+        ("ade20k-480x480", 520, 480, [0.5, 0.75, 1.0, 1.25, 1.5, 1.75]),
+        ("cityscapes-768x768", 2048, 768, [0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25]),
+    ],
+)
+def test_our_configs_name_it_with_the_authors_numbers(config, base, crop, scales):
+    (file,) = (ROOT / "configs/seg").glob(f"deeplabv3_pinas_trans-d8_*_{config}.py")
+    tta = Config.fromfile(file).tta_model
+    assert tta == dict(type="EncodingTTAModel", base_size=base, crop_size=crop, scales=scales)
+
+
+def test_an_image_of_ade20k_goes_through_the_config_s_pipeline():
+    """Built from the config with a tiny network and windows, as tools/test.py --tta builds it."""
+    data = shared_dir() / "data" / "ADEChallengeData2016"
+    cfg = Config.fromfile(ROOT / "configs/seg/deeplabv3_pinas-d8_120e_ade20k-480x480.py")
+    cfg.merge_from_dict(
+        {
+            "model.backbone": dict(arch="3012", depths=(1, 1, 1, 1), widths=(16, 32, 64, 128), stem_width=8),
+            "model.decode_head": dict(in_channels=512, channels=32),
+            "model.auxiliary_head": dict(in_channels=256, channels=32),
+            "tta_model": dict(base_size=64, crop_size=48, scales=[0.5, 1.0]),
+        }
+    )
+    init_default_scope("mmseg")
+    model = MODELS.build(dict(**cfg.tta_model, module=cfg.model)).eval()
+    name = "ADE_val_00000001"
+    packed = Compose(cfg.tta_pipeline)(
+        dict(
+            img_path=str(data / f"images/validation/{name}.jpg"),
+            seg_map_path=str(data / f"annotations/validation/{name}.png"),
+            reduce_zero_label=True,
+            seg_fields=[],
+        )
+    )
+    (found,) = model.test_step({key: [value] for key, value in packed.items()})
+    labels = torch.from_numpy(np.array(Image.open(data / f"annotations/validation/{name}.png"))).long()
+    assert found.pred_sem_seg.data.shape == found.gt_sem_seg.data.shape == (1, *labels.shape)
+    assert torch.equal(found.gt_sem_seg.data[0].long(), torch.where(labels == 0, 255, labels - 1))
+    assert int(found.pred_sem_seg.data.max()) < 150
