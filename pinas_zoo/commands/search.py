@@ -38,6 +38,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="print the resolved configuration and the plan, and do nothing"
     )
+    parser.add_argument(
+        "--worker",
+        action="store_true",
+        help="only score candidates beside a search of this folder until its goal is reached (docs/explore.md)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -59,6 +64,8 @@ def run(args: argparse.Namespace) -> None:
     folder = args.work_dir or Path("work_dirs") / config.name
     if args.dry_run:
         print(plan(config, folder))
+    elif args.worker:
+        Run(config, folder).work()
     else:
         Run(config, folder).run()
 

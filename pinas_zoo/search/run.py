@@ -13,6 +13,7 @@ each with done.json once it is complete
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -22,8 +23,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import optuna
 import timm
 import torch
+from mmengine.device import get_device
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -32,18 +35,12 @@ from pinas_zoo import zoo
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import engine
+from pinas_zoo.search.claims import open_study
 from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.data import Splits, StepSampler, load_splits
-from pinas_zoo.search.evaluate import Evaluator, recalibration_subset
-from pinas_zoo.search.explore import (
-    best,
-    exploration_seconds,
-    explore,
-    known_scores,
-    read_ranking,
-    study_url,
-    write_ranking,
-)
+from pinas_zoo.search.evaluate import Evaluator, Score, recalibration_subset
+from pinas_zoo.search.explore import best, exploration_seconds, explore, known_scores, read_ranking, write_ranking
+from pinas_zoo.search.limits import latency_ms
 from pinas_zoo.search.linear import LinearEvaluation
 from pinas_zoo.search.methods import Method, build_method
 from pinas_zoo.search.space import SearchSpace, Supernet, build_space
@@ -181,8 +178,8 @@ class Run:
         self.done("linear", seconds, f"{options.steps} steps, accuracy of random paths in training {value:.1%}", {})
 
     def explore(self) -> None:
-        folder, options = self.folder / "explore", self.config.explore
-        scores = explore(self.space, self.evaluator.score, options, folder, self.config.seed)
+        folder = self.folder / "explore"
+        scores = self.explore_paths()
         write_ranking(folder / "ranking.csv", self.space, scores, self.config.data.image_size)
         winner = best(scores)
         accuracies = sorted(score.accuracy for score in scores.values())
@@ -190,7 +187,37 @@ class Run:
             f"{len(scores)} of {self.space.size} architectures, held-out accuracy {accuracies[0]:.1%} to "
             f"{accuracies[-1]:.1%}, best {winner}"
         )
-        self.done("explore", exploration_seconds(folder), summary, {"winner": str(winner)})
+        self.done("explore", exploration_seconds(self.study), summary, {"winner": str(winner)})
+
+    def explore_paths(self) -> dict[Arch, Score]:
+        """Score candidates until the goal is reached, beside other workers where there are any."""
+        size = self.config.data.image_size
+
+        def scores(archs: list[Arch]) -> list[Score]:
+            return [self.evaluator.score(arch) for arch in archs]
+
+        def latency(arch: Arch) -> float:
+            network = timm.create_model("pinas", num_classes=self.splits.num_classes, **self.space.model_args(arch))
+            return latency_ms(network, size, get_device())
+
+        return explore(self.space, scores, self.config.explore, self.study, self.config.seed, size, latency)
+
+    def work(self) -> None:
+        """Help another process, that runs the stages in this folder or a copy of it, to explore; write nothing else.
+
+        Raises:
+            UserError: The stages before are not complete here.
+        """
+        for stage in ("learn", "linear"):
+            if not (self.folder / stage / DONE).is_file():
+                raise UserError(
+                    f"expected a complete {stage} stage in {self.folder}; run the search without --worker first, "
+                    "and copy its folder here if it is on another disk"
+                )
+        if (self.folder / "explore" / DONE).is_file():
+            self.say("explore  complete already")
+            return
+        self.say(f"explore  {len(self.explore_paths())} architectures are scored; the search goes on where it runs")
 
     def winner(self) -> None:
         started = time.perf_counter()
@@ -296,11 +323,16 @@ class Run:
     def load(self, where: str) -> Any:
         return timm.create_model(f"local-dir:{self.folder / where}", pretrained=True)
 
+    @cached_property
+    def study(self) -> optuna.Study:
+        folder = self.folder / "explore"
+        folder.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256(self.config.model_dump_json().encode()).hexdigest()[:16]
+        return open_study(self.config.explore.storage, folder, self.config.name, digest)
+
     def scores(self) -> dict[Arch, Any]:
         """What the study knows, in the order in which architectures were first scored."""
-        import optuna
-
-        return known_scores(optuna.load_study(study_name="explore", storage=study_url(self.folder / "explore")))
+        return known_scores(self.study)
 
 
 def check_folder(config: SearchConfig, folder: Path) -> None:

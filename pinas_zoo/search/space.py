@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,15 @@ from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a path that runs as a whole: what goes by the same name is the same in all paths."""
+
+    name: str
+    modules: tuple[nn.Module, ...]  # that it runs through
+    run: Callable[[torch.Tensor], torch.Tensor]  # leaves its input as it is
 
 
 class Supernet(nn.Module, ABC):
@@ -27,6 +37,14 @@ class Supernet(nn.Module, ABC):
     @abstractmethod
     def path_modules(self, path: Arch) -> Iterator[tuple[str, nn.Module]]:
         """Names and modules that this path runs through, each module once, in the order of execution."""
+
+    def pieces(self, path: Arch) -> Sequence[Piece]:
+        """The path as a chain, one piece after the other; paths that begin alike share the work of those pieces.
+
+        One piece here; a supernet of layers in a row gives one a layer.
+        """
+        modules = tuple(module for _, module in self.path_modules(path))
+        return [Piece(str(path), modules, lambda x: self(x, path))]
 
 
 class SearchSpace(ABC):

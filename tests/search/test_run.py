@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -10,10 +12,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from pinas_zoo import cli
 from tests.search.test_data import cifar_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,15 +48,24 @@ def tiny(**more: str) -> list[str]:
     return [word for key, value in {**TINY, **more}.items() for word in ("--set", f"{key}={value}")]
 
 
-def search(*words: str, cwd: Path = ROOT, home: Path | None = None, config: str = "digits"):
-    command = [*COMMAND, "search", str(ROOT / "configs" / "search" / f"{config}.py"), *words]
-    return subprocess.run(
-        command, cwd=cwd, env=environment(home), capture_output=True, text=True, timeout=240, check=False
-    )
+def search(*words: str, cwd: Path = ROOT, home: Path | None = None, config: str = "digits") -> SimpleNamespace:
+    """The command within this process, which has torch imported; what kills it or must be new starts its own."""
+    before, here = {key: os.environ.get(key) for key in environment(home)}, Path.cwd()
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        os.environ.update(environment(home))
+        os.chdir(cwd)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = cli.main(["search", str(ROOT / "configs" / "search" / f"{config}.py"), *words])
+    finally:
+        os.chdir(here)
+        for key, value in before.items():
+            os.environ.pop(key, None) if value is None else os.environ.update({key: value})
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 def environment(home: Path | None) -> dict[str, str]:
-    return {**os.environ, **({"PINAS_ZOO_HOME": str(home)} if home else {})}
+    return {"PINAS_ZOO_HOME": str(home)} if home else {}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +93,7 @@ def test_the_winner_loads_by_name_in_a_new_process_from_any_folder(finished, tmp
         "print(100 * (model(x).argmax(1) == test.labels).float().mean().item())\n"
     )
     assert 'timm.create_model("digits_winner", pretrained=True)' in lines[-1]
-    env = environment(folder.parent / "home")
+    env = {**os.environ, **environment(folder.parent / "home")}
     new = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )
