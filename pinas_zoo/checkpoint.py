@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -20,7 +21,14 @@ from pinas_zoo.folder import tensor_shapes
 Tensors = dict[str, Tensor]
 
 _STATE_KEYS = ("state_dict", "model")  # PyTorch-Encoding and mmcv; detectron2
-_ARRAYS = ("numpy.", "_codecs.encode")  # what a pickle of numpy's arrays asks for
+_CORES = ("numpy.core", "numpy._core")  # of numpy 1 and 2
+# What pickles of numpy's numbers ask for, such as the best score in PyTorch-Encoding's checkpoints; and of its arrays.
+_NUMBERS = {"numpy.dtype", "_codecs.encode", *(f"{core}.multiarray.scalar" for core in _CORES)}
+_ARRAYS = {
+    "numpy.ndarray",
+    *_NUMBERS,
+    *(f"{core}.{name}" for core in _CORES for name in ("multiarray._reconstruct", "numeric._frombuffer")),
+}
 _HARMLESS = ("collections.OrderedDict", "torch._utils.", "torch.storage.", "torch.nn.parameter.")
 
 
@@ -65,16 +73,18 @@ def _unpickle(file: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols, said better below when it matters
-            return torch.load(file, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_numbers()):
+                return torch.load(file, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise WeightsMissing(f"expected a readable file at {file}: {error}; change its permissions") from None
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
     wanted = [name for name in dict.fromkeys(wanted_globals(file)) if not name.startswith(_HARMLESS)]
     wanted = [name for name in wanted if not (name.startswith("torch.") and name.endswith("Storage"))]
+    wanted = [] if _NUMBERS.issuperset(wanted) else wanted
     if wanted:
         cure = "load it where it was made and save its state_dict alone"
-        if all(name.startswith(_ARRAYS) for name in wanted):  # detectron2's .pkl files
+        if _ARRAYS.issuperset(wanted) and not zipfile.is_zipfile(file):  # detectron2's .pkl files
             cure = (
                 'turn its arrays into tensors: python -c "import pickle, torch; '
                 f"d = pickle.load(open('{file.name}', 'rb'), encoding='latin1'); d = d.get('model', d); "
@@ -97,6 +107,13 @@ def _unpickle(file: Path) -> Any:
     )
 
 
+def _numbers() -> list[Any]:
+    """numpy's numbers, which hold no code, for torch's reader of pickles."""
+    dtypes = {type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
+    scalar = np.float64(0).__reduce__()[0]
+    return [np.dtype, *dtypes, *((scalar, f"{core}.multiarray.scalar") for core in _CORES)]
+
+
 def wanted_globals(file: Path) -> Iterator[str]:
     """Names of the functions and classes that a pickle asks for; its instructions are listed, never followed."""
     try:
@@ -116,7 +133,7 @@ def wanted_globals(file: Path) -> Iterator[str]:
 
 def _globals(stream: IO[bytes]) -> Iterator[str]:
     strings: list[str] = []  # what a STACK_GLOBAL takes its module and name from
-    memo: dict[int, str | None] = {}  # strings that were put aside; None for anything else
+    memo: dict[Any, str | None] = {}  # strings that were put aside; None for anything else
     top: str | None = None  # of the stack, where it is a string
     for opcode, argument, _ in pickletools.genops(stream):
         kind = opcode.name

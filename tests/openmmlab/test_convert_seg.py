@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ def convert(*argv: object) -> int:
 
 @pytest.fixture
 def checkpoint(tmp_path) -> Path:
-    torch.save({"epoch": 119, "state_dict": tiny_file(), "best_pred": 0.6}, tmp_path / "PiNAS_ade.pth.tar")
+    torch.save({"epoch": 119, "state_dict": tiny_file(), "best_pred": np.float64(0.6)}, tmp_path / "PiNAS_ade.pth.tar")
     (tmp_path / "tiny.py").write_text(TINY)
     return tmp_path / "PiNAS_ade.pth.tar"
 
