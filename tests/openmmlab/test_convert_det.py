@@ -165,7 +165,7 @@ def test_the_same_objects_are_detected(tmp_path, tiny_config, capsys, agnostic):
 
 @pytest.mark.parametrize(
     ("name", "config"),
-    [("pinas_gamma", "pinas_trans"), ("pinas_alpha", "pinas_cls"), ("resnest50", "pinas")],
+    [("pinas_gamma", "pinas_trans"), ("resnest50", "pinas")],
 )
 def test_full_size_names_and_shapes_are_the_config_s(name, config):
     """No numbers: every tensor is one zero, expanded; finite as they are, they are renamed like any."""
