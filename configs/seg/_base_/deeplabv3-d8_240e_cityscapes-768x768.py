@@ -1,6 +1,6 @@
-# The recipe of the paper's Table 6 on Cityscapes: 240 epochs of 2,975 images in batches of 16 are 240 x 185 = 44,400 iterations.
-# Long side 2048 x (0.5 to 2), crop 768. Tested in windows of 768, 512 apart; with --tta as the
-# authors do (pinas_zoo/openmmlab/multi_eval.py): long side 2048 x the scales below, flipped, too.
+# The recipe of the paper's Table 6 on Cityscapes: 240 epochs of 2,975 images in batches of 16,
+# 240 x 185 = 44,400 iterations.
+# Long side 2048 x (0.5 to 2), crop 768. Tested in windows of 768, 512 apart, at the scales below and flipped.
 _base_ = ["./deeplabv3-d8.py", "mmseg::_base_/datasets/cityscapes.py"]
 base, crop = 2048, (768, 768)
 model = dict(
@@ -24,6 +24,7 @@ test_pipeline = [
     dict(type="LoadAnnotations"),
     dict(type="PackSegInputs"),
 ]
+# With --tta as the authors test: pinas_zoo/openmmlab/multi_eval.py.
 tta_model = dict(
     _delete_=True,
     type="EncodingTTAModel",
