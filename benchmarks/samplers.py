@@ -7,7 +7,7 @@ The table is a CSV with ``arch_str`` in NAS-Bench-201's notation and a column pe
 what is searched for; ``--report``: shown for the architecture found). Six categorical parameters of five operations.
 A sampler that proposes an architecture again gets the known value, and only distinct ones count as evaluations: to the
 advantage of those that repeat themselves. Defaults of ``ActionSpaceSampler`` were chosen on seeds 0..7; seeds here
-start at 1000. Writes results/samplers.md and .svg beside this file.
+start at 1000. Writes results/samplers.md and, not kept in the repository, .svg beside this file.
 """
 
 from __future__ import annotations
