@@ -1,13 +1,13 @@
-"""One worker of an exploration, as a process: ``python -m tests.search.explore_worker STORAGE FOLDER GOAL [hangs]``.
+"""One worker of an exploration, for a process of its own.
 
 It begins when ``FOLDER/go`` exists. Evaluations cost nothing but time; ``FOLDER/log`` gets a line when each begins and
-when it ends. One that hangs does so within its second batch, as if that took for ever.
+when it ends. One that hangs does so within its second batch, as if that took for ever. ``FOLDER/result.PID`` gets the
+best architecture, how many are scored, and all of them in order.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -44,8 +44,5 @@ def main(storage: str, folder: Path, goal: int, hangs: bool) -> None:
     study = claims.open_study(storage, folder)
     scores = explore(space, evaluate, Explore(evaluations=goal, random_first=8, batch=4), study, seed=0)
     order = sorted(scores, key=lambda arch: (-scores[arch].accuracy, scores[arch].loss, str(arch)))
-    print(best(scores), len(scores), " ".join(map(str, order)))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:] == ["hangs"])
+    text = f"{best(scores)} {len(scores)} {' '.join(map(str, order))}"
+    (folder / f"result.{os.getpid()}").write_text(text)

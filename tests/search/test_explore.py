@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -30,8 +28,8 @@ from pinas_zoo.search.explore import best, explore, read_ranking, write_ranking
 from pinas_zoo.search.limits import latency_ms
 from pinas_zoo.search.linear import LinearEvaluation
 from pinas_zoo.search.spaces.resnest50 import Space
+from tests.search.explore_worker import main
 
-ROOT = Path(__file__).resolve().parents[2]
 TINY = dict(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
 SAMPLERS = ("action_space", "nsga2", "tpe", "random")
 
@@ -184,12 +182,6 @@ def test_latency_grows_with_the_image(space):
 # many workers --------------------------------------------------------------------------------------------------------
 
 
-def worker(storage: str, folder: Path, goal: int, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.search.explore_worker", storage, str(folder), str(goal), *words]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def log(folder: Path) -> list[tuple[str, str, int]]:
     path = folder / "log"
     lines = path.read_text().splitlines() if path.exists() else []
@@ -201,26 +193,28 @@ def test_three_workers_one_of_them_killed(kind, tmp_path):
     """Each architecture is scored once, what the killed one held too; all end at the goal with the same ranking."""
     goal = 40
     storage = "" if kind == "sqlite" else str(tmp_path / "study.journal")
-    workers = [worker(storage, tmp_path, goal, *words) for words in ([], [], ["hangs"])]
+    processes = multiprocessing.get_context("fork")  # torch is not imported anew
+    workers = [processes.Process(target=main, args=(storage, tmp_path, goal, hangs)) for hangs in (False, False, True)]
+    for process in workers:
+        process.start()
     victim = workers[2]
 
     def wait(until: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 180
         while not until():
             assert time.monotonic() < deadline
-            assert all(w.poll() is None for w in workers), [w.communicate() for w in workers if w.poll() is not None]
+            assert all(w.is_alive() for w in workers)
             time.sleep(0.02)
 
     wait(lambda: len(list(tmp_path.glob("ready.*"))) == 3)
     (tmp_path / "go").touch()
     wait(lambda: sum(pid == victim.pid and what == "begin" for what, _, pid in log(tmp_path)) > 4)
-    victim.send_signal(signal.SIGKILL)
-    results = []
+    victim.kill()
     for process in workers:
-        out, err = process.communicate(timeout=180)
-        if process is not victim:
-            assert process.returncode == 0, err
-            results.append(out)
+        process.join(timeout=180)
+    assert [process.exitcode for process in workers] == [0, 0, -signal.SIGKILL]
+    results = [path.read_text() for path in tmp_path.glob("result.*")]
+    assert len(results) == 2
     assert results[0] == results[1]
     assert results[0].split()[1] == str(goal)
     lines = log(tmp_path)
