@@ -33,7 +33,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.architectures import on_meta
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import engine
-from pinas_zoo.search.config import SearchConfig
+from pinas_zoo.search.config import Learn, Linear, SearchConfig
 from pinas_zoo.search.data import Splits, StepSampler, load_splits
 from pinas_zoo.search.evaluate import Evaluator, recalibration_subset
 from pinas_zoo.search.explore import (
@@ -120,7 +120,9 @@ class Run:
         Raises:
             UserError: Images that cannot be used, or a method that cannot be built; nothing is left behind then.
         """
-        trained = [self.config.learn, *([self.config.linear] if needs_linear(self.config) else [])]
+        trained: list[Learn | Linear] = [self.config.learn]
+        if needs_linear(self.config):
+            trained.append(self.config.linear)
         stages = [s for s in ("learn", "linear", "explore") if s != "linear" or needs_linear(self.config)]
         if not all((self.folder / stage / DONE).is_file() for stage in stages):
             for options in trained:  # which reads the images

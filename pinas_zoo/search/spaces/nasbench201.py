@@ -62,7 +62,7 @@ class NASBench201Supernet(Supernet):
         yield "conv1", self.conv1
         yield "bn1", self.bn1
         for stage in range(STAGES):
-            for place, layer in enumerate(self._modules[f"stage{stage + 1}"]):  # type: ignore[arg-type]
+            for place, layer in self.get_submodule(f"stage{stage + 1}").named_children():
                 name = f"stage{stage + 1}.{place}"
                 if not isinstance(layer, Cell):
                     yield name, layer
