@@ -33,5 +33,5 @@ learn = dict(
     log_every=50,
 )
 linear = dict(steps=8_000, batch_size=256, lr=3.0, log_every=50)
-explore = dict(evaluations=1000, population=50, batch_size=500, recalibration_images=4096)
+explore = dict(evaluations=1000, random_first=80, batch_size=500, recalibration_images=4096)
 train = dict(epochs=30, batch_size=128, lr=0.05, log_every=50)

@@ -29,7 +29,7 @@ linear = dict(
     views=dict(scale=(0.7, 1.0), flip=0.0, jitter_p=0.0, gray_p=0.0, blur_p=0.0),
     checkpoint_every=100,
 )
-explore = dict(evaluations=100, population=20, recalibration_images=512)
+explore = dict(evaluations=100, recalibration_images=512)
 train = dict(
     epochs=15,
     batch_size=64,

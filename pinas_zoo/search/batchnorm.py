@@ -29,32 +29,60 @@ def batch_statistics(module: nn.Module) -> Iterator[None]:
             m.training, m.track_running_stats = training, track
 
 
+class Statistics:
+    """Statistics of the batch norms below some modules, kept apart from them; the modules are as before after each use.
+
+    They are the mean over passes of the batch mean and of the unbiased batch variance, in fp32; each pass is
+    normalised by its own.
+    """
+
+    def __init__(self, modules: Iterable[nn.Module]):
+        self.norms = [norm for module in modules for norm in batch_norms(module)]
+        self.buffers = [
+            {key: torch.full_like(b, float(key == "running_var")) for key, b in m.named_buffers(recurse=False)}
+            for m in self.norms
+        ]
+
+    @contextmanager
+    def gather(self) -> Iterator[None]:
+        """Inside, a forward pass is normalised by its own statistics, which join these."""
+        with self._swapped():
+            for m in self.norms:
+                m.momentum, m.training = None, True  # torch's cumulative average
+            yield
+
+    @contextmanager
+    def use(self) -> Iterator[None]:
+        """Inside, the modules normalise by these statistics."""
+        with self._swapped():
+            for m in self.norms:
+                m.training = False
+            yield
+
+    @contextmanager
+    def _swapped(self) -> Iterator[None]:
+        before = [(m.training, m.momentum, dict(m.named_buffers(recurse=False))) for m in self.norms]
+        try:
+            for m, buffers in zip(self.norms, self.buffers, strict=True):
+                m._buffers.update(buffers)
+            yield
+        finally:
+            for m, (training, momentum, buffers) in zip(self.norms, before, strict=True):
+                m.training, m.momentum = training, momentum
+                m._buffers.update(buffers)
+
+
 @contextmanager
 def recalibrated(modules: Iterable[nn.Module], run: Iterable[object]) -> Iterator[None]:
-    """Inside, the batch norms of ``modules`` hold statistics of the forward passes that iterating ``run`` makes.
-
-    Each pass is normalised by its own statistics; the running statistics become the mean over passes of the batch mean
-    and of the unbiased batch variance, in fp32. Leaving restores statistics and modes.
+    """Inside, batch norms hold :class:`Statistics` of the forward passes that iterating ``run`` makes.
 
     Args:
         modules: What the path runs through.
         run: Every step of the iteration makes one forward pass of the path.
     """
-    norms = [norm for module in modules for norm in batch_norms(module)]
-    before = [(m.training, m.momentum, {k: b.clone() for k, b in m.named_buffers(recurse=False)}) for m in norms]
-    try:
-        for m in norms:
-            m.reset_running_stats()
-            m.momentum = None  # torch's cumulative average
-            m.training = True
-        with torch.no_grad():
-            for _ in run:
-                pass
-        for m in norms:
-            m.training = False
+    statistics = Statistics(modules)
+    with torch.no_grad(), statistics.gather():
+        for _ in run:
+            pass
+    with statistics.use():
         yield
-    finally:
-        for m, (training, momentum, buffers) in zip(norms, before, strict=True):
-            m.training, m.momentum = training, momentum
-            for key, buffer in m.named_buffers(recurse=False):
-                buffer.copy_(buffers[key])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -82,7 +82,14 @@ class Explore(Table):
     """Stage 3: candidates scored on held-out images with recalibrated batch-norm statistics."""
 
     evaluations: int = Field(1000, ge=1)  # distinct architectures
-    population: int = Field(50, ge=2)  # random first, then evolution in populations of this size
+    sampler: Literal["action_space", "nsga2", "tpe", "random"] = "action_space"
+    random_first: int = Field(20, ge=1)  # of action_space and tpe; the released code has 80
+    population: int = Field(50, ge=2)  # of nsga2
+    batch: int = Field(8, ge=1)  # candidates proposed and scored together; action_space learns anew after 8
+    max_flops_g: float | None = Field(None, gt=0)  # multiply-adds in billions; candidates above are never evaluated
+    max_params_m: float | None = Field(None, gt=0)  # millions, without classifier
+    max_latency_ms: float | None = Field(None, gt=0)  # of the network alone, one image, measured on this machine
+    storage: str = ""  # of the study: a database URL, a path ending in .journal or .log, or SQLite in the run folder
     batch_size: int = Field(256, ge=2)
     recalibration_images: int = Field(2048, ge=2)  # training images, a fixed subset
 

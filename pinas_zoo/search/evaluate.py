@@ -1,9 +1,16 @@
-"""Scores of paths: accuracy on held-out images with batch-norm statistics recalibrated for each path."""
+"""Scores of paths: accuracy on held-out images with batch-norm statistics recalibrated for each path.
+
+Several paths are scored together. What two of them begin with is computed once: the statistics of a layer depend on the
+choices up to it alone, since recalibration normalises each batch by its own. So the paths form a tree of pieces, and
+every batch walks it depth first: the recalibration batches first, each leaving its statistics at the tree's nodes, then
+the held-out ones with the statistics that are there. Activations of one batch along one path are all that is held.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +18,9 @@ from mmengine.device import get_device
 from torch import nn
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.search.batchnorm import recalibrated
+from pinas_zoo.search.batchnorm import Statistics, recalibrated
 from pinas_zoo.search.data import Images
-from pinas_zoo.search.space import Supernet, step_rng
+from pinas_zoo.search.space import Piece, Supernet, step_rng
 
 SUBSET = 5  # random stream
 
@@ -26,8 +33,19 @@ class Score:
     loss: float
 
 
+@dataclass
+class Node:
+    """A piece after a given beginning: statistics of its batch norms there, what follows, paths that end with it."""
+
+    piece: Piece | None  # None at the root
+    statistics: Statistics
+    children: dict[str, Node] = field(default_factory=dict)
+    correct: torch.Tensor | int = 0  # of the path that ends here
+    loss: torch.Tensor | float = 0.0
+
+
 class Evaluator:
-    """Scores paths of a frozen supernet; the order of evaluation changes no score.
+    """Scores paths of a frozen supernet; neither order nor company changes a score.
 
     Args:
         supernet: Learned; left as it was after every call.
@@ -47,29 +65,60 @@ class Evaluator:
         normalise: Callable[[torch.Tensor], torch.Tensor],
         batch_size: int,
     ):
-        device = torch.device(get_device())
-        self.supernet = supernet.eval().requires_grad_(False).to(device)
-        self.classifier = classifier.to(device)
-        self.recalibration = [normalise(b["pixels"]).to(device) for b in recalibration.batches(batch_size)]
-        self.held_out = [
-            (normalise(b["pixels"]).to(device), b["labels"].to(device)) for b in held_out.batches(batch_size)
-        ]
+        self.device = torch.device(get_device())
+        self.supernet = supernet.eval().requires_grad_(False).to(self.device)
+        self.classifier = classifier.to(self.device)
+        self.recalibration, self.held_out = recalibration, held_out
+        self.normalise, self.batch_size = normalise, batch_size
 
     def recalibrate(self, path: Arch):  # type: ignore[no-untyped-def]
         """Context manager: inside, the path's batch norms hold statistics of the recalibration images."""
         modules = [module for _, module in self.supernet.path_modules(path)]
-        return recalibrated(modules, (self.supernet(batch, path) for batch in self.recalibration))
+        batches = self.recalibration.batches(self.batch_size)
+        return recalibrated(modules, (self.supernet(self._input(batch), path) for batch in batches))
+
+    def score(self, path: Arch) -> Score:
+        return self.scores([path])[0]
 
     @torch.no_grad()
-    def score(self, path: Arch) -> Score:
-        correct, loss, count = 0, 0.0, 0
-        with self.recalibrate(path):
-            for batch, labels in self.held_out:
-                logits = self.classifier(self.supernet(batch, path))  # N x num_classes
-                correct += int((logits.argmax(1) == labels).sum())
-                loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-                count += len(labels)
-        return Score(correct / count, loss / count)
+    def scores(self, paths: Sequence[Arch]) -> list[Score]:
+        """Scores in the order of ``paths``, each equal to what :meth:`score` gives alone."""
+        if not paths:
+            return []
+        root, leaves = self._tree(paths)
+        for batch in self.recalibration.batches(self.batch_size):
+            self._walk(root, self._input(batch), calibrating=True)
+        for batch in self.held_out.batches(self.batch_size):
+            self._walk(root, self._input(batch), calibrating=False, labels=batch["labels"].to(self.device))
+        count = len(self.held_out)
+        return [Score(int(leaf.correct) / count, float(leaf.loss) / count) for leaf in leaves]
+
+    def _tree(self, paths: Sequence[Arch]) -> tuple[Node, list[Node]]:
+        """The paths' tree, and for each path the node that it ends with."""
+        root, leaves = Node(None, Statistics(())), []
+        for path in paths:
+            node = root
+            for piece in self.supernet.pieces(path):
+                if piece.name not in node.children:
+                    node.children[piece.name] = Node(piece, Statistics(piece.modules))
+                node = node.children[piece.name]
+            leaves.append(node)
+        return root, leaves
+
+    def _walk(self, node: Node, x: torch.Tensor, calibrating: bool, labels: torch.Tensor | None = None) -> None:
+        """Take a batch through the tree below a node, depth first."""
+        if node.piece is not None:
+            with node.statistics.gather() if calibrating else node.statistics.use():
+                x = node.piece.run(x)
+        for child in node.children.values():
+            self._walk(child, x, calibrating, labels)
+        if not node.children and labels is not None:
+            logits = self.classifier(x)  # N x num_classes
+            node.correct = node.correct + (logits.argmax(1) == labels).sum()
+            node.loss = node.loss + F.cross_entropy(logits, labels, reduction="sum").double()
+
+    def _input(self, batch: dict[str, Any]) -> torch.Tensor:
+        return self.normalise(batch["pixels"]).to(self.device)
 
 
 def recalibration_subset(train: Images, count: int, seed: int) -> Images:

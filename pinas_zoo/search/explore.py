@@ -1,6 +1,6 @@
-"""Exploration: an Optuna study proposes paths, each is scored once.
+"""Exploration: an Optuna study proposes paths, each is scored once, by as many workers as there are.
 
-The study is the record: it lives in the run folder, and a stopped exploration goes on from it.
+The study is the record: it lives in the run folder or in ``explore.storage``; a stopped exploration goes on from it.
 """
 
 from __future__ import annotations
@@ -8,86 +8,235 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import optuna
-from optuna.trial import TrialState
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
+from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.search import config
+from pinas_zoo.errors import UserError
+from pinas_zoo.search import claims, config
+from pinas_zoo.search.claims import Claims
 from pinas_zoo.search.evaluate import Score
+from pinas_zoo.search.limits import Limits
+from pinas_zoo.search.samplers import ActionSpaceSampler
 from pinas_zoo.search.space import SearchSpace, step_rng
 
 PROPOSALS = 4  # random stream
-MAX_REPEATS = 20  # proposals in a row that were scored before, then a random new one
+MAX_REPEATS = 20  # proposals in a row that are known or outside the limits, then a random new one
+MAX_SLOW = 200  # candidates in a row that are slower than explore.max_latency_ms
 
 
 def explore(
-    space: SearchSpace, evaluate: Callable[[Arch], Score], options: config.Explore, folder: Path, seed: int
+    space: SearchSpace,
+    evaluate: Callable[[list[Arch]], Sequence[Score]],
+    options: config.Explore,
+    study: optuna.Study,
+    seed: int,
+    image_size: int = 224,
+    latency: Callable[[Arch], float] | None = None,
 ) -> dict[Arch, Score]:
-    """Score distinct architectures until ``options.evaluations`` are known (or the whole space is).
+    """Score distinct architectures until ``options.evaluations`` are known (or all that the limits allow).
 
-    Proposals are random for the first population and evolve from there (NSGA-II, which with one objective is a plain
-    genetic algorithm). Each proposal's generator follows from the seed and the trial's number.
+    Args:
+        space: What is searched.
+        evaluate: Scores of architectures, in their order.
+        options: The configuration's ``explore`` table.
+        study: From :func:`pinas_zoo.search.claims.open_study`; other workers may be at it.
+        seed: Proposals follow from it and from the study's trials.
+        image_size: Pixels; multiply-adds depend on it.
+        latency: Measures milliseconds; called once per architecture, and only with ``options.max_latency_ms``.
+
+    Raises:
+        UserError: The limits leave nothing, or too little, to evaluate.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        storage=study_url(folder), study_name="explore", direction="maximize", load_if_exists=True
-    )
-    for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(left.number, state=TrialState.FAIL)  # a killed run's; the same is proposed next
+    limits = Limits(space, options, image_size)
+    goal = min(options.evaluations, limits.reachable(seed))
     scores = known_scores(study)
-    goal = min(options.evaluations, space.size)
-    repeats = _trailing_repeats(study)
-    with tqdm(total=goal, initial=len(scores), desc="explore", unit="arch", file=sys.stderr, mininterval=0.5) as bar:
+    with (
+        Claims(study, goal).beating() as mine,
+        tqdm(total=goal, initial=len(scores), desc="explore", unit="arch", file=sys.stderr, mininterval=0.5) as bar,
+    ):
+        proposals = _Proposals(space, options, limits, mine, seed, latency)
         while len(scores) < goal:
-            number = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))  # kills leave no mark on it
-            study.sampler = optuna.samplers.NSGAIISampler(
-                population_size=options.population,
-                seed=int(step_rng(seed, number, PROPOSALS).integers(2**31)),
-            )
-            if repeats >= MAX_REPEATS:
-                study.enqueue_trial(_params(_unseen(space, scores, seed, number)))
-            trial = study.ask()
-            arch = Arch(
-                tuple(
-                    trial.suggest_categorical(_layer(k), tuple(range(space.num_candidates)))
-                    for k in range(space.num_layers)
-                )
-            )
-            repeats = repeats + 1 if arch in scores else 0
-            if arch not in scores:
-                scores[arch] = evaluate(arch)
-                bar.update()
+            batch = proposals.batch(options.batch)
+            if batch:
+                started = time.perf_counter()
+                found = evaluate([arch for _, arch in batch])
+                batch[0][0].set_user_attr("seconds", time.perf_counter() - started)  # of the batch
+                for (trial, _), score in zip(batch, found, strict=True):
+                    trial.set_user_attr("loss", score.loss)
+                    study.tell(trial, score.accuracy, skip_if_finished=True)
+            else:  # others have the rest
+                time.sleep(claims.POLL)
+            scores = known_scores(study)
+            bar.update(len(scores) - bar.n)
+            if scores:
                 bar.set_postfix(best=f"{max(s.accuracy for s in scores.values()):.3f}")
-            trial.set_user_attr("arch", str(arch))
-            trial.set_user_attr("loss", scores[arch].loss)
-            study.tell(trial, scores[arch].accuracy)
     return scores
 
 
-def _trailing_repeats(study: optuna.Study) -> int:
-    """Proposals at the end of the study that had been scored before, so that a resumed run counts on."""
-    seen: set[str] = set()
-    repeats = 0
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        repeats = repeats + 1 if trial.user_attrs["arch"] in seen else 0
-        seen.add(trial.user_attrs["arch"])
-    return repeats
+class _Proposals:
+    """Architectures that are new, within the limits, and claimed by this worker.
+
+    Samplers work on a copy of the study in memory, which has no trial that failed: a proposal that comes to nothing
+    costs no write, and kills leave no mark on the next one.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        options: config.Explore,
+        limits: Limits,
+        mine: Claims,
+        seed: int,
+        latency: Callable[[Arch], float] | None,
+    ):
+        self.space, self.options, self.limits, self.mine = space, options, limits, mine
+        self.seed, self.latency = seed, latency
+        choices = CategoricalDistribution(tuple(range(space.num_candidates)))
+        self.distributions: dict[str, BaseDistribution] = {_layer(k): choices for k in range(space.num_layers)}
+        self.learned = self._action_space(options.random_first)
+        self.random = self._action_space(sys.maxsize)
+        self.copy = optuna.create_study(direction="maximize", sampler=self.learned)
+        self.copied: dict[int, int] = {}  # number in the study to that in the copy
+        self.open: set[int] = set()  # of the study's numbers, those that were running when copied
+        self.held: set[str] = set()  # scored or being scored
+        self.slow: set[str] = set()  # too slow
+        self.misses: list[float] = []  # in a row, milliseconds
+
+    def _action_space(self, random_first: int) -> ActionSpaceSampler:
+        feasible = (lambda params: self.limits.allow(_arch(params))) if self.limits.bounded else None
+        return ActionSpaceSampler(
+            self.seed, n_startup_trials=random_first, search_space=self.distributions, feasible=feasible
+        )
+
+    def batch(self, most: int) -> list[tuple[Trial, Arch]]:
+        """What dead workers left comes first, with what their batch still lacked: as if they had not died."""
+        orphans = self.mine.orphans()
+        self._copy_trials()
+        known = len(self.held) + len(orphans)
+        new = min(-known % most if orphans else most, self.mine.goal - known)
+        found: list[tuple[Trial, Arch]] = []
+        for orphan in orphans[:most]:
+            found += self._claim(orphan) or []
+        while new > 0 and len(found) < most:
+            one = self._new()
+            if one is None:
+                break
+            found += one
+            new -= len(one)
+        return found
+
+    def _new(self) -> list[tuple[Trial, Arch]] | None:
+        """One that nobody has, none where it is too slow; None where the goal has been claimed meanwhile."""
+        for attempt in range(2 * MAX_REPEATS):
+            if len(self.held) >= self.mine.goal:
+                return None
+            number = sum(t.state != TrialState.FAIL for t in self.copy.get_trials(deepcopy=False))
+            if attempt < MAX_REPEATS:
+                self.copy.sampler = self._sampler(step_rng(self.seed, number, PROPOSALS + 100 * attempt))
+            else:
+                self.copy.sampler = self.random
+            proposal = self.copy.ask(self.distributions)
+            arch = _arch(proposal.params)
+            if str(arch) not in self.held | self.slow and self.limits.allow(arch):
+                proposal.set_user_attr("arch", str(arch))
+                template = self.copy.get_trials(deepcopy=False)[proposal.number]
+                won = self._claim(template, copied=proposal.number)
+                if won is not None:
+                    return won
+                self._copy_trials()
+            self.copy.tell(proposal, state=TrialState.FAIL)
+        raise UserError(
+            f"expected {self.mine.goal} architectures within {self.limits}, found {len(self.held)}; "
+            f"{self.limits.smallest(arch)}; raise the limit or lower explore.evaluations"
+        )
+
+    def _sampler(self, rng: np.random.Generator) -> BaseSampler:
+        kind, seed = self.options.sampler, int(rng.integers(2**31))
+        if kind == "nsga2":
+            return NSGAIISampler(population_size=self.options.population, seed=seed)
+        if kind == "tpe":
+            return TPESampler(n_startup_trials=self.options.random_first, seed=seed)
+        return self.random if kind == "random" else self.learned
+
+    def _copy_trials(self) -> None:
+        """Bring the copy up to date, and what is known to be scored, being scored or too slow."""
+        trials = self.mine.trials()
+        for trial in trials:
+            if trial.number in self.copied:
+                if trial.number in self.open and trial.state.is_finished():
+                    self.open.remove(trial.number)
+                    values = trial.value if trial.state == TrialState.COMPLETE else None
+                    self.copy.tell(self.copied[trial.number], values, state=trial.state)
+            elif trial.state in claims.HELD or trial.state == TrialState.PRUNED:
+                self.copy.add_trial(
+                    optuna.create_trial(
+                        state=trial.state,
+                        value=trial.value,
+                        params=trial.params,
+                        distributions=trial.distributions,
+                        system_attrs=trial.system_attrs,
+                    )
+                )
+                self._copied(trial.number, len(self.copy.get_trials(deepcopy=False)) - 1, trial.state)
+        self.held = claims.held(trials)
+        self.slow = {t.user_attrs["arch"] for t in trials if t.state == TrialState.PRUNED}
+
+    def _copied(self, number: int, copy: int, state: TrialState = TrialState.RUNNING) -> None:
+        self.copied[number] = copy
+        if not state.is_finished():
+            self.open.add(number)
+
+    def _claim(self, template: FrozenTrial, copied: int | None = None) -> list[tuple[Trial, Arch]] | None:
+        """One trial where the claim holds, none where it is too slow; None where another worker has it."""
+        trial = self.mine.claim(template)
+        if trial is None:
+            return None
+        arch = self.space.parse(template.user_attrs["arch"])
+        if copied is None:
+            self._copy_trials()
+        else:
+            self._copied(trial.number, copied)
+            self.held.add(str(arch))
+        if self._fast(trial, arch):
+            return [(trial, arch)]
+        self._copy_trials()
+        return []
+
+    def _fast(self, trial: Trial, arch: Arch) -> bool:
+        """Whether the latency is within its limit; measured once, and kept in the trial."""
+        limit = self.options.max_latency_ms
+        if limit is None or self.latency is None:
+            return True
+        if "latency_ms" not in trial.user_attrs:
+            trial.set_user_attr("latency_ms", self.latency(arch))
+        value = trial.user_attrs["latency_ms"]
+        if value <= limit:
+            self.misses = []
+            return True
+        self.mine.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+        self.misses.append(value)
+        if len(self.misses) >= MAX_SLOW:
+            raise UserError(
+                f"expected architectures within explore.max_latency_ms={limit:g}, measured {len(self.misses)} slower "
+                f"ones in a row; the fastest takes {min(self.misses):.3g} ms; raise the limit"
+            )
+        return False
 
 
-def exploration_seconds(folder: Path) -> float:
-    """Seconds spent on completed trials, over all attempts."""
-    study = optuna.load_study(study_name="explore", storage=study_url(folder))
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return sum(t.duration.total_seconds() for t in trials if t.duration is not None)
-
-
-def study_url(folder: Path) -> str:
-    return f"sqlite:///{(folder / 'study.db').resolve()}"
+def exploration_seconds(study: optuna.Study) -> float:
+    """Seconds of evaluation, over all workers and attempts."""
+    return sum(
+        t.user_attrs.get("seconds", 0.0) for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    )
 
 
 def known_scores(study: optuna.Study) -> dict[Arch, Score]:
@@ -138,17 +287,5 @@ def _layer(index: int) -> str:
     return f"layer{index:02d}"
 
 
-def _params(arch: Arch) -> dict[str, int]:
-    return {_layer(k): choice for k, choice in enumerate(arch)}
-
-
-def _unseen(space: SearchSpace, scores: dict[Arch, Score], seed: int, number: int) -> Arch:
-    """A random architecture that has no score; the caller makes sure that there is one."""
-
-    def candidates() -> Iterator[Arch]:
-        attempt = 0
-        while True:
-            attempt += 1
-            yield from space.sample(step_rng(seed, number, PROPOSALS + 100 * attempt))
-
-    return next(arch for arch in candidates() if arch not in scores)
+def _arch(params: dict[str, int]) -> Arch:
+    return Arch(tuple(params[_layer(k)] for k in range(len(params))))

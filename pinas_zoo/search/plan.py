@@ -35,8 +35,8 @@ def plan(config: SearchConfig, folder: Path) -> str:
         "linear": f"{config.linear.steps} steps of {config.linear.batch_size} images, a random path each"
         if needs_linear(config)
         else f"left out: {learn.method} learns a classifier",
-        "explore": f"{evaluations} of {space.size:,} architectures, {config.explore.recalibration_images} images each "
-        f"to recalibrate",
+        "explore": f"{evaluations} of {space.size:,} architectures by {config.explore.sampler}, "
+        f"{config.explore.recalibration_images} images each to recalibrate",
         "winner": "the best one cut out of the supernet, and tested",
         "train": alone,
     }

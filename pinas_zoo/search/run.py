@@ -13,6 +13,7 @@ each with done.json once it is complete
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -22,8 +23,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import optuna
 import timm
 import torch
+from mmengine.device import get_device
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -33,26 +38,23 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.architectures import on_meta
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import engine
-from pinas_zoo.search.config import Learn, Linear, SearchConfig
+from pinas_zoo.search.claims import open_study
+from pinas_zoo.search.config import Learn, Linear, SearchConfig, load_config
 from pinas_zoo.search.data import Splits, StepSampler, load_splits
-from pinas_zoo.search.evaluate import Evaluator, recalibration_subset
-from pinas_zoo.search.explore import (
-    best,
-    exploration_seconds,
-    explore,
-    known_scores,
-    read_ranking,
-    study_url,
-    write_ranking,
-)
+from pinas_zoo.search.evaluate import Evaluator, Score, recalibration_subset
+from pinas_zoo.search.explore import best, exploration_seconds, explore, known_scores, read_ranking, write_ranking
+from pinas_zoo.search.limits import latency_ms
 from pinas_zoo.search.linear import LinearEvaluation
 from pinas_zoo.search.methods import Method, build_method, method_class
-from pinas_zoo.search.space import SearchSpace, Supernet, build_space
+from pinas_zoo.search.similarity import off_diagonal, path_similarity, write_matrix
+from pinas_zoo.search.space import SearchSpace, Supernet, build_space, step_rng
 from pinas_zoo.search.standalone import StandAlone, accuracy
 from pinas_zoo.search.views import BatchViews
 from pinas_zoo.weights import save_model_folder
 
 DONE = "done.json"
+IMAGES = 9  # random stream
+SIMILARITY_IMAGES, SIMILARITY_PATHS = 256, 4
 STAGES = ("learn", "linear", "explore", "winner", "train")
 Say = Callable[[str], None]
 
@@ -111,6 +113,13 @@ class Run:
         subset = recalibration_subset(self.splits.train, options.recalibration_images, self.config.seed)
         normalise = self.views(self.config.views).normalise
         return Evaluator(self.supernet, classifier, subset, self.splits.val, normalise, options.batch_size)
+
+    def similarity(self, images: int, paths: int, seed: int | None = None) -> NDArray[np.float64]:
+        """Cosine similarities of Figure 5 on so many held-out images."""
+        seed = self.config.seed if seed is None else seed
+        chosen = self.splits.val.subset(step_rng(seed, 0, IMAGES).permutation(len(self.splits.val))[:images])
+        pixels = self.views(self.config.views).normalise(chosen.pixels)
+        return path_similarity(self.space, self.supernet, pixels, seed, paths)
 
     # stages ----------------------------------------------------------------------------------------------------------
 
@@ -193,8 +202,8 @@ class Run:
         self.done("linear", seconds, f"{options.steps} steps, accuracy of random paths in training {value:.1%}", {})
 
     def explore(self) -> None:
-        folder, options = self.folder / "explore", self.config.explore
-        scores = explore(self.space, self.evaluator.score, options, folder, self.config.seed)
+        folder = self.folder / "explore"
+        scores = self.explore_paths()
         write_ranking(folder / "ranking.csv", self.space, scores, self.config.data.image_size)
         winner = best(scores)
         accuracies = sorted(score.accuracy for score in scores.values())
@@ -202,7 +211,40 @@ class Run:
             f"{len(scores)} of {self.space.size} architectures, held-out accuracy {accuracies[0]:.1%} to "
             f"{accuracies[-1]:.1%}, best {winner}"
         )
-        self.done("explore", exploration_seconds(folder), summary, {"winner": str(winner)})
+        matrix = self.similarity(SIMILARITY_IMAGES, SIMILARITY_PATHS)
+        write_matrix(folder / "similarity.csv", matrix)
+        facts = {"winner": str(winner), "similarity": off_diagonal(matrix), "held_out": len(self.splits.val)}
+        self.done("explore", exploration_seconds(self.study), summary, facts)
+
+    def explore_paths(self) -> dict[Arch, Score]:
+        """Score candidates until the goal is reached, beside other workers where there are any."""
+        size = self.config.data.image_size
+
+        def latency(arch: Arch) -> float:
+            args = {**self.space.model_args(arch), "num_classes": self.splits.num_classes}
+            network = timm.create_model(self.space.architecture, **args)
+            return latency_ms(network, size, get_device())
+
+        return explore(
+            self.space, self.evaluator.scores, self.config.explore, self.study, self.config.seed, size, latency
+        )
+
+    def work(self) -> None:
+        """Help another process, that runs the stages in this folder or a copy of it, to explore; write nothing else.
+
+        Raises:
+            UserError: The stages before are not complete here.
+        """
+        for stage in ("learn", "linear") if needs_linear(self.config) else ("learn",):
+            if not (self.folder / stage / DONE).is_file():
+                raise UserError(
+                    f"expected a complete {stage} stage in {self.folder}; run the search without --worker first, "
+                    "and copy its folder here if it is on another disk"
+                )
+        if (self.folder / "explore" / DONE).is_file():
+            self.say("explore  complete already")
+            return
+        self.say(f"explore  {len(self.explore_paths())} architectures are scored; the search goes on where it runs")
 
     def winner(self) -> None:
         started = time.perf_counter()
@@ -217,7 +259,8 @@ class Run:
         value = accuracy(model, self.splits.test, self.views(self.config.views).normalise)
         params_m, flops_g = self.space.cost(arch, self.config.data.image_size)
         summary = f"{arch}, {params_m:.3f} M params, {flops_g:.4f} G multiply-adds, test accuracy {value:.1%} as cut"
-        self.done("winner", time.perf_counter() - started, summary, {"test_accuracy": value})
+        facts = {"test_accuracy": value, "test_images": len(self.splits.test)}
+        self.done("winner", time.perf_counter() - started, summary, facts)
 
     def train(self) -> None:
         folder, options = self.folder / "train", self.config.train
@@ -308,11 +351,31 @@ class Run:
     def load(self, where: str) -> Any:
         return timm.create_model(f"local-dir:{self.folder / where}", pretrained=True)
 
+    @cached_property
+    def study(self) -> optuna.Study:
+        folder = self.folder / "explore"
+        folder.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256(self.config.model_dump_json().encode()).hexdigest()[:16]
+        return open_study(self.config.explore.storage, folder, self.config.name, digest)
+
     def scores(self) -> dict[Arch, Any]:
         """What the study knows, in the order in which architectures were first scored."""
-        import optuna
+        return known_scores(self.study)
 
-        return known_scores(optuna.load_study(study_name="explore", storage=study_url(self.folder / "explore")))
+
+def open_run(folder: Path, stage: str, overrides: Mapping[str, Any] | None = None) -> Run:
+    """The run of a folder, for looking at; nothing in the folder is executed and nothing is printed.
+
+    The overrides are for a run with a Python file as space or method, which only the user may name.
+
+    Raises:
+        UserError: Not the folder of a run, or one whose ``stage`` is not complete.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(f"expected the folder of a run, found no config.json in {folder}; `pinas-zoo search` makes one")
+    if not (folder / stage / DONE).is_file():
+        raise UserError(f"expected a run whose stage {stage} is complete, got {folder}; go on with `pinas-zoo search`")
+    return Run(load_config(folder / "config.json", overrides), folder, say=lambda text: None)
 
 
 def needs_linear(config: SearchConfig) -> bool:

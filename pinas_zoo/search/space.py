@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,15 @@ from pinas_zoo.architectures import on_meta
 from pinas_zoo.cost import Cost, count_module
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.own import load_class
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a path that runs as a whole: what goes by the same name is the same in all paths."""
+
+    name: str
+    modules: tuple[nn.Module, ...]  # that it runs through
+    run: Callable[[torch.Tensor], torch.Tensor]  # leaves its input as it is
 
 
 class Supernet(nn.Module, ABC):
@@ -29,6 +39,14 @@ class Supernet(nn.Module, ABC):
     @abstractmethod
     def path_modules(self, path: Arch) -> Iterator[tuple[str, nn.Module]]:
         """Names and modules that this path runs through, each module once, in the order of execution."""
+
+    def pieces(self, path: Arch) -> Sequence[Piece]:
+        """The path as a chain, one piece after the other; paths that begin alike share the work of those pieces.
+
+        One piece here; a supernet of layers in a row gives one a layer.
+        """
+        modules = tuple(module for _, module in self.path_modules(path))
+        return [Piece(str(path), modules, lambda x: self(x, path))]
 
 
 class SearchSpace(ABC):
@@ -94,13 +112,6 @@ class SearchSpace(ABC):
             params += more_params
             macs += more_macs
         return params / 1e6, macs / 1e9
-
-    def within(
-        self, arch: Arch, image_size: int, max_params_m: float | None = None, max_flops_g: float | None = None
-    ) -> bool:
-        """Whether a path keeps to limits of :meth:`cost`; None is no limit."""
-        params_m, flops_g = self.cost(arch, image_size)
-        return (max_params_m is None or params_m <= max_params_m) and (max_flops_g is None or flops_g <= max_flops_g)
 
     def describe(self, arch: Arch) -> str:
         """What a report calls an architecture."""

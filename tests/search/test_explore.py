@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
 import pytest
+import timm
 import torch
+from optuna.trial import TrialState
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.errors import UserError
+from pinas_zoo.search import claims
+from pinas_zoo.search import explore as explore_module
+from pinas_zoo.search.claims import Claims, open_study
 from pinas_zoo.search.config import Explore
 from pinas_zoo.search.data import Images
 from pinas_zoo.search.evaluate import Evaluator, Score
 from pinas_zoo.search.explore import best, explore, read_ranking, write_ranking
+from pinas_zoo.search.limits import latency_ms
 from pinas_zoo.search.linear import LinearEvaluation
 from pinas_zoo.search.spaces.resnest50 import Space
 
+ROOT = Path(__file__).resolve().parents[2]
 TINY = dict(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
+SAMPLERS = ("action_space", "nsga2", "tpe", "random")
 
 
 @pytest.fixture
@@ -22,35 +41,251 @@ def space() -> Space:
     return Space(**TINY, zero_init_last=False)
 
 
-def by_digits(calls: list[Arch]):
-    def score(arch: Arch) -> Score:
-        calls.append(arch)
-        return Score(sum(arch) / 12, loss=arch[0])
-
-    return score
+def memory() -> optuna.Study:
+    return optuna.create_study(direction="maximize")
 
 
-def test_no_architecture_is_evaluated_twice_and_the_goal_is_met(space, tmp_path):
+def by_digits(calls: list[Arch], stop_after: int | None = None):
+    """Scores by the digits' sum; like a kill, it stops within the evaluation after so many."""
+
+    def scores(archs: list[Arch]) -> list[Score]:
+        if stop_after is not None and len(calls) + len(archs) > stop_after:
+            raise KeyboardInterrupt
+        calls.extend(archs)
+        return [Score(sum(arch) / 12, loss=arch[0]) for arch in archs]
+
+    return scores
+
+
+def options(evaluations: int, **more) -> Explore:
+    return Explore(evaluations=evaluations, **{"population": 8, "random_first": 8, **more})
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_no_architecture_is_evaluated_twice_and_the_goal_is_met(space, sampler):
     calls: list[Arch] = []
-    scores = explore(space, by_digits(calls), Explore(evaluations=60, population=10), tmp_path / "explore", seed=0)
+    scores = explore(space, by_digits(calls), options(60, sampler=sampler), memory(), seed=0)
     assert len(scores) == len(calls) == len(set(calls)) == 60
     first, last = (sum(sum(a) for a in part) / 10 for part in (calls[:10], calls[-10:]))
-    assert last > first  # evolution goes where scores are high
+    if sampler != "random":
+        assert last > first  # it goes where scores are high
 
 
-def test_a_space_smaller_than_the_goal_is_scored_whole(space, tmp_path):
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_stopped_exploration_equals_an_undisturbed_one(space, sampler):
+    """Stopped within evaluations, again and again, and between the first and the last result of a batch."""
+    whole: list[Arch] = []
+    explore(space, by_digits(whole), options(45, sampler=sampler), memory(), seed=3)
+    calls: list[Arch] = []
+    study = memory()
+    tell = study.tell
+    for stop in (0, 8, 24, None):
+        study.tell = tell
+        if stop == 24:  # a kill in the middle of telling a batch's results
+            told = 0
+
+            def some(*args, **kwargs):
+                nonlocal told
+                told += 1
+                if told == 4:
+                    raise KeyboardInterrupt
+                return tell(*args, **kwargs)
+
+            study.tell = some
+        try:
+            scores = explore(space, by_digits(calls, stop), options(45, sampler=sampler), study, seed=3)
+        except KeyboardInterrupt:
+            assert stop is not None
+    assert list(scores) == whole
+
+
+def test_a_space_smaller_than_the_goal_is_scored_whole(space):
     space.num_candidates = 2  # 16 architectures
     calls: list[Arch] = []
-    scores = explore(space, by_digits(calls), Explore(evaluations=100, population=4), tmp_path / "explore", seed=0)
+    scores = explore(space, by_digits(calls), options(100), memory(), seed=0)
     assert len(scores) == len(calls) == space.size == 16
 
 
 def test_going_on_with_a_larger_goal_keeps_what_is_known(space, tmp_path):
     calls: list[Arch] = []
-    few = explore(space, by_digits(calls), Explore(evaluations=8, population=4), tmp_path / "explore", seed=0)
-    more = explore(space, by_digits(calls), Explore(evaluations=16, population=4), tmp_path / "explore", seed=0)
+    few = explore(space, by_digits(calls), options(8), open_study("", tmp_path), seed=0)
+    more = explore(space, by_digits(calls), options(16), open_study("", tmp_path), seed=0)
     assert list(more)[:8] == list(few)
     assert len(calls) == 16
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_candidates_outside_the_limits_are_never_evaluated(space, sampler):
+    """All that the limits allow are found and no other, where the goal is larger."""
+    every = [Arch((a, b, c, d)) for a in range(4) for b in range(4) for c in range(4) for d in range(4)]
+    costs = sorted(space.cost(arch, 32) for arch in every)
+    limits = dict(max_params_m=costs[60][0], max_flops_g=sorted(c[1] for c in costs)[100])
+    within = {
+        arch
+        for arch in every
+        if space.cost(arch, 32)[0] <= limits["max_params_m"] and space.cost(arch, 32)[1] <= limits["max_flops_g"]
+    }
+    assert 5 < len(within) < 60
+    calls: list[Arch] = []
+    explore(space, by_digits(calls), options(200, sampler=sampler, **limits), memory(), 0, 32)
+    assert set(calls) == within
+    assert len(calls) == len(within)
+
+
+@pytest.mark.parametrize("depths", [(1, 1, 1, 1), (3, 4, 6, 3)], ids=["small", "the paper's"])
+def test_limits_that_leave_nothing_say_the_smallest_cost(depths):
+    space = Space(depths=depths, widths=(16, 16, 16, 16), stem_width=8)
+    least = min(space.cost(Arch((c,) * sum(depths)), 32)[0] for c in range(4))  # the cheapest is so in every layer
+    calls: list[Arch] = []
+    with pytest.raises(UserError, match=r"explore.max_params_m=0.0001, found none") as caught:
+        explore(space, by_digits(calls), options(9, max_params_m=1e-4), memory(), 0, 32)
+    assert f"{least:.4g} M params" in str(caught.value)
+    assert calls == []
+
+
+def test_latency_is_measured_once_and_kept(space):
+    calls: list[Arch] = []
+    measured: list[Arch] = []
+
+    def latency(arch: Arch) -> float:
+        measured.append(arch)
+        return float(sum(arch))
+
+    limited, study = options(20, max_latency_ms=5.0), memory()
+    for stop in (8, None):
+        try:
+            scores = explore(space, by_digits(calls, stop), limited, study, 0, 32, latency)
+        except KeyboardInterrupt:
+            assert stop == 8
+    assert len(scores) == 20
+    assert all(sum(arch) <= 5 for arch in scores)
+    assert max(Counter(measured).values()) == 1
+    assert any(sum(arch) > 5 for arch in measured)
+    kept = {t.user_attrs["arch"]: t.user_attrs["latency_ms"] for t in study.trials if "latency_ms" in t.user_attrs}
+    assert kept == {str(arch): sum(arch) for arch in measured}
+
+
+def test_a_latency_that_nothing_has_is_an_error(space, monkeypatch):
+    monkeypatch.setattr(explore_module, "MAX_SLOW", 15)
+    calls: list[Arch] = []
+    limited = options(20, max_latency_ms=0.5)
+    with pytest.raises(UserError, match=r"max_latency_ms=0\.5, measured 15 slower ones in a row; the fastest takes 1 "):
+        explore(space, by_digits(calls), limited, memory(), 0, 32, lambda arch: 1.0 + sum(arch))
+    assert calls == []
+
+
+def test_latency_grows_with_the_image(space):
+    torch.manual_seed(0)
+    network = timm.create_model("pinas", num_classes=10, **space.model_args(Arch((1, 1, 1, 1))))
+    small, large = latency_ms(network, 32), latency_ms(network, 256)
+    assert 0.1 < small < large < 10_000
+
+
+# many workers --------------------------------------------------------------------------------------------------------
+
+
+def worker(storage: str, folder: Path, goal: int, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.search.explore_worker", storage, str(folder), str(goal), *words]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def log(folder: Path) -> list[tuple[str, str, int]]:
+    path = folder / "log"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [(what, arch, int(pid)) for what, arch, pid in (line.split() for line in lines)]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_three_workers_one_of_them_killed(kind, tmp_path):
+    """Each architecture is scored once, what the killed one held too; all end at the goal with the same ranking."""
+    goal = 40
+    storage = "" if kind == "sqlite" else str(tmp_path / "study.journal")
+    workers = [worker(storage, tmp_path, goal, *words) for words in ([], [], ["hangs"])]
+    victim = workers[2]
+
+    def wait(until: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 180
+        while not until():
+            assert time.monotonic() < deadline
+            assert all(w.poll() is None for w in workers), [w.communicate() for w in workers if w.poll() is not None]
+            time.sleep(0.02)
+
+    wait(lambda: len(list(tmp_path.glob("ready.*"))) == 3)
+    (tmp_path / "go").touch()
+    wait(lambda: sum(pid == victim.pid and what == "begin" for what, _, pid in log(tmp_path)) > 4)
+    victim.send_signal(signal.SIGKILL)
+    results = []
+    for process in workers:
+        out, err = process.communicate(timeout=180)
+        if process is not victim:
+            assert process.returncode == 0, err
+            results.append(out)
+    assert results[0] == results[1]
+    assert results[0].split()[1] == str(goal)
+    lines = log(tmp_path)
+    began = Counter(arch for what, arch, _ in lines if what == "begin")
+    ended = Counter(arch for what, arch, _ in lines if what == "end")
+    of_victim = [(what, arch) for what, arch, pid in lines if pid == victim.pid]
+    left = {arch for _, arch in of_victim} - {arch for what, arch in of_victim if what == "end"}
+    assert len(left) == 4
+    assert set(ended) == set(began)
+    assert len(ended) == goal
+    assert set(ended.values()) == {1}
+    assert {arch for arch, times in began.items() if times > 1} == left
+
+
+def template(arch: str, worker: str = "") -> optuna.trial.FrozenTrial:
+    distribution = optuna.distributions.CategoricalDistribution((0, 1, 2, 3))
+    return optuna.create_trial(
+        state=TrialState.RUNNING,
+        params={f"layer{k:02d}": int(choice) for k, choice in enumerate(arch)},
+        distributions={f"layer{k:02d}": distribution for k in range(len(arch))},
+        user_attrs={"arch": arch, "worker": worker},
+    )
+
+
+def test_a_worker_elsewhere_is_dead_once_it_has_not_beaten_for_long(monkeypatch):
+    study = memory()
+    study.add_trial(template("0123", "alive:1:x"))
+    study.add_trial(template("3210", "dead:1:x"))
+    mine = Claims(study, goal=10)
+    monkeypatch.setattr(claims, "GRACE", 0.3)
+    assert mine.orphans() == []
+    for beat in range(8):
+        study.set_user_attr("worker alive:1:x", beat)
+        left = mine.orphans()
+        time.sleep(0.1)
+    assert [t.state.name for t in study.trials] == ["RUNNING", "FAIL"]
+    assert [t.user_attrs["arch"] for t in left] == ["3210"]
+    assert mine.claim(left[0]) is not None
+    assert [t.state.name for t in study.trials] == ["RUNNING", "FAIL", "RUNNING"]
+    assert study.trials[2].params == study.trials[1].params
+    assert study.trials[2].user_attrs["worker"] == mine.worker
+    study.set_user_attr("worker alive:1:x", "again")
+    assert mine.orphans() == []
+
+
+def test_of_two_claims_the_lower_number_holds_and_no_more_than_the_goal(tmp_path):
+    one, two = Claims(open_study("", tmp_path), goal=2), Claims(open_study("", tmp_path), goal=2)
+    two.worker = "elsewhere:1:x"
+    assert one.claim(template("0123")) is not None
+    assert two.claim(template("0123")) is None
+    assert two.claim(template("3210")) is not None
+    assert one.claim(template("1111")) is None
+    assert [t.state.name for t in one.trials()] == ["RUNNING", "FAIL", "RUNNING", "FAIL"]
+    assert one.orphans() == []  # of those that were given up, none waits for anyone
+
+
+def test_storage_that_is_none_is_one_clear_error(tmp_path):
+    for storage, message in (("study.txt", "ends in .journal or .log"), ("nosuch://here", "cannot be opened")):
+        with pytest.raises(UserError, match=message):
+            open_study(storage, tmp_path)
+    shared = f"sqlite:///{tmp_path / 'shared.db'}"
+    open_study(shared, tmp_path, "digits", "aaaa")
+    open_study(shared, tmp_path, "digits", "aaaa")
+    with pytest.raises(UserError, match="another configuration"):
+        open_study(shared, tmp_path, "digits", "bbbb")
 
 
 def test_ranking_breaks_ties_by_loss(space, tmp_path):

@@ -103,10 +103,10 @@ def test_queue(stepped):
 def test_paths_of_a_step_differ_in_every_layer_and_follow_from_the_seed():
     method = Method(Space(**TINY), queue_size=8, seed=3)
     for step in range(200):
-        path_i, path_j = method.sample_paths(step)
-        assert all(a != b for a, b in zip(path_i, path_j, strict=True))
-        assert step > 3 or (path_i, path_j) == Method(Space(**TINY), queue_size=8, seed=3).sample_paths(step)
-    assert method.sample_paths(0) != Method(Space(**TINY), queue_size=8, seed=4).sample_paths(0)
+        assert all(a != b for a, b in zip(*method.sample_paths(step), strict=True))
+    same, other = (Method(Space(**TINY), queue_size=8, seed=seed) for seed in (3, 4))
+    assert [method.sample_paths(step) for step in range(5)] == [same.sample_paths(step) for step in range(5)]
+    assert method.sample_paths(0) != other.sample_paths(0)
 
 
 def test_teacher_moves_only_along_the_path():

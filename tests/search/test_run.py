@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from pinas_zoo import cli
 from tests.search.test_data import cifar_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,15 +49,24 @@ def tiny(**more: str) -> list[str]:
     return [word for key, value in {**TINY, **more}.items() for word in ("--set", f"{key}={value}")]
 
 
-def search(*words: str, cwd: Path = ROOT, home: Path | None = None, config: str = "digits"):
-    command = [*COMMAND, "search", str(ROOT / "configs" / "search" / f"{config}.py"), *words]
-    return subprocess.run(
-        command, cwd=cwd, env=environment(home), capture_output=True, text=True, timeout=240, check=False
-    )
+def search(*words: str, cwd: Path = ROOT, home: Path | None = None, config: str = "digits") -> SimpleNamespace:
+    """The command within this process, which has torch imported; what kills it or must be new starts its own."""
+    before, here = {key: os.environ.get(key) for key in environment(home)}, Path.cwd()
+    out, err = io.StringIO(), io.StringIO()
+    try:
+        os.environ.update(environment(home))
+        os.chdir(cwd)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = cli.main(["search", str(ROOT / "configs" / "search" / f"{config}.py"), *words])
+    finally:
+        os.chdir(here)
+        for key, value in before.items():
+            os.environ.pop(key, None) if value is None else os.environ.update({key: value})
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 def environment(home: Path | None) -> dict[str, str]:
-    return {**os.environ, **({"PINAS_ZOO_HOME": str(home)} if home else {})}
+    return {"PINAS_ZOO_HOME": str(home)} if home else {}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +94,7 @@ def test_the_winner_loads_by_name_in_a_new_process_from_any_folder(finished, tmp
         "print(100 * (model(x).argmax(1) == test.labels).float().mean().item())\n"
     )
     assert 'timm.create_model("digits_winner", pretrained=True)' in lines[-1]
-    env = environment(folder.parent / "home")
+    env = {**os.environ, **environment(folder.parent / "home")}
     new = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )
@@ -141,6 +155,28 @@ def test_a_complete_run_is_not_run_again(finished):
     assert again.stdout.count("complete already") == 5
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*.safetensors")} == before
     assert again.stdout.strip().splitlines()[-1] == first.stdout.strip().splitlines()[-1]
+
+
+def test_a_worker_waits_for_no_stage_and_writes_none(finished, tmp_path):
+    """Not before the supernet is evaluated; in a copy of the folder, with a goal to reach; not after the end."""
+    folder, _ = finished
+    early = search("--work-dir", str(tmp_path / "new"), "--worker", *tiny())
+    assert early.returncode == 2
+    assert "expected a complete learn stage" in early.stderr
+    assert not (tmp_path / "new").exists()
+    late = search("--work-dir", str(folder), "--worker", *tiny())
+    assert late.returncode == 0, late.stderr
+    assert "explore  complete already" in late.stdout
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("explore", "winner", "train*", "report.html"))
+    works = search("--work-dir", str(copy), "--worker", *tiny())
+    assert works.returncode == 0, works.stderr
+    assert "6 architectures are scored" in works.stdout
+    assert sorted(p.name for p in (copy / "explore").iterdir()) == ["study.db"]
+    assert not (copy / "winner").exists()
+    whole = search("--work-dir", str(copy), *tiny())  # finds the goal reached, and goes on
+    assert whole.returncode == 0, whole.stderr
+    assert (copy / "explore" / "ranking.csv").read_text() == (folder / "explore" / "ranking.csv").read_text()
 
 
 def test_another_configuration_does_not_touch_a_run(finished):

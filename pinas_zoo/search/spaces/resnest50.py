@@ -27,7 +27,7 @@ from pinas_zoo.models.pinas import (
     make_downsample,
     make_stem,
 )
-from pinas_zoo.search.space import SearchSpace, Supernet
+from pinas_zoo.search.space import Piece, SearchSpace, Supernet
 
 
 class ResNeStSupernet(Supernet):
@@ -58,16 +58,29 @@ class ResNeStSupernet(Supernet):
                 module.zero_init_last()
 
     def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
-        x = self.maxpool(self.act1(self.bn1(self.conv1(x))))  # N x 2*stem_width x H/4 x W/4
-        for name, choice in zip(self.layer_names, path, strict=True):
-            x = self.get_submodule(f"{name}.{choice}")(x)
+        x = self.stem(x)
+        for _, layer in self.path_layers(path):
+            x = layer(x)
+        return self.pool(x)
+
+    def stem(self, x: torch.Tensor) -> torch.Tensor:
+        return self.maxpool(self.act1(self.bn1(self.conv1(x))))  # N x 2*stem_width x H/4 x W/4
+
+    def pool(self, x: torch.Tensor) -> torch.Tensor:
         return x.mean((2, 3))  # N x num_features
+
+    def path_layers(self, path: Arch) -> Iterator[tuple[str, nn.Module]]:
+        for name, choice in zip(self.layer_names, path, strict=True):
+            yield f"{name}.{choice}", self.get_submodule(f"{name}.{choice}")
+
+    def pieces(self, path: Arch) -> list[Piece]:
+        layers = [Piece(name, (layer,), layer) for name, layer in self.path_layers(path)]
+        return [Piece("stem", (self.conv1, self.bn1), self.stem), *layers, Piece("pool", (), self.pool)]
 
     def path_modules(self, path: Arch) -> Iterator[tuple[str, nn.Module]]:
         yield "conv1", self.conv1
         yield "bn1", self.bn1
-        for name, choice in zip(self.layer_names, path, strict=True):
-            yield f"{name}.{choice}", self.get_submodule(f"{name}.{choice}")
+        yield from self.path_layers(path)
 
 
 class Space(SearchSpace):

@@ -1,0 +1,198 @@
+"""How many evaluations samplers need on a table of trained networks (NAS-Bench-201), without training anything.
+
+    python benchmarks/samplers.py --table nb201_cifar10.csv                       # 20 seeds, about half an hour a core
+    python benchmarks/samplers.py --table nb201_cifar10.csv --seeds 3 --evaluations 100 --samplers action_space random
+
+The table is a CSV with ``arch_str`` in NAS-Bench-201's notation and a column per accuracy in percent (``--objective``:
+what is searched for; ``--report``: shown for the architecture found). Six categorical parameters of five operations.
+A sampler that proposes an architecture again gets the known value, and only distinct ones count as evaluations: to the
+advantage of those that repeat themselves. Defaults of ``ActionSpaceSampler`` were chosen on seeds 0..7; seeds here
+start at 1000. Writes results/samplers.md and, not kept in the repository, .svg beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
+
+from pinas_zoo.search.samplers import ActionSpaceSampler
+
+SIZES = (100, 200, 400)
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+SPACE: dict[str, BaseDistribution] = {f"edge{k}": CategoricalDistribution(OPERATIONS) for k in range(6)}
+SAMPLERS: dict[str, tuple[str, Callable[[int], BaseSampler]]] = {
+    "action_space": ("Action Space (default)", lambda seed: ActionSpaceSampler(seed, search_space=SPACE)),
+    "published": (
+        "Action Space, 80 random first, uniform in the leaf",
+        lambda seed: ActionSpaceSampler(seed, n_startup_trials=80, ranked=False, search_space=SPACE),
+    ),
+    "tpe": ("TPE (Optuna)", lambda seed: TPESampler(seed=seed)),
+    "nsga2": ("NSGA-II (Optuna, population 50)", lambda seed: NSGAIISampler(seed=seed)),
+    "random": (
+        "random, without repeats",
+        lambda seed: ActionSpaceSampler(seed, n_startup_trials=10**9, search_space=SPACE),
+    ),
+}
+Table = dict[tuple[str, ...], tuple[float, float]]
+
+
+@dataclass
+class Search:
+    """One search: objective and reported accuracy of the distinct architectures, in the order of evaluation."""
+
+    values: list[float]
+    reported: list[float]
+
+
+def read_table(path: Path, objective: str, report: str) -> Table:
+    """Operations of the six edges to (objective, reported accuracy), in percent."""
+    table = {}
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            edges = tuple(part.split("~")[0] for part in row["arch_str"].split("|") if "~" in part)
+            table[edges] = float(row[objective]), float(row[report])
+    return table
+
+
+def search(name: str, seed: int, table: Table, evaluations: int) -> Search:
+    quiet()
+    study = optuna.create_study(direction="maximize", sampler=SAMPLERS[name][1](seed))
+    seen: set[tuple[str, ...]] = set()
+    result = Search([], [])
+    while len(seen) < evaluations:
+        trial = study.ask(SPACE)
+        edges = tuple(trial.params[key] for key in SPACE)
+        value, reported = table[edges]
+        study.tell(trial, value)
+        if edges not in seen:
+            seen.add(edges)
+            result.values.append(value)
+            result.reported.append(reported)
+    return result
+
+
+def milliseconds(name: str, table: Table, trials: int = 1000, asks: int = 80) -> tuple[float, float]:
+    """Mean and largest time of one proposal when 1,000 trials are known."""
+    quiet()
+    study = optuna.create_study(direction="maximize", sampler=SAMPLERS["random"][1](0))
+    for _ in range(trials):
+        trial = study.ask(SPACE)
+        study.tell(trial, table[tuple(trial.params.values())][0])
+    study.sampler = SAMPLERS[name][1](0)
+    seconds = []
+    for _ in range(asks):
+        start = time.perf_counter()
+        trial = study.ask(SPACE)
+        seconds.append(time.perf_counter() - start)
+        study.tell(trial, table[tuple(trial.params.values())][0])
+    return 1e3 * statistics.mean(seconds), 1e3 * max(seconds)
+
+
+def quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+
+
+def quartiles(values: Sequence[float]) -> str:
+    low, middle, high = np.percentile(values, (25, 50, 75))
+    return f"{middle:.2f} ({low:.2f}-{high:.2f})"
+
+
+def lines(found: dict[str, list[Search]], table: Table, sizes: Sequence[int]) -> list[str]:
+    top = max(value for value, _ in table.values())
+    head = " | ".join(f"best at {n} | regret at {n} | reported at {n}" for n in sizes)
+    out = [f"| sampler | {head} | ms a sample at 1,000 trials, mean (largest) |", "|---" * (2 + 3 * len(sizes)) + "|"]
+    for name, searches in found.items():
+        cells = []
+        for n in sizes:
+            best = [int(np.argmax(s.values[:n])) for s in searches]
+            values = [s.values[k] for s, k in zip(searches, best, strict=True)]
+            reported = [s.reported[k] for s, k in zip(searches, best, strict=True)]
+            cells += [quartiles(values), f"{top - statistics.median(values):.3f}", quartiles(reported)]
+        mean, largest = milliseconds(name, table)
+        out.append(f"| {SAMPLERS[name][0]} | {' | '.join(cells)} | {mean:.1f} ({largest:.0f}) |")
+    return out
+
+
+def draw(path: Path, found: dict[str, list[Search]], table: Table, objective: str) -> None:
+    """Median regret over evaluations with its quartiles."""
+    from matplotlib.figure import Figure
+
+    top = max(value for value, _ in table.values())
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for name, searches in found.items():
+        regret = top - np.maximum.accumulate([s.values for s in searches], axis=1)  # seeds x evaluations
+        low, middle, high = np.percentile(regret, (25, 50, 75), axis=0)
+        steps = np.arange(1, len(middle) + 1)
+        (line,) = axes.plot(steps, middle, label=SAMPLERS[name][0], linewidth=1.2)
+        axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+    axes.set(xlabel="architectures evaluated", ylabel=f"regret of {objective}, %", yscale="symlog")
+    axes.set_yscale("symlog", linthresh=0.05)
+    axes.set_ylim(0, None)
+    axes.legend(frameon=False, fontsize=8)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", type=Path, required=True, help="CSV with arch_str and accuracies")
+    parser.add_argument("--objective", default="cifar10_valid_acc", help="column to search for (default: %(default)s)")
+    parser.add_argument("--report", default="cifar10_test_acc", help="column to report (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--evaluations", type=int, default=max(SIZES))
+    parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS), choices=list(SAMPLERS))
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--tag", default="", help="results/samplers_TAG.md")
+    args = parser.parse_args()
+
+    table = read_table(args.table, args.objective, args.report)
+    sizes = [n for n in SIZES if n <= args.evaluations] or [args.evaluations]
+    found: dict[str, list[Search]] = {}
+    with ProcessPoolExecutor(args.processes) as pool:
+        for name in args.samplers:
+            one: Any = partial(search, name, table=table, evaluations=args.evaluations)
+            found[name] = list(pool.map(one, range(1000, 1000 + args.seeds)))
+            best = [max(s.values) for s in found[name]]
+            print(f"{name:14} median of best at {args.evaluations}: {statistics.median(best):.3f}", flush=True)
+    text = [
+        "# Samplers on NAS-Bench-201",
+        "",
+        f"`python benchmarks/samplers.py --table {args.table.name} --objective {args.objective} --report {args.report} "
+        f"--seeds {args.seeds} --evaluations {args.evaluations}`",
+        "",
+        f"{len(table):,} architectures, 6 edges of 5 operations; {args.seeds} seeds from 1000; accuracies in percent, "
+        f"median (quartiles); regret is the median's distance from the table's best, "
+        f"{max(v for v, _ in table.values()):.3f}. Only distinct architectures count as evaluations.",
+        f"Python {platform.python_version()}, Optuna {optuna.__version__}, {platform.machine()}, "
+        f"{os.cpu_count()} cores, {args.processes} process{'es' if args.processes > 1 else ''}.",
+        "",
+        *lines(found, table, sizes),
+        "",
+    ]
+    print("\n".join(text))
+    folder = Path(__file__).parent / "results"
+    folder.mkdir(exist_ok=True)
+    stem = "_".join(filter(None, ["samplers", args.tag]))
+    (folder / f"{stem}.md").write_text("\n".join(text))
+    draw(folder / f"{stem}.svg", found, table, args.objective)
+
+
+if __name__ == "__main__":
+    main()

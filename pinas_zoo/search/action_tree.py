@@ -1,0 +1,153 @@
+"""What the Action Space learns: a tree of linear splits of the space, and a model that ranks within a leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+from scipy.special import ndtri
+
+Floats = NDArray[np.float64]
+MIN_LEAF = 4  # trials
+RIDGE = 1.0  # penalty of the splits' weights
+LENGTHS = (1.0, 2.0, 4.0, 8.0, 16.0)  # of the local model's kernel, in changed choices
+NOISES = (0.01, 0.03, 0.1, 0.3)  # variance relative to the kernel's
+FEW = 200  # trials that lengths and noises are compared on
+MANY = 512  # trials that the local model holds: the best half and an even selection of the others
+
+
+@dataclass
+class _Node:
+    members: NDArray[np.int64]
+    value: float  # mean rank of the members
+    visits: float
+    weights: Floats | None = None  # of the split; None for a leaf
+    offset: float = 0.0
+    children: tuple[int, int] = (-1, -1)  # good, bad
+
+
+class ActionTree:
+    """Each node fits a ridge regression to its trials and sends what is above their mean to its good child.
+
+    Args:
+        features: trials x features.
+        rank: 0..1, higher is better.
+        height: Splits from root to leaf at most.
+    """
+
+    def __init__(self, features: Floats, rank: Floats, height: int):
+        self.nodes: list[_Node] = []
+        self._build(features, rank, np.arange(len(rank)), height)
+        self._counts = [node.visits for node in self.nodes]
+
+    def _build(self, features: Floats, rank: Floats, members: NDArray[np.int64], height: int) -> int:
+        index, node = len(self.nodes), _Node(members, float(rank[members].mean()), len(members))
+        self.nodes.append(node)
+        if height and len(members) >= 2 * MIN_LEAF:
+            x, y = features[members], rank[members]
+            mean = x.mean(0)
+            x, y = x - mean, y - y.mean()
+            weights = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y)
+            good = x @ weights > 0
+            if MIN_LEAF <= good.sum() <= len(good) - MIN_LEAF:
+                node.weights, node.offset = weights, float(mean @ weights)
+                node.children = (
+                    self._build(features, rank, members[good], height - 1),
+                    self._build(features, rank, members[~good], height - 1),
+                )
+        return index
+
+    def apply(self, features: Floats) -> NDArray[np.int64]:
+        """The leaf of each row."""
+        leaf = np.zeros(len(features), dtype=np.int64)
+        for index, node in enumerate(self.nodes):  # parents come before their children
+            if node.weights is not None:
+                here = np.flatnonzero(leaf == index)
+                leaf[here] = np.where(features[here] @ node.weights > node.offset, *node.children)
+        return leaf
+
+    def members(self, leaf: int) -> NDArray[np.int64]:
+        """Trials in a leaf, by their index."""
+        return self.nodes[leaf].members
+
+    def visit(self, features: Floats | None) -> None:
+        """Count candidates that were proposed after the tree was built: their regions are explored that much."""
+        for node, count in zip(self.nodes, self._counts, strict=True):
+            node.visits = count
+        if features is None:
+            return
+        leaf = self.apply(features)
+        for index in range(len(self.nodes) - 1, -1, -1):
+            node = self.nodes[index]
+            if node.weights is None:
+                node.visits += int((leaf == index).sum())
+            else:
+                node.visits = sum(self.nodes[child].visits for child in node.children)
+
+    def leaves(self, exploration: float, index: int = 0) -> Iterator[int]:
+        """All leaves: the one that UCB leads to first, then those by turning back at the last split, and so on."""
+        node = self.nodes[index]
+        if node.weights is None:
+            yield index
+            return
+
+        def bound(child: int) -> float:
+            visits = self.nodes[child].visits
+            return self.nodes[child].value + exploration * float(np.sqrt(2 * np.log(node.visits) / visits))
+
+        for child in sorted(node.children, key=bound, reverse=True):
+            yield from self.leaves(exploration, child)
+
+
+class LocalModel:
+    """Mean of a Gaussian process over ranks, turned to normal scores; its kernel counts choices that differ.
+
+    Length and noise are those of the largest marginal likelihood on few trials.
+    """
+
+    def __init__(self, features: Floats, rank: Floats):
+        order = np.argsort(-rank, kind="stable")
+        self.features = features[_spread(order, MANY)]
+        target = ndtri(rank[_spread(order, MANY)])
+        few = _spread(np.arange(len(target)), FEW)
+        length, noise = _fit(_distances(self.features[few], self.features[few]), target[few])
+        kernel = np.exp(-_distances(self.features, self.features) / length)
+        self.length, self.centre = length, float(target.mean())
+        self.alpha = cho_solve(cho_factor(kernel + noise * np.eye(len(target))), target - self.centre)
+        self.features, self.alpha = self.features.astype(np.float32), self.alpha.astype(np.float32)  # enough to rank by
+
+    def mean(self, features: Floats) -> NDArray[np.float32]:
+        """Expected normal score of each row."""
+        distances = _distances(features.astype(np.float32), self.features)
+        return self.centre + np.exp(distances * np.float32(-1 / self.length)) @ self.alpha
+
+
+def _spread(order: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """The best half of ``most`` and an even selection of the rest; all where there are not more."""
+    if len(order) <= most:
+        return order
+    rest = order[most // 2 :]
+    return np.concatenate([order[: most // 2], rest[np.linspace(0, len(rest) - 1, most - most // 2).astype(int)]])
+
+
+def _distances(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    """Half the squared distance: 1 for a choice that differs."""
+    square = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
+    return np.maximum(square, 0) / 2
+
+
+def _fit(distances: Floats, target: Floats) -> tuple[float, float]:
+    target, best = target - target.mean(), (-np.inf, LENGTHS[0], NOISES[-1])
+    for length in LENGTHS:
+        values, vectors = np.linalg.eigh(np.exp(-distances / length))
+        squares = (vectors.T @ target) ** 2
+        for noise in NOISES:
+            spectrum = np.maximum(values, 0) + noise
+            scale = np.mean(squares / spectrum) + 1e-12
+            likelihood = -len(target) * np.log(scale) - np.log(spectrum).sum()
+            best = max(best, (likelihood, length, noise))
+    return best[1], best[2]
