@@ -18,7 +18,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from pinas_zoo.cost import network_cost
+from pinas_zoo.architectures import FAMILY, architecture_of, on_meta
+from pinas_zoo.cost import count_module, network_cost
 from pinas_zoo.draw import HEADINGS, layer_table, table_cells
 from pinas_zoo.errors import UserError
 
@@ -73,10 +74,26 @@ def _parts(
     results: Sequence[EvalResult],
 ) -> list[str]:
     channels, *size = cfg["input_size"]
-    sizes = {k: args[k] for k in SIZES if args.get(k) is not None}
-    shape = {**sizes, "num_classes": args["num_classes"], "in_chans": channels, "image_size": tuple(size)}
-    cost = network_cost(args["arch"], **shape)
-    rows = table_cells(layer_table(args["arch"], **shape))
+    architecture = architecture_of(cfg)
+    known = SIZES if architecture == FAMILY else tuple(k for k in args if k not in ("arch", "num_classes", "in_chans"))
+    sizes = {k: args[k] for k in known if args.get(k) is not None}
+    if architecture == FAMILY:
+        shape = {**sizes, "num_classes": args["num_classes"], "in_chans": channels, "image_size": tuple(size)}
+        cost = network_cost(args["arch"], **shape)
+        what = (
+            "A network of the Π-NAS search space (Peng et al., ICCV 2021): a ResNet with a deep stem and one "
+            "split-attention candidate per layer. A timm model for users of `pinas_zoo`."
+        )
+        layers = [
+            "## Layers",
+            "Candidates are named as in ResNeSt: radix `s`, cardinality `x`, width `d`. Multiply-adds count "
+            "convolutions and the classifier.",
+            _markdown(HEADINGS, table_cells(layer_table(args["arch"], **shape))),
+        ]
+    else:
+        cost = count_module(on_meta(architecture, args), cfg["input_size"])
+        what = f"A network of timm's entry point `{architecture}`, found by a search of `pinas_zoo`."
+        layers = []
     details = [
         ("Architecture", f"`{args['arch']}`, one candidate per layer"),
         *((name, f"`{value}`") for name, value in sizes.items()),
@@ -92,8 +109,7 @@ def _parts(
     metrics = [[r.metric_name or r.metric_type, _plain(r.metric_value), _where(r)] for r in results]
     return [
         f"# {repo.partition('/')[2]}",
-        "A network of the Π-NAS search space (Peng et al., ICCV 2021): a ResNet with a deep stem and one "
-        "split-attention candidate per layer. A timm model for users of `pinas_zoo`.",
+        what,
         "## Use",
         "```\npip install pinas-zoo\n```",
         f"```python\nimport pinas_zoo  # registers the family with timm\nimport timm\n\n"
@@ -103,10 +119,7 @@ def _parts(
         _markdown(("", ""), details),
         "## Metrics",
         _markdown(("metric", "value", "on"), metrics) if metrics else "No metrics are recorded for these weights.",
-        "## Layers",
-        "Candidates are named as in ResNeSt: radix `s`, cardinality `x`, width `d`. Multiply-adds count convolutions "
-        "and the classifier.",
-        _markdown(HEADINGS, rows),
+        *layers,
         "## Files",
         _markdown(("file", "sha256"), [(name, f"`{digest}`") for name, digest in files.items()]),
         "## Citation",

@@ -302,3 +302,37 @@ def _description(choices: Arch, depths: Sequence[int], widths: Sequence[int], st
         stages.append(f"layer{stage + 1} ({widths[stage] * EXPANSION} channels, stride {4 * 2**stage}): {names}")
         first += depth
     return f"Architecture {choices}. Stem of {stem_width * 2} channels, stride 4; " + "; ".join(stages) + "."
+
+
+def cell_svg(edges: Sequence[tuple[int, int, str]], title: str) -> str:
+    """A cell of NAS-Bench-201 as SVG: nodes in a row, an arc per edge with its operation; ``none`` is pale and dashed.
+
+    Args:
+        edges: (from, to, operation), nodes counted from 0.
+        title: Alternative text.
+    """
+    step, middle, radius = 200, 150, 18  # px
+    last = max(to for _, to, _ in edges)
+    parts = []
+    for source, to, operation in edges:
+        x0, x1 = 40 + step * source, 40 + step * to
+        span = to - source
+        rise = 0 if span == 1 else (75 if span == 3 or source == 0 else -75) * (span - 1)
+        none = operation == "none"
+        style = f'stroke="{PALE if none else INK}" stroke-width="2"' + (' stroke-dasharray="4 4"' if none else "")
+        parts.append(f'<path d="M{x0} {middle} Q{(x0 + x1) / 2} {middle - rise} {x1} {middle}" fill="none" {style}/>')
+        parts.append(
+            f'<text x="{(x0 + x1) / 2}" y="{middle - rise / 2 - 6}" text-anchor="middle" font-size="13" '
+            f'fill="{LINE if none else INK}">{escape(operation)}</text>'
+        )
+    for node in range(last + 1):
+        x = 40 + step * node
+        parts.append(f'<circle cx="{x}" cy="{middle}" r="{radius}" fill="{COLOURS[0]}"/>')
+        parts.append(f'<text x="{x}" y="{middle + 5}" text-anchor="middle" fill="{WHITE}" font-size="15">{node}</text>')
+    width = 80 + step * last
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} 210" width="{width}" height="210" role="img" '
+        f'style="{FONT}"><title>{escape(title)}</title><rect width="{width}" height="210" fill="{WHITE}"/>'
+        + "".join(parts)
+        + "</svg>"
+    )

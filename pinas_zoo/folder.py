@@ -22,13 +22,14 @@ from timm.models._pretrained import PretrainedCfg
 from torch import Tensor
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.architectures import FAMILY as ARCHITECTURE  # the generic entry point: known wherever pinas_zoo is
+from pinas_zoo.architectures import architecture_of, check_known, on_meta
 from pinas_zoo.errors import BrokenWeights, NotSafetensors, UserError, WeightsMissing, WrongShapes
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 FACTS_FILE = "provenance.json"
 CARD_FILE = "README.md"
-ARCHITECTURE = "pinas"  # the generic entry point: known wherever pinas_zoo is imported
 PICKLES = (".bin", ".pth", ".pt", ".tar", ".ckpt", ".pkl")  # formats that can carry code
 _FORMAT_FILES = frozenset({CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE, CARD_FILE})
 _SOURCES = ("url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "architecture", "custom_load", "tag")
@@ -51,9 +52,10 @@ def save_model_folder(
     Args:
         folder: Where; parents are made. Files of an older folder that are not of this format are kept.
         state_dict: Every tensor of the network, of any device and layout.
-        model_args: Arguments of :class:`pinas_zoo.models.pinas.PiNAS`, with ``arch``; plain data.
+        model_args: Arguments of :class:`pinas_zoo.models.pinas.PiNAS`, with ``arch``; plain data. Those of another
+            entry point of timm when pretrained_cfg names it as ``architecture`` (:mod:`pinas_zoo.architectures`).
         pretrained_cfg: timm's fields: input_size, mean, std, crop_pct, interpolation, label_names, license, …; what is
-            left out is as for ImageNet.
+            left out is the architecture's own; for the family, as for ImageNet.
         facts: Kept as provenance.json: seed, score, versions, and for the model card ``dataset`` and ``metrics`` (see
             :mod:`pinas_zoo.card`). Plain data.
 
@@ -65,12 +67,13 @@ def save_model_folder(
         WrongShapes: The weights are not those of the network.
     """
     folder = Path(folder)
-    args = plain_args(model_args)
-    classes, channels = _head_and_stem(state_dict)
+    args, architecture = plain_args(model_args), architecture_of(pretrained_cfg)
+    classes, channels = _head_and_stem(state_dict, architecture)
     args.update(num_classes=classes, **({"in_chans": channels} if channels != 3 else {}))
     if channels == 3:
         args.pop("in_chans", None)
-    check_tensors({k: tuple(v.shape) for k, v in state_dict.items()}, args, where="the weights to be saved")
+    shapes = {k: tuple(v.shape) for k, v in state_dict.items()}
+    check_tensors(shapes, args, where="the weights to be saved", architecture=architecture)
     config = make_config(args, pretrained_cfg)
     texts = {CONFIG_FILE: to_json(config)}
     if facts is not None:
@@ -95,7 +98,14 @@ def make_config(args: Mapping[str, Any], pretrained_cfg: Mapping[str, Any]) -> d
     unknown = sorted(set(pretrained_cfg) - _CFG_KEYS)
     if unknown:
         raise UserError(f"expected fields of timm's pretrained_cfg, got {unknown}; put other facts into provenance")
-    cfg = {**family._cfg(), **{k: v for k, v in pretrained_cfg.items() if v is not None}}
+    architecture, defaults = architecture_of(pretrained_cfg), family._cfg()
+    features, reduction = 4 * int(args.get("widths", family.WIDTHS)[-1]), 32
+    if architecture != ARCHITECTURE:
+        model = on_meta(architecture, args)
+        defaults = {k: v for k, v in model.pretrained_cfg.items() if k in _CFG_KEYS}
+        features = model.num_features
+        reduction = model.feature_info[-1]["reduction"] if getattr(model, "feature_info", None) else 32
+    cfg = {**defaults, **{k: v for k, v in pretrained_cfg.items() if v is not None}}
     cfg = {k: v for k, v in cfg.items() if k not in _SOURCES}  # where it lies is no part of what it is
     channels = args.get("in_chans", 3)
     if len(cfg["mean"]) != channels and len(cfg["mean"]) == 3 and "mean" not in pretrained_cfg:
@@ -104,13 +114,13 @@ def make_config(args: Mapping[str, Any], pretrained_cfg: Mapping[str, Any]) -> d
         if cfg.get(key):
             cfg[key] = (channels, *cfg[key][1:])
     if "pool_size" not in pretrained_cfg:
-        cfg["pool_size"] = tuple(-(-side // 32) for side in cfg["input_size"][1:])
+        cfg["pool_size"] = tuple(-(-side // reduction) for side in cfg["input_size"][1:])
     classes = args["num_classes"]
     cfg["num_classes"] = classes
     config: dict[str, Any] = {
-        "architecture": ARCHITECTURE,
+        "architecture": architecture,
         "num_classes": classes,
-        "num_features": 4 * int(args.get("widths", family.WIDTHS)[-1]),
+        "num_features": features,
         "global_pool": args.get("global_pool", "avg"),
     }
     for key in ("label_names", "label_descriptions"):
@@ -121,6 +131,8 @@ def make_config(args: Mapping[str, Any], pretrained_cfg: Mapping[str, Any]) -> d
 
 def read_config(folder: Path | str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The complete model arguments and the pretrained_cfg of a model folder.
+
+    The cfg names the ``architecture`` when it is not the family's.
 
     Raises:
         WeightsMissing: No folder, or no config.json in it.
@@ -175,7 +187,9 @@ def parse_config(content: bytes, where: str) -> tuple[dict[str, Any], dict[str, 
     arch = family.ARCHS.get(family.ALIASES.get(named, named))
     if arch is not None:
         args.setdefault("arch", arch)  # timm's own export leaves out what the entry point fixes
-    if "arch" not in args or not (named.startswith(ARCHITECTURE) or arch is not None):
+    if not (named.startswith(ARCHITECTURE) or arch is not None) and "arch" in args:
+        cfg["architecture"] = check_known(named)
+    elif "arch" not in args:
         raise UserError(
             f"expected a network of this package (architecture {ARCHITECTURE!r}, model_args with an arch) in {where}, "
             f"got {named!r} with {sorted(args) or 'no model_args'}"
@@ -187,7 +201,7 @@ def parse_config(content: bytes, where: str) -> tuple[dict[str, Any], dict[str, 
         del args["in_chans"]
     try:
         args = plain_args(args)
-        check_args(args)
+        check_args(args, architecture_of(cfg))
     except (ValueError, TypeError) as error:
         raise UserError(f"expected arguments of a network in {where}, got {args}: {error}") from None
     return args, cfg
@@ -206,20 +220,22 @@ def plain_args(model_args: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(to_json(args))
 
 
-def check_args(args: Mapping[str, Any]) -> None:
-    """Hold an architecture against its depths and widths, without building anything.
+def check_args(args: Mapping[str, Any], architecture: str = ARCHITECTURE) -> None:
+    """Hold an architecture against its depths and widths, without building anything; another family's is not checked.
 
     Raises:
         ValueError, TypeError: They do not fit, or are of the wrong type.
     """
     from pinas_zoo.models import pinas as family
 
+    if architecture != ARCHITECTURE:
+        return
     sizes = {k: args[k] for k in ("depths", "widths", "stem_width") if args.get(k) is not None}
     layers = family.layer_specs(**sizes)
     Arch.parse(args["arch"], num_layers=len(layers), num_candidates=len(family.CANDIDATES))
 
 
-def network_shapes(args: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+def network_shapes(args: Mapping[str, Any], architecture: str = ARCHITECTURE) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor of the network, which is built without memory.
 
     Raises:
@@ -227,17 +243,21 @@ def network_shapes(args: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """
     from pinas_zoo.models.pinas import PiNAS
 
+    if architecture != ARCHITECTURE:
+        return {k: tuple(v.shape) for k, v in on_meta(architecture, args).state_dict().items()}
     placed = {k: v for k, v in args.items() if k not in ("device", "dtype")}
     return {k: tuple(v.shape) for k, v in PiNAS(**placed, device="meta").state_dict().items()}
 
 
-def check_tensors(found: Mapping[str, tuple[int, ...]], args: Mapping[str, Any], where: str) -> None:
+def check_tensors(
+    found: Mapping[str, tuple[int, ...]], args: Mapping[str, Any], where: str, architecture: str = ARCHITECTURE
+) -> None:
     """Hold names and shapes of a file against the network that the arguments describe.
 
     Raises:
         WrongShapes: With the first tensors that are missing, too many or of another shape.
     """
-    expected = network_shapes(args)
+    expected = network_shapes(args, architecture)
     problems = shape_problems(found, expected)
     if problems:
         raise WrongShapes(
@@ -357,10 +377,14 @@ def to_json(value: Any) -> str:
         raise UserError(f"expected plain data (numbers, text, lists, dicts), got {error}") from None
 
 
-def _head_and_stem(state_dict: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Classes and input channels, read off the weights; no ``fc`` means a network without a head."""
-    stem = state_dict.get("conv1.0.weight")
+def _head_and_stem(state_dict: Mapping[str, Tensor], architecture: str) -> tuple[int, int]:
+    """Classes and input channels, read off the weights; no classifier means a network without a head."""
+    from timm.models import get_pretrained_cfg
+
+    cfg: Any = get_pretrained_cfg(check_known(architecture))
+    name = f"{cfg.first_conv}.weight"
+    stem = state_dict.get(name)
     if stem is None or stem.ndim != 4:
-        raise WrongShapes("expected a state dict with conv1.0.weight, got one without; is it a supernet's or wrapped?")
-    head = state_dict.get("fc.weight")
+        raise WrongShapes(f"expected a state dict with {name}, got one without; is it a supernet's or wrapped?")
+    head = state_dict.get(f"{cfg.classifier}.weight")
     return (0 if head is None else int(head.shape[0])), int(stem.shape[1])

@@ -27,6 +27,7 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import EntryNotFoundError
 
+from pinas_zoo.architectures import architecture_of
 from pinas_zoo.card import make_card
 from pinas_zoo.errors import HubBusy, HubForbidden, HubNotFound, HubOffline, NotSafetensors, WeightsError, WrongHash
 from pinas_zoo.folder import (
@@ -167,8 +168,9 @@ def pull(ref: str, folder: str | Path) -> Path:
                 raise explain(error, part) from None
             _checked(Path(path), files[name], part)
             if name == CONFIG_FILE:  # before the weights, which are large
-                args, _ = parse_config(Path(path).read_bytes(), where=part)
-        check_tensors(tensor_shapes(temporary / WEIGHTS_FILE), args, where=f"{WEIGHTS_FILE} of {what}")
+                args, cfg = parse_config(Path(path).read_bytes(), where=part)
+        shapes = tensor_shapes(temporary / WEIGHTS_FILE)
+        check_tensors(shapes, args, where=f"{WEIGHTS_FILE} of {what}", architecture=architecture_of(cfg))
         shutil.rmtree(temporary / ".cache", ignore_errors=True)  # huggingface_hub's notes on what it fetched
         hashes = {name: sha256_of(temporary / name) for name in wanted}
         facts = {"hub": {"endpoint": endpoint(), "repo": repo, "revision": commit, "sha256": hashes}}
@@ -194,11 +196,12 @@ def plan_push(folder: str | Path, ref: str, facts: Mapping[str, Any] | None = No
     folder = Path(folder)
     args, cfg = read_config(folder)
     weights = folder / WEIGHTS_FILE
-    check_tensors(tensor_shapes(weights), args, where=str(weights))
+    check_tensors(tensor_shapes(weights), args, where=str(weights), architecture=architecture_of(cfg))
     config = make_config(args, cfg)
     content = {CONFIG_FILE: to_json(config).encode()}
     digests = {CONFIG_FILE: hashlib.sha256(content[CONFIG_FILE]).hexdigest(), WEIGHTS_FILE: sha256_of(weights)}
-    card = make_card(repo, args, config["pretrained_cfg"], {**read_facts(folder), **(facts or {})}, digests)
+    described = {**config["pretrained_cfg"], "architecture": config["architecture"]}
+    card = make_card(repo, args, described, {**read_facts(folder), **(facts or {})}, digests)
     content[CARD_FILE] = card.encode()
     files = [Upload(name, data, len(data), hashlib.sha256(data).hexdigest()) for name, data in content.items()]
     files.insert(1, Upload(WEIGHTS_FILE, weights, weights.stat().st_size, digests[WEIGHTS_FILE]))

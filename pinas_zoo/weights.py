@@ -107,11 +107,14 @@ def build_with_weights(
     overlay.update(given)
     found = resolve_pretrained_cfg(variant, pretrained_cfg, overlay)
     kept = {key: getattr(found, key) for key in _SOURCE_KEYS}
+    first_conv = found.first_conv or "conv1.0"
 
     def checked(state_dict: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         if pretrained_filter_fn is not None:
             state_dict = pretrained_filter_fn(state_dict, model)
-        check_weights(state_dict, model, found.num_classes, found.input_size[0], place=str(place))
+        check_weights(
+            state_dict, model, found.num_classes, found.input_size[0], place=str(place), first_conv=first_conv
+        )
         return state_dict
 
     if source.state_dict is None:
@@ -164,7 +167,12 @@ def find_source(variant: str, pretrained_cfg: Any = None, overlay: Mapping[str, 
 
 
 def check_weights(
-    state_dict: Mapping[str, Tensor], model: nn.Module, num_classes: int, in_chans: int, place: str
+    state_dict: Mapping[str, Tensor],
+    model: nn.Module,
+    num_classes: int,
+    in_chans: int,
+    place: str,
+    first_conv: str = "conv1.0",
 ) -> None:
     """Hold every tensor against the network, allowing only what timm then adapts: another head, other input channels.
 
@@ -174,6 +182,7 @@ def check_weights(
         num_classes: Classes that the file is said to have.
         in_chans: Input channels that the file is said to have.
         place: Where the tensors come from, for the message.
+        first_conv: Name of the layer that takes the image.
 
     Raises:
         WrongShapes: With the first tensors that differ.
@@ -185,7 +194,7 @@ def check_weights(
     expected.pop("fc.bias", None)
     if num_classes > 0:
         expected.update({"fc.weight": (num_classes, width), "fc.bias": (num_classes,)})
-    stem = "conv1.0.weight"
+    stem = f"{first_conv}.weight"
     if stem in expected:
         out_chs, _, *kernel = expected[stem]
         expected[stem] = (out_chs, in_chans, *kernel)

@@ -24,6 +24,7 @@ import timm
 
 from pinas_zoo import timm_registry
 from pinas_zoo.arch import Arch
+from pinas_zoo.architectures import FAMILY, UnknownArchitecture, architecture_of, create, on_meta
 from pinas_zoo.errors import UserError
 from pinas_zoo.folder import CONFIG_FILE as CONFIG_FILE
 from pinas_zoo.folder import WEIGHTS_FILE as WEIGHTS_FILE
@@ -37,7 +38,10 @@ from pinas_zoo.folder import (
     tensor_shapes,
 )
 from pinas_zoo.folder import write_json as write_json
-from pinas_zoo.models import found
+from pinas_zoo.models import (
+    found,
+    nasbench201,  # noqa: F401  registers its entry point
+)
 from pinas_zoo.models import pinas as family
 
 PICTURED = ("pinas_beta", "pinas_delta", "pinas_epsilon")  # known from the paper's Figure 9 alone; not invented here
@@ -64,6 +68,11 @@ class Entry:
         return str(self.model_args["arch"])
 
     @property
+    def architecture(self) -> str:
+        """timm's entry point that builds it; ``pinas`` for the family."""
+        return architecture_of(self.pretrained_cfg)
+
+    @property
     def weights(self) -> Path | None:
         """The safetensors file, which may have gone since; None for an architecture alone."""
         return Path(self.folder) / WEIGHTS_FILE if self.folder else None
@@ -79,6 +88,7 @@ def register(
     name: str,
     arch: str | Sequence[int] | Arch | None = None,
     folder: str | os.PathLike[str] | None = None,
+    architecture: str = FAMILY,
     **model_args: Any,
 ) -> Entry:
     """Keep a network under a name: ``timm.create_model(name)`` builds it, now and in later processes.
@@ -91,6 +101,8 @@ def register(
         name: Lower-case letters, digits and underscores; must not be one of timm's names.
         arch: Candidate per layer; for a network without weights.
         folder: A timm model folder (config.json, model.safetensors), such as a run's ``winner``; stays where it is.
+        architecture: timm's entry point of a network that is not of the family, such as ``nasbench201``; a folder says
+            its own.
         model_args: Further arguments of the network, with ``arch``: depths, widths, stem_width, num_classes, …
 
     Raises:
@@ -109,12 +121,16 @@ def register(
             raise UserError(f"expected a folder alone, which says its own arguments, got also {sorted(model_args)}")
         place = Path(folder).expanduser().resolve()
         args, cfg = read_config(place)
-        check_tensors(tensor_shapes(place / WEIGHTS_FILE), args, where=str(place / WEIGHTS_FILE))
+        shapes = tensor_shapes(place / WEIGHTS_FILE)
+        check_tensors(shapes, args, where=str(place / WEIGHTS_FILE), architecture=architecture_of(cfg))
         entry = Entry(name, args, str(place), cfg)
     else:
         try:
-            entry = Entry(name, plain_args({"arch": arch, **model_args}))
-            network_shapes(entry.model_args)  # a network that cannot be built is not registered
+            if architecture == FAMILY:
+                entry = Entry(name, plain_args({"arch": arch, **model_args}))
+                network_shapes(entry.model_args)  # a network that cannot be built is not registered
+            else:
+                entry = _other_family(name, architecture, {"arch": arch, **model_args})
         except TypeError as error:
             raise UserError(f"expected arguments of a network, got {model_args}: {error}") from None
         except ValueError as error:
@@ -232,10 +248,26 @@ def _weights_names() -> tuple[str, ...]:
     return (*family.ARCHS, *family.ALIASES)
 
 
+def _other_family(name: str, architecture: str, model_args: Mapping[str, Any]) -> Entry:
+    """An entry without weights; its arch as the network itself writes it, its cfg complete."""
+    model = on_meta(architecture, model_args)
+    args = plain_args({**model_args, "arch": model.arch})
+    complete = {**args, "num_classes": model.num_classes}
+    return Entry(name, args, None, _flat(make_config(complete, {"architecture": architecture})))
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """timm's pretrained_cfg of a config.json, with what stands beside it there."""
+    beside = ("architecture", "label_names", "label_descriptions")
+    return {**config["pretrained_cfg"], **{k: config[k] for k in beside if k in config}}
+
+
 def _check_reserved(entry: Entry) -> None:
     """A name of the paper stands for one network of the paper's size."""
     if entry.name not in (*_weights_names(), *PICTURED):
         return
+    if entry.architecture != FAMILY:
+        raise UserError(f"expected a network of the family under {entry.name!r}, got one of {entry.architecture}")
     sized = [k for k in ("depths", "widths", "stem_width") if entry.model_args.get(k) is not None]
     standard = {"depths": family.DEPTHS, "widths": family.WIDTHS, "stem_width": family.STEM_WIDTH}
     for key in sized:
@@ -266,10 +298,13 @@ def _read_entry(path: Path) -> Entry:
     if entry.name != path.stem:
         raise ValueError(f"expected the name {path.stem!r} inside, got {entry.name!r}")
     if entry.folder is not None and (Path(entry.folder) / CONFIG_FILE).is_file():
-        args, cfg = read_config(entry.folder)
+        try:
+            args, cfg = read_config(entry.folder)
+        except UnknownArchitecture:  # of a module that the user has not imported as yet
+            return entry
         return Entry(entry.name, args, entry.folder, cfg)
     args = plain_args(entry.model_args)
-    check_args(args)
+    check_args(args, entry.architecture)
     return Entry(entry.name, args, entry.folder, dict(entry.pretrained_cfg))
 
 
@@ -279,17 +314,23 @@ def _tell_timm(entry: Entry) -> None:
         return
     args = dict(entry.model_args)
     args.setdefault("num_classes", entry.pretrained_cfg.get("num_classes", 1000))
-    config = make_config(args, entry.pretrained_cfg)
-    cfg = {**config["pretrained_cfg"], **{k: config[k] for k in ("label_names", "label_descriptions") if k in config}}
+    own = entry.architecture == FAMILY
+    cfg = _flat(make_config(args, entry.pretrained_cfg)) if own else dict(entry.pretrained_cfg)
     if entry.folder:
         cfg["file"] = str(entry.weights)
     fixed = {k: v for k, v in args.items() if k not in _FREE_ARGS}
 
     def build(pretrained: bool = False, **kwargs: Any) -> Any:
-        model: Any = family._create_pinas(entry.name, pretrained, **{**fixed, **kwargs})
+        if own:
+            model: Any = family._create_pinas(entry.name, pretrained, **{**fixed, **kwargs})
+        else:
+            free = {k: v for k, v in args.items() if k in _FREE_ARGS}
+            if kwargs.get("pretrained_cfg") is None:
+                kwargs["pretrained_cfg"] = dict(cfg)
+            model = create(entry.architecture, pretrained, **{**fixed, **free, **kwargs})
         # What timm exports of it (push_to_hf_hub, save_for_hf) then loads where this registry is not.
         model._model_args = fixed
-        model.pretrained_cfg["architecture"] = "pinas"
+        model.pretrained_cfg["architecture"] = entry.architecture
         return model
 
     timm_registry.add(entry.name, build, cfg, f"Registered network {entry.arch}.")

@@ -162,10 +162,16 @@ def find_subject(args: argparse.Namespace) -> Subject:
 
 def folder_subject(folder: Path, side: int | None) -> Subject:
     """A timm model folder; its weights are not read, and nothing in it is run."""
+    from pinas_zoo.architectures import FAMILY, architecture_of, on_meta
     from pinas_zoo.folder import read_config
     from pinas_zoo.models.pinas import PiNAS
 
     stored, cfg = read_config(folder)
+    architecture = architecture_of(cfg)
+    if architecture != FAMILY:
+        channels, height, _ = cfg["input_size"]
+        title = f"{folder}, {architecture} {stored['arch']}"
+        return Subject(title, None, lambda: on_meta(architecture, stored), None, _size(channels, side or height))
     model_args = family_args(PiNAS(**stored, device="meta"))
     side = side or (cfg.get("input_size") or (3, 224, 224))[1]
     title = f"{folder}, architecture {model_args['arch']}"

@@ -63,22 +63,29 @@ def _rows_of_mine() -> list[dict[str, Any]]:
     rows = []
     for entry in zoo.known():
         size = entry.pretrained_cfg.get("input_size") or (entry.model_args.get("in_chans", 3), 224, 224)
-        row = _row(entry.name, entry.model_args, size)
+        row = _row(entry.name, entry.model_args, size, entry.architecture)
         rows.append({**row, **_weights(entry.name)})
     return rows
 
 
-def _row(name: str, model_args: Any, input_size: Any) -> dict[str, Any]:
-    from pinas_zoo.cost import network_cost
+def _row(name: str, model_args: Any, input_size: Any, architecture: str = "pinas") -> dict[str, Any]:
+    from pinas_zoo.architectures import FAMILY, UnknownArchitecture, on_meta
+    from pinas_zoo.cost import count_module, network_cost
 
     channels, height, width = input_size
-    sized = {k: model_args[k] for k in ("depths", "widths", "stem_width", "num_classes") if k in model_args}
-    cost = network_cost(model_args["arch"], **sized, in_chans=channels, image_size=(height, width))
+    if architecture == FAMILY:
+        sized = {k: model_args[k] for k in ("depths", "widths", "stem_width", "num_classes") if k in model_args}
+        cost = network_cost(model_args["arch"], **sized, in_chans=channels, image_size=(height, width))
+    else:
+        try:
+            cost = count_module(on_meta(architecture, model_args), input_size)
+        except UnknownArchitecture:  # of a module of the user's own that this command does not import
+            cost = None
     return {
         "name": name,
         "arch": str(model_args["arch"]),
-        "params": cost.params,
-        "macs": cost.macs,
+        "params": cost and cost.params,
+        "macs": cost and cost.macs,
         "input_size": [channels, height, width],
     }
 
@@ -104,4 +111,6 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     if row["arch"] is None:
         return row["name"], "known from a picture only", "", "", "", where
     size = "x".join(map(str, row["input_size"]))
+    if row["params"] is None:
+        return row["name"], row["arch"], "", "", size, where
     return row["name"], row["arch"], f"{row['params'] / 1e6:.2f} M", f"{row['macs'] / 1e9:.2f} G", size, where

@@ -26,11 +26,15 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--arch-column", metavar="NAME", help="column of the architectures, if it is another")
     parser.add_argument("--accuracy-column", metavar="NAME", help="column of the accuracies, if it is another")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="name the Python file of a run's own space or method again, such as --set space.type=mine.py",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    from pinas_zoo.commands.search import need_search_extra
+    from pinas_zoo.commands.search import need_search_extra, parse_overrides
 
     need_search_extra()
     from pinas_zoo import zoo
@@ -40,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.report import save_figure, write_report
     from pinas_zoo.search.run import open_run
 
-    opened = open_run(args.run_folder, "explore")
+    opened = open_run(args.run_folder, "explore", parse_overrides(args.set))
     truth, column = rank.read_truth(args.truth, args.arch_column, args.accuracy_column)
 
     def canonical(text: str) -> str | None:

@@ -21,11 +21,15 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--images", type=int, default=256, help="held-out images (default: 256)")
     parser.add_argument("--paths", type=int, default=4, help="random beginnings for each candidate (default: 4)")
     parser.add_argument("--seed", type=int, help="of the beginnings (default: the run's)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="name the Python file of a run's own space or method again, such as --set space.type=mine.py",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    from pinas_zoo.commands.search import need_search_extra
+    from pinas_zoo.commands.search import need_search_extra, parse_overrides
 
     need_search_extra()
     from pinas_zoo.errors import UserError
@@ -35,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
 
     if args.images < 2 or args.paths < 2:
         raise UserError(f"expected at least 2 --images and 2 --paths, got {args.images} and {args.paths}")
-    opened = open_run(args.run_folder, "learn")
+    opened = open_run(args.run_folder, "learn", parse_overrides(args.set))
     matrix = opened.similarity(args.images, args.paths, args.seed)
     print("candidate  " + "".join(f"{k:>8}" for k in range(len(matrix))))
     for k, row in enumerate(matrix):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.search.own import is_file
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -51,7 +52,7 @@ class Views(Table):
 class Learn(Table):
     """Stage 1 (sec. 3.2): supernet learning."""
 
-    method: str = "pinas"
+    method: str = "pinas"  # a module of pinas_zoo.search.methods, or a Python file of your own
     options: dict[str, Any] = {}  # the method's own: queue_size, temperature, …
     steps: int = Field(1000, ge=1)
     batch_size: int = Field(192, ge=2)
@@ -65,6 +66,7 @@ class Learn(Table):
 class Linear(Table):
     """Stage 2 (sec. 3.3): one linear classifier on the frozen supernet, a random path a step."""
 
+    enabled: bool | None = None  # None: unless the method has learned a classifier of its own
     steps: int = Field(1000, ge=1)
     batch_size: int = Field(256, ge=2)
     lr: float = Field(30.0, ge=0)
@@ -129,7 +131,8 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Searc
         overrides: Values that replace the file's, by dotted key (``{"learn.steps": 100}``).
 
     Raises:
-        UserError: No such file, a file that does not run, an unknown key, a value of the wrong type or range.
+        UserError: No such file, a file that does not run, an unknown key, a value of the wrong type or range; a Python
+            file that JSON names as space or method, unless the overrides name it too (:mod:`pinas_zoo.search.own`).
     """
     from mmengine.config import Config
 
@@ -141,7 +144,18 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Searc
         values = loaded.to_dict()
     except Exception as error:  # the user's own Python: whatever it raises is theirs to read
         raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {error}") from error
-    return parse_config(values, str(path))
+    loaded_config = parse_config(values, str(path))
+    if path.suffix != ".py":
+        for key, name in (
+            ("space.type", loaded_config.space.get("type")),
+            ("learn.method", loaded_config.learn.method),
+        ):
+            if is_file(str(name)) and dict(overrides or {}).get(key) != name:
+                raise UserError(
+                    f"{path} names the Python file {name!r} as {key}, which is not executed on a kept file's word: "
+                    f"read it, and add --set {key}={name}, or give the search's own .py configuration"
+                )
+    return loaded_config
 
 
 def parse_config(values: Mapping[str, Any], where: str = "configuration") -> SearchConfig:

@@ -8,7 +8,7 @@ import torch
 
 from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.methods import build_method
-from pinas_zoo.search.run import DONE, STAGES, check_folder
+from pinas_zoo.search.run import DONE, STAGES, check_folder, needs_linear
 from pinas_zoo.search.space import build_space
 
 
@@ -32,7 +32,9 @@ def plan(config: SearchConfig, folder: Path) -> str:
     alone = f"{config.train.epochs} epochs, batch {config.train.batch_size}" if config.train.enabled else "switched off"
     what = {
         "learn": f"{learn.steps} steps of {learn.batch_size} images, {method.num_views} views each ({views} views)",
-        "linear": f"{config.linear.steps} steps of {config.linear.batch_size} images, a random path each",
+        "linear": f"{config.linear.steps} steps of {config.linear.batch_size} images, a random path each"
+        if needs_linear(config)
+        else f"left out: {learn.method} learns a classifier",
         "explore": f"{evaluations} of {space.size:,} architectures by {config.explore.sampler}, "
         f"{config.explore.recalibration_images} images each to recalibrate",
         "winner": "the best one cut out of the supernet, and tested",

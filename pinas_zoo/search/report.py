@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pinas_zoo.draw import network_svg
 from pinas_zoo.search import engine
 from pinas_zoo.search.evaluate import Score
 from pinas_zoo.search.explore import read_ranking
+from pinas_zoo.search.methods import method_class
 from pinas_zoo.search.similarity import heat_map, off_diagonal, read_matrix
 from pinas_zoo.version import __version__
 
@@ -53,8 +53,10 @@ def _page(run: Run, facts: Mapping[str, Mapping[str, Any]]) -> str:
     accuracies = list(run.scores().values())
     trained = "train" in facts
     test = facts["train" if trained else "winner"]["test_accuracy"]
-    args = run.space.model_args(run.space.parse(arch))
-    curves = [("learn", "loss", "Learning: Π-NAS loss"), ("linear", "accuracy", "Linear evaluation: accuracy")]
+    method = method_class(config.learn.method).title
+    curves = [("learn", "loss", f"Learning: {method} loss")]
+    if "linear" in facts:
+        curves.append(("linear", "accuracy", "Linear evaluation: accuracy"))
     if trained:
         curves.append(("train", "accuracy", "The winner alone: accuracy"))
     figures = [_figure(_curve(engine.read_curve(run.folder / stage), key), title) for stage, key, title in curves]
@@ -75,15 +77,19 @@ def _page(run: Run, facts: Mapping[str, Mapping[str, Any]]) -> str:
         "import timm, pinas_zoo\n"
         f'model = timm.create_model("{config.name}_winner", pretrained=True)  # test accuracy {test:.2%}'
     )
-    picture = network_svg(arch, args["depths"], args["widths"], args["stem_width"], title=f"Winner {arch}")
+    name = run.space.describe(run.space.parse(arch))
+    drawn = run.space.picture(run.space.parse(arch), f"Winner {name}")
+    picture = f"<h2>The winner, layer by layer</h2>\n<figure>{drawn}</figure>" if drawn else ""
+    trouble = facts["learn"].get("trouble")
+    warning = f"<p><strong>Warning:</strong> {html.escape(trouble)}</p>" if trouble else ""
     body = f"""
 <h1>{html.escape(config.name)}: the network that the search found</h1>
-<p><strong>{arch}</strong>, {kind}: <strong>{test:.2%}</strong> of {facts["winner"]["test_images"]} test images right.
-Found among {len(ranking)} scored of {run.space.size:,} architectures, by top-1 accuracy on
+{warning}
+<p><strong>{html.escape(name)}</strong>, {kind}: <strong>{test:.2%}</strong> of {facts["winner"]["test_images"]}
+test images right. Found among {len(ranking)} scored of {run.space.size:,} architectures, by top-1 accuracy on
 {facts["explore"]["held_out"]} held-out images in the supernet.</p>
 <pre>{html.escape(load)}</pre>
-<h2>The winner, layer by layer</h2>
-<figure>{picture}</figure>
+{picture}
 <h2>How it was found</h2>
 <div class="figures">{"".join(figures)}</div>
 <h2>Time and memory</h2>
@@ -95,7 +101,7 @@ Found among {len(ranking)} scored of {run.space.size:,} architectures, by top-1 
 {_rank_section(run.folder)}
 <h2>Configuration</h2>
 <pre>{html.escape(config.model_dump_json(indent=1))}</pre>
-<p>pinas_zoo {__version__}. Method: Peng et al., Pi-NAS, ICCV 2021.</p>
+<p>pinas_zoo {__version__}. Method: {html.escape(method)}.</p>
 """
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

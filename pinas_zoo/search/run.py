@@ -35,16 +35,17 @@ from torch import nn
 import pinas_zoo
 from pinas_zoo import zoo
 from pinas_zoo.arch import Arch
+from pinas_zoo.architectures import on_meta
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import engine
 from pinas_zoo.search.claims import open_study
-from pinas_zoo.search.config import SearchConfig, load_config
+from pinas_zoo.search.config import Learn, Linear, SearchConfig, load_config
 from pinas_zoo.search.data import Splits, StepSampler, load_splits
 from pinas_zoo.search.evaluate import Evaluator, Score, recalibration_subset
 from pinas_zoo.search.explore import best, exploration_seconds, explore, known_scores, read_ranking, write_ranking
 from pinas_zoo.search.limits import latency_ms
 from pinas_zoo.search.linear import LinearEvaluation
-from pinas_zoo.search.methods import Method, build_method
+from pinas_zoo.search.methods import Method, build_method, method_class
 from pinas_zoo.search.similarity import off_diagonal, path_similarity, write_matrix
 from pinas_zoo.search.space import SearchSpace, Supernet, build_space, step_rng
 from pinas_zoo.search.standalone import StandAlone, accuracy
@@ -104,7 +105,8 @@ class Run:
 
     @cached_property
     def evaluator(self) -> Evaluator:
-        state = load_file(self.folder / "linear" / "classifier.safetensors")
+        stage = "linear" if needs_linear(self.config) else "learn"
+        state = load_file(self.folder / stage / "classifier.safetensors")
         classifier = nn.Linear(self.supernet.num_features, self.splits.num_classes)
         classifier.load_state_dict(state)
         options = self.config.explore
@@ -127,8 +129,12 @@ class Run:
         Raises:
             UserError: Images that cannot be used, or a method that cannot be built; nothing is left behind then.
         """
-        if not all((self.folder / stage / DONE).is_file() for stage in ("learn", "linear", "explore")):
-            for options in (self.config.learn, self.config.linear):  # which reads the images
+        trained: list[Learn | Linear] = [self.config.learn]
+        if needs_linear(self.config):
+            trained.append(self.config.linear)
+        stages = [s for s in ("learn", "linear", "explore") if s != "linear" or needs_linear(self.config)]
+        if not all((self.folder / stage / DONE).is_file() for stage in stages):
+            for options in trained:  # which reads the images
                 StepSampler(len(self.splits.train), options.batch_size, 0, 0, options.steps)
             with torch.device("meta"):
                 self.method()  # checks its options and takes no memory
@@ -138,6 +144,8 @@ class Run:
         for stage in STAGES:
             if stage == "train" and not self.config.train.enabled:
                 self.say("train    switched off by train.enabled")
+            elif stage == "linear" and not needs_linear(self.config):
+                self.say("linear   left out: the method's own classifier scores candidates")
             elif (self.folder / stage / DONE).is_file():
                 self.say(f"{stage:8} complete already: {read_done(self.folder / stage)['summary']}")
             else:
@@ -161,10 +169,14 @@ class Run:
             self.config.data.workers,
         )
         save_tensors(folder / "supernet.safetensors", method.learned.state_dict())
+        if method.classifier is not None:
+            save_tensors(folder / "classifier.safetensors", method.classifier.state_dict())
         curve = engine.read_curve(folder)
         rate = options.steps * options.batch_size * method.num_views / seconds
         loss = f"loss {curve['loss'][0]:.2f} to {curve['loss'][-1]:.2f}"
-        self.done("learn", seconds, f"{options.steps} steps, {loss}, {rate:.0f} views/s", {})
+        trouble = method.trouble()
+        summary = f"{options.steps} steps, {loss}, {rate:.0f} views/s" + (f"; WARNING: {trouble}" if trouble else "")
+        self.done("learn", seconds, summary, {"trouble": trouble})
 
     def linear(self) -> None:
         folder, options = self.folder / "linear", self.config.linear
@@ -209,7 +221,8 @@ class Run:
         size = self.config.data.image_size
 
         def latency(arch: Arch) -> float:
-            network = timm.create_model("pinas", num_classes=self.splits.num_classes, **self.space.model_args(arch))
+            args = {**self.space.model_args(arch), "num_classes": self.splits.num_classes}
+            network = timm.create_model(self.space.architecture, **args)
             return latency_ms(network, size, get_device())
 
         return explore(
@@ -222,7 +235,7 @@ class Run:
         Raises:
             UserError: The stages before are not complete here.
         """
-        for stage in ("learn", "linear"):
+        for stage in ("learn", "linear") if needs_linear(self.config) else ("learn",):
             if not (self.folder / stage / DONE).is_file():
                 raise UserError(
                     f"expected a complete {stage} stage in {self.folder}; run the search without --worker first, "
@@ -238,7 +251,9 @@ class Run:
         arch = self.space.parse(read_done(self.folder / "explore")["winner"])
         with self.evaluator.recalibrate(arch):
             state = self.space.export(self.supernet, arch)
-        state |= {f"fc.{key}": value for key, value in self.evaluator.classifier.state_dict().items()}
+        args = {**self.space.model_args(arch), "num_classes": self.splits.num_classes}
+        head = on_meta(self.space.architecture, args).pretrained_cfg["classifier"]
+        state |= {f"{head}.{key}": value for key, value in self.evaluator.classifier.state_dict().items()}
         self.save_winner("winner", arch, state, {})
         model = self.load("winner")
         value = accuracy(model, self.splits.test, self.views(self.config.views).normalise)
@@ -271,7 +286,7 @@ class Run:
         )
         normalise = self.views(options.views).normalise
         value = accuracy(model, self.splits.test, normalise)
-        arch = self.space.parse(model.arch)
+        arch = self.space.parse(read_done(self.folder / "explore")["winner"])
         self.save_winner("trained", arch, model.state_dict(), {"test_accuracy": value})
         summary = f"{options.epochs} epochs alone, test accuracy {value:.1%}"
         self.done("train", seconds, summary, {"test_accuracy": value})
@@ -314,13 +329,11 @@ class Run:
         pretrained_cfg = {
             "num_classes": self.splits.num_classes,
             "input_size": [3, size, size],
-            "pool_size": [max(1, size // 32)] * 2,
+            "architecture": self.space.architecture,
             "crop_pct": 1.0,
             "interpolation": "bicubic",
             "mean": list(mean),
             "std": list(std),
-            "first_conv": "conv1.0",
-            "classifier": "fc",
             "label_names": list(self.splits.class_names),
         }
         facts = {
@@ -350,8 +363,10 @@ class Run:
         return known_scores(self.study)
 
 
-def open_run(folder: Path, stage: str) -> Run:
+def open_run(folder: Path, stage: str, overrides: Mapping[str, Any] | None = None) -> Run:
     """The run of a folder, for looking at; nothing in the folder is executed and nothing is printed.
+
+    The overrides are for a run with a Python file as space or method, which only the user may name.
 
     Raises:
         UserError: Not the folder of a run, or one whose ``stage`` is not complete.
@@ -360,7 +375,22 @@ def open_run(folder: Path, stage: str) -> Run:
         raise UserError(f"expected the folder of a run, found no config.json in {folder}; `pinas-zoo search` makes one")
     if not (folder / stage / DONE).is_file():
         raise UserError(f"expected a run whose stage {stage} is complete, got {folder}; go on with `pinas-zoo search`")
-    return Run(load_config(folder / "config.json"), folder, say=lambda text: None)
+    return Run(load_config(folder / "config.json", overrides), folder, say=lambda text: None)
+
+
+def needs_linear(config: SearchConfig) -> bool:
+    """Whether a run has a linear stage: as it says, or unless the method learns a classifier of its own.
+
+    Raises:
+        UserError: No such method; or the stage is switched off and the method learns none.
+    """
+    supervised = method_class(config.learn.method).supervised
+    enabled = config.linear.enabled
+    if enabled is False and not supervised:
+        raise UserError(
+            f"expected linear.enabled to be true, since method {config.learn.method!r} learns no classifier, got false"
+        )
+    return not supervised if enabled is None else enabled
 
 
 def check_folder(config: SearchConfig, folder: Path) -> None:

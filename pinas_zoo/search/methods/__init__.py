@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.search.own import load_class
 from pinas_zoo.search.space import SearchSpace, Supernet
 
 
@@ -20,6 +20,8 @@ class Method(nn.Module, ABC):
     The constructor takes the space, the number of classes, the run's seed and the method's own options.
     """
 
+    title: str  # what a person calls the method, such as "Π-NAS"
+    supervised: bool = False  # whether it learns a classifier that all paths share
     num_views: int  # augmented views of an image that a step takes
 
     @abstractmethod
@@ -37,21 +39,34 @@ class Method(nn.Module, ABC):
     def learned(self) -> Supernet:
         """The supernet that later stages use."""
 
+    @property
+    def classifier(self) -> nn.Linear | None:
+        """num_features to num_classes, of a supervised method; the linear stage is then left out."""
+        return None
+
+    def trouble(self) -> str | None:
+        """What went wrong in learning, in one line, as far as the method can see; None when nothing did."""
+        return None
+
+
+def method_class(name: str) -> type[Method]:
+    """The class that ``learn.method`` names: of a module of this package or of a Python file.
+
+    Raises:
+        UserError: No such method.
+    """
+    kind: type[Method] = load_class(name, __name__, "Method", "learn.method")
+    return kind
+
 
 def build_method(name: str, options: Mapping[str, Any], space: SearchSpace, num_classes: int, seed: int) -> Method:
-    """The method that a configuration names: a module of this package.
+    """The method that a configuration names.
 
     Raises:
         UserError: No such method, or options that it does not take.
     """
+    kind = method_class(name)
     try:
-        module = importlib.import_module(f"{__name__}.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"{__name__}.{name}":
-            raise
-        raise UserError(f"expected learn.method to be a module of {__name__}, got {name!r}") from error
-    try:
-        method: Method = module.Method(space, num_classes=num_classes, seed=seed, **options)
+        return kind(space, num_classes=num_classes, seed=seed, **options)
     except (TypeError, ValueError) as error:
         raise UserError(f"method {name!r}: {error}") from error
-    return method

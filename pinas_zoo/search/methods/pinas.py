@@ -5,11 +5,16 @@ One step samples two paths i and j that differ in every layer and takes four vie
     feature shift     student_i is compared with teacher_j, student_j with teacher_i: paths must agree on an image
     parameter shift   the teacher is the exponential moving average of the student, along the sampled path only
     nontrivial        a queue of earlier teacher outputs serves as negatives (Eqn. 4), without which features collapse
+
+Each of these can be switched off, which is Table 7; its fourth, the shared downsample, is the space's. Collapse (the
+paper's model collision) is watched for in every step: :meth:`Method.trouble`.
 """
 
 from __future__ import annotations
 
 import copy
+import math
+import sys
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +25,9 @@ from pinas_zoo.search import methods
 from pinas_zoo.search.space import SearchSpace, Supernet, step_rng
 
 PATHS = 1  # random stream of the path pair
+COLLAPSED = 0.1  # spread of outputs below which they count as alike; 1 is uniform on the sphere
+CHANCE = 0.99  # part of the loss of guessing above which nothing is learned
+PATIENCE = 100  # steps in a row until that is said
 
 
 class Encoder(nn.Module):
@@ -54,9 +62,15 @@ class Method(methods.Method):
         momentum: Of the teacher's moving average.
         warm_queue: Leave out the queue's entries that no step has filled yet, instead of the random ones that the
             authors start with: in a short run, outputs that flee those end up alike.
+        cross_path: The two paths of a step differ in every layer (Table 7's CP); else they are one and the same.
+        mean_teacher: The teacher is the student's moving average (MT); else it is the student itself, without gradient.
+        negatives: Outputs are told from a queue's (Eqn. 4); else loss is 2 - 2 cos to the teacher, for each of the
+            two pairs, and nothing keeps outputs apart.
+        augmented_views: Each of a step's four passes has a view of its own (DA of Figure 4, as far as we can tell);
+            else they share one.
     """
 
-    num_views = 4  # student i, teacher i, student j, teacher j
+    title = "Π-NAS"
 
     def __init__(
         self,
@@ -69,6 +83,10 @@ class Method(methods.Method):
         temperature: float = 0.2,
         momentum: float = 0.999,
         warm_queue: bool = False,
+        cross_path: bool = True,
+        mean_teacher: bool = True,
+        negatives: bool = True,
+        augmented_views: bool = True,
     ):
         super().__init__()
         if queue_size < 1 or temperature <= 0 or not 0 <= momentum <= 1:
@@ -78,28 +96,36 @@ class Method(methods.Method):
             )
         self.space, self.seed = space, seed
         self.temperature, self.momentum = temperature, momentum
+        self.cross_path, self.negatives = cross_path, negatives
+        self.num_views = 4 if augmented_views else 1  # student i, teacher i, student j, teacher j
         supernet = space.supernet()
         self.student = Encoder(supernet, hidden or supernet.num_features, dim)
-        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
-        negatives = torch.randn(dim, queue_size, generator=torch.Generator().manual_seed(seed))
+        self.teacher = copy.deepcopy(self.student).requires_grad_(False) if mean_teacher else None
+        outputs = torch.randn(dim, queue_size, generator=torch.Generator().manual_seed(seed))
         self.queue: torch.Tensor
         self.queue_ptr: torch.Tensor
         self.queue_filled: torch.Tensor
-        self.register_buffer("queue", F.normalize(negatives, dim=0))  # dim x K
+        self.register_buffer("queue", F.normalize(outputs, dim=0))  # dim x K
         self.register_buffer("queue_ptr", torch.zeros(1, dtype=torch.long))
         self.register_buffer("queue_filled", torch.tensor([0 if warm_queue else queue_size]))
+        self.low_steps: torch.Tensor  # steps in a row, up to now, with too low a spread and with a loss at chance
+        self.register_buffer("low_steps", torch.zeros(2, dtype=torch.long))
 
     @property
     def learned(self) -> Supernet:
         return self.student.supernet
 
     def sample_paths(self, step: int) -> tuple[Arch, Arch]:
-        """The two paths of a step; they differ in every layer."""
+        """The two paths of a step; they differ in every layer, or are the same without cross-path learning."""
         path_i, path_j = self.space.sample(step_rng(self.seed, step, PATHS), 2)
-        return path_i, path_j
+        return path_i, path_j if self.cross_path else path_i
 
     def forward(self, views: torch.Tensor, labels: torch.Tensor, step: int) -> dict[str, torch.Tensor]:
-        return {"loss": self.consistency(views, *self.sample_paths(step))}
+        """The loss, and the spread of the students' outputs."""
+        chance = 2 * math.log1p(int(self.queue_filled)) if self.negatives else math.inf  # of what Eqn. 4 sees now
+        loss = self.consistency(views.expand(-1, 4, -1, -1, -1), *self.sample_paths(step))
+        self.watch(loss.detach(), chance)
+        return {"loss": loss, "spread": self.spread}
 
     def consistency(self, views: torch.Tensor, path_i: Arch, path_j: Arch) -> torch.Tensor:
         """Sum of both cross-path losses; moves the teacher and the queue on.
@@ -110,18 +136,23 @@ class Method(methods.Method):
         view_si, view_ti, view_sj, view_tj = views.unbind(1)  # each N x C x H x W
         student_i = self.student(view_si, path_i)  # N x dim
         student_j = self.student(view_sj, path_j)
+        teacher = self.student if self.teacher is None else self.teacher
         with torch.no_grad():
             self.update_teacher(path_i)
-            teacher_i = self.teacher(view_ti, path_i)
+            teacher_i = teacher(view_ti, path_i)
             self.update_teacher(path_j)
-            teacher_j = self.teacher(view_tj, path_j)
+            teacher_j = teacher(view_tj, path_j)
+            self.spread = (spread(student_i) + spread(student_j)) / 2
         loss = self.contrast(student_i, teacher_j) + self.contrast(student_j, teacher_i)
-        self.enqueue((teacher_i + teacher_j) / 2)
+        if self.negatives:
+            self.enqueue((teacher_i + teacher_j) / 2)
         return loss
 
     def contrast(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
         """Eqn. 4: cross-entropy of picking the teacher's output of the same image among the queue's; N x dim each."""
         positive = (student * teacher).sum(1, keepdim=True)  # N x 1
+        if not self.negatives:
+            return (2 - 2 * positive).mean()
         # a copy, since the queue changes before the backward pass
         negative = student @ self.queue[:, : int(self.queue_filled)].clone()  # N x K
         logits = torch.cat([positive, negative], 1) / self.temperature  # N x (1 + K)
@@ -130,6 +161,8 @@ class Method(methods.Method):
     @torch.no_grad()
     def update_teacher(self, path: Arch) -> None:
         """Moving average (Eqn. 3) along one path; stem and head belong to every path."""
+        if self.teacher is None:
+            return
         teacher, student = self.teacher.path_parameters(path), self.student.path_parameters(path)
         torch._foreach_mul_(teacher, self.momentum)
         torch._foreach_add_(teacher, student, alpha=1 - self.momentum)
@@ -142,3 +175,32 @@ class Method(methods.Method):
         self.queue[:, (self.queue_ptr + torch.arange(len(keys), device=keys.device)) % size] = keys.T
         self.queue_ptr[0] = (self.queue_ptr[0] + len(keys)) % size
         self.queue_filled.add_(len(keys)).clamp_(max=size)
+
+    @torch.no_grad()
+    def watch(self, loss: torch.Tensor, chance: float) -> None:
+        """Count steps in which outputs are alike or the loss is that of guessing; say so once it has lasted."""
+        before = self.trouble()
+        low = torch.stack([self.spread < COLLAPSED, (loss > CHANCE * chance) & (chance > 0)])
+        self.low_steps.copy_(torch.where(low, self.low_steps + 1, 0))
+        if before is None and self.trouble() is not None:
+            print(f"\nwarning: {self.trouble()}", file=sys.stderr)
+
+    def trouble(self) -> str | None:
+        collapsed, at_chance = self.low_steps.tolist()
+        if collapsed >= PATIENCE:
+            cure = "a lower learning rate, or warm_queue" if self.negatives else "negatives=True"
+            return (
+                f"outputs have collapsed: all images have looked alike (spread below {COLLAPSED}, where 1 is uniform) "
+                f"for the last {collapsed} steps, so scores will mean nothing; try {cure}"
+            )
+        if at_chance >= PATIENCE:
+            return (
+                f"nothing is learned: the loss has been that of guessing for the last {at_chance} steps, so scores "
+                "will mean little; try more steps, a lower temperature, or another learning rate"
+            )
+        return None
+
+
+def spread(outputs: torch.Tensor) -> torch.Tensor:
+    """Standard deviation over a batch of unit vectors, N x dim: 1 when uniform on the sphere, 0 when all are alike."""
+    return outputs.detach().float().std(0).mean() * outputs.shape[1] ** 0.5

@@ -14,6 +14,7 @@ from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.cost import Cost, layer_costs, stem_cost
+from pinas_zoo.draw import network_svg
 from pinas_zoo.models.pinas import (
     CANDIDATES,
     DEPTHS,
@@ -107,7 +108,6 @@ class Space(SearchSpace):
         self.specs = layer_specs(self.depths, self.widths, stem_width)
         self.num_layers = len(self.specs)
         self.num_candidates = len(CANDIDATES)
-        self._costs: dict[int, tuple[Cost, list[tuple[Cost, ...]]]] = {}
 
     def supernet(self, in_chans: int = 3) -> ResNeStSupernet:
         return ResNeStSupernet(self.specs, self.stem_width, in_chans, self.shared_downsample, self.zero_init_last)
@@ -128,13 +128,11 @@ class Space(SearchSpace):
                 state[f"{alone}.{key}"] = tensor.detach().clone()
         return state
 
-    def cost(self, arch: Arch, image_size: int) -> tuple[float, float]:
-        if image_size not in self._costs:
-            self._costs[image_size] = (
-                stem_cost(self.stem_width, image_size),
-                layer_costs(self.depths, self.widths, self.stem_width, image_size),
-            )
-        total, table = self._costs[image_size]
-        for layer, choice in enumerate(arch):
-            total = total + table[layer][choice]
-        return total.params / 1e6, total.macs / 1e9
+    def cost_table(self, image_size: int) -> tuple[Cost, list[tuple[Cost, ...]]]:
+        return (
+            stem_cost(self.stem_width, image_size),
+            layer_costs(self.depths, self.widths, self.stem_width, image_size),
+        )
+
+    def picture(self, arch: Arch, title: str) -> str:
+        return network_svg(str(arch), self.depths, self.widths, self.stem_width, title=title)

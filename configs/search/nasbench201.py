@@ -1,0 +1,37 @@
+"""NAS-Bench-201's space on CIFAR-10: the three operations that compute, so that ranks can be held against the table.
+
+pinas-zoo search configs/search/nasbench201.py    # torchvision's copy under data/cifar10: see cifar10.py
+"""
+
+name = "nasbench201"
+seed = 0
+
+space = dict(
+    type="nasbench201",
+    operations=("nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"),  # 729 of the benchmark's 15,625
+    channels=16,
+    cells=1,
+)
+
+data = dict(
+    type="timm",
+    name="torch/cifar10",
+    root="data/cifar10",
+    train_split="train",
+    test_split="validation",
+    image_size=32,
+    val_per_class=500,
+)
+views = dict(scale=(0.2, 1.0), blur_p=0.0)
+
+learn = dict(
+    method="pinas",
+    options=dict(queue_size=4096, temperature=0.1, momentum=0.99, warm_queue=True),
+    steps=20_000,
+    batch_size=128,
+    lr=0.06,
+    log_every=50,
+)
+linear = dict(steps=2_000, batch_size=256, lr=3.0, log_every=50)
+explore = dict(evaluations=729, batch_size=500, recalibration_images=2048)
+train = dict(epochs=12, batch_size=128, lr=0.1, log_every=50)

@@ -1,0 +1,22 @@
+"""FairNAS (Chu et al., ICCV 2021) with strict fairness: a step trains every candidate of every layer exactly once.
+
+As many paths as a layer has candidates are drawn without replacement, go over the same images, and their gradients are
+added up before one update; stem and classifier get a contribution of each path. A step holds the activations of all its
+paths at once, so that it takes that many times the memory of SPOS's.
+"""
+
+from __future__ import annotations
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.search.methods import spos
+from pinas_zoo.search.space import step_rng
+
+
+class Method(spos.Method):
+    """FairNAS; arguments as :class:`pinas_zoo.search.methods.spos.Method`."""
+
+    title = "FairNAS"
+
+    def sample_paths(self, step: int) -> list[Arch]:
+        """Paths that differ in every layer, one for each candidate: together they hold all of them once."""
+        return self.space.sample(step_rng(self.seed, step, spos.PATHS), self.space.num_candidates)

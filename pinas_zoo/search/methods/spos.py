@@ -1,0 +1,59 @@
+"""Single path one-shot (Guo et al., ECCV 2020): each step trains one uniformly drawn path with labels."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.search import methods
+from pinas_zoo.search.space import SearchSpace, Supernet, step_rng
+
+PATHS = 1  # random stream
+
+
+class Method(methods.Method):
+    """SPOS.
+
+    Args:
+        space: The search space.
+        num_classes: Outputs of the classifier that all paths share.
+        seed: The path of a step follows from it.
+        label_smoothing: Of the cross-entropy.
+    """
+
+    title = "SPOS"
+    supervised = True
+    num_views = 1
+
+    def __init__(self, space: SearchSpace, num_classes: int, seed: int = 0, label_smoothing: float = 0.0):
+        super().__init__()
+        if num_classes < 1 or not 0 <= label_smoothing < 1:
+            raise ValueError(
+                f"expected num_classes of at least 1 and label_smoothing in 0..1, got {num_classes}, {label_smoothing}"
+            )
+        self.space, self.seed, self.label_smoothing = space, seed, label_smoothing
+        self.supernet = space.supernet()
+        self.fc = nn.Linear(self.supernet.num_features, num_classes)
+
+    @property
+    def learned(self) -> Supernet:
+        return self.supernet
+
+    @property
+    def classifier(self) -> nn.Linear:
+        return self.fc
+
+    def sample_paths(self, step: int) -> list[Arch]:
+        """The one path of a step, each candidate of each layer equally likely."""
+        return self.space.sample(step_rng(self.seed, step, PATHS))
+
+    def forward(self, views: torch.Tensor, labels: torch.Tensor, step: int) -> dict[str, torch.Tensor]:
+        """The cross-entropy summed over the step's paths, all on the same images."""
+        losses, right = [], []
+        for path in self.sample_paths(step):
+            logits = self.fc(self.supernet(views.squeeze(1), path))  # N x num_classes
+            losses.append(F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing))
+            right.append((logits.detach().argmax(1) == labels).float().mean())
+        return {"loss": torch.stack(losses).sum(), "accuracy": torch.stack(right).mean()}

@@ -1,0 +1,175 @@
+"""NAS-Bench-201's space (sec. 4.3): one of five operations on each of a cell's six edges; 5^6 = 15,625 architectures.
+
+A supernet holds one candidate per edge, operation and cell: weights are shared by architectures, not by cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.cost import Cost
+from pinas_zoo.draw import cell_svg
+from pinas_zoo.errors import UserError
+from pinas_zoo.models.nasbench201 import (
+    EDGES,
+    KERNELS,
+    OPERATIONS,
+    STAGES,
+    Cell,
+    Reduction,
+    arch_string,
+    check_sizes,
+    parse_arch,
+    stage_widths,
+)
+from pinas_zoo.search.space import Piece, SearchSpace, Supernet
+
+
+class NASBench201Supernet(Supernet):
+    """The skeleton with all candidates in every cell; tensors are named as in the network alone."""
+
+    def __init__(self, operations: Sequence[int], channels: int, cells: int, affine: bool, in_chans: int):
+        super().__init__()
+        self.operations = tuple(operations)  # a path's digit to the benchmark's operation
+        self.conv1 = nn.Conv2d(in_chans, channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        for stage, width in enumerate(stage_widths(channels)):
+            layers: list[nn.Module] = [Reduction(width // 2, affine)] if stage else []
+            layers += [Cell(width, [self.operations] * len(EDGES), affine) for _ in range(cells)]
+            self.add_module(f"stage{stage + 1}", nn.ModuleList(layers))
+        self.num_features = stage_widths(channels)[-1]
+        self.bn2 = nn.BatchNorm2d(self.num_features)
+        self.act2 = nn.ReLU(inplace=True)
+        self.to(memory_format=torch.channels_last)  # pooling and 1x1 convolutions are several times faster on CPUs
+
+    def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
+        return self.body(self.stem(x), self.chosen(path))
+
+    def stem(self, x: torch.Tensor) -> torch.Tensor:
+        return self.bn1(self.conv1(x.contiguous(memory_format=torch.channels_last)))  # N x channels x H x W
+
+    def body(self, x: torch.Tensor, chosen: tuple[int, ...]) -> torch.Tensor:
+        for stage in range(STAGES):
+            for layer in self._modules[f"stage{stage + 1}"]:  # type: ignore[union-attr]
+                x = layer(x, chosen) if isinstance(layer, Cell) else layer(x)
+        return self.act2(self.bn2(x)).mean((2, 3))  # N x num_features
+
+    def chosen(self, path: Arch) -> tuple[int, ...]:
+        return tuple(self.operations[c] for c in path)
+
+    def pieces(self, path: Arch) -> list[Piece]:
+        """Stem and body: a cell's operations are those of all cells, so that paths have only the stem in common."""
+        modules = [module for name, module in self.path_modules(path) if name not in ("conv1", "bn1")]
+        body = Piece(str(path), tuple(modules), lambda x: self.body(x, self.chosen(path)))
+        return [Piece("stem", (self.conv1, self.bn1), self.stem), body]
+
+    def path_modules(self, path: Arch) -> Iterator[tuple[str, nn.Module]]:
+        yield "conv1", self.conv1
+        yield "bn1", self.bn1
+        for stage in range(STAGES):
+            for place, layer in self.get_submodule(f"stage{stage + 1}").named_children():
+                name = f"stage{stage + 1}.{place}"
+                if not isinstance(layer, Cell):
+                    yield name, layer
+                    continue
+                for edge, operation in enumerate(self.chosen(path)):
+                    if operation in KERNELS:
+                        yield f"{name}.edge{edge}.{OPERATIONS[operation]}", layer.conv(edge, operation)
+        yield "bn2", self.bn2
+
+
+class Space(SearchSpace):
+    """NAS-Bench-201, whole or reduced.
+
+    A digit of an architecture is an index into ``operations``. With all five it is the benchmark's own; with fewer,
+    :meth:`operations_of` and :meth:`from_operations` lead to the benchmark's digits and back.
+
+    Args:
+        operations: Allowed on every edge: of :data:`pinas_zoo.models.nasbench201.OPERATIONS`.
+        channels: Of the first stage; doubled in each later one. The benchmark's 16.
+        cells: Per stage. The benchmark's 5.
+        affine: Whether the batch norms of cells and reductions have weights. The benchmark's networks have them;
+            supernets are often learned without.
+    """
+
+    architecture = "nasbench201"
+
+    def __init__(self, operations: Sequence[str] = OPERATIONS, channels: int = 16, cells: int = 5, affine: bool = True):
+        unknown = [o for o in operations if o not in OPERATIONS]
+        if isinstance(operations, str) or unknown or not operations or len(set(operations)) != len(operations):
+            raise ValueError(f"expected different operations of {', '.join(OPERATIONS)}, got {operations}")
+        check_sizes(channels, cells)
+        self.operations = tuple(operations)
+        self.channels, self.cells, self.affine = channels, cells, affine
+        self._codes = tuple(OPERATIONS.index(o) for o in operations)
+        self.num_layers, self.num_candidates = len(EDGES), len(operations)
+
+    def supernet(self, in_chans: int = 3) -> NASBench201Supernet:
+        return NASBench201Supernet(self._codes, self.channels, self.cells, self.affine, in_chans)
+
+    def parse(self, text: str) -> Arch:
+        """The space's digits, or the benchmark's architecture string.
+
+        Raises:
+            UserError: A string that is none, or that uses an operation which this space leaves out.
+        """
+        return self.from_operations(parse_arch(text)) if "|" in text else super().parse(text)
+
+    def operations_of(self, arch: Arch) -> Arch:
+        """The benchmark's digits (0-4, in the order of OPERATIONS) of an architecture of this space."""
+        return Arch(tuple(self._codes[c] for c in arch))
+
+    def from_operations(self, arch: Arch) -> Arch:
+        """This space's digits of an architecture in the benchmark's.
+
+        Raises:
+            UserError: It uses an operation that this space leaves out.
+        """
+        if not self.holds(arch):
+            raise UserError(f"expected only {', '.join(self.operations)}, got {arch_string(arch)}")
+        return Arch(tuple(self._codes.index(c) for c in arch))
+
+    def holds(self, arch: Arch) -> bool:
+        """Whether an architecture in the benchmark's digits belongs to this space."""
+        return set(arch) <= set(self._codes)
+
+    def model_args(self, arch: Arch) -> dict[str, Any]:
+        return {
+            "arch": str(self.operations_of(arch)),
+            "channels": self.channels,
+            "cells": self.cells,
+            "affine": self.affine,
+        }
+
+    def cost_table(self, image_size: int) -> tuple[Cost, list[tuple[Cost, ...]]]:
+        norm = 2 if self.affine else 0  # parameters per channel
+        areas, size = [], image_size
+        for _ in range(STAGES):
+            areas.append(size * size)
+            size = -(-size // 2)
+        widths = stage_widths(self.channels)
+        rest = Cost(27 * self.channels + 2 * self.channels + 2 * widths[-1], 27 * self.channels * areas[0])
+        for width, area in zip(widths[1:], areas[1:], strict=True):  # two 3x3 convolutions and the 1x1 beside them
+            weights = (9 * width // 2 + 9 * width + width // 2) * width
+            rest += Cost(weights + 2 * norm * width, weights * area)
+        row = []
+        for code in self._codes:
+            taps = KERNELS[code] ** 2 if code in KERNELS else 0
+            cost = Cost()
+            for width, area in zip(widths, areas, strict=True):
+                weights = taps * width * width
+                cost += Cost(self.cells * (weights + (norm * width if taps else 0)), self.cells * weights * area)
+            row.append(cost)
+        return rest, [tuple(row)] * self.num_layers
+
+    def describe(self, arch: Arch) -> str:
+        return arch_string(self.operations_of(arch))
+
+    def picture(self, arch: Arch, title: str) -> str:
+        edges = [(source, to, self.operations[c]) for (source, to), c in zip(EDGES, arch, strict=True)]
+        return cell_svg(edges, title)
