@@ -12,14 +12,19 @@ from pinas_zoo.version import __version__
 
 COMMANDS = (  # modules of pinas_zoo.commands, in the order of --help
     "search",
+    "rank",
+    "similarity",
     "list",
     "info",
     "classify",
+    "detect",
+    "segment",
     "register",
     "unregister",
     "push",
     "pull",
     "convert",
+    "doctor",
 )
 
 

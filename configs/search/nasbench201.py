@@ -1,7 +1,6 @@
 """NAS-Bench-201's space on CIFAR-10: the three operations that compute, so that ranks can be held against the table.
 
-pinas-zoo search configs/search/nasbench201.py                                    # torchvision's copy, data/cifar10
-pinas-zoo search configs/search/nasbench201.py --set learn.method=spos --set learn.options={}
+pinas-zoo search configs/search/nasbench201.py    # torchvision's copy under data/cifar10: see cifar10.py
 """
 
 name = "nasbench201"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
+from pinas_zoo.arch import Arch
 from pinas_zoo.search import ranks
 from pinas_zoo.search.config import Learn, Linear, SearchConfig
 from pinas_zoo.search.engine import DTYPES
@@ -36,7 +38,9 @@ def plan(config: SearchConfig, folder: Path) -> str:
     trained_mib = sum(p.numel() * p.element_size() for p in method.parameters() if p.requires_grad) / 2**20
     views = learn.batch_size * method.num_views
     world = ranks.world()
-    paths = method.sample_paths(0) if hasattr(method, "sample_paths") else space.sample(step_rng(config.seed, 0, 0))
+    (first,) = space.sample(step_rng(config.seed, 0, 0))
+    sample: Callable[[int], Sequence[Arch]] = getattr(method, "sample_paths", lambda step: [first])
+    paths = sample(0)
     images, dtype = learn.batch_size // world, DTYPES[learn.precision]
     kept_mib = sum(path_mib(method.learned, path, images, config.data.image_size, dtype) for path in paths)
     evaluations = min(config.explore.evaluations, space.size)
@@ -47,8 +51,7 @@ def plan(config: SearchConfig, folder: Path) -> str:
         if needs_linear(config)
         else f"left out: {learn.method} learns a classifier",
         "explore": f"{evaluations} of {space.size:,} architectures by {config.explore.sampler}, "
-        f"{config.explore.recalibration_images} images each "
-        f"to recalibrate",
+        f"{config.explore.recalibration_images} images each to recalibrate",
         "winner": "the best one cut out of the supernet, and tested",
         "train": alone,
     }
@@ -58,8 +61,8 @@ def plan(config: SearchConfig, folder: Path) -> str:
         lines.append(f"{stage:8} {what[stage]} [{state}]")
     lines += [
         "",
-        f"ranks    {world} process{'es' * (world > 1)}: a batch and its learning rate are those above however many there "
-        f"are; each takes {learn.batch_size / world:g} images a step in learn",
+        f"ranks    {world} process{'es' * (world > 1)}; batches and learning rates are as configured however many "
+        f"share them: in learn each takes {learn.batch_size / world:g} images a step",
         f"memory   {weights_mib + 2 * trained_mib:.0f} MiB of weights, gradients and momentum in learn, and "
         f"{kept_mib:.0f} MiB of activations: {images} images along {len(paths)} path{'s' * (len(paths) > 1)} of "
         f"a step, kept for the backward pass, in each process",

@@ -23,10 +23,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import timm
 import torch
 from mmengine.device import get_device
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -37,19 +39,22 @@ from pinas_zoo.architectures import on_meta
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import engine, ranks
 from pinas_zoo.search.claims import open_study
-from pinas_zoo.search.config import Learn, Linear, SearchConfig
+from pinas_zoo.search.config import Learn, Linear, SearchConfig, load_config
 from pinas_zoo.search.data import Splits, StepSampler, load_splits
 from pinas_zoo.search.evaluate import Evaluator, Score, recalibration_subset
 from pinas_zoo.search.explore import best, exploration_seconds, explore, known_scores, read_ranking, write_ranking
 from pinas_zoo.search.limits import latency_ms
 from pinas_zoo.search.linear import LinearEvaluation
 from pinas_zoo.search.methods import Method, build_method, method_class
-from pinas_zoo.search.space import SearchSpace, Supernet, build_space
+from pinas_zoo.search.similarity import off_diagonal, path_similarity, write_matrix
+from pinas_zoo.search.space import SearchSpace, Supernet, build_space, step_rng
 from pinas_zoo.search.standalone import StandAlone, accuracy
 from pinas_zoo.search.views import BatchViews
 from pinas_zoo.weights import save_model_folder
 
 DONE = "done.json"
+IMAGES = 9  # random stream
+SIMILARITY_IMAGES, SIMILARITY_PATHS = 256, 4
 STAGES = ("learn", "linear", "explore", "winner", "train")
 FREE = ("until", "data.workers", "log")  # what may change within a run: no number follows from it
 Say = Callable[[str], None]
@@ -118,6 +123,13 @@ class Run:
         subset = recalibration_subset(self.splits.train, options.recalibration_images, self.config.seed)
         normalise = self.views(self.config.views).normalise
         return Evaluator(self.supernet, classifier, subset, self.splits.val, normalise, options.batch_size)
+
+    def similarity(self, images: int, paths: int, seed: int | None = None) -> NDArray[np.float64]:
+        """Cosine similarities of Figure 5 on so many held-out images."""
+        seed = self.config.seed if seed is None else seed
+        chosen = self.splits.val.subset(step_rng(seed, 0, IMAGES).permutation(len(self.splits.val))[:images])
+        pixels = self.views(self.config.views).normalise(next(chosen.batches(len(chosen)))["pixels"])
+        return path_similarity(self.space, self.supernet, pixels, seed, paths)
 
     # stages ----------------------------------------------------------------------------------------------------------
 
@@ -240,20 +252,23 @@ class Run:
             f"{len(scores)} of {self.space.size} architectures, held-out accuracy {accuracies[0]:.1%} to "
             f"{accuracies[-1]:.1%}, best {winner}"
         )
-        self.done("explore", exploration_seconds(self.study), summary, {"winner": str(winner)})
+        matrix = self.similarity(SIMILARITY_IMAGES, SIMILARITY_PATHS)
+        write_matrix(folder / "similarity.csv", matrix)
+        facts = {"winner": str(winner), "similarity": off_diagonal(matrix), "held_out": len(self.splits.val)}
+        self.done("explore", exploration_seconds(self.study), summary, facts)
 
     def explore_paths(self) -> dict[Arch, Score]:
         """Score candidates until the goal is reached, beside other workers where there are any."""
         size = self.config.data.image_size
 
-        def scores(archs: list[Arch]) -> list[Score]:
-            return [self.evaluator.score(arch) for arch in archs]
-
         def latency(arch: Arch) -> float:
-            network = timm.create_model("pinas", num_classes=self.splits.num_classes, **self.space.model_args(arch))
+            args = {**self.space.model_args(arch), "num_classes": self.splits.num_classes}
+            network = timm.create_model(self.space.architecture, **args)
             return latency_ms(network, size, get_device())
 
-        return explore(self.space, scores, self.config.explore, self.study, self.config.seed, size, latency)
+        return explore(
+            self.space, self.evaluator.scores, self.config.explore, self.study, self.config.seed, size, latency
+        )
 
     def work(self) -> None:
         """Help another process, that runs the stages in this folder or a copy of it, to explore; write nothing else.
@@ -261,7 +276,7 @@ class Run:
         Raises:
             UserError: The stages before are not complete here.
         """
-        for stage in ("learn", "linear"):
+        for stage in ("learn", "linear") if needs_linear(self.config) else ("learn",):
             if not (self.folder / stage / DONE).is_file():
                 raise UserError(
                     f"expected a complete {stage} stage in {self.folder}; run the search without --worker first, "
@@ -287,7 +302,8 @@ class Run:
         value = accuracy(model, self.splits.test, self.views(self.config.views).normalise)
         params_m, flops_g = self.space.cost(arch, self.config.data.image_size)
         summary = f"{arch}, {params_m:.3f} M params, {flops_g:.4f} G multiply-adds, test accuracy {value:.1%} as cut"
-        self.done("winner", time.perf_counter() - started, summary, {"test_accuracy": value})
+        facts = {"test_accuracy": value, "test_images": len(self.splits.test)}
+        self.done("winner", time.perf_counter() - started, summary, facts)
 
     def train(self) -> None:
         folder, options = self.folder / "train", self.config.train
@@ -393,6 +409,21 @@ class Run:
     def scores(self) -> dict[Arch, Any]:
         """What the study knows, in the order in which architectures were first scored."""
         return known_scores(self.study)
+
+
+def open_run(folder: Path, stage: str, overrides: Mapping[str, Any] | None = None) -> Run:
+    """The run of a folder, for looking at; nothing in the folder is executed and nothing is printed.
+
+    The overrides are for a run with a Python file as space or method, which only the user may name.
+
+    Raises:
+        UserError: Not the folder of a run, or one whose ``stage`` is not complete.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(f"expected the folder of a run, found no config.json in {folder}; `pinas-zoo search` makes one")
+    if not (folder / stage / DONE).is_file():
+        raise UserError(f"expected a run whose stage {stage} is complete, got {folder}; go on with `pinas-zoo search`")
+    return Run(load_config(folder / "config.json", overrides), folder, say=lambda text: None)
 
 
 def needs_linear(config: SearchConfig) -> bool:

@@ -113,13 +113,6 @@ class SearchSpace(ABC):
             macs += more_macs
         return params / 1e6, macs / 1e9
 
-    def within(
-        self, arch: Arch, image_size: int, max_params_m: float | None = None, max_flops_g: float | None = None
-    ) -> bool:
-        """Whether a path keeps to limits of :meth:`cost`; None is no limit."""
-        params_m, flops_g = self.cost(arch, image_size)
-        return (max_params_m is None or params_m <= max_params_m) and (max_flops_g is None or flops_g <= max_flops_g)
-
     def describe(self, arch: Arch) -> str:
         """What a report calls an architecture."""
         return str(arch)

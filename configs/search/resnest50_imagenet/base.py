@@ -1,4 +1,4 @@
-"""The paper's search on ImageNet (sec. 4.1), with every number; learn.py, linear.py and explore.py say where to stop."""
+"""The paper's search on ImageNet (sec. 4.1) with every number; learn.py, linear.py, explore.py say where to stop."""
 
 name = "resnest50_imagenet"
 seed = 0

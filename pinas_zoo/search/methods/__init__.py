@@ -67,6 +67,6 @@ def build_method(name: str, options: Mapping[str, Any], space: SearchSpace, num_
     """
     kind = method_class(name)
     try:
-        return kind(space, num_classes=num_classes, seed=seed, **options)  # type: ignore[call-arg]
+        return kind(space, num_classes=num_classes, seed=seed, **options)
     except (TypeError, ValueError) as error:
         raise UserError(f"method {name!r}: {error}") from error

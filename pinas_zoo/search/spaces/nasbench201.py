@@ -27,7 +27,7 @@ from pinas_zoo.models.nasbench201 import (
     parse_arch,
     stage_widths,
 )
-from pinas_zoo.search.space import SearchSpace, Supernet
+from pinas_zoo.search.space import Piece, SearchSpace, Supernet
 
 
 class NASBench201Supernet(Supernet):
@@ -48,8 +48,12 @@ class NASBench201Supernet(Supernet):
         self.to(memory_format=torch.channels_last)  # pooling and 1x1 convolutions are several times faster on CPUs
 
     def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
-        chosen = self.chosen(path)
-        x = self.bn1(self.conv1(x.contiguous(memory_format=torch.channels_last)))  # N x channels x H x W
+        return self.body(self.stem(x), self.chosen(path))
+
+    def stem(self, x: torch.Tensor) -> torch.Tensor:
+        return self.bn1(self.conv1(x.contiguous(memory_format=torch.channels_last)))  # N x channels x H x W
+
+    def body(self, x: torch.Tensor, chosen: tuple[int, ...]) -> torch.Tensor:
         for stage in range(STAGES):
             for layer in self._modules[f"stage{stage + 1}"]:  # type: ignore[union-attr]
                 x = layer(x, chosen) if isinstance(layer, Cell) else layer(x)
@@ -58,11 +62,17 @@ class NASBench201Supernet(Supernet):
     def chosen(self, path: Arch) -> tuple[int, ...]:
         return tuple(self.operations[c] for c in path)
 
+    def pieces(self, path: Arch) -> list[Piece]:
+        """Stem and body: a cell's operations are those of all cells, so that paths have only the stem in common."""
+        modules = [module for name, module in self.path_modules(path) if name not in ("conv1", "bn1")]
+        body = Piece(str(path), tuple(modules), lambda x: self.body(x, self.chosen(path)))
+        return [Piece("stem", (self.conv1, self.bn1), self.stem), body]
+
     def path_modules(self, path: Arch) -> Iterator[tuple[str, nn.Module]]:
         yield "conv1", self.conv1
         yield "bn1", self.bn1
         for stage in range(STAGES):
-            for place, layer in enumerate(self._modules[f"stage{stage + 1}"]):  # type: ignore[arg-type]
+            for place, layer in self.get_submodule(f"stage{stage + 1}").named_children():
                 name = f"stage{stage + 1}.{place}"
                 if not isinstance(layer, Cell):
                     yield name, layer
