@@ -7,7 +7,10 @@ _base_ = [
     "mmseg::_base_/default_runtime.py",
     "mmseg::_base_/schedules/schedule_80k.py",
 ]
-custom_imports = dict(imports=["pinas_zoo.openmmlab", "pinas_zoo.openmmlab.aspp"], allow_failed_imports=False)
+custom_imports = dict(
+    imports=["pinas_zoo.openmmlab", "pinas_zoo.openmmlab.aspp", "pinas_zoo.openmmlab.multi_eval"],
+    allow_failed_imports=False,
+)
 custom_hooks = [dict(type="CheckpointCheckHook")]
 model = dict(
     decode_head=dict(type="EncodingASPPHead", channels=256, align_corners=True),

@@ -24,18 +24,14 @@ test_pipeline = [
     dict(type="LoadAnnotations", reduce_zero_label=True),
     dict(type="PackSegInputs"),
 ]
-tta_scales = [0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
+# With --tta as the authors test: pinas_zoo/openmmlab/multi_eval.py.
+tta_model = dict(
+    _delete_=True, type="EncodingTTAModel", base_size=base, crop_size=crop[0], scales=[0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
+)
 tta_pipeline = [
     dict(type="LoadImageFromFile"),
-    dict(
-        type="TestTimeAug",
-        transforms=[
-            [dict(type="Resize", scale=(int(base * s), int(base * s)), keep_ratio=True) for s in tta_scales],
-            [dict(type="RandomFlip", prob=p, direction="horizontal") for p in (0.0, 1.0)],
-            [dict(type="LoadAnnotations", reduce_zero_label=True)],
-            [dict(type="PackSegInputs")],
-        ],
-    ),
+    dict(type="LoadAnnotations", reduce_zero_label=True),
+    dict(type="PackSegInputs"),
 ]
 train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))  # a GPU, on 8
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
