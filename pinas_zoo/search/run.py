@@ -193,14 +193,13 @@ class Run:
         """Score candidates until the goal is reached, beside other workers where there are any."""
         size = self.config.data.image_size
 
-        def scores(archs: list[Arch]) -> list[Score]:
-            return [self.evaluator.score(arch) for arch in archs]
-
         def latency(arch: Arch) -> float:
             network = timm.create_model("pinas", num_classes=self.splits.num_classes, **self.space.model_args(arch))
             return latency_ms(network, size, get_device())
 
-        return explore(self.space, scores, self.config.explore, self.study, self.config.seed, size, latency)
+        return explore(
+            self.space, self.evaluator.scores, self.config.explore, self.study, self.config.seed, size, latency
+        )
 
     def work(self) -> None:
         """Help another process, that runs the stages in this folder or a copy of it, to explore; write nothing else.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,18 @@ from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One step of a path's computation; what follows it sees nothing of the images but its output.
+
+    Paths whose first pieces have equal names compute the same up to there, so that it is computed once for all of them.
+    """
+
+    name: str
+    run: Callable[[torch.Tensor], torch.Tensor]  # leaves its input as it was
+    modules: tuple[nn.Module, ...]  # what holds the piece's batch norms
 
 
 class Supernet(nn.Module, ABC):
@@ -27,6 +40,11 @@ class Supernet(nn.Module, ABC):
     @abstractmethod
     def path_modules(self, path: Arch) -> Iterator[tuple[str, nn.Module]]:
         """Names and modules that this path runs through, each module once, in the order of execution."""
+
+    def pieces(self, path: Arch) -> Sequence[Piece]:
+        """Pieces that make :meth:`forward` of a path, one after another; the whole path in one unless overridden."""
+        modules = tuple(module for _, module in self.path_modules(path))
+        return [Piece(str(path), lambda x: self(x, path), modules)]
 
 
 class SearchSpace(ABC):

@@ -26,7 +26,7 @@ from pinas_zoo.models.pinas import (
     make_downsample,
     make_stem,
 )
-from pinas_zoo.search.space import SearchSpace, Supernet
+from pinas_zoo.search.space import Piece, SearchSpace, Supernet
 
 
 class ResNeStSupernet(Supernet):
@@ -57,10 +57,20 @@ class ResNeStSupernet(Supernet):
                 module.zero_init_last()
 
     def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
-        x = self.maxpool(self.act1(self.bn1(self.conv1(x))))  # N x 2*stem_width x H/4 x W/4
+        x = self.stem(x)
         for name, choice in zip(self.layer_names, path, strict=True):
             x = self.get_submodule(f"{name}.{choice}")(x)
         return x.mean((2, 3))  # N x num_features
+
+    def stem(self, x: torch.Tensor) -> torch.Tensor:
+        return self.maxpool(self.act1(self.bn1(self.conv1(x))))  # N x 2*stem_width x H/4 x W/4
+
+    def pieces(self, path: Arch) -> list[Piece]:
+        pieces = [Piece("stem", self.stem, (self.conv1, self.bn1))]
+        for name, choice in zip(self.layer_names, path, strict=True):
+            block = self.get_submodule(f"{name}.{choice}")
+            pieces.append(Piece(f"{name}.{choice}", block, (block,)))
+        return [*pieces, Piece("pool", lambda x: x.mean((2, 3)), ())]
 
     def path_modules(self, path: Arch) -> Iterator[tuple[str, nn.Module]]:
         yield "conv1", self.conv1
@@ -112,7 +122,7 @@ class Space(SearchSpace):
         for name, module in supernet.path_modules(arch):
             alone = name.rsplit(".", 1)[0] if name.startswith("layer") else name  # layer1.0.3 -> layer1.0
             for key, tensor in module.state_dict().items():
-                state[f"{alone}.{key}"] = tensor.detach().clone()
+                state[f"{alone}.{key}"] = tensor.detach().clone(memory_format=torch.contiguous_format)
         return state
 
     def cost(self, arch: Arch, image_size: int) -> tuple[float, float]:
