@@ -12,6 +12,8 @@ from pinas_zoo.version import __version__
 
 COMMANDS = (  # modules of pinas_zoo.commands, in the order of --help
     "search",
+    "rank",
+    "similarity",
     "list",
     "info",
     "classify",

@@ -46,19 +46,29 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> None:
+def need_search_extra() -> None:
+    """Make sure that the parts of the ``search`` extra can be imported.
+
+    Raises:
+        UserError: One cannot; says how to get it.
+    """
     try:
         import mmengine  # noqa: F401
         import optuna  # noqa: F401
+        import pydantic  # noqa: F401
+        import scipy  # noqa: F401
         import tqdm  # noqa: F401
-
-        from pinas_zoo.search.config import load_config
-        from pinas_zoo.search.plan import plan
-        from pinas_zoo.search.run import Run
     except ModuleNotFoundError as error:
         raise UserError(f'expected the search extra, found no {error.name}; pip install "pinas-zoo[search]"') from error
     except ImportError as error:  # opencv, which mmengine imports, wants system libraries that bare servers lack
         raise UserError(f"{error}; on Debian: apt-get install libgl1 libglib2.0-0") from error
+
+
+def run(args: argparse.Namespace) -> None:
+    need_search_extra()
+    from pinas_zoo.search.config import load_config
+    from pinas_zoo.search.plan import plan
+    from pinas_zoo.search.run import Run
 
     config = load_config(args.config, parse_overrides(args.set))
     folder = args.work_dir or Path("work_dirs") / config.name

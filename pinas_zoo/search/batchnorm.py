@@ -30,58 +30,59 @@ def batch_statistics(module: nn.Module) -> Iterator[None]:
 
 
 class Statistics:
-    """Running statistics of one batch norm at one place of a tree of paths; fp32, or fp64 where the norm's are.
+    """Statistics of the batch norms below some modules, kept apart from them; the modules are as before after each use.
 
-    Installing points the norm at them, which copies nothing; only within :func:`restored`.
+    They are the mean over passes of the batch mean and of the unbiased batch variance, in fp32; each pass is
+    normalised by its own.
     """
 
-    def __init__(self, norm: _BatchNorm):
-        self.norm = norm
-        if norm.running_mean is None or norm.running_var is None:
-            raise ValueError(f"expected batch norms with running statistics, got {norm}")
-        kind = torch.promote_types(norm.running_mean.dtype, torch.float32)
-        self.mean = torch.zeros_like(norm.running_mean, dtype=kind)
-        self.var = torch.ones_like(norm.running_var, dtype=kind)
-        self.passes = torch.zeros((), dtype=torch.long, device=self.mean.device)
+    def __init__(self, modules: Iterable[nn.Module]):
+        self.norms = [norm for module in modules for norm in batch_norms(module)]
+        self.buffers = [
+            {key: torch.full_like(b, float(key == "running_var")) for key, b in m.named_buffers(recurse=False)}
+            for m in self.norms
+        ]
 
-    def install(self, calibrate: bool) -> None:
-        """The norm's next forward pass normalises by the batch and joins the average, or uses the average."""
-        norm = self.norm
-        norm.running_mean, norm.running_var, norm.num_batches_tracked = self.mean, self.var, self.passes
-        norm.momentum, norm.training = None, calibrate  # None: torch's cumulative average
+    @contextmanager
+    def gather(self) -> Iterator[None]:
+        """Inside, a forward pass is normalised by its own statistics, which join these."""
+        with self._swapped():
+            for m in self.norms:
+                m.momentum, m.training = None, True  # torch's cumulative average
+            yield
 
+    @contextmanager
+    def use(self) -> Iterator[None]:
+        """Inside, the modules normalise by these statistics."""
+        with self._swapped():
+            for m in self.norms:
+                m.training = False
+            yield
 
-@contextmanager
-def restored(module: nn.Module) -> Iterator[None]:
-    """Leaving puts back the statistics and modes of all batch norms below ``module``: the very tensors, not copies."""
-    norms = batch_norms(module)
-    before = [(m.training, m.momentum, m.running_mean, m.running_var, m.num_batches_tracked) for m in norms]
-    try:
-        yield
-    finally:
-        for m, state in zip(norms, before, strict=True):
-            m.training, m.momentum, m.running_mean, m.running_var, m.num_batches_tracked = state
+    @contextmanager
+    def _swapped(self) -> Iterator[None]:
+        before = [(m.training, m.momentum, dict(m.named_buffers(recurse=False))) for m in self.norms]
+        try:
+            for m, buffers in zip(self.norms, self.buffers, strict=True):
+                m._buffers.update(buffers)
+            yield
+        finally:
+            for m, (training, momentum, buffers) in zip(self.norms, before, strict=True):
+                m.training, m.momentum = training, momentum
+                m._buffers.update(buffers)
 
 
 @contextmanager
 def recalibrated(modules: Iterable[nn.Module], run: Iterable[object]) -> Iterator[None]:
-    """Inside, the batch norms of ``modules`` hold statistics of the forward passes that iterating ``run`` makes.
-
-    Each pass is normalised by its own statistics; the running statistics become the mean over passes of the batch mean
-    and of the unbiased batch variance, in fp32 (:class:`Statistics`). Leaving restores statistics and modes.
+    """Inside, batch norms hold :class:`Statistics` of the forward passes that iterating ``run`` makes.
 
     Args:
         modules: What the path runs through.
         run: Every step of the iteration makes one forward pass of the path.
     """
-    whole = nn.ModuleList(modules)
-    with restored(whole):
-        statistics = [Statistics(norm) for norm in batch_norms(whole)]
-        for s in statistics:
-            s.install(calibrate=True)
-        with torch.no_grad():
-            for _ in run:
-                pass
-        for s in statistics:
-            s.install(calibrate=False)
+    statistics = Statistics(modules)
+    with torch.no_grad(), statistics.gather():
+        for _ in run:
+            pass
+    with statistics.use():
         yield

@@ -1,20 +1,16 @@
 """Scores of paths: accuracy on held-out images with batch-norm statistics recalibrated for each path.
 
-Candidates are scored together. Those whose first pieces are the same (``Supernet.pieces``) also share the statistics up
-to there, because each recalibration batch is normalised by its own. So the candidates form a tree: each batch walks it
-depth first, every edge is computed once, and no more than one activation per level is held. The first walk, over the
-recalibration images, averages each edge's batch statistics; the second, over the held-out images, uses them.
-
-What an edge computes does not depend on which candidates are scored with it: a score is the same, to the bit, alone, in
-any group and in any order.
+Several paths are scored together. What two of them begin with is computed once: the statistics of a layer depend on the
+choices up to it alone, since recalibration normalises each batch by its own. So the paths form a tree of pieces, and
+every batch walks it depth first: the recalibration batches first, each leaving its statistics at the tree's nodes, then
+the held-out ones with the statistics that are there. Activations of one batch along one path are all that is held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +18,7 @@ from mmengine.device import get_device
 from torch import nn
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.search.batchnorm import Statistics, batch_norms, recalibrated, restored
+from pinas_zoo.search.batchnorm import Statistics, recalibrated
 from pinas_zoo.search.data import Images
 from pinas_zoo.search.space import Piece, Supernet, step_rng
 
@@ -38,15 +34,19 @@ class Score:
     loss: float
 
 
-class Batches(Protocol):
-    """Images in order, the same ones each time: in memory (:class:`Images`), or read anew by a loader."""
+@dataclass
+class Node:
+    """A piece after a given beginning: statistics of its batch norms there, what follows, paths that end with it."""
 
-    def batches(self, size: int) -> Iterable[dict[str, torch.Tensor]]:
-        """``pixels``, uint8 N x 3 x H x W, and ``labels``, N; N is at most ``size``."""
+    piece: Piece | None  # None at the root
+    statistics: Statistics
+    children: dict[str, Node] = field(default_factory=dict)
+    correct: torch.Tensor | int = 0  # of the path that ends here
+    loss: torch.Tensor | float = 0.0
 
 
 class Evaluator:
-    """Scores paths of a frozen supernet; neither order nor grouping changes a score.
+    """Scores paths of a frozen supernet; neither order nor company changes a score.
 
     Args:
         supernet: Learned; left as it was after every call.
@@ -67,7 +67,7 @@ class Evaluator:
         batch_size: int,
     ):
         self.device = torch.device(get_device())
-        self.supernet = supernet.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        self.supernet = supernet.eval().requires_grad_(False).to(self.device)
         self.classifier = classifier.to(self.device)
         self.recalibration, self.held_out = recalibration, held_out
         self.normalise, self.batch_size = normalise, batch_size
@@ -75,90 +75,51 @@ class Evaluator:
     def recalibrate(self, path: Arch) -> AbstractContextManager[None]:
         """Inside, the path's batch norms hold statistics of the recalibration images."""
         modules = [module for _, module in self.supernet.path_modules(path)]
-        return recalibrated(modules, (self.supernet(x, path) for x, _ in self._inputs(self.recalibration)))
+        batches = self.recalibration.batches(self.batch_size)
+        return recalibrated(modules, (self.supernet(self._input(batch), path) for batch in batches))
 
     def score(self, path: Arch) -> Score:
         return self.scores([path])[0]
 
-    def scores(self, paths: Sequence[Arch]) -> list[Score]:
-        """Of each path, in the order given."""
-        order = sorted(set(paths))  # neighbours share the most
-        found: dict[Arch, Score] = {}
-        for start in range(0, len(order), TOGETHER):
-            found |= self._scores(order[start : start + TOGETHER])
-        return [found[path] for path in paths]
-
     @torch.no_grad()
-    def _scores(self, paths: Sequence[Arch]) -> dict[Arch, Score]:
-        tree = PathTree(self.supernet, paths)
-        correct, loss, count = dict.fromkeys(paths, 0), dict.fromkeys(paths, 0.0), 0
-        with restored(self.supernet):
-            for x, _ in self._inputs(self.recalibration):
-                for _ in tree.walk(x, calibrate=True):
-                    pass
-            for x, labels in self._inputs(self.held_out):
-                count += len(labels)
-                for path, features in tree.walk(x, calibrate=False):
-                    logits = self.classifier(features)  # N x num_classes
-                    correct[path] += int((logits.argmax(1) == labels).sum())
-                    loss[path] += float(F.cross_entropy(logits, labels, reduction="sum"))
-        return {path: Score(correct[path] / count, loss[path] / count) for path in paths}
+    def scores(self, paths: Sequence[Arch]) -> list[Score]:
+        """Scores in the order of ``paths``, each equal to what :meth:`score` gives alone."""
+        if not paths:
+            return []
+        root, leaves = self._tree(paths)
+        for batch in self.recalibration.batches(self.batch_size):
+            self._walk(root, self._input(batch), calibrating=True)
+        for batch in self.held_out.batches(self.batch_size):
+            self._walk(root, self._input(batch), calibrating=False, labels=batch["labels"].to(self.device))
+        count = len(self.held_out)
+        return [Score(int(leaf.correct) / count, float(leaf.loss) / count) for leaf in leaves]
 
-    def _inputs(self, images: Batches) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for batch in images.batches(self.batch_size):
-            pixels, labels = batch["pixels"].to(self.device), batch["labels"].to(self.device)
-            yield self.normalise(pixels).contiguous(memory_format=torch.channels_last), labels
-
-
-class PathTree:
-    """Paths that share what they have in common; each edge, a piece at its place, has batch-norm statistics."""
-
-    def __init__(self, supernet: Supernet, paths: Iterable[Arch]):
-        self.root = _Node(None)
+    def _tree(self, paths: Sequence[Arch]) -> tuple[Node, list[Node]]:
+        """The paths' tree, and for each path the node that it ends with."""
+        root, leaves = Node(None, Statistics(())), []
         for path in paths:
-            node = self.root
-            for piece in supernet.pieces(path):
-                node = node.children.setdefault(piece.name, _Node(piece))
-            node.path = path
+            node = root
+            for piece in self.supernet.pieces(path):
+                if piece.name not in node.children:
+                    node.children[piece.name] = Node(piece, Statistics(piece.modules))
+                node = node.children[piece.name]
+            leaves.append(node)
+        return root, leaves
 
-    def walk(self, x: torch.Tensor, calibrate: bool) -> Iterator[tuple[Arch, torch.Tensor]]:
-        """Each path and its features of one batch, depth first.
+    def _walk(self, node: Node, x: torch.Tensor, calibrating: bool, labels: torch.Tensor | None = None) -> None:
+        """Take a batch through the tree below a node, depth first."""
+        if node.piece is not None:
+            with node.statistics.gather() if calibrating else node.statistics.use():
+                x = node.piece.run(x)
+        for child in node.children.values():
+            self._walk(child, x, calibrating, labels)
+        if not node.children and labels is not None:
+            logits = self.classifier(x)  # N x num_classes
+            node.correct = node.correct + (logits.argmax(1) == labels).sum()
+            node.loss = node.loss + F.cross_entropy(logits, labels, reduction="sum").double()
 
-        Args:
-            x: Normalised images.
-            calibrate: Normalise by the batch and take its statistics into the average, or use the average.
-        """
-        return self.root.walk(x, calibrate)
-
-    def __len__(self) -> int:
-        """Number of edges: what one batch computes."""
-        return sum(1 for _ in self.root.below())
-
-
-@dataclass
-class _Node:
-    piece: Piece | None  # None at the root
-    children: dict[str, _Node] = field(default_factory=dict)
-    path: Arch | None = None  # that ends here
-
-    def __post_init__(self) -> None:
-        norms = [norm for module in self.piece.modules for norm in batch_norms(module)] if self.piece else []
-        self.statistics = [Statistics(norm) for norm in dict.fromkeys(norms)]
-
-    def walk(self, x: torch.Tensor, calibrate: bool) -> Iterator[tuple[Arch, torch.Tensor]]:
-        if self.piece is not None:
-            for statistics in self.statistics:
-                statistics.install(calibrate)
-            x = self.piece.run(x)
-        if self.path is not None:
-            yield self.path, x
-        for child in self.children.values():
-            yield from child.walk(x, calibrate)
-
-    def below(self) -> Iterator[_Node]:
-        for child in self.children.values():
-            yield child
-            yield from child.below()
+    def _input(self, batch: dict[str, Any]) -> torch.Tensor:
+        return self.normalise(batch["pixels"]).to(self.device)
 
 
 def recalibration_subset(train: Images, count: int, seed: int) -> Images:

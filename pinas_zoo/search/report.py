@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import html
 import io
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pinas_zoo.draw import network_svg
 from pinas_zoo.search import engine
 from pinas_zoo.search.evaluate import Score
 from pinas_zoo.search.explore import read_ranking
+from pinas_zoo.search.similarity import heat_map, off_diagonal, read_matrix
 from pinas_zoo.version import __version__
 
 if TYPE_CHECKING:
     from pinas_zoo.search.run import Run
 
+STARTUP = 20  # evaluations that every sampler draws at random first
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;background:#fff;max-width:60rem;margin:0 auto;padding:1rem}
 h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #ddd}
@@ -54,6 +60,10 @@ def _page(run: Run, facts: Mapping[str, Mapping[str, Any]]) -> str:
     figures = [_figure(_curve(engine.read_curve(run.folder / stage), key), title) for stage, key, title in curves]
     figures.append(_figure(_histogram(accuracies), "Held-out accuracy of the candidates"))
     figures.append(_figure(_best_so_far(accuracies), "Best held-out accuracy over evaluations"))
+    figures.append(_figure(_cost(ranking), "Held-out accuracy over multiply-adds, and the Pareto front"))
+    matrix = read_matrix(run.folder / "explore" / "similarity.csv")
+    title = f"Feature similarity by last candidate; {off_diagonal(matrix):.3f} off the diagonal"
+    figures.append(_figure(heat_map(matrix), title))
     stages = [[name, f["summary"], f"{f['seconds']:.0f}", f"{f['peak_memory_mib']}"] for name, f in facts.items()]
     stages.append(["all", "", f"{sum(f['seconds'] for f in facts.values()):.0f}", ""])
     top = [
@@ -68,9 +78,9 @@ def _page(run: Run, facts: Mapping[str, Mapping[str, Any]]) -> str:
     picture = network_svg(arch, args["depths"], args["widths"], args["stem_width"], title=f"Winner {arch}")
     body = f"""
 <h1>{html.escape(config.name)}: the network that the search found</h1>
-<p><strong>{arch}</strong>, {kind}: <strong>{test:.2%}</strong> of {len(run.splits.test)} test images right.
-Found among {len(ranking)} scored of {run.space.size:,} architectures, by top-1 accuracy on {len(run.splits.val)}
-held-out images in the supernet.</p>
+<p><strong>{arch}</strong>, {kind}: <strong>{test:.2%}</strong> of {facts["winner"]["test_images"]} test images right.
+Found among {len(ranking)} scored of {run.space.size:,} architectures, by top-1 accuracy on
+{facts["explore"]["held_out"]} held-out images in the supernet.</p>
 <pre>{html.escape(load)}</pre>
 <h2>The winner, layer by layer</h2>
 <figure>{picture}</figure>
@@ -82,6 +92,7 @@ held-out images in the supernet.</p>
 <p>Accuracy and loss (nats) in the supernet; parameters in millions and multiply-adds in billions at
 {config.data.image_size} x {config.data.image_size} pixels, without classifier. All are in explore/ranking.csv.</p>
 {_table(["rank", "architecture", "accuracy", "loss", "params, M", "multiply-adds, G"], top, (0, 2, 3, 4, 5))}
+{_rank_section(run.folder)}
 <h2>Configuration</h2>
 <pre>{html.escape(config.model_dump_json(indent=1))}</pre>
 <p>pinas_zoo {__version__}. Method: Peng et al., Pi-NAS, ICCV 2021.</p>
@@ -94,6 +105,28 @@ held-out images in the supernet.</p>
     )
 
 
+def _rank_section(folder: Path) -> str:
+    """Kendall's tau and its scatter plot, when ``pinas-zoo rank`` has written them."""
+    if not (folder / "rank.json").is_file():
+        return ""
+    found = json.loads((folder / "rank.json").read_text(encoding="utf-8"))
+
+    def row(name: str) -> list[str]:
+        return [f"{found[name][key]:+.3f}" for key in ("value", "low", "high")]
+
+    rows = [
+        ["scores in the supernet", *row("score")],
+        ["multiply-adds alone", *row("flops")],
+        ["difference", *row("difference")],
+    ]
+    svg = (folder / "rank.svg").read_text(encoding="utf-8")
+    return f"""<h2>Ranking against networks trained alone</h2>
+<p>Kendall's tau over {found["count"]} architectures against {html.escape(found["column"])} of
+{html.escape(found["truth"])}, with 95% bootstrap intervals.</p>
+{_table(["order by", "tau", "from", "to"], rows, (1, 2, 3))}
+<figure>{svg[svg.index("<svg") :]}</figure>"""
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[int]) -> str:
     def cells(tag: str, row: Sequence[str]) -> str:
         return "".join(
@@ -104,8 +137,20 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence
     return f'<div class="wide"><table><thead><tr>{cells("th", head)}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
+def save_figure(path: Path, draw: Callable[[Any], None], caption: str) -> None:
+    """A file of its own, as SVG; whole or not at all."""
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(figure_svg(draw, caption), encoding="utf-8")
+    os.replace(temporary, path)
+
+
 def _figure(draw: Callable[[Any], None], caption: str) -> str:
-    """An inline SVG by matplotlib, without a display and without global state."""
+    svg = figure_svg(draw, caption)
+    return f"<figure>{svg[svg.index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"
+
+
+def figure_svg(draw: Callable[[Any], None], caption: str) -> str:
+    """An SVG by matplotlib, without a display and without global state."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -116,8 +161,7 @@ def _figure(draw: Callable[[Any], None], caption: str) -> str:
         draw(axes)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": caption})
-    svg = buffer.getvalue()
-    return f"<figure>{svg[svg.index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"
+    return buffer.getvalue()
 
 
 def _curve(columns: Mapping[str, Sequence[float]], key: str) -> Callable[[Any], None]:
@@ -137,14 +181,38 @@ def _histogram(scores: Sequence[Score]) -> Callable[[Any], None]:
 
 
 def _best_so_far(scores: Sequence[Score]) -> Callable[[Any], None]:
-    best, line = 0.0, []
-    for score in scores:
-        best = max(best, score.accuracy)
-        line.append(100 * best)
+    values = np.array([100 * score.accuracy for score in scores])
+    random_search = expected_best(values[: min(len(values), STARTUP)], len(values))
 
     def draw(axes: Any) -> None:
-        axes.plot([100 * s.accuracy for s in scores], ".", markersize=3, alpha=0.5)
-        axes.plot(line, linewidth=1)
+        axes.plot(values, ".", markersize=3, alpha=0.5)
+        axes.plot(np.maximum.accumulate(values), linewidth=1, label="this search")
+        axes.plot(random_search, "--", linewidth=1, label=f"random, expected from the first {STARTUP}")
+        axes.legend(frameon=False, fontsize=7, loc="lower right")
         axes.set(xlabel="evaluation", ylabel="held-out accuracy, %")
+
+    return draw
+
+
+def expected_best(sample: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Expected best of 1, 2, … ``count`` independent draws from a sample; it cannot exceed the sample's best."""
+    order = np.sort(sample)
+    below = np.arange(len(order) + 1) / len(order)  # share of the sample below the k-th
+    draws = np.arange(1, count + 1)[:, None]
+    return (order * (below[1:] ** draws - below[:-1] ** draws)).sum(1)
+
+
+def _cost(ranking: Sequence[Mapping[str, str]]) -> Callable[[Any], None]:
+    points = sorted((float(row["flops_g"]), 100 * float(row["accuracy"])) for row in ranking)
+    front, best = [], float("-inf")
+    for flops, accuracy in points:
+        if accuracy > best:
+            best = accuracy
+            front.append((flops, accuracy))
+
+    def draw(axes: Any) -> None:
+        axes.plot(*zip(*points, strict=True), ".", markersize=3, alpha=0.5)
+        axes.plot(*zip(*front, strict=True), drawstyle="steps-post", linewidth=1)
+        axes.set(xlabel="multiply-adds, G", ylabel="held-out accuracy, %")
 
     return draw

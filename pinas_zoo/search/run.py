@@ -23,10 +23,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import timm
 import torch
 from mmengine.device import get_device
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -36,19 +38,22 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import engine
 from pinas_zoo.search.claims import open_study
-from pinas_zoo.search.config import SearchConfig
+from pinas_zoo.search.config import SearchConfig, load_config
 from pinas_zoo.search.data import Splits, StepSampler, load_splits
 from pinas_zoo.search.evaluate import Evaluator, Score, recalibration_subset
 from pinas_zoo.search.explore import best, exploration_seconds, explore, known_scores, read_ranking, write_ranking
 from pinas_zoo.search.limits import latency_ms
 from pinas_zoo.search.linear import LinearEvaluation
 from pinas_zoo.search.methods import Method, build_method
-from pinas_zoo.search.space import SearchSpace, Supernet, build_space
+from pinas_zoo.search.similarity import off_diagonal, path_similarity, write_matrix
+from pinas_zoo.search.space import SearchSpace, Supernet, build_space, step_rng
 from pinas_zoo.search.standalone import StandAlone, accuracy
 from pinas_zoo.search.views import BatchViews
 from pinas_zoo.weights import save_model_folder
 
 DONE = "done.json"
+IMAGES = 9  # random stream
+SIMILARITY_IMAGES, SIMILARITY_PATHS = 256, 4
 STAGES = ("learn", "linear", "explore", "winner", "train")
 Say = Callable[[str], None]
 
@@ -106,6 +111,13 @@ class Run:
         subset = recalibration_subset(self.splits.train, options.recalibration_images, self.config.seed)
         normalise = self.views(self.config.views).normalise
         return Evaluator(self.supernet, classifier, subset, self.splits.val, normalise, options.batch_size)
+
+    def similarity(self, images: int, paths: int, seed: int | None = None) -> NDArray[np.float64]:
+        """Cosine similarities of Figure 5 on so many held-out images."""
+        seed = self.config.seed if seed is None else seed
+        chosen = self.splits.val.subset(step_rng(seed, 0, IMAGES).permutation(len(self.splits.val))[:images])
+        pixels = self.views(self.config.views).normalise(chosen.pixels)
+        return path_similarity(self.space, self.supernet, pixels, seed, paths)
 
     # stages ----------------------------------------------------------------------------------------------------------
 
@@ -187,7 +199,10 @@ class Run:
             f"{len(scores)} of {self.space.size} architectures, held-out accuracy {accuracies[0]:.1%} to "
             f"{accuracies[-1]:.1%}, best {winner}"
         )
-        self.done("explore", exploration_seconds(self.study), summary, {"winner": str(winner)})
+        matrix = self.similarity(SIMILARITY_IMAGES, SIMILARITY_PATHS)
+        write_matrix(folder / "similarity.csv", matrix)
+        facts = {"winner": str(winner), "similarity": off_diagonal(matrix), "held_out": len(self.splits.val)}
+        self.done("explore", exploration_seconds(self.study), summary, facts)
 
     def explore_paths(self) -> dict[Arch, Score]:
         """Score candidates until the goal is reached, beside other workers where there are any."""
@@ -229,7 +244,8 @@ class Run:
         value = accuracy(model, self.splits.test, self.views(self.config.views).normalise)
         params_m, flops_g = self.space.cost(arch, self.config.data.image_size)
         summary = f"{arch}, {params_m:.3f} M params, {flops_g:.4f} G multiply-adds, test accuracy {value:.1%} as cut"
-        self.done("winner", time.perf_counter() - started, summary, {"test_accuracy": value})
+        facts = {"test_accuracy": value, "test_images": len(self.splits.test)}
+        self.done("winner", time.perf_counter() - started, summary, facts)
 
     def train(self) -> None:
         folder, options = self.folder / "train", self.config.train
@@ -332,6 +348,19 @@ class Run:
     def scores(self) -> dict[Arch, Any]:
         """What the study knows, in the order in which architectures were first scored."""
         return known_scores(self.study)
+
+
+def open_run(folder: Path, stage: str) -> Run:
+    """The run of a folder, for looking at; nothing in the folder is executed and nothing is printed.
+
+    Raises:
+        UserError: Not the folder of a run, or one whose ``stage`` is not complete.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(f"expected the folder of a run, found no config.json in {folder}; `pinas-zoo search` makes one")
+    if not (folder / stage / DONE).is_file():
+        raise UserError(f"expected a run whose stage {stage} is complete, got {folder}; go on with `pinas-zoo search`")
+    return Run(load_config(folder / "config.json"), folder, say=lambda text: None)
 
 
 def check_folder(config: SearchConfig, folder: Path) -> None:

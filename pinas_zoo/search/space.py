@@ -18,14 +18,11 @@ from pinas_zoo.errors import UserError
 
 @dataclass(frozen=True)
 class Piece:
-    """One step of a path's computation; what follows it sees nothing of the images but its output.
-
-    Paths whose first pieces have equal names compute the same up to there, so that it is computed once for all of them.
-    """
+    """A part of a path that runs as a whole: what goes by the same name is the same in all paths."""
 
     name: str
-    run: Callable[[torch.Tensor], torch.Tensor]  # leaves its input as it was
-    modules: tuple[nn.Module, ...]  # what holds the piece's batch norms
+    modules: tuple[nn.Module, ...]  # that it runs through
+    run: Callable[[torch.Tensor], torch.Tensor]  # leaves its input as it is
 
 
 class Supernet(nn.Module, ABC):
@@ -42,9 +39,12 @@ class Supernet(nn.Module, ABC):
         """Names and modules that this path runs through, each module once, in the order of execution."""
 
     def pieces(self, path: Arch) -> Sequence[Piece]:
-        """Pieces that make :meth:`forward` of a path, one after another; the whole path in one unless overridden."""
+        """The path as a chain, one piece after the other; paths that begin alike share the work of those pieces.
+
+        One piece here; a supernet of layers in a row gives one a layer.
+        """
         modules = tuple(module for _, module in self.path_modules(path))
-        return [Piece(str(path), lambda x: self(x, path), modules)]
+        return [Piece(str(path), modules, lambda x: self(x, path))]
 
 
 class SearchSpace(ABC):

@@ -58,25 +58,28 @@ class ResNeStSupernet(Supernet):
 
     def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
         x = self.stem(x)
-        for name, choice in zip(self.layer_names, path, strict=True):
-            x = self.get_submodule(f"{name}.{choice}")(x)
-        return x.mean((2, 3))  # N x num_features
+        for _, layer in self.path_layers(path):
+            x = layer(x)
+        return self.pool(x)
 
     def stem(self, x: torch.Tensor) -> torch.Tensor:
         return self.maxpool(self.act1(self.bn1(self.conv1(x))))  # N x 2*stem_width x H/4 x W/4
 
-    def pieces(self, path: Arch) -> list[Piece]:
-        pieces = [Piece("stem", self.stem, (self.conv1, self.bn1))]
+    def pool(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean((2, 3))  # N x num_features
+
+    def path_layers(self, path: Arch) -> Iterator[tuple[str, nn.Module]]:
         for name, choice in zip(self.layer_names, path, strict=True):
-            block = self.get_submodule(f"{name}.{choice}")
-            pieces.append(Piece(f"{name}.{choice}", block, (block,)))
-        return [*pieces, Piece("pool", lambda x: x.mean((2, 3)), ())]
+            yield f"{name}.{choice}", self.get_submodule(f"{name}.{choice}")
+
+    def pieces(self, path: Arch) -> list[Piece]:
+        layers = [Piece(name, (layer,), layer) for name, layer in self.path_layers(path)]
+        return [Piece("stem", (self.conv1, self.bn1), self.stem), *layers, Piece("pool", (), self.pool)]
 
     def path_modules(self, path: Arch) -> Iterator[tuple[str, nn.Module]]:
         yield "conv1", self.conv1
         yield "bn1", self.bn1
-        for name, choice in zip(self.layer_names, path, strict=True):
-            yield f"{name}.{choice}", self.get_submodule(f"{name}.{choice}")
+        yield from self.path_layers(path)
 
 
 class Space(SearchSpace):

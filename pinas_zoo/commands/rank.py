@@ -1,0 +1,64 @@
+"""``pinas-zoo rank``: does a run's supernet order architectures as training each of them alone does?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "rank",
+        help="Kendall's tau of a run's scores against networks trained alone",
+        description=(
+            "Kendall's tau between the scores of a run and the accuracies of networks trained alone, with 95%% "
+            "bootstrap intervals, beside the tau of multiply-adds alone. Writes rank.json and rank.svg into the run's "
+            "folder, and its report anew."
+        ),
+        epilog="pinas-zoo rank work_dirs/nb201 --truth nb201_cifar10.csv --accuracy-column cifar10_test_acc",
+    )
+    parser.add_argument("run_folder", metavar="RUN", type=Path, help="folder of a run that has explored")
+    parser.add_argument(
+        "--truth", metavar="FILE", type=Path, required=True,
+        help="CSV with a header: columns arch and accuracy, or NAS-Bench-201's arch_str and cifar10_test_acc",
+    )  # fmt: skip
+    parser.add_argument("--arch-column", metavar="NAME", help="column of the architectures, if it is another")
+    parser.add_argument("--accuracy-column", metavar="NAME", help="column of the accuracies, if it is another")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    from pinas_zoo.commands.search import need_search_extra
+
+    need_search_extra()
+    from pinas_zoo import zoo
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.search import rank
+    from pinas_zoo.search.explore import read_ranking
+    from pinas_zoo.search.report import save_figure, write_report
+    from pinas_zoo.search.run import open_run
+
+    opened = open_run(args.run_folder, "explore")
+    truth, column = rank.read_truth(args.truth, args.arch_column, args.accuracy_column)
+
+    def canonical(text: str) -> str | None:
+        try:
+            return str(opened.space.parse(text))
+        except (UserError, ValueError):
+            return None
+
+    rows = rank.common(read_ranking(opened.folder / "explore" / "ranking.csv"), truth, canonical)
+    found = rank.correlate(rows, args.seed)
+    print(f"architectures       {found.count} (truth: {column} of {args.truth.name})")
+    print(f"tau of the scores   {found.score}")
+    print(f"tau of FLOPs alone  {found.flops}")
+    print(f"difference          {found.difference}")
+    print(f"best by score       {found.best}, {found.best_truth:g} alone; the highest of all is {found.top_truth:g}")
+    facts = {"truth": args.truth.name, "column": column, "seed": args.seed, **found.to_dict()}
+    save_figure(opened.folder / "rank.svg", rank.scatter(rows, found), f"{column} over accuracy in the supernet")
+    zoo.write_json(opened.folder / "rank.json", facts)
+    print(f"written             {opened.folder / 'rank.json'}, rank.svg")
+    if (opened.folder / "report.html").is_file():
+        print(f"report              {write_report(opened)}")
