@@ -75,7 +75,7 @@ class Evaluator:
         batch_size: int,
     ):
         self.device = torch.device(get_device())
-        self.supernet = supernet.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        self.supernet = supernet.eval().requires_grad_(False).to(self.device).to(memory_format=torch.channels_last)
         self.classifier = classifier.to(self.device)
         self.recalibration, self.held_out = recalibration, held_out
         self.normalise, self.batch_size = normalise, batch_size
