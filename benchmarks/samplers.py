@@ -7,7 +7,7 @@ The table is a CSV with ``arch_str`` in NAS-Bench-201's notation and a column pe
 what is searched for; ``--report``: shown for the architecture found). Six categorical parameters of five operations.
 A sampler that proposes an architecture again gets the known value, and only distinct ones count as evaluations: to the
 advantage of those that repeat themselves. Defaults of ``ActionSpaceSampler`` were chosen on seeds 0..7; seeds here
-start at 1000. Writes results/samplers.md and .svg beside this file.
+start at 1000. Writes results/samplers.md and, not kept in the repository, .svg beside this file.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def read_table(path: Path, objective: str, report: str) -> Table:
 def search(name: str, seed: int, table: Table, evaluations: int) -> Search:
     quiet()
     study = optuna.create_study(direction="maximize", sampler=SAMPLERS[name][1](seed))
-    seen, result = set(), Search([], [])
+    seen: set[tuple[str, ...]] = set()
+    result = Search([], [])
     while len(seen) < evaluations:
         trial = study.ask(SPACE)
         edges = tuple(trial.params[key] for key in SPACE)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -20,6 +21,14 @@ from pinas_zoo.folder import tensor_shapes
 Tensors = dict[str, Tensor]
 
 _STATE_KEYS = ("state_dict", "model")  # PyTorch-Encoding and mmcv; detectron2
+_CORES = ("numpy.core", "numpy._core")  # of numpy 1 and 2
+# What pickles of numpy's numbers ask for, such as the best score in PyTorch-Encoding's checkpoints; and of its arrays.
+_NUMBERS = {"numpy.dtype", "_codecs.encode", *(f"{core}.multiarray.scalar" for core in _CORES)}
+_ARRAYS = {
+    "numpy.ndarray",
+    *_NUMBERS,
+    *(f"{core}.{name}" for core in _CORES for name in ("multiarray._reconstruct", "numeric._frombuffer")),
+}
 _HARMLESS = ("collections.OrderedDict", "torch._utils.", "torch.storage.", "torch.nn.parameter.")
 
 
@@ -64,17 +73,26 @@ def _unpickle(file: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols, said better below when it matters
-            return torch.load(file, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_numbers()):
+                return torch.load(file, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise WeightsMissing(f"expected a readable file at {file}: {error}; change its permissions") from None
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
     wanted = [name for name in dict.fromkeys(wanted_globals(file)) if not name.startswith(_HARMLESS)]
     wanted = [name for name in wanted if not (name.startswith("torch.") and name.endswith("Storage"))]
+    wanted = [] if _NUMBERS.issuperset(wanted) else wanted
     if wanted:
+        cure = "load it where it was made and save its state_dict alone"
+        if _ARRAYS.issuperset(wanted) and not zipfile.is_zipfile(file):  # detectron2's .pkl files
+            cure = (
+                'turn its arrays into tensors: python -c "import pickle, torch; '
+                f"d = pickle.load(open('{file.name}', 'rb'), encoding='latin1'); d = d.get('model', d); "
+                "torch.save({k: torch.as_tensor(v) for k, v in d.items()}, 'tensors.pth')\""
+            )
         raise NotSafetensors(
             f"expected tensors and plain data in {file}, got a pickle that wants {', '.join(wanted[:5])}; none of it "
-            "was run. If you trust the file, load it where it was made and save its state_dict alone"
+            f"was run. If you trust the file, {cure}"
         )
     size = file.stat().st_size
     with file.open("rb") as stream:
@@ -87,6 +105,13 @@ def _unpickle(file: Path) -> Any:
     raise BrokenWeights(
         f"expected a whole checkpoint, got a broken or truncated one in {file} ({size} bytes: {reason}); get it again"
     )
+
+
+def _numbers() -> list[Any]:
+    """numpy's numbers, which hold no code, for torch's reader of pickles."""
+    dtypes = {type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
+    scalar = np.float64(0).__reduce__()[0]
+    return [np.dtype, *dtypes, *((scalar, f"{core}.multiarray.scalar") for core in _CORES)]
 
 
 def wanted_globals(file: Path) -> Iterator[str]:
@@ -108,14 +133,21 @@ def wanted_globals(file: Path) -> Iterator[str]:
 
 def _globals(stream: IO[bytes]) -> Iterator[str]:
     strings: list[str] = []  # what a STACK_GLOBAL takes its module and name from
+    memo: dict[Any, str | None] = {}  # strings that were put aside; None for anything else
+    top: str | None = None  # of the stack, where it is a string
     for opcode, argument, _ in pickletools.genops(stream):
-        if opcode.name in ("GLOBAL", "INST"):
-            name = str(argument).replace(" ", ".", 1)
-        elif opcode.name == "STACK_GLOBAL":
-            name = ".".join(strings[-2:])
-        else:
-            if isinstance(argument, str):
-                strings.append(argument)
+        kind = opcode.name
+        if kind == "MEMOIZE" or kind.endswith("PUT"):
+            memo[len(memo) if argument is None else argument] = top
             continue
-        if re.fullmatch(r"[\w.]{3,100}", name):  # else a text that happens to begin like a pickle
+        name, top = None, None
+        if kind in ("GLOBAL", "INST"):
+            name = str(argument).replace(" ", ".", 1)
+        elif kind == "STACK_GLOBAL":
+            name = ".".join(strings[-2:])
+        elif isinstance(top := memo.get(argument) if kind.endswith("GET") else argument, str):
+            strings.append(top)
+        else:
+            top = None
+        if name and re.fullmatch(r"[\w.]{3,100}", name):  # else a text that happens to begin like a pickle
             yield name

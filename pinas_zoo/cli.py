@@ -17,11 +17,14 @@ COMMANDS = (  # modules of pinas_zoo.commands, in the order of --help
     "list",
     "info",
     "classify",
+    "detect",
+    "segment",
     "register",
     "unregister",
     "push",
     "pull",
     "convert",
+    "doctor",
 )
 
 

@@ -3,8 +3,7 @@
     file ─► checkpoint.read_checkpoint ─► one of READERS ─► Converted ─► folder.save_model_folder
 
 A reader knows one layout: it says whether tensors are laid out its way and turns them into a stand-alone network's.
-Another source (a detector of detectron2, a segmenter of PyTorch-Encoding) is one more :class:`Reader` in
-:data:`READERS`, which renames its backbone's tensors and hands them to :func:`network_of`.
+Whole detectors and segmenters: :mod:`pinas_zoo.convert_whole`.
 """
 
 from __future__ import annotations
@@ -79,19 +78,33 @@ def convert_checkpoint(file: Path | str, options: Options | None = None, arch: A
         UserError: No such file, not a checkpoint, a pickle that wants more than data, an unknown layout, tensors that
             are missing, unknown or of another shape, another architecture than ``arch``.
     """
-    options = options or Options()
-    tensors = read_checkpoint(file)
+    return convert_tensors(read_checkpoint(file), str(file), options, arch)
+
+
+def convert_tensors(
+    tensors: Tensors, where: str, options: Options | None = None, arch: Arch | None = None
+) -> Converted:
+    """What :func:`convert_checkpoint` does, from the tensors of the file ``where``."""
     reader = next((r for r in READERS if r.knows(tensors)), None)
     if reader is None:
         raise WrongShapes(
-            f"expected tensors of a network ({'; or '.join(r.layout for r in READERS)}) in {file}, "
+            f"expected tensors of a network ({'; or '.join(r.layout for r in READERS)}) in {where}, "
             f"got {len(tensors)} others, such as {', '.join(list(tensors)[:3])}"
         )
-    converted = reader.read(tensors, options, str(file))
-    found = Arch.parse(converted.model_args["arch"])
-    if arch is not None and found != arch:
-        raise WrongShapes(f"expected architecture {arch} in {file}, got the tensors of {found}; leave out the arch")
+    converted = reader.read(tensors, options or Options(), where)
+    check_arch(converted.model_args, arch, where)
     return converted
+
+
+def check_arch(model_args: Mapping[str, Any], arch: Arch | None, where: str) -> None:
+    """Hold what a file was found to hold against what was expected, if anything was.
+
+    Raises:
+        WrongShapes: Another architecture.
+    """
+    found = Arch.parse(model_args["arch"])
+    if arch is not None and found != arch:
+        raise WrongShapes(f"expected architecture {arch} in {where}, got the tensors of {found}; leave out the arch")
 
 
 def network_of(tensors: Tensors, layout: str, where: str, left_out: Mapping[str, int] | None = None) -> Converted:

@@ -253,9 +253,9 @@ def shape_problems(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, 
     other = [k for k in expected if k in found and tuple(found[k]) != tuple(expected[k])]
     out = []
     if missing:
-        out.append(f"{len(missing)} missing (first {missing[0]})")
+        out.append(f"{len(missing)} missing (first {', '.join(missing[:3])})")
     if extra:
-        out.append(f"{len(extra)} unknown (first {extra[0]})")
+        out.append(f"{len(extra)} unknown (first {', '.join(extra[:3])})")
     if other:
         k = other[0]
         out.append(f"{len(other)} of another shape (first {k}: {tuple(found[k])}, not {tuple(expected[k])})")

@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,32 @@ def test_a_pickle_that_wants_more_is_refused_and_not_run(tmp_path, capsys, write
     if write == "pickle":
         pickle.loads(file.read_bytes())
         assert touched.is_dir()  # it would have run
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("module", ["numpy._core.multiarray", "numpy.core.multiarray"])
+def test_a_score_that_is_a_number_of_numpy_is_read(tmp_path, zipped, module):
+    """PyTorch-Encoding keeps the best score so, under the module name of whatever numpy was installed."""
+    content = {"state_dict": small_network().state_dict(), "best_pred": np.float64(0.63), "epoch": np.int64(119)}
+    torch.save(content, tmp_path / "c.pth.tar", _use_new_zipfile_serialization=zipped)
+    file = rename_module(tmp_path / "c.pth.tar", "numpy._core.multiarray", module)
+    assert convert(file, "--out", tmp_path / "model", "--arch", "01231") == 0
+
+
+def rename_module(file: Path, old: str, new: str) -> Path:
+    """The same checkpoint with another module's name in its pickle, of protocol 2: names end with a line feed."""
+    if not zipfile.is_zipfile(file):
+        file.write_bytes(file.read_bytes().replace(f"c{old}\n".encode(), f"c{new}\n".encode()))
+        return file
+    renamed = file.with_name("renamed.pth.tar")
+    with zipfile.ZipFile(file) as source, zipfile.ZipFile(renamed, "w") as target:
+        for entry in source.infolist():
+            data = source.read(entry)
+            if entry.filename.endswith("data.pkl"):
+                assert f"c{old}\n".encode() in data
+                data = data.replace(f"c{old}\n".encode(), f"c{new}\n".encode())
+            target.writestr(entry.filename, data)
+    return renamed
 
 
 def test_a_whole_module_is_refused_by_name(tmp_path, capsys):

@@ -1,10 +1,17 @@
-"""``pinas-zoo convert``: a checkpoint of the authors' code into a timm model folder."""
+"""``pinas-zoo convert``: the authors' checkpoints into a timm model folder, or a whole detector or segmenter."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
-HELP = "turn a checkpoint of the authors' code into a timm model folder"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pinas_zoo.convert import Converted
+    from pinas_zoo.convert_whole import Whole
+
+HELP = "turn a checkpoint of the authors' code into a model folder, or into a detector or segmenter of our configs"
 EPILOG = """\
 A stand-alone network's checkpoint (PyTorch-Encoding: `state_dict` in a .pth.tar) keeps its head. Out of a supernet's
 checkpoint (OpenSelfSup: backbone, encoder_q, encoder_k) --path takes one candidate per layer, without a head.
@@ -12,9 +19,17 @@ checkpoint (OpenSelfSup: backbone, encoder_q, encoder_k) --path takes one candid
     pinas-zoo convert PiNAS_cls.pth.tar --out pinas_cls --arch 3013231203213032
     pinas-zoo convert epoch_100.pth --out found --path 3333113330011021
 
+A detector (detectron2's Mask R-CNN) or segmenter (PyTorch-Encoding's DeepLabV3) becomes one file for OpenMMLab with the
+configs of configs/det and configs/seg; --to cls takes its backbone out as a model folder.
+
+    pinas-zoo convert PiNAS_trans_COCO.pth --out mask_rcnn.safetensors
+    pinas-zoo convert PiNAS_trans_ade.pth.tar --out deeplabv3.pth --config CONFIG
+    pinas-zoo convert PiNAS_trans_COCO.pth --out backbone --to cls
+
 Checkpoints are read as data: nothing in them is run. The folder is loaded by
 timm.create_model("local-dir:FOLDER", pretrained=True) once pinas_zoo is imported.
 """
+KINDS = {"det": "a detector", "seg": "a segmenter", "cls": "a network or supernet"}
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -22,56 +37,130 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "convert", help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a .pth.tar, .pth or .safetensors file")
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="the model folder to write")
+    parser.add_argument(
+        "--out", required=True, metavar="PLACE", help="the model folder, or .safetensors or .pth file, to write"
+    )
     parser.add_argument(
         "--arch", metavar="ARCH", help="architecture that the file should hold (default: what its shapes say)"
     )
     parser.add_argument("--path", metavar="ARCH", help="of a supernet: the candidate of every layer, one digit each")
     parser.add_argument("--teacher", action="store_true", help="of a supernet: its teacher (default: its student)")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing model folder")
+    parser.add_argument(
+        "--to",
+        choices=KINDS,
+        help="det, seg: what the file must hold (default: what its names say); cls: a network, also out of either",
+    )
+    parser.add_argument(
+        "--colors", choices=("rgb", "bgr"), help="of a detector: its images' (default: what the file says, or rgb)"
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="of a detector or segmenter: our config, whose model it must fit to the last name",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace what an earlier conversion wrote")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    import hashlib
     from pathlib import Path
 
+    from pinas_zoo import convert_det, convert_seg
     from pinas_zoo.arch import Arch
-    from pinas_zoo.convert import AUTHORS_CFG, Options, convert_checkpoint
+    from pinas_zoo.checkpoint import read_checkpoint
+    from pinas_zoo.convert import Options, check_arch, convert_tensors
     from pinas_zoo.errors import UserError
-    from pinas_zoo.folder import CONFIG_FILE, save_model_folder
-    from pinas_zoo.models.pinas import ARCHS
+    from pinas_zoo.folder import CONFIG_FILE
 
-    folder, checkpoint = Path(args.out), Path(args.checkpoint)
-    if (folder / CONFIG_FILE).exists() and not args.overwrite:
-        raise UserError(f"expected a new folder, got {folder}, which holds a model; give another, or --overwrite")
+    place, checkpoint, where = Path(args.out), Path(args.checkpoint), args.checkpoint
+    if (place.is_file() or (place / CONFIG_FILE).exists()) and not args.overwrite:
+        raise UserError(f"expected a new place, got {place}, which holds a model; give another, or --overwrite")
     try:
         arch = Arch.parse(args.arch) if args.arch else None
         path = Arch.parse(args.path) if args.path else None
-        converted = convert_checkpoint(checkpoint, Options(path, args.teacher), arch)
     except ValueError as error:
         raise UserError(str(error)) from None
+    tensors = read_checkpoint(checkpoint)
+    kind = "det" if convert_det.knows(tensors) else "seg" if convert_seg.knows(tensors) else "cls"
+    if args.to not in (None, kind, "cls"):
+        raise UserError(f"expected {KINDS[args.to]} in {where}, got the tensors of {KINDS[kind]}; leave out --to")
+    if kind != "det" and args.colors:
+        raise UserError(f"expected no --colors for {where}, which holds {KINDS[kind]}: the authors' are trained on RGB")
+    if args.config and (kind == "cls" or args.to == "cls"):
+        raise UserError("expected no --config for a network: a config is of a whole detector or segmenter")
+    if kind == "cls":
+        try:
+            converted = convert_tensors(tensors, where, Options(path, args.teacher), arch)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        _write_network(place, converted, _facts(checkpoint, converted.layout, args, path))
+        return
+    if path is not None or args.teacher:
+        raise UserError(f"expected no path and no teacher for {where}, which holds {KINDS[kind]}, not a supernet")
+    read = convert_det.read_detector if kind == "det" else convert_seg.read_segmenter
+    whole = read(tensors, where, **({"colors": args.colors} if args.colors else {}))
+    check_arch(whole.backbone_args, arch, where)
+    facts = _facts(checkpoint, whole.layout, args, None)
+    if args.to == "cls":
+        _write_network(place, whole.backbone(), facts)
+        return
+    if args.config:
+        from pinas_zoo.openmmlab.config_check import check_config
+
+        check_config(Path(args.config), whole)
+    _write_whole(place, whole, facts)
+
+
+def _facts(checkpoint: Path, layout: str, args: argparse.Namespace, path: Any) -> dict[str, Any]:
+    """Where the weights come from."""
+    import hashlib
+
     digest = hashlib.sha256()
     with checkpoint.open("rb") as stream:
         while chunk := stream.read(1 << 20):
             digest.update(chunk)
-    facts = {
+    return {
         "converted_from": checkpoint.name,
         "sha256_of_checkpoint": digest.hexdigest(),
-        "layout": converted.layout,
+        "layout": layout,
         **({"path": str(path), "weights": "teacher" if args.teacher else "student"} if path else {}),
     }
+
+
+def _write_network(folder: Path, converted: Converted, facts: dict[str, Any]) -> None:
+    from pinas_zoo.convert import AUTHORS_CFG
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.folder import save_model_folder
+
     try:
         save_model_folder(folder, converted.state_dict, converted.model_args, AUTHORS_CFG, facts)
     except OSError as error:
         raise UserError(f"expected to write {folder}: {error}") from None
-
-    found = converted.model_args["arch"]
-    known = next((f" ({name})" for name, text in ARCHS.items() if text == found), "")
-    count = sum(value.numel() for name, value in converted.state_dict.items() if name.endswith(("weight", "bias")))
     classes = converted.model_args["num_classes"]
-    print(f"architecture {found}{known}, {count:,} parameters, {f'{classes} classes' if classes else 'no head'}")
-    for part, tensors in converted.left_out.items():
-        print(f"left out: {part} ({tensors} tensors)")
+    print(_summary(converted.model_args, converted.state_dict, f"{classes} classes" if classes else "no head"))
+    for part, count in converted.left_out.items():
+        print(f"left out: {part} ({count} tensors)")
     print(f"written: {folder}")
     print(f'load it: import pinas_zoo, timm; timm.create_model("local-dir:{folder}", pretrained=True)')
+
+
+def _write_whole(file: Path, whole: Whole, facts: dict[str, Any]) -> None:
+    from pinas_zoo.convert_whole import save_whole
+
+    known = {k: v for k, v in whole.backbone_args.items() if k != "num_classes"}
+    save_whole(
+        file, whole, {**facts, "backbone": known, "num_classes": whole.num_classes, "changed": list(whole.notes)}
+    )
+    print(f"{whole.layout}: {_summary(whole.backbone_args, whole.state_dict, f'{whole.num_classes} classes')}")
+    for note in whole.notes:
+        print(f"changed: {note}")
+    print(f"written: {file}")
+
+
+def _summary(model_args: dict[str, Any], state: dict[str, Any], classes: str) -> str:
+    from pinas_zoo.models.pinas import ARCHS
+
+    found = model_args["arch"]
+    known = next((f" ({name})" for name, text in ARCHS.items() if text == found), "")
+    count = sum(value.numel() for name, value in state.items() if name.endswith(("weight", "bias")))
+    return f"architecture {found}{known}, {count:,} parameters, {classes}"

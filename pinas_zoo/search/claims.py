@@ -1,9 +1,9 @@
 """Many workers, one study: who evaluates which architecture, and what becomes of those whose worker was killed.
 
-A worker claims an architecture by a running trial that carries it. Of two claims of the same one the lower trial number
-holds: a claim waits until all trials with lower numbers have said what they are, so that no two can both believe that
-they hold. Every worker beats: it counts up an attribute of the study that is its own. A claim whose worker is not on
-this machine any more, or has not beaten for ``GRACE`` seconds by the clock of the one who looks, is taken up again.
+A worker claims an architecture by adding a running trial that carries it, in one write. Storages number trials in the
+order of these writes, so of two claims of the same architecture the lower number holds, and both see it. Every worker
+beats: it counts up an attribute of the study that is its own. A claim whose process is gone from this machine, or whose
+worker has not beaten for ``GRACE`` seconds by the clock of the one who looks, is failed, and claimed again by another.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,15 @@ from typing import Any
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import DatabaseError
 
 from pinas_zoo.errors import UserError
 
 BEAT = 10.0  # seconds between two beats
 GRACE = 60.0  # seconds without a beat, then a worker counts as dead
 POLL = 0.5  # seconds between two looks at what others do
-HELD = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.WAITING)
+OPENINGS = 5  # tries to open a storage
+HELD = (TrialState.RUNNING, TrialState.COMPLETE)
 
 
 def open_study(storage: str, folder: Path, run: str = "explore", digest: str = "") -> optuna.Study:
@@ -45,9 +47,7 @@ def open_study(storage: str, folder: Path, run: str = "explore", digest: str = "
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = storage or f"sqlite:///{(folder / 'study.db').resolve()}"
     try:
-        study = optuna.create_study(
-            storage=_storage(url), study_name=run if storage else "explore", direction="maximize", load_if_exists=True
-        )
+        study = _create(url, run if storage else "explore")
     except Exception as error:  # whatever SQLAlchemy, a driver or the file system says
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(f"explore.storage {url} cannot be opened: {said[0]}; see docs/explore.md") from error
@@ -58,6 +58,19 @@ def open_study(storage: str, folder: Path, run: str = "explore", digest: str = "
     if digest and "config" not in study.user_attrs:
         study.set_user_attr("config", digest)
     return study
+
+
+def _create(url: str, name: str) -> optuna.Study:
+    for attempt in range(OPENINGS):
+        try:
+            return optuna.create_study(
+                storage=_storage(url), study_name=name, direction="maximize", load_if_exists=True
+            )
+        except (DatabaseError, StorageInternalError):  # another worker makes the tables at this moment
+            if attempt + 1 == OPENINGS:
+                raise
+            time.sleep(0.5 * (attempt + 1))
+    raise AssertionError
 
 
 def _storage(url: str) -> optuna.storages.BaseStorage:
@@ -79,7 +92,7 @@ class Claims:
         self.study, self.goal = study, goal
         self.place = f"{socket.gethostname()}/{_process_space()}"
         self.worker = f"{self.place}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        self._beats: dict[str, tuple[Any, float]] = {}  # of others: the last that was seen, and when it changed
+        self._beats: dict[str | None, tuple[Any, float]] = {}  # of others: the last that was seen, and when it changed
         self._stop = threading.Event()
 
     @contextmanager
@@ -104,75 +117,68 @@ class Claims:
     def trials(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
 
-    def held(self) -> set[str]:
-        """Architectures that are scored, being scored, or waiting to be."""
-        return {t.user_attrs["arch"] for t in self.trials() if t.state in HELD and "arch" in t.user_attrs}
+    def claim(self, template: FrozenTrial) -> Trial | None:
+        """Add a running trial with the template's parameters and ``user_attrs["arch"]``; None when others have it.
 
-    def wanted(self, batch: int) -> int:
-        """How many to claim now. What was left by others comes first, with what their batch still lacked."""
-        held = len(self.held())
-        waiting = sum(t.state == TrialState.WAITING for t in self.trials())
-        if waiting:
-            return min(batch, waiting + min(-held % batch, self.goal - held))
-        return max(0, min(batch, self.goal - held))
-
-    def claim(self, trial: Trial, arch: str) -> bool:
-        """Whether this worker evaluates the architecture; if not, the trial has been given up."""
-        trial.set_user_attr("arch", arch)
-        while True:
-            lower = [t for t in self.trials() if t.number < trial.number and t.state != TrialState.FAIL]
-            claimed = {t.user_attrs["arch"] for t in lower if t.state in HELD and "arch" in t.user_attrs}
-            if any(t.user_attrs.get("arch") == arch for t in lower) or len(claimed) >= self.goal:
-                trial.set_user_attr("lost", True)
-                self.give_up(trial.number)
-                return False
-            if not any(t.state == TrialState.RUNNING and "arch" not in t.user_attrs for t in lower):
-                return True
-            self.take_up()
-            time.sleep(0.02)
+        The goal counts too: as many claims hold as there are architectures to evaluate, those with the lowest numbers.
+        """
+        token, arch = uuid.uuid4().hex, template.user_attrs["arch"]
+        kept = {key: value for key, value in template.user_attrs.items() if key != "lost"}
+        self.study.add_trial(
+            optuna.create_trial(
+                state=TrialState.RUNNING,
+                params=template.params,
+                distributions=template.distributions,
+                user_attrs={**kept, "worker": self.worker, "claim": token},
+                system_attrs=template.system_attrs,  # where samplers keep the generation
+            )
+        )
+        trials = self.trials()
+        mine = next(t for t in reversed(trials) if t.user_attrs.get("claim") == token)
+        before = held([t for t in trials if t.number < mine.number])
+        trial = Trial(self.study, mine._trial_id)
+        if arch not in before and len(before) < self.goal:
+            return trial
+        trial.set_user_attr("lost", True)
+        self.give_up(mine.number)
+        return None
 
     def give_up(self, number: int) -> None:
         with suppress(UpdateFinishedTrialError):
             self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
 
-    def take_up(self) -> None:
-        """Fail what dead workers ran, and queue architectures that nobody holds any more."""
-        trials = self.trials()
-        running = [t for t in trials if t.state == TrialState.RUNNING]
-        beats = self.study.user_attrs if any(t.user_attrs.get("worker") != self.worker for t in running) else {}
-        for trial in running:
+    def orphans(self) -> list[FrozenTrial]:
+        """Trials of architectures that a worker claimed and did not live to score; nobody has claimed them since."""
+        running = [t for t in self.trials() if t.state == TrialState.RUNNING]
+        others = [t for t in running if t.user_attrs.get("worker") != self.worker]
+        beats = self.study.user_attrs if others else {}
+        for trial in others:
             if self._dead(trial, beats):
                 self.give_up(trial.number)
-        trials, held = self.trials(), self.held()
+        trials = self.trials()
+        left, known = [], held(trials)
         for trial in trials:
             arch = trial.user_attrs.get("arch")
-            if trial.state != TrialState.FAIL or arch is None or arch in held or "lost" in trial.user_attrs:
-                continue
-            held.add(arch)
-            kept = {key: value for key, value in trial.user_attrs.items() if key != "worker"}
-            self.study.add_trial(
-                optuna.create_trial(
-                    state=TrialState.WAITING,
-                    params=trial.params,
-                    distributions=trial.distributions,
-                    user_attrs=kept,
-                    system_attrs=trial.system_attrs,  # samplers keep the generation there
-                )
-            )
+            if trial.state == TrialState.FAIL and arch and arch not in known and "lost" not in trial.user_attrs:
+                known.add(arch)
+                left.append(trial)
+        return left
 
     def _dead(self, trial: FrozenTrial, beats: dict[str, Any]) -> bool:
         worker = trial.user_attrs.get("worker")
-        if worker == self.worker:
-            return False
         if worker is not None and os.name == "posix":
             place, pid, _ = worker.rsplit(":", 2)
             if place == self.place and (int(pid) == os.getpid() or not _alive(int(pid))):
                 return True
-        who = worker or f"trial {trial.number}"  # killed between its making and its signature
         beat, now = beats.get(f"worker {worker}"), time.monotonic()
-        if who not in self._beats or self._beats[who][0] != beat:
-            self._beats[who] = beat, now
-        return now - self._beats[who][1] > GRACE
+        if worker not in self._beats or self._beats[worker][0] != beat:
+            self._beats[worker] = beat, now
+        return now - self._beats[worker][1] > GRACE
+
+
+def held(trials: Iterable[FrozenTrial]) -> set[str]:
+    """Architectures that are scored or being scored."""
+    return {t.user_attrs["arch"] for t in trials if t.state in HELD and "arch" in t.user_attrs}
 
 
 def _alive(pid: int) -> bool:

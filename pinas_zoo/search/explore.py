@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
 from pinas_zoo.arch import Arch
@@ -64,15 +65,13 @@ def explore(
     ):
         proposals = _Proposals(space, options, limits, mine, seed, latency)
         while len(scores) < goal:
-            mine.take_up()
             batch = proposals.batch(options.batch)
             if batch:
                 started = time.perf_counter()
                 found = evaluate([arch for _, arch in batch])
-                seconds = (time.perf_counter() - started) / len(batch)
+                batch[0][0].set_user_attr("seconds", time.perf_counter() - started)  # of the batch
                 for (trial, _), score in zip(batch, found, strict=True):
                     trial.set_user_attr("loss", score.loss)
-                    trial.set_user_attr("seconds", seconds)
                     study.tell(trial, score.accuracy, skip_if_finished=True)
             else:  # others have the rest
                 time.sleep(claims.POLL)
@@ -84,7 +83,11 @@ def explore(
 
 
 class _Proposals:
-    """Architectures that are new, within the limits, and claimed by this worker."""
+    """Architectures that are new, within the limits, and claimed by this worker.
+
+    Samplers work on a copy of the study in memory, which has no trial that failed: a proposal that comes to nothing
+    costs no write, and kills leave no mark on the next one.
+    """
 
     def __init__(
         self,
@@ -101,7 +104,12 @@ class _Proposals:
         self.distributions: dict[str, BaseDistribution] = {_layer(k): choices for k in range(space.num_layers)}
         self.learned = self._action_space(options.random_first)
         self.random = self._action_space(sys.maxsize)
-        self.slow: list[float] = []  # in a row, milliseconds
+        self.copy = optuna.create_study(direction="maximize", sampler=self.learned)
+        self.copied: dict[int, int] = {}  # number in the study to that in the copy
+        self.open: set[int] = set()  # of the study's numbers, those that were running when copied
+        self.held: set[str] = set()  # scored or being scored
+        self.slow: set[str] = set()  # too slow
+        self.misses: list[float] = []  # in a row, milliseconds
 
     def _action_space(self, random_first: int) -> ActionSpaceSampler:
         feasible = (lambda params: self.limits.allow(_arch(params))) if self.limits.bounded else None
@@ -110,54 +118,98 @@ class _Proposals:
         )
 
     def batch(self, most: int) -> list[tuple[Trial, Arch]]:
+        """What dead workers left comes first, with what their batch still lacked: as if they had not died."""
+        orphans = self.mine.orphans()
+        self._copy_trials()
+        known = len(self.held) + len(orphans)
+        new = min(-known % most if orphans else most, self.mine.goal - known)
         found: list[tuple[Trial, Arch]] = []
-        wanted = self.mine.wanted(most)
-        while len(found) < wanted:
-            one = self._next()
-            if one is None:  # others were faster to the goal
+        for orphan in orphans[:most]:
+            found += self._claim(orphan) or []
+        while new > 0 and len(found) < most:
+            one = self._new()
+            if one is None:
                 break
-            found.append(one)
+            found += one
+            new -= len(one)
         return found
 
-    def _next(self) -> tuple[Trial, Arch] | None:
-        """One that nobody has; None where the goal has been claimed meanwhile."""
+    def _new(self) -> list[tuple[Trial, Arch]] | None:
+        """One that nobody has, none where it is too slow; None where the goal has been claimed meanwhile."""
         for attempt in range(2 * MAX_REPEATS):
-            trial = self._ask(attempt)
-            arch = _arch(trial.params)
-            if not self.limits.allow(arch):
-                self.mine.give_up(trial.number)
-            elif self.mine.claim(trial, str(arch)):
-                if self._fast(trial, arch):
-                    return trial, arch
-                return self._next()
-            elif len(self.mine.held()) >= self.mine.goal:
+            if len(self.held) >= self.mine.goal:
                 return None
+            number = sum(t.state != TrialState.FAIL for t in self.copy.get_trials(deepcopy=False))
+            if attempt < MAX_REPEATS:
+                self.copy.sampler = self._sampler(step_rng(self.seed, number, PROPOSALS + 100 * attempt))
+            else:
+                self.copy.sampler = self.random
+            proposal = self.copy.ask(self.distributions)
+            arch = _arch(proposal.params)
+            if str(arch) not in self.held | self.slow and self.limits.allow(arch):
+                proposal.set_user_attr("arch", str(arch))
+                template = self.copy.get_trials(deepcopy=False)[proposal.number]
+                won = self._claim(template, copied=proposal.number)
+                if won is not None:
+                    return won
+                self._copy_trials()
+            self.copy.tell(proposal, state=TrialState.FAIL)
         raise UserError(
-            f"expected {self.mine.goal} architectures within {self.limits}, found {len(self.mine.held())}; "
+            f"expected {self.mine.goal} architectures within {self.limits}, found {len(self.held)}; "
             f"{self.limits.smallest(arch)}; raise the limit or lower explore.evaluations"
         )
 
-    def _ask(self, attempt: int) -> Trial:
-        """A trial with all its parameters: one that waits to be taken up, or else what the sampler proposes."""
-        study = self.mine.study
-        study.sampler = self.random  # is asked nothing before the trial has its number
-        trial = study.ask()
-        trial.set_user_attr("worker", self.mine.worker)
-        lower = study.get_trials(deepcopy=False)[: trial.number]
-        number = sum(t.state != TrialState.FAIL for t in lower)  # kills and repeats leave no mark on it
-        if attempt < MAX_REPEATS:
-            study.sampler = self._sampler(int(step_rng(self.seed, number, PROPOSALS + 100 * attempt).integers(2**31)))
-        for name in self.distributions:
-            trial.suggest_categorical(name, tuple(range(self.space.num_candidates)))
-        return trial
-
-    def _sampler(self, seed: int) -> BaseSampler:
-        kind = self.options.sampler
+    def _sampler(self, rng: np.random.Generator) -> BaseSampler:
+        kind, seed = self.options.sampler, int(rng.integers(2**31))
         if kind == "nsga2":
             return NSGAIISampler(population_size=self.options.population, seed=seed)
         if kind == "tpe":
             return TPESampler(n_startup_trials=self.options.random_first, seed=seed)
         return self.random if kind == "random" else self.learned
+
+    def _copy_trials(self) -> None:
+        """Bring the copy up to date, and what is known to be scored, being scored or too slow."""
+        trials = self.mine.trials()
+        for trial in trials:
+            if trial.number in self.copied:
+                if trial.number in self.open and trial.state.is_finished():
+                    self.open.remove(trial.number)
+                    values = trial.value if trial.state == TrialState.COMPLETE else None
+                    self.copy.tell(self.copied[trial.number], values, state=trial.state)
+            elif trial.state in claims.HELD or trial.state == TrialState.PRUNED:
+                self.copy.add_trial(
+                    optuna.create_trial(
+                        state=trial.state,
+                        value=trial.value,
+                        params=trial.params,
+                        distributions=trial.distributions,
+                        system_attrs=trial.system_attrs,
+                    )
+                )
+                self._copied(trial.number, len(self.copy.get_trials(deepcopy=False)) - 1, trial.state)
+        self.held = claims.held(trials)
+        self.slow = {t.user_attrs["arch"] for t in trials if t.state == TrialState.PRUNED}
+
+    def _copied(self, number: int, copy: int, state: TrialState = TrialState.RUNNING) -> None:
+        self.copied[number] = copy
+        if not state.is_finished():
+            self.open.add(number)
+
+    def _claim(self, template: FrozenTrial, copied: int | None = None) -> list[tuple[Trial, Arch]] | None:
+        """One trial where the claim holds, none where it is too slow; None where another worker has it."""
+        trial = self.mine.claim(template)
+        if trial is None:
+            return None
+        arch = self.space.parse(template.user_attrs["arch"])
+        if copied is None:
+            self._copy_trials()
+        else:
+            self._copied(trial.number, copied)
+            self.held.add(str(arch))
+        if self._fast(trial, arch):
+            return [(trial, arch)]
+        self._copy_trials()
+        return []
 
     def _fast(self, trial: Trial, arch: Arch) -> bool:
         """Whether the latency is within its limit; measured once, and kept in the trial."""
@@ -168,14 +220,14 @@ class _Proposals:
             trial.set_user_attr("latency_ms", self.latency(arch))
         value = trial.user_attrs["latency_ms"]
         if value <= limit:
-            self.slow = []
+            self.misses = []
             return True
         self.mine.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
-        self.slow.append(value)
-        if len(self.slow) >= MAX_SLOW:
+        self.misses.append(value)
+        if len(self.misses) >= MAX_SLOW:
             raise UserError(
-                f"expected architectures within explore.max_latency_ms={limit:g}, measured {len(self.slow)} slower "
-                f"ones in a row; the fastest takes {min(self.slow):.3g} ms; raise the limit"
+                f"expected architectures within explore.max_latency_ms={limit:g}, measured {len(self.misses)} slower "
+                f"ones in a row; the fastest takes {min(self.misses):.3g} ms; raise the limit"
             )
         return False
 

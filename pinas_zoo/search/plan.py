@@ -33,8 +33,8 @@ def plan(config: SearchConfig, folder: Path) -> str:
     what = {
         "learn": f"{learn.steps} steps of {learn.batch_size} images, {method.num_views} views each ({views} views)",
         "linear": f"{config.linear.steps} steps of {config.linear.batch_size} images, a random path each",
-        "explore": f"{evaluations} of {space.size:,} architectures by {config.explore.sampler}, {config.explore.recalibration_images} images each "
-        f"to recalibrate",
+        "explore": f"{evaluations} of {space.size:,} architectures by {config.explore.sampler}, "
+        f"{config.explore.recalibration_images} images each to recalibrate",
         "winner": "the best one cut out of the supernet, and tested",
         "train": alone,
     }

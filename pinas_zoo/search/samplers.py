@@ -180,7 +180,7 @@ class ActionSpaceSampler(BaseSampler):
             if row.tobytes() not in history.taken and self._may(history, row):
                 return row
         if math.isfinite(encoding.size) and encoding.size < 2**62:
-            size, start = int(encoding.size), int(rng.integers(encoding.size))
+            size, start = int(encoding.size), int(rng.integers(int(encoding.size)))
             # of any len(taken) + 1 codes one at least is free; a constraint may shut out more
             stop = min(size, len(history.taken) + 1 if self.feasible is None else max(WHOLE, 2 * len(history.taken)))
             for first in range(0, stop, SCAN):

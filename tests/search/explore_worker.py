@@ -1,6 +1,7 @@
-"""One worker of an exploration, as a process: ``python -m tests.search.explore_worker STORAGE FOLDER GOAL SECONDS``.
+"""One worker of an exploration, as a process: ``python -m tests.search.explore_worker STORAGE FOLDER GOAL [hangs]``.
 
-Evaluations cost seconds and nothing else; ``FOLDER/log`` gets a line when each begins and when it ends.
+It begins when ``FOLDER/go`` exists. Evaluations cost nothing but time; ``FOLDER/log`` gets a line when each begins and
+when it ends. One that hangs does so within its second batch, as if that took for ever.
 """
 
 from __future__ import annotations
@@ -18,22 +19,28 @@ from pinas_zoo.search.explore import best, explore
 from pinas_zoo.search.spaces.resnest50 import Space
 
 
-def main(storage: str, folder: Path, goal: int, seconds: float) -> None:
+def main(storage: str, folder: Path, goal: int, hangs: bool) -> None:
     claims.POLL = 0.05
+    batches = 0
 
     def say(what: str, arch: Arch) -> None:
         with (folder / "log").open("a") as log:
             log.write(f"{what} {arch} {os.getpid()}\n")
 
     def evaluate(archs: list[Arch]) -> list[Score]:
+        nonlocal batches
+        batches += 1
         for arch in archs:
             say("begin", arch)
-        time.sleep(seconds * len(archs))
+        time.sleep(3600 if hangs and batches == 2 else 0.02 * len(archs))
         for arch in archs:
             say("end", arch)
         return [Score(sum(arch) / 12, loss=arch[0]) for arch in archs]
 
     space = Space(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
+    (folder / f"ready.{os.getpid()}").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.02)
     study = claims.open_study(storage, folder)
     scores = explore(space, evaluate, Explore(evaluations=goal, random_first=8, batch=4), study, seed=0)
     order = sorted(scores, key=lambda arch: (-scores[arch].accuracy, scores[arch].loss, str(arch)))
@@ -41,4 +48,4 @@ def main(storage: str, folder: Path, goal: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:] == ["hangs"])

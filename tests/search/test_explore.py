@@ -8,11 +8,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
 import timm
 import torch
+from optuna.trial import TrialState
 from torch import nn
 
 from pinas_zoo.arch import Arch
@@ -38,6 +41,10 @@ def space() -> Space:
     return Space(**TINY, zero_init_last=False)
 
 
+def memory() -> optuna.Study:
+    return optuna.create_study(direction="maximize")
+
+
 def by_digits(calls: list[Arch], stop_after: int | None = None):
     """Scores by the digits' sum; like a kill, it stops within the evaluation after so many."""
 
@@ -55,9 +62,9 @@ def options(evaluations: int, **more) -> Explore:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_no_architecture_is_evaluated_twice_and_the_goal_is_met(space, tmp_path, sampler):
+def test_no_architecture_is_evaluated_twice_and_the_goal_is_met(space, sampler):
     calls: list[Arch] = []
-    scores = explore(space, by_digits(calls), options(60, sampler=sampler), open_study("", tmp_path), seed=0)
+    scores = explore(space, by_digits(calls), options(60, sampler=sampler), memory(), seed=0)
     assert len(scores) == len(calls) == len(set(calls)) == 60
     first, last = (sum(sum(a) for a in part) / 10 for part in (calls[:10], calls[-10:]))
     if sampler != "random":
@@ -65,19 +72,19 @@ def test_no_architecture_is_evaluated_twice_and_the_goal_is_met(space, tmp_path,
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_stopped_exploration_equals_an_undisturbed_one(space, tmp_path, sampler):
+def test_a_stopped_exploration_equals_an_undisturbed_one(space, sampler):
     """Stopped within evaluations, again and again, and between the first and the last result of a batch."""
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
     whole: list[Arch] = []
-    explore(space, by_digits(whole), options(45, sampler=sampler), open_study("", tmp_path / "a"), seed=3)
+    explore(space, by_digits(whole), options(45, sampler=sampler), memory(), seed=3)
     calls: list[Arch] = []
+    study = memory()
+    tell = study.tell
     for stop in (0, 8, 24, None):
-        study = open_study("", tmp_path / "b")
+        study.tell = tell
         if stop == 24:  # a kill in the middle of telling a batch's results
-            told, tell = 0, study.tell
+            told = 0
 
-            def some(*args, tell=tell, **kwargs):
+            def some(*args, **kwargs):
                 nonlocal told
                 told += 1
                 if told == 4:
@@ -92,10 +99,10 @@ def test_a_stopped_exploration_equals_an_undisturbed_one(space, tmp_path, sample
     assert list(scores) == whole
 
 
-def test_a_space_smaller_than_the_goal_is_scored_whole(space, tmp_path):
+def test_a_space_smaller_than_the_goal_is_scored_whole(space):
     space.num_candidates = 2  # 16 architectures
     calls: list[Arch] = []
-    scores = explore(space, by_digits(calls), options(100), open_study("", tmp_path), seed=0)
+    scores = explore(space, by_digits(calls), options(100), memory(), seed=0)
     assert len(scores) == len(calls) == space.size == 16
 
 
@@ -108,7 +115,7 @@ def test_going_on_with_a_larger_goal_keeps_what_is_known(space, tmp_path):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_candidates_outside_the_limits_are_never_evaluated(space, tmp_path, sampler):
+def test_candidates_outside_the_limits_are_never_evaluated(space, sampler):
     """All that the limits allow are found and no other, where the goal is larger."""
     every = [Arch((a, b, c, d)) for a in range(4) for b in range(4) for c in range(4) for d in range(4)]
     costs = sorted(space.cost(arch, 32) for arch in every)
@@ -120,23 +127,23 @@ def test_candidates_outside_the_limits_are_never_evaluated(space, tmp_path, samp
     }
     assert 5 < len(within) < 60
     calls: list[Arch] = []
-    explore(space, by_digits(calls), options(200, sampler=sampler, **limits), open_study("", tmp_path), 0, 32)
+    explore(space, by_digits(calls), options(200, sampler=sampler, **limits), memory(), 0, 32)
     assert set(calls) == within
     assert len(calls) == len(within)
 
 
 @pytest.mark.parametrize("depths", [(1, 1, 1, 1), (3, 4, 6, 3)], ids=["small", "the paper's"])
-def test_limits_that_leave_nothing_say_the_smallest_cost(tmp_path, depths):
+def test_limits_that_leave_nothing_say_the_smallest_cost(depths):
     space = Space(depths=depths, widths=(16, 16, 16, 16), stem_width=8)
     least = min(space.cost(Arch((c,) * sum(depths)), 32)[0] for c in range(4))  # the cheapest is so in every layer
     calls: list[Arch] = []
     with pytest.raises(UserError, match=r"explore.max_params_m=0.0001, found none") as caught:
-        explore(space, by_digits(calls), options(9, max_params_m=1e-4), open_study("", tmp_path), 0, 32)
+        explore(space, by_digits(calls), options(9, max_params_m=1e-4), memory(), 0, 32)
     assert f"{least:.4g} M params" in str(caught.value)
     assert calls == []
 
 
-def test_latency_is_measured_once_and_kept(space, tmp_path):
+def test_latency_is_measured_once_and_kept(space):
     calls: list[Arch] = []
     measured: list[Arch] = []
 
@@ -144,27 +151,26 @@ def test_latency_is_measured_once_and_kept(space, tmp_path):
         measured.append(arch)
         return float(sum(arch))
 
-    limited = options(20, max_latency_ms=5.0)
+    limited, study = options(20, max_latency_ms=5.0), memory()
     for stop in (8, None):
         try:
-            scores = explore(space, by_digits(calls, stop), limited, open_study("", tmp_path), 0, 32, latency)
+            scores = explore(space, by_digits(calls, stop), limited, study, 0, 32, latency)
         except KeyboardInterrupt:
             assert stop == 8
     assert len(scores) == 20
     assert all(sum(arch) <= 5 for arch in scores)
     assert max(Counter(measured).values()) == 1
     assert any(sum(arch) > 5 for arch in measured)
-    trials = open_study("", tmp_path).trials
-    kept = {t.user_attrs["arch"]: t.user_attrs["latency_ms"] for t in trials if "latency_ms" in t.user_attrs}
+    kept = {t.user_attrs["arch"]: t.user_attrs["latency_ms"] for t in study.trials if "latency_ms" in t.user_attrs}
     assert kept == {str(arch): sum(arch) for arch in measured}
 
 
-def test_a_latency_that_nothing_has_is_an_error(space, tmp_path, monkeypatch):
+def test_a_latency_that_nothing_has_is_an_error(space, monkeypatch):
     monkeypatch.setattr(explore_module, "MAX_SLOW", 15)
     calls: list[Arch] = []
+    limited = options(20, max_latency_ms=0.5)
     with pytest.raises(UserError, match=r"max_latency_ms=0\.5, measured 15 slower ones in a row; the fastest takes 1 "):
-        limited = options(20, max_latency_ms=0.5)
-        explore(space, by_digits(calls), limited, open_study("", tmp_path), 0, 32, lambda arch: 1.0 + sum(arch))
+        explore(space, by_digits(calls), limited, memory(), 0, 32, lambda arch: 1.0 + sum(arch))
     assert calls == []
 
 
@@ -175,11 +181,11 @@ def test_latency_grows_with_the_image(space):
     assert 0.1 < small < large < 10_000
 
 
-# many workers ----------------------------------------------------------------------------------------------------------
+# many workers --------------------------------------------------------------------------------------------------------
 
 
-def worker(storage: str, folder: Path, goal: int, seconds: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.search.explore_worker", storage, str(folder), str(goal), str(seconds)]
+def worker(storage: str, folder: Path, goal: int, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.search.explore_worker", storage, str(folder), str(goal), *words]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -193,71 +199,82 @@ def log(folder: Path) -> list[tuple[str, str, int]]:
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_three_workers_one_of_them_killed(kind, tmp_path):
     """Each architecture is scored once, what the killed one held too; all end at the goal with the same ranking."""
-    goal = 90
+    goal = 40
     storage = "" if kind == "sqlite" else str(tmp_path / "study.journal")
-    workers = [worker(storage, tmp_path, goal, 0.05) for _ in range(3)]
-    victim = None
-    deadline = time.monotonic() + 60
-    while victim is None and time.monotonic() < deadline:  # one in an evaluation, when all have been in one
-        state = {pid: what for what, _, pid in log(tmp_path)}
-        if len(state) == 3:
-            victim = next((w for w in workers if state[w.pid] == "begin"), None)
-        time.sleep(0.01)
-    assert victim is not None
+    workers = [worker(storage, tmp_path, goal, *words) for words in ([], [], ["hangs"])]
+    victim = workers[2]
+
+    def wait(until: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 180
+        while not until():
+            assert time.monotonic() < deadline
+            assert all(w.poll() is None for w in workers), [w.communicate() for w in workers if w.poll() is not None]
+            time.sleep(0.02)
+
+    wait(lambda: len(list(tmp_path.glob("ready.*"))) == 3)
+    (tmp_path / "go").touch()
+    wait(lambda: sum(pid == victim.pid and what == "begin" for what, _, pid in log(tmp_path)) > 4)
     victim.send_signal(signal.SIGKILL)
     results = []
     for process in workers:
-        out, err = process.communicate(timeout=90)
+        out, err = process.communicate(timeout=180)
         if process is not victim:
             assert process.returncode == 0, err
             results.append(out)
     assert results[0] == results[1]
     assert results[0].split()[1] == str(goal)
-    began = Counter(arch for what, arch, _ in log(tmp_path) if what == "begin")
-    ended = Counter(arch for what, arch, _ in log(tmp_path) if what == "end")
-    held = {a for what, a, pid in log(tmp_path) if pid == victim.pid and what == "begin"} - {
-        a for what, a, pid in log(tmp_path) if pid == victim.pid and what == "end"
-    }
-    assert held  # killed within an evaluation
-    assert set(began) == set(ended)
+    lines = log(tmp_path)
+    began = Counter(arch for what, arch, _ in lines if what == "begin")
+    ended = Counter(arch for what, arch, _ in lines if what == "end")
+    of_victim = [(what, arch) for what, arch, pid in lines if pid == victim.pid]
+    left = {arch for _, arch in of_victim} - {arch for what, arch in of_victim if what == "end"}
+    assert len(left) == 4
+    assert set(ended) == set(began)
     assert len(ended) == goal
-    assert {arch for arch, times in began.items() if times > 1} <= held
-    assert {arch for arch, times in ended.items() if times > 1} == set()
-    assert len({pid for what, _, pid in log(tmp_path) if what == "end"}) >= 2
+    assert set(ended.values()) == {1}
+    assert {arch for arch, times in began.items() if times > 1} == left
 
 
-def test_a_worker_on_another_machine_that_beats_is_left_alone_and_one_that_does_not_is_not(
-    space, tmp_path, monkeypatch
-):
-    study = open_study("", tmp_path)
-    for place in ("alive", "dead"):
-        trial = study.ask()
-        trial.set_user_attr("worker", f"{place}:1:x")
-        for k in range(4):
-            trial.suggest_categorical(f"layer{k:02d}", (0, 1, 2, 3))
-        trial.set_user_attr("arch", str(Arch(tuple(trial.params.values()))))
-    mine = Claims(open_study("", tmp_path), goal=10)
+def template(arch: str, worker: str = "") -> optuna.trial.FrozenTrial:
+    distribution = optuna.distributions.CategoricalDistribution((0, 1, 2, 3))
+    return optuna.create_trial(
+        state=TrialState.RUNNING,
+        params={f"layer{k:02d}": int(choice) for k, choice in enumerate(arch)},
+        distributions={f"layer{k:02d}": distribution for k in range(len(arch))},
+        user_attrs={"arch": arch, "worker": worker},
+    )
+
+
+def test_a_worker_elsewhere_is_dead_once_it_has_not_beaten_for_long(monkeypatch):
+    study = memory()
+    study.add_trial(template("0123", "alive:1:x"))
+    study.add_trial(template("3210", "dead:1:x"))
+    mine = Claims(study, goal=10)
     monkeypatch.setattr(claims, "GRACE", 0.3)
+    assert mine.orphans() == []
     for beat in range(8):
         study.set_user_attr("worker alive:1:x", beat)
-        mine.take_up()
+        left = mine.orphans()
         time.sleep(0.1)
-    states = [t.state.name for t in study.trials]
-    assert states == ["RUNNING", "FAIL", "WAITING"]
-    assert study.trials[2].params == study.trials[1].params
-
-
-def test_of_two_claims_the_lower_number_holds(space, tmp_path):
-    study = open_study("", tmp_path)
-    one, two = Claims(study, goal=10), Claims(open_study("", tmp_path), goal=10)
-    first, second = study.ask(), study.ask()
-    first.set_user_attr("worker", one.worker)
-    second.set_user_attr("worker", two.worker)
-    assert one.claim(first, "0123")
-    assert not two.claim(second, "0123")
     assert [t.state.name for t in study.trials] == ["RUNNING", "FAIL"]
-    third = study.ask()
-    assert two.claim(third, "3210")
+    assert [t.user_attrs["arch"] for t in left] == ["3210"]
+    assert mine.claim(left[0]) is not None
+    assert [t.state.name for t in study.trials] == ["RUNNING", "FAIL", "RUNNING"]
+    assert study.trials[2].params == study.trials[1].params
+    assert study.trials[2].user_attrs["worker"] == mine.worker
+    study.set_user_attr("worker alive:1:x", "again")
+    assert mine.orphans() == []
+
+
+def test_of_two_claims_the_lower_number_holds_and_no_more_than_the_goal(tmp_path):
+    one, two = Claims(open_study("", tmp_path), goal=2), Claims(open_study("", tmp_path), goal=2)
+    two.worker = "elsewhere:1:x"
+    assert one.claim(template("0123")) is not None
+    assert two.claim(template("0123")) is None
+    assert two.claim(template("3210")) is not None
+    assert one.claim(template("1111")) is None
+    assert [t.state.name for t in one.trials()] == ["RUNNING", "FAIL", "RUNNING", "FAIL"]
+    assert one.orphans() == []  # of those that were given up, none waits for anyone
 
 
 def test_storage_that_is_none_is_one_clear_error(tmp_path):

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -154,6 +155,28 @@ def test_a_complete_run_is_not_run_again(finished):
     assert again.stdout.count("complete already") == 5
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*.safetensors")} == before
     assert again.stdout.strip().splitlines()[-1] == first.stdout.strip().splitlines()[-1]
+
+
+def test_a_worker_waits_for_no_stage_and_writes_none(finished, tmp_path):
+    """Not before the supernet is evaluated; in a copy of the folder, with a goal to reach; not after the end."""
+    folder, _ = finished
+    early = search("--work-dir", str(tmp_path / "new"), "--worker", *tiny())
+    assert early.returncode == 2
+    assert "expected a complete learn stage" in early.stderr
+    assert not (tmp_path / "new").exists()
+    late = search("--work-dir", str(folder), "--worker", *tiny())
+    assert late.returncode == 0, late.stderr
+    assert "explore  complete already" in late.stdout
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("explore", "winner", "train*", "report.html"))
+    works = search("--work-dir", str(copy), "--worker", *tiny())
+    assert works.returncode == 0, works.stderr
+    assert "6 architectures are scored" in works.stdout
+    assert sorted(p.name for p in (copy / "explore").iterdir()) == ["study.db"]
+    assert not (copy / "winner").exists()
+    whole = search("--work-dir", str(copy), *tiny())  # finds the goal reached, and goes on
+    assert whole.returncode == 0, whole.stderr
+    assert (copy / "explore" / "ranking.csv").read_text() == (folder / "explore" / "ranking.csv").read_text()
 
 
 def test_another_configuration_does_not_touch_a_run(finished):

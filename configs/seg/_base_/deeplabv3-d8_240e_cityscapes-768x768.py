@@ -1,0 +1,43 @@
+# The recipe of the paper's Table 6 on Cityscapes: 240 epochs of 2,975 images in batches of 16,
+# 240 x 185 = 44,400 iterations.
+# Long side 2048 x (0.5 to 2), crop 768. Tested in windows of 768, 512 apart, at the scales below and flipped.
+_base_ = ["./deeplabv3-d8.py", "mmseg::_base_/datasets/cityscapes.py"]
+base, crop = 2048, (768, 768)
+model = dict(
+    data_preprocessor=dict(size=crop),
+    decode_head=dict(num_classes=19),
+    auxiliary_head=dict(num_classes=19),
+    test_cfg=dict(mode="slide", crop_size=crop, stride=(512, 512)),
+)
+
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations"),
+    dict(type="RandomResize", scale=(base, base), ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type="RandomCrop", crop_size=crop),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PackSegInputs"),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=(base, base), keep_ratio=True),
+    dict(type="LoadAnnotations"),
+    dict(type="PackSegInputs"),
+]
+# With --tta as the authors test: pinas_zoo/openmmlab/multi_eval.py.
+tta_model = dict(
+    _delete_=True,
+    type="EncodingTTAModel",
+    base_size=base,
+    crop_size=crop[0],
+    scales=[0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25],
+)
+tta_pipeline = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations"), dict(type="PackSegInputs")]
+train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))  # a GPU, on 8
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+max_iters = 44400
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=3700)
+param_scheduler = [dict(type="PolyLR", power=0.9, eta_min=0.0, begin=0, end=max_iters, by_epoch=False)]
+default_hooks = dict(checkpoint=dict(interval=3700, max_keep_ckpts=2))

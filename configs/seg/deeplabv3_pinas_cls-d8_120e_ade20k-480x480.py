@@ -1,0 +1,18 @@
+# Π-NAS-cls (3013231203213032), DeepLabV3, ADE20K. The paper's figure: see Table 6 of the paper.
+#   tools/dist_train.sh configs/seg/deeplabv3_pinas_cls-d8_120e_ade20k-480x480.py 8
+#   tools/dist_test.sh configs/seg/deeplabv3_pinas_cls-d8_120e_ade20k-480x480.py CHECKPOINT 8 --tta
+# Memory: 3.6 GB a GPU with 2 images of 480 x 480, counted by benchmarks/transfer.py --memory, without what
+# convolutions use as workspace. Time: not measured, for want of a GPU.
+# Weights: `pinas-zoo register pinas_cls --folder FOLDER` once; none are published yet.
+_base_ = "./_base_/deeplabv3-d8_120e_ade20k-480x480.py"
+model = dict(
+    pretrained=None,
+    backbone=dict(
+        _delete_=True,
+        type="PiNAS",
+        arch="pinas_cls",
+        output_stride=8,
+        norm_cfg=dict(type="SyncBN", requires_grad=True),
+        init_cfg=dict(type="Pretrained", checkpoint="pinas:pinas_cls"),
+    ),
+)

@@ -1,0 +1,55 @@
+"""``pinas-zoo detect``: objects and their masks, drawn onto images."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "draw a detector's boxes and masks onto images"
+EPILOG = """\
+    pinas-zoo detect street.jpg --config configs/det/mask-rcnn_pinas_trans_fpn_syncbn_1x_coco.py \\
+        --weights work_dirs/mask-rcnn_pinas_trans_fpn_syncbn_1x_coco/iter_90000.pth
+
+Pictures are written to the folder of --out under the images' names; the images stay as they are. The weights must be
+those of the whole detector that the config describes.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "detect", help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_options(parser, "detector")
+    parser.add_argument("--score", type=float, default=0.3, metavar="S", help="draw from this score on (default 0.3)")
+    parser.set_defaults(run=run)
+
+
+def add_options(parser: argparse.ArgumentParser, what: str) -> None:
+    """What detect and segment share."""
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="any format that Pillow reads; grey, RGBA, CMYK too")
+    parser.add_argument("--config", required=True, metavar="FILE", help=f"the {what}'s config")
+    parser.add_argument(
+        "--weights", required=True, metavar="CHECKPOINT", help="trained with that config; a file or hf-hub:…"
+    )
+    parser.add_argument("--out", default="pictures", metavar="FOLDER", help="where pictures go (default pictures)")
+    parser.add_argument("--device", default="cpu", metavar="DEVICE", help="such as cuda (default cpu)")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=Options, metavar="KEY=VALUE", help="change the config, as in mmdet and mmseg"
+    )
+
+
+class Options(argparse.Action):
+    """mmengine's DictAction, which is imported when it is used."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        from mmengine.config import DictAction
+
+        DictAction(self.option_strings, self.dest, nargs=self.nargs)(parser, namespace, values, option_string)
+
+
+def run(args: argparse.Namespace) -> None:
+    from pinas_zoo import openmmlab_extra
+
+    openmmlab_extra.require()
+    from pinas_zoo.openmmlab import pictures
+
+    pictures.draw(args, "mmdet")

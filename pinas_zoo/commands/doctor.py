@@ -1,0 +1,155 @@
+"""``pinas-zoo doctor``: what is installed, which operators are live, which data and weights are found, and cures."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+HELP = "report versions, operators, weights and data, with the cure for what is missing"
+EPILOG = """\
+    pinas-zoo doctor
+    pinas-zoo doctor --config configs/det/mask-rcnn_pinas_trans_fpn_syncbn_1x_coco.py --data-root data/coco
+    pinas-zoo doctor --make-train-ids data/cityscapes        # labelTrainIds beside Cityscapes' labelIds
+
+Ends with 2 when something is missing that a detector or segmenter, or the given config, needs.
+"""
+LIBRARIES = ("torch", "torchvision", "timm", "mmengine", "mmcv", "mmdet", "mmseg", "optuna")
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "doctor", help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", metavar="FILE", help="also look at the data and weights that a config needs")
+    parser.add_argument("--data-root", metavar="FOLDER", help="where the config's data lies, instead of its place")
+    parser.add_argument("--make-train-ids", metavar="FOLDER", help="write *_gtFine_labelTrainIds.png for Cityscapes")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    from pinas_zoo.errors import UserError
+
+    if args.make_train_ids:
+        make_train_ids(Path(args.make_train_ids))
+        return
+    problems = []
+    for place, text, cure in findings(args):
+        print(f"{place:12} {text}")
+        if cure:
+            print(f"{'':12} -> {cure}")
+            problems.append(f"{place}: {text}")
+    if problems:
+        raise UserError(f"{len(problems)} missing, with the cure above: {'; '.join(problems)}")
+
+
+def findings(args: argparse.Namespace) -> Iterator[tuple[str, str, str | None]]:
+    """Lines of the report: what, how it is, and the cure where something is wrong."""
+    import torch
+
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.openmmlab_extra import missing, require, version
+
+    absent = missing()
+    for name in LIBRARIES:
+        found = version(name)
+        yield name, found or "not installed", None
+    gpus = torch.cuda.device_count()
+    yield "device", f"{gpus} GPUs" if gpus else "no GPU; everything runs on CPUs, slowly", None
+    try:
+        require()
+    except UserError as error:
+        yield "operators", "none" if absent else "opencv does not load", str(error)
+    else:
+        from pinas_zoo.openmmlab import ops
+
+        if ops.live() == "compiled":
+            yield "operators", "mmcv's own, compiled", None
+        else:
+            names = ", ".join(name for name in ops.SUPPLIED if not name.startswith("get_"))
+            yield "operators", f"from torchvision: {names}; another one says how to get it when it is called", None
+    yield from weights_found()
+    if args.config and not absent:
+        yield from config_findings(args)
+
+
+def weights_found() -> Iterator[tuple[str, str, str | None]]:
+    """Where the family's weights are; their absence is no fault, and no cure is due."""
+    from pinas_zoo import zoo
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.models.pinas import ALIASES
+    from pinas_zoo.weights import find_source
+
+    for name in ALIASES:
+        try:
+            source = find_source(name)
+            yield name, f"weights from {source.path or source.repo}", None
+        except UserError as error:
+            yield name, str(error).split(";")[0], None
+    mine = [entry for entry in zoo.known() if entry.name not in ALIASES]
+    yield "registered", ", ".join(e.name + ("" if e.folder else " (arch alone)") for e in mine) or "none", None
+
+
+def config_findings(args: argparse.Namespace) -> Iterator[tuple[str, str, str | None]]:
+    """Data, classes and first weights of a config."""
+    from mmengine.registry import init_default_scope
+
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.openmmlab import checks, launch
+
+    cfg = launch.read_config(args.config)
+    if args.data_root:
+        launch.set_data_root(cfg, args.data_root)
+    init_default_scope(cfg.default_scope)
+    launch._registry(cfg.default_scope)
+    for loader in ("train_dataloader", "val_dataloader"):
+        try:
+            checks.check_data(cfg, (loader,))
+            checks.check_classes(cfg, (loader,))
+        except UserError as error:
+            yield "data", f"{loader} not ready", str(error)
+            continue
+        for dataset in checks.datasets(cfg, loader):
+            text = f"{loader}: all folders and files are in {dataset.get('data_root')}"
+            if dataset.get("type") == "CocoDataset":
+                path = Path(dataset["data_root"]) / dataset["ann_file"]
+                counts = checks.coco_problems(path, None)
+                text += "".join(f"; {count} {what}" for what, count in counts.items())
+            yield "data", text, None
+    init_cfg = cfg.model.get("backbone", {}).get("init_cfg") or {}
+    checkpoint = init_cfg.get("checkpoint")
+    if checkpoint and checkpoint.startswith("pinas:"):
+        from pinas_zoo.weights import find_source
+
+        try:
+            find_source(checkpoint.partition(":")[2])
+            yield "backbone", f"weights {checkpoint} found", None
+        except UserError as error:
+            cure = f"{error}; or start from random weights: --cfg-options model.backbone.init_cfg=None"
+            yield "backbone", f"no weights {checkpoint}", cure
+    elif checkpoint:
+        yield "backbone", f"weights {checkpoint}, fetched at the first start", None
+
+
+def make_train_ids(root: Path) -> None:
+    """Write ``*_gtFine_labelTrainIds.png`` beside every ``*_gtFine_labelIds.png``: the 19 classes, 255 for the rest.
+
+    Raises:
+        UserError: No labelIds in the folder.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from pinas_zoo.errors import UserError
+
+    paths = sorted(root.glob("gtFine/*/*/*_gtFine_labelIds.png"))
+    if not paths:
+        raise UserError(f"expected gtFine/SPLIT/CITY/*_gtFine_labelIds.png in {root}, found none")
+    table = np.full(256, 255, dtype=np.uint8)
+    table[[7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]] = np.arange(19)
+    for path in paths:
+        target = path.with_name(path.name.replace("labelIds", "labelTrainIds"))
+        temporary = target.with_name(f".{target.name}")
+        Image.fromarray(table[np.asarray(Image.open(path))]).save(temporary, format="PNG")
+        temporary.replace(target)
+    print(f"{len(paths)} files *_gtFine_labelTrainIds.png written in {root / 'gtFine'}")

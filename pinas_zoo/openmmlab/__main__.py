@@ -1,0 +1,14 @@
+"""Run a script with mmcv's operators supplied: ``python -m pinas_zoo.openmmlab SCRIPT ARGUMENTS…``.
+
+For scripts that import mmcv's operators before they read a config, such as mmdet's own test.py.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+if len(sys.argv) < 2:
+    sys.exit("expected a script and its arguments, got nothing; try python -m pinas_zoo.openmmlab tools/test.py …")
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")

@@ -1,0 +1,174 @@
+"""Checkpoints for mmengine: where weights come from, reading them as data, and holding them against the model.
+
+Any ``checkpoint=`` of an ``init_cfg`` and ``load_from`` take, beside mmengine's own:
+
+    hf-hub:user/name[@revision]     a timm model repo on the Hub
+    local-dir:FOLDER                a timm model folder, such as a run's ``winner``
+    pinas:NAME                      a registered network, or a name of the family with weights
+    FILE.safetensors                the file itself
+"""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer
+from mmengine.registry import HOOKS
+from mmengine.runner import BaseLoop, CheckpointLoader, Runner
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from pinas_zoo import hub, weights
+from pinas_zoo.errors import UserError, WrongShapes
+from pinas_zoo.folder import WEIGHTS_FILE, shape_problems, tensor_shapes
+
+Checkpoint = dict[str, Any]
+PREFIX = "backbone."
+HEAD = "fc."  # the classifier, of which a backbone has none
+
+
+@CheckpointLoader.register_scheme(prefixes=("hf-hub:", "hf_hub:"))
+def load_from_hub(filename: str, map_location: Any = None) -> Checkpoint:
+    """``hf-hub:user/name``: model.safetensors of a Hub repo, from the cache where it is there."""
+    return _read(hub.download(filename.partition(":")[2], WEIGHTS_FILE), map_location)
+
+
+@CheckpointLoader.register_scheme(prefixes="local-dir:")
+def load_from_folder(filename: str, map_location: Any = None) -> Checkpoint:
+    """``local-dir:FOLDER``: model.safetensors of a timm model folder."""
+    return _read(Path(filename.partition(":")[2]).expanduser() / WEIGHTS_FILE, map_location)
+
+
+@CheckpointLoader.register_scheme(prefixes="pinas:")
+def load_from_registry(filename: str, map_location: Any = None) -> Checkpoint:
+    """``pinas:NAME``: what ``timm.create_model(NAME, pretrained=True)`` would load."""
+    name = filename.partition(":")[2]
+    place, _ = weights._locate(weights.find_source(name), name, None)
+    return _read(Path(place), map_location)
+
+
+@CheckpointLoader.register_scheme(prefixes=r".*\.safetensors$")
+def load_from_safetensors(filename: str, map_location: Any = None) -> Checkpoint:
+    """A safetensors file."""
+    return _read(Path(filename).expanduser(), map_location)
+
+
+def _read(path: Path, map_location: Any) -> Checkpoint:
+    tensor_shapes(path)  # says what is wrong with a damaged one
+    device = map_location if isinstance(map_location, (str, torch.device)) else "cpu"
+    return {"state_dict": load_file(path, device=str(device)), "meta": {}}
+
+
+def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = None) -> None:
+    """Load weights into a backbone, all of them or none.
+
+    Args:
+        backbone: Takes the tensors.
+        checkpoint: Anything that mmengine's loader reads.
+        prefix: Of the backbone's names in the checkpoint; without it, ``backbone.`` is found by itself.
+
+    Raises:
+        WrongShapes: Another network's weights.
+    """
+    content = CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu", logger="current")
+    state = _state_dict(content)
+    if prefix is None and any(name.startswith(PREFIX) for name in state):
+        prefix = PREFIX
+    if prefix:
+        prefix = prefix.rstrip(".") + "."
+        state = {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}
+    check_backbone(state, backbone, checkpoint)
+    wanted = backbone.state_dict()
+    backbone.load_state_dict({name: state[name] for name in wanted}, strict=True)
+
+
+def check_backbone(state: Mapping[str, Tensor], backbone: nn.Module, where: str) -> None:
+    """Hold a state dict against a backbone; a classifier and stages that the backbone leaves out are allowed.
+
+    Raises:
+        WrongShapes: Tensors that are missing, unknown or of another shape.
+    """
+    expected = {name: tuple(t.shape) for name, t in backbone.state_dict().items()}
+    unused = (HEAD, *getattr(backbone, "left_out", ()))
+    found = {name: tuple(t.shape) for name, t in state.items() if not name.startswith(unused)}
+    problems = shape_problems(found, expected)
+    if problems:
+        what = f"arch {backbone.arch}" if hasattr(backbone, "arch") else type(backbone).__name__
+        raise WrongShapes(
+            f"expected the weights of a backbone of {what} in {where}, got " + "; ".join(problems) + "; they belong "
+            "to another backbone: name the right checkpoint, or set model.backbone.arch to theirs"
+        )
+
+
+@HOOKS.register_module()
+class CheckpointCheckHook(Hook):
+    """Holds every checkpoint that a run loads against its model, which mmengine fills as far as names agree.
+
+    A network of the zoo (names without ``backbone.``) given as ``load_from`` becomes the backbone. Heads of another
+    size are left as they are in training, as in mmengine, and refused in testing and resuming.
+    """
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: Checkpoint) -> None:
+        model: Any = getattr(runner.model, "module", runner.model)
+        backbone = getattr(model, "backbone", None)
+        state = _state_dict(checkpoint)
+        if backbone is None:
+            return
+        where = str(runner._load_from)
+        if not any(name.startswith(PREFIX) for name in state):
+            check_backbone(state, backbone, where)
+            state = {PREFIX + name: t for name, t in state.items() if PREFIX + name in model.state_dict()}
+            checkpoint["state_dict"] = state
+        inner = {name.removeprefix(PREFIX): t for name, t in state.items() if name.startswith(PREFIX)}
+        check_backbone(inner, backbone, where)
+        if isinstance(runner._train_loop, BaseLoop) and not runner._resume:
+            return
+        rest = {name: tuple(t.shape) for name, t in state.items()}
+        problems = shape_problems(rest, {name: tuple(t.shape) for name, t in model.state_dict().items()})
+        if problems:
+            raise WrongShapes(
+                f"expected the weights of this config's whole model in {where}, got " + "; ".join(problems) + "; "
+                "test with the config that it was trained with (the same classes and heads)"
+            )
+
+
+def _state_dict(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    state = content.get("state_dict", content)
+    tensors = {str(name): t for name, t in state.items() if isinstance(t, Tensor)}
+    if not tensors:
+        raise UserError(f"expected a checkpoint with a state_dict of tensors, got one with {sorted(content)[:5]}")
+    return {name.removeprefix("module."): t for name, t in tensors.items()}
+
+
+def allow_resuming() -> None:
+    """Let torch read mmengine's own checkpoints as data: the message hub's loss histories beside the tensors.
+
+    torch 2.6 and newer read a checkpoint with ``weights_only=True``, which knows no HistoryBuffer. Allowed is that
+    class, with numpy's arrays and number types; ``getattr``, which its pickle asks for, gives its statistics alone.
+    """
+    multiarray: Any = importlib.import_module(f"numpy.{'_core' if hasattr(np, '_core') else 'core'}.multiarray")
+    dtypes = {type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
+    torch.serialization.add_safe_globals(
+        [
+            HistoryBuffer,
+            np.ndarray,
+            np.dtype,
+            *dtypes,
+            multiarray._reconstruct,
+            multiarray.scalar,
+            (_history_statistic, "builtins.getattr"),
+        ]
+    )
+
+
+def _history_statistic(owner: Any, name: str) -> Any:
+    if owner is not HistoryBuffer or name not in ("min", "max", "mean", "current"):
+        raise pickle.UnpicklingError(f"getattr of {owner!r}, {name!r} is not allowed in a checkpoint")
+    return getattr(owner, name)

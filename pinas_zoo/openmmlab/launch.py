@@ -1,0 +1,200 @@
+"""What the tools and commands share: a config read and checked, a run started, a trained model loaded for inference."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from mmengine.runner import CheckpointLoader, Runner
+from torch import nn
+
+from pinas_zoo.errors import UserError, WrongShapes
+from pinas_zoo.folder import shape_problems
+from pinas_zoo.openmmlab.checkpoints import _state_dict
+from pinas_zoo.openmmlab.checks import check_classes, check_data
+
+TASKS = {"mmdet": "detector", "mmseg": "segmenter"}
+
+
+def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
+    """An OpenMMLab config of mmdet or mmseg, with ``--cfg-options`` merged in.
+
+    Raises:
+        UserError: No such file, a config that cannot be read, or one of another library.
+    """
+    if not Path(path).is_file():
+        raise UserError(
+            f"expected a config file, got {path}, which is not there; configs/det and configs/seg have ours"
+        )
+    try:
+        cfg = Config.fromfile(str(path))
+        if options:
+            cfg.merge_from_dict(dict(options))
+    except UserError:
+        raise
+    except Exception as error:  # whatever the config's own lines raise
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"expected an OpenMMLab config in {path}, got {type(error).__name__}: {reason}") from error
+    if cfg.get("default_scope") not in TASKS or "model" not in cfg:
+        raise UserError(
+            f"expected a config with a model and default_scope 'mmdet' or 'mmseg' in {path}, got default_scope "
+            f"{cfg.get('default_scope')!r}"
+        )
+    return cfg
+
+
+def set_data_root(cfg: Config, root: str) -> None:
+    """Point every data set of a config, and the evaluators' annotation files, to another folder."""
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        dataset = (cfg.get(loader) or {}).get("dataset")
+        if dataset is None:
+            continue
+        old = dataset.get("data_root") or ""
+        dataset.data_root = root
+        evaluator: Any = cfg.get(loader.replace("dataloader", "evaluator"))
+        if isinstance(evaluator, dict) and str(evaluator.get("ann_file") or "").startswith(old) and old:
+            evaluator["ann_file"] = os.path.join(root, evaluator["ann_file"][len(old) :].lstrip("/"))
+
+
+def start(cfg: Config, launcher: str, mode: str) -> Runner:
+    """Check a config, then make its Runner. Processes on CPUs talk by gloo, whatever the config says.
+
+    Args:
+        cfg: With ``work_dir`` and ``load_from`` set.
+        launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
+        mode: ``train`` or ``test``.
+
+    Raises:
+        UserError: Data that is not there, or classes that do not match the heads.
+    """
+    init_default_scope(cfg.default_scope)
+    loaders = ("train_dataloader", "val_dataloader") if mode == "train" else ("test_dataloader",)
+    check_data(cfg, loaders)
+    check_classes(cfg, loaders)
+    if cfg.optim_wrapper.get("type") == "AmpOptimWrapper" and mode == "train" and not torch.cuda.is_available():
+        raise UserError("expected a GPU for mixed precision (--amp), found none; leave out --amp")
+    cfg.launcher = launcher
+    if launcher != "none" and not torch.cuda.is_available():
+        cfg.env_cfg.dist_cfg = ConfigDict(backend="gloo")
+        if launcher == "pytorch" and not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("gloo")  # mmengine's own way asks for a GPU first
+    return Runner.from_cfg(cfg)
+
+
+def run(runner: Runner, mode: str) -> Any:
+    """Train or test.
+
+    Raises:
+        UserError: A data set without anything to learn from, or a checkpoint that cannot be read as data.
+    """
+    try:
+        return runner.train() if mode == "train" else runner.test()
+    except ValueError as error:
+        if "at least one array to concatenate" not in str(error):  # mmengine's words for an empty data set
+            raise
+        raise UserError(
+            "expected images with labels, got none: every image of a data set is without annotations, or its folder is "
+            "empty; `pinas-zoo doctor --config CONFIG` counts them"
+        ) from error
+
+
+def load_model(cfg: Config, weights: str | None, device: str) -> Any:
+    """A whole detector or segmenter in eval mode, with ``cfg`` and ``dataset_meta`` as their libraries' functions want.
+
+    Args:
+        cfg: Read by :func:`read_config`; its ``init_cfg`` are not followed.
+        weights: A checkpoint that this config trained; None leaves it random.
+        device: Such as ``cpu`` or ``cuda``.
+
+    Raises:
+        WrongShapes: Another model's weights.
+        UserError: Weights that are not there or cannot be read, or no such device.
+    """
+    init_default_scope(cfg.default_scope)
+    registry = _registry(cfg.default_scope)
+    cfg = cfg.copy()
+    if "pretrained" in cfg.model:
+        cfg.model.pretrained = None
+    if "backbone" in cfg.model:
+        cfg.model.backbone.init_cfg = None
+    model: Any = revert_sync_batchnorm(registry.MODELS.build(cfg.model))
+    meta: dict[str, Any] = {}
+    if weights is not None:
+        content = read_weights(weights)
+        state = _state_dict(content)
+        expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
+        problems = shape_problems({name: tuple(t.shape) for name, t in state.items()}, expected)
+        if problems:
+            raise WrongShapes(
+                f"expected the weights of this config's whole model in {weights}, got " + "; ".join(problems) + "; "
+                "give the config that they were trained with (the same backbone, classes and heads)"
+            )
+        model.load_state_dict({name: state[name] for name in expected})
+        meta = {str(k).lower(): v for k, v in (content.get("meta", {}).get("dataset_meta") or {}).items()}
+    dataset = registry.DATASETS.get(cfg.test_dataloader.dataset.type)
+    model.dataset_meta = {**dataset.METAINFO, **(cfg.test_dataloader.dataset.get("metainfo") or {}), **meta}
+    model.cfg = cfg
+    try:
+        return model.to(device).eval()
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"expected a device for --device, got {device!r}: {str(error).splitlines()[0]}") from None
+
+
+def read_weights(weights: str) -> dict[str, Any]:
+    """A checkpoint by any of mmengine's schemes, as data.
+
+    Raises:
+        UserError: It is not there, damaged, or wants to run code.
+    """
+    try:
+        return CheckpointLoader.load_checkpoint(weights, map_location="cpu", logger="silent")
+    except UserError:
+        raise
+    except FileNotFoundError:
+        raise UserError(f"expected a checkpoint, got {weights}, which is not there") from None
+    except Exception as error:  # a torn zip file and a pickle that wants more raise many kinds
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"expected a checkpoint of tensors and plain values, got {weights}, which cannot be read: {reason}"
+        ) from error
+
+
+def _registry(scope: str) -> Any:
+    if scope == "mmdet":
+        import mmdet.models
+        import mmdet.visualization  # noqa: F401
+        from mmdet import registry
+    else:
+        import mmseg.datasets
+        import mmseg.models
+        import mmseg.visualization  # noqa: F401
+        from mmseg import registry
+    return registry
+
+
+class _Predict(nn.Module):
+    """A detector or segmenter as a function of an image: N x 3 x H x W, normalised, to its predictions."""
+
+    def __init__(self, model: Any, scope: str):
+        super().__init__()
+        self.model, self.scope = model, scope
+
+    def forward(self, images: torch.Tensor) -> Any:
+        size = tuple(images.shape[-2:])
+        meta = dict(img_shape=size, ori_shape=size, pad_shape=size, batch_input_shape=size, scale_factor=(1.0, 1.0))
+        if self.scope == "mmdet":
+            from mmdet.structures import DetDataSample as Sample
+        else:
+            from mmseg.structures import SegDataSample as Sample
+        return self.model.predict(images, [Sample(metainfo=meta) for _ in images])
+
+
+def predictor(model: Any) -> nn.Module:
+    """The model of :func:`load_model` as a module of images alone, for counting and timing."""
+    return _Predict(model, model.cfg.default_scope)

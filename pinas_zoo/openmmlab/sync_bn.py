@@ -1,0 +1,79 @@
+"""Synchronised batch norm wherever a process group is: ``norm_cfg=dict(type="SyncBN")`` on CPUs, too.
+
+torch's SyncBatchNorm refuses CPU tensors in a process group. Here the same statistics are computed by all_reduce, with
+gradients through it; on a GPU, in one process and in eval mode torch's own code runs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """Sum of a tensor over the ranks; its gradient is the sum of the ranks' gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, group: Any) -> Tensor:
+        ctx.group = group
+        total = tensor.clone()
+        dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        total = grads[0].clone()
+        dist.all_reduce(total, group=ctx.group)
+        return total, None
+
+
+class SyncBN(nn.SyncBatchNorm):
+    """torch's SyncBatchNorm that takes CPU tensors as well; batches of the ranks may differ in size."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """N x C x ... to the same shape, normalised over the batches of all ranks in training."""
+        ranks = dist.get_world_size(self.process_group) if dist.is_available() and dist.is_initialized() else 1
+        if input.device.type != "cpu" or not self.training:
+            return super().forward(input)
+        if ranks == 1:
+            return _batch_norm(self, input)
+        x = input if input.dtype == torch.float64 else input.float()
+        dims = [0, *range(2, x.ndim)]
+        shape = [1, -1] + [1] * (x.ndim - 2)
+        count = x.new_tensor([x.numel() / x.shape[1]])
+        dist.all_reduce(count, group=self.process_group)
+        mean = _SumOverRanks.apply(x.sum(dims), self.process_group) / count  # C
+        centred = x - mean.view(shape)
+        var = _SumOverRanks.apply(centred.square().sum(dims), self.process_group) / count  # C
+        if self.track_running_stats:
+            self._record(mean.detach(), var.detach() * (count / (count - 1)))
+        out = centred * torch.rsqrt(var + self.eps).view(shape)
+        if self.affine:
+            out = out * self.weight.view(shape) + self.bias.view(shape)
+        return out.to(input.dtype)
+
+    @torch.no_grad()
+    def _record(self, mean: Tensor, unbiased_var: Tensor) -> None:
+        assert self.num_batches_tracked is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        self.num_batches_tracked += 1
+        share = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+        self.running_var.lerp_(unbiased_var.to(self.running_var.dtype), share)
+
+
+def _batch_norm(norm: nn.SyncBatchNorm, x: Tensor) -> Tensor:
+    """What ``nn.BatchNorm2d`` does in training."""
+    return nn.modules.batchnorm._BatchNorm.forward(norm, x)
+
+
+def register() -> None:
+    """Put it under the name ``SyncBN``, for backbones and for mmdet's and mmseg's heads."""
+    import mmcv.cnn  # noqa: F401  registers torch's first
+    from mmengine.registry import MODELS
+
+    MODELS.register_module("SyncBN", module=SyncBN, force=True)

@@ -1,0 +1,56 @@
+"""Whether the extra is installed, asked in one place; nothing of it is imported here."""
+
+from __future__ import annotations
+
+import importlib.util
+from importlib import metadata
+
+from pinas_zoo.errors import UserError
+
+CURE = 'pip install "pinas-zoo[openmmlab]"'
+NEEDED = {  # module: distributions that have it
+    "mmengine": ("mmengine",),
+    "mmcv": ("mmcv-lite", "mmcv"),
+    "mmdet": ("mmdet",),
+    "mmseg": ("mmsegmentation",),
+    "pkg_resources": ("setuptools",),
+    "ftfy": ("ftfy",),
+    "regex": ("regex",),
+}
+
+
+def missing() -> list[str]:
+    """Modules of the extra that are not installed."""
+    return [name for name in NEEDED if importlib.util.find_spec(name) is None]
+
+
+def require() -> None:
+    """Check that the extra is there and can start.
+
+    Raises:
+        UserError: Names what is missing and the cure.
+    """
+    absent = missing()
+    if absent:
+        cures = [f"`{CURE}`"]
+        if "pkg_resources" in absent:
+            cures = ["`pip install 'setuptools<82'`"] if absent == ["pkg_resources"] else cures
+        raise UserError(f"expected mmdet and mmsegmentation, found no {', '.join(absent)}; run {' and '.join(cures)}")
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"expected opencv to load, got: {error}; on a server without libGL run `pip uninstall opencv-python` and "
+            "`pip install opencv-python-headless`, or install Debian's libgl1 and libglib2.0-0"
+        ) from None
+
+
+def version(module: str) -> str | None:
+    """Version of the distribution that has a module, with the distribution's name where it is another."""
+    for name in NEEDED.get(module, (module,)):
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+        return found if name == module else f"{found} ({name})"
+    return None

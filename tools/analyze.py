@@ -1,0 +1,141 @@
+"""Parameters, multiply-adds and images/s of a whole detector or segmenter, part by part.
+
+python tools/analyze.py configs/det/mask-rcnn_pinas_trans_fpn_syncbn_1x_coco.py --shape 800 1216
+python tools/analyze.py configs/seg/deeplabv3_pinas_trans-d8_120e_ade20k-480x480.py --shape 480 480 --repeats 3
+
+Multiply-adds are those of convolutions, transposed ones too, and linear layers, for one image with random weights. A
+detector keeps every proposal and every detection that its config allows (1,000 and 100 in ours), the most that it can
+cost. Images/s are those of the network with its post-processing, batch 1, without reading and resizing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from pinas_zoo.errors import UserError
+
+Parts = dict[str, str]  # name of a submodule: what the table calls it
+PARTS: Parts = {
+    "backbone": "backbone",
+    "neck": "FPN",
+    "rpn_head": "proposals",
+    "roi_head.bbox_head": "box head",
+    "roi_head.mask_head": "mask head",
+    "decode_head": "decode head",
+    "auxiliary_head": "auxiliary head (training only)",
+}
+
+
+def count(model: Any, images: torch.Tensor) -> tuple[Counter[str], Counter[str]]:
+    """Parameters and multiply-adds of a model's parts, by their names in :data:`PARTS`, for one prediction."""
+    params: Counter[str] = Counter()
+    macs: Counter[str] = Counter()
+    hooks = []
+
+    def hook(part: str) -> Any:
+        def add(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            if isinstance(module, nn.ConvTranspose2d):
+                macs[part] += inputs[0].numel() * module.weight[0].numel()
+            elif isinstance(module, nn.Conv2d):
+                macs[part] += output.numel() * module.weight[0].numel()
+            else:
+                macs[part] += output.numel() * module.in_features
+
+        return add
+
+    for name, part in PARTS.items():
+        try:
+            module = model.get_submodule(name)
+        except AttributeError:
+            continue
+        params[part] = sum(p.numel() for p in module.parameters())
+        for layer in module.modules():
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+                hooks.append(layer.register_forward_hook(hook(part)))
+    with torch.inference_mode():
+        launch_predictor(model)(images)
+    for handle in hooks:
+        handle.remove()
+    return params, macs
+
+
+def launch_predictor(model: Any) -> nn.Module:
+    from pinas_zoo.openmmlab import launch
+
+    return launch.predictor(model)
+
+
+def analyze(args: argparse.Namespace) -> list[tuple[str, str, str]]:
+    """Rows of the table: part, parameters in M, multiply-adds in G.
+
+    Raises:
+        UserError: A config that cannot be read, or sizes out of range.
+    """
+    from pinas_zoo.openmmlab import launch
+
+    if min(args.shape) < 32 or args.repeats < 1:
+        raise UserError(
+            f"expected --shape of at least 32 and --repeats of at least 1, got {args.shape}, {args.repeats}"
+        )
+    cfg = launch.read_config(args.config, args.cfg_options)
+    if cfg.default_scope == "mmdet":
+        cfg.model.test_cfg.rcnn.score_thr = 0.0
+    torch.manual_seed(0)
+    model = launch.load_model(cfg, None, args.device)
+    images = torch.randn(1, 3, *args.shape, device=args.device)
+    params, macs = count(model, images)
+    rows = [(part, f"{params[part] / 1e6:.3f}", f"{macs[part] / 1e9:.2f}") for part in params]
+    rows.append(("whole", f"{sum(p.numel() for p in model.parameters()) / 1e6:.3f}", f"{sum(macs.values()) / 1e9:.2f}"))
+    predict = launch.predictor(model)
+    seconds = []
+    for _ in range(args.repeats):
+        start = time.perf_counter()
+        with torch.inference_mode():
+            predict(images)
+        if images.is_cuda:
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    print(f"{'part':32}{'params (M)':>12}{'multiply-adds (G)':>20}")
+    for part, p, m in rows:
+        print(f"{part:32}{p:>12}{m:>20}")
+    size = f"{args.shape[0]} x {args.shape[1]}"
+    print(
+        f"{1 / statistics.median(seconds):.3f} images/s of {size} on {args.device}, {torch.get_num_threads()} threads"
+    )
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 when it worked, 2 with one line on stderr when the input was wrong."""
+    try:
+        from pinas_zoo import openmmlab_extra
+
+        openmmlab_extra.require()
+        from mmengine.config import DictAction
+
+        parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument("config", help="an mmdet or mmseg config")
+        parser.add_argument("--shape", type=int, nargs=2, default=(800, 1216), metavar=("H", "W"), help="(800 1216)")
+        parser.add_argument("--repeats", type=int, default=5, help="timed predictions (default 5)")
+        parser.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
+        parser.add_argument(
+            "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change the config"
+        )
+        analyze(parser.parse_args(argv))
+    except UserError as error:
+        print(f"analyze.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Test a trained detector or segmenter, with mmdet's and mmseg's own arguments.
+
+python tools/test.py configs/seg/deeplabv3_pinas_trans-d8_120e_ade20k-480x480.py work_dirs/…/iter_151560.pth --tta
+tools/dist_test.sh CONFIG CHECKPOINT 8 --show-dir pictures
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pinas_zoo.errors import UserError
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    from mmengine.config import DictAction
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="the config that the checkpoint was trained with")
+    parser.add_argument("checkpoint", help="a file, or hf-hub:…, local-dir:…, pinas:NAME")
+    parser.add_argument("--work-dir", help="logs and figures (default work_dirs/NAME_OF_THE_CONFIG)")
+    parser.add_argument("--data-root", metavar="FOLDER", help="where the data lies, instead of the config's place")
+    parser.add_argument("--tta", action="store_true", help="flip, and the config's scales (segmenters)")
+    parser.add_argument("--show-dir", metavar="FOLDER", help="write pictures of truth and prediction")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change the config")
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="who starts us")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+def test(args: argparse.Namespace) -> None:
+    """Build the run and test.
+
+    Raises:
+        UserError: With one line that says what to do.
+    """
+    from pinas_zoo.openmmlab import launch
+
+    cfg = launch.read_config(args.config, args.cfg_options)
+    if args.data_root:
+        launch.set_data_root(cfg, args.data_root)
+    cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs") / Path(args.config).stem)
+    launch.read_weights(args.checkpoint)  # says what is wrong with it before a run is built
+    cfg.load_from = args.checkpoint
+    if args.tta:
+        if "tta_pipeline" not in cfg or "tta_model" not in cfg:
+            raise UserError(f"expected tta_pipeline and tta_model in {args.config} for --tta, found none")
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+        cfg.model = dict(**cfg.tta_model, module=cfg.model)
+    if args.show_dir:
+        cfg.default_hooks.visualization.update(draw=True, interval=1)
+        if cfg.default_scope == "mmdet":
+            cfg.default_hooks.visualization.test_out_dir = str(Path(args.show_dir).absolute())
+        else:
+            cfg.visualizer.update(save_dir=args.show_dir, name="shown")
+    launch.run(launch.start(cfg, args.launcher, "test"), "test")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 when it worked, 2 with one line on stderr when the input was wrong."""
+    try:
+        from pinas_zoo import openmmlab_extra
+
+        openmmlab_extra.require()
+        test(parse_args(argv))
+    except UserError as error:
+        print(f"test.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
