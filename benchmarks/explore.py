@@ -136,9 +136,7 @@ def speed(args: argparse.Namespace) -> None:
     taken, expected = {name: t for name, (t, _) in found.items()}, found["anew"][1]
     print(f"{len(paths)} candidates, {args.count} images to recalibrate and {args.count} to score, {args.size} pixels")
     print(f"stem and layers computed: {len(edges)} of {len(paths) * (space.num_layers + 1)}\n")
-    print(
-        "| way | CPU seconds | candidates a minute | times anew | same accuracies | largest relative difference of a loss |"
-    )
+    print("| way | CPU seconds | candidates a minute | times anew | same accuracies | loss differs by, relative |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for name, (time_taken, scores) in found.items():
         equal = sum(a.accuracy == b.accuracy for a, b in zip(scores, expected, strict=True))

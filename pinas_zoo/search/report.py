@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pinas_zoo.arch import Arch
 from pinas_zoo.draw import network_svg
 from pinas_zoo.search import engine
 from pinas_zoo.search.evaluate import Score
 from pinas_zoo.search.explore import read_ranking
 from pinas_zoo.search.similarity import heat_map, off_diagonal, read_matrix
+from pinas_zoo.search.tree_figure import LEAST, tree_figure
 from pinas_zoo.version import __version__
 
 if TYPE_CHECKING:
@@ -30,7 +32,8 @@ h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem;bord
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 td,th{padding:.25rem .5rem;text-align:left;border-bottom:1px solid #eee;vertical-align:top}
 td.n,th.n{text-align:right}pre{background:#f5f5f5;padding:.75rem;overflow-x:auto}
-figure{margin:0;overflow-x:auto}figcaption{color:#555;font-size:.9rem}svg{max-width:100%;height:auto}
+figure{margin:0;overflow-x:auto}figcaption{color:#555;font-size:.9rem}
+svg{max-width:100%;height:auto}.scroll svg{max-width:none}
 .wide{overflow-x:auto}.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(18rem,1fr));gap:1rem}
 """
 
@@ -50,7 +53,8 @@ def write_report(run: Run) -> Path:
 def _page(run: Run, facts: Mapping[str, Mapping[str, Any]]) -> str:
     config, arch = run.config, facts["explore"]["winner"]
     ranking = read_ranking(run.folder / "explore" / "ranking.csv")
-    accuracies = list(run.scores().values())
+    scores = run.scores()
+    accuracies = list(scores.values())
     trained = "train" in facts
     test = facts["train" if trained else "winner"]["test_accuracy"]
     args = run.space.model_args(run.space.parse(arch))
@@ -92,6 +96,7 @@ Found among {len(ranking)} scored of {run.space.size:,} architectures, by top-1 
 <p>Accuracy and loss (nats) in the supernet; parameters in millions and multiply-adds in billions at
 {config.data.image_size} x {config.data.image_size} pixels, without classifier. All are in explore/ranking.csv.</p>
 {_table(["rank", "architecture", "accuracy", "loss", "params, M", "multiply-adds, G"], top, (0, 2, 3, 4, 5))}
+{_tree_section(scores, run.space.num_candidates)}
 {_rank_section(run.folder)}
 <h2>Configuration</h2>
 <pre>{html.escape(config.model_dump_json(indent=1))}</pre>
@@ -103,6 +108,17 @@ Found among {len(ranking)} scored of {run.space.size:,} architectures, by top-1 
         f"<title>{html.escape(config.name)} search report</title><style>{STYLE}</style></head>"
         f"<body>{body}</body></html>"
     )
+
+
+def _tree_section(scores: Mapping[Arch, Score], num_candidates: int) -> str:
+    """The action space that the scored candidates give, whichever sampler proposed them."""
+    if len(scores) < LEAST:
+        return ""
+    svg = figure_svg(tree_figure(scores, num_candidates), "Action space", (7.5, 3.4))
+    return f"""<h2>What parts good from bad</h2>
+<p>The action space over all {len(scores)} scored candidates: each box has their number and mean held-out accuracy, and
+the choices (layer=candidate, layers from 1) that speak most for its left, better side.</p>
+<figure class="scroll">{svg[svg.index("<svg") :]}</figure>"""
 
 
 def _rank_section(folder: Path) -> str:
@@ -149,13 +165,13 @@ def _figure(draw: Callable[[Any], None], caption: str) -> str:
     return f"<figure>{svg[svg.index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
-def figure_svg(draw: Callable[[Any], None], caption: str) -> str:
+def figure_svg(draw: Callable[[Any], None], caption: str, inches: tuple[float, float] = (4.2, 2.6)) -> str:
     """An SVG by matplotlib, without a display and without global state."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": caption, "font.size": 9}):
-        figure = Figure(figsize=(4.2, 2.6), layout="constrained")
+        figure = Figure(figsize=inches, layout="constrained")
         axes = figure.add_subplot()
         axes.spines[["top", "right"]].set_visible(False)
         draw(axes)

@@ -38,7 +38,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import engine
 from pinas_zoo.search.claims import open_study
-from pinas_zoo.search.config import SearchConfig, load_config
+from pinas_zoo.search.config import SearchConfig, parse_config
 from pinas_zoo.search.data import Splits, StepSampler, load_splits
 from pinas_zoo.search.evaluate import Evaluator, Score, recalibration_subset
 from pinas_zoo.search.explore import best, exploration_seconds, explore, known_scores, read_ranking, write_ranking
@@ -326,6 +326,11 @@ class Run:
         facts = {
             "dataset": self.config.data.name or self.config.data.root if self.config.data.type == "timm" else "digits",
             "seed": self.config.seed,
+            "commands": {  # in this folder
+                "register": f"pinas-zoo register {self.config.name}_winner --folder .",
+                "load to train on": "import pinas_zoo, timm; "
+                f'model = timm.create_model("local-dir:.", pretrained=True, num_classes={self.splits.num_classes})',
+            },
             "config": self.config.model_dump(mode="json"),
             "score": read_ranking(self.folder / "explore" / "ranking.csv")[0],
             "versions": {name: version(name) for name in ("torch", "timm", "mmengine", "optuna")}
@@ -360,7 +365,13 @@ def open_run(folder: Path, stage: str) -> Run:
         raise UserError(f"expected the folder of a run, found no config.json in {folder}; `pinas-zoo search` makes one")
     if not (folder / stage / DONE).is_file():
         raise UserError(f"expected a run whose stage {stage} is complete, got {folder}; go on with `pinas-zoo search`")
-    return Run(load_config(folder / "config.json"), folder, say=lambda text: None)
+    try:  # as plain data: mmengine's reader would follow `_base_` and `custom_imports` into code
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"run folder {folder}: config.json cannot be read ({error})") from error
+    if not isinstance(values, dict):
+        raise UserError(f"run folder {folder}: expected a table in config.json, got {type(values).__name__}")
+    return Run(parse_config(values, str(folder / "config.json")), folder, say=lambda text: None)
 
 
 def check_folder(config: SearchConfig, folder: Path) -> None:

@@ -46,13 +46,13 @@ def rows(score, flops, truth):
 def test_an_order_that_is_the_truth_beats_one_that_is_not():
     truth = np.arange(40.0)
     flops = np.random.default_rng(0).permutation(40)
-    found = correlate(rows(truth / 40, flops, truth))
+    found = correlate(rows(truth / 40, flops, truth), resamples=200)
     assert found.count == 40
-    assert (found.score.value, found.score.low, found.score.high) == (1.0, 1.0, 1.0)
+    assert (found.score.value, found.score.low, found.score.high) == pytest.approx((1, 1, 1))
     assert found.difference.value == pytest.approx(1 - by_pairs(flops, truth))
     assert found.difference.low > 0
     assert (found.best, found.best_truth, found.top_truth) == ("0039", 39.0, 39.0)
-    equal = correlate(rows(flops, flops, truth))
+    equal = correlate(rows(flops, flops, truth), resamples=20)
     assert (equal.difference.value, equal.difference.low, equal.difference.high) == (0.0, 0.0, 0.0)
 
 
@@ -60,14 +60,14 @@ def test_intervals_hold_the_true_value_about_as_often_as_they_say():
     """Of scores with noise, whose tau in the population is known: 2/pi * arcsin(correlation)."""
     correlation, inside = 0.8, 0
     population = 2 / math.pi * math.asin(correlation)
-    for seed in range(40):
+    for seed in range(30):
         rng = np.random.default_rng(seed)
         truth = rng.normal(size=60)
         score = correlation * truth + math.sqrt(1 - correlation**2) * rng.normal(size=60)
         found = correlate(rows(score, rng.normal(size=60), truth), resamples=200)
         inside += found.score.low <= population <= found.score.high
         assert found.score.low <= found.score.value <= found.score.high
-    assert 33 <= inside <= 40  # 95% of 40 are 38
+    assert 25 <= inside <= 30  # 95% of 30 are 28.5
 
 
 def test_the_tables_own_figures_are_found():
