@@ -23,6 +23,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -147,7 +148,7 @@ def speed(args: argparse.Namespace) -> None:
         )
     print(f"\ntogether and one by one are equal to the bit: {found['together'][1] == found['kept'][1]}")
     counts = [n for n in (1, 4, 16) if n < len(paths)]
-    each = [f"{n}: {seconds(lambda n=n: evaluator.scores(paths[:n]))[0] / n:.2f}" for n in counts]
+    each = [f"{n}: {seconds(partial(evaluator.scores, paths[:n]))[0] / n:.2f}" for n in counts]
     each.append(f"{len(paths)}: {taken['together'] / len(paths):.2f}")
     print(f"CPU seconds a candidate, by how many are scored together: {', '.join(each)}")
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.draw import network_svg
-from pinas_zoo.search import engine
+from pinas_zoo.search import config, engine
 from pinas_zoo.search.evaluate import Score
 from pinas_zoo.search.explore import read_ranking
 from pinas_zoo.search.similarity import heat_map, off_diagonal, read_matrix
@@ -25,7 +25,10 @@ from pinas_zoo.version import __version__
 if TYPE_CHECKING:
     from pinas_zoo.search.run import Run
 
-STARTUP = 20  # evaluations that every sampler draws at random first
+BEST = (
+    "Best held-out accuracy over evaluations. Random search: what to expect of draws from the candidates that were "
+    "drawn at random here, whose best it cannot exceed; with few of them it looks worse than it is"
+)
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;background:#fff;max-width:60rem;margin:0 auto;padding:1rem}
 h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #ddd}
@@ -63,7 +66,7 @@ def _page(run: Run, facts: Mapping[str, Mapping[str, Any]]) -> str:
         curves.append(("train", "accuracy", "The winner alone: accuracy"))
     figures = [_figure(_curve(engine.read_curve(run.folder / stage), key), title) for stage, key, title in curves]
     figures.append(_figure(_histogram(accuracies), "Held-out accuracy of the candidates"))
-    figures.append(_figure(_best_so_far(accuracies), "Best held-out accuracy over evaluations"))
+    figures.append(_figure(_best_so_far(accuracies, random_draws(config.explore)), BEST))
     figures.append(_figure(_cost(ranking), "Held-out accuracy over multiply-adds, and the Pareto front"))
     matrix = read_matrix(run.folder / "explore" / "similarity.csv")
     title = f"Feature similarity by last candidate; {off_diagonal(matrix):.3f} off the diagonal"
@@ -191,19 +194,26 @@ def _curve(columns: Mapping[str, Sequence[float]], key: str) -> Callable[[Any], 
 def _histogram(scores: Sequence[Score]) -> Callable[[Any], None]:
     def draw(axes: Any) -> None:
         axes.hist([100 * s.accuracy for s in scores], bins=min(20, max(5, len(scores) // 5)))
+        axes.locator_params(axis="x", nbins=5)
         axes.set(xlabel="held-out accuracy, %", ylabel="architectures")
 
     return draw
 
 
-def _best_so_far(scores: Sequence[Score]) -> Callable[[Any], None]:
+def random_draws(options: config.Explore) -> int:
+    """How many of the first candidates the sampler draws uniformly."""
+    first = {"nsga2": options.population, "random": options.evaluations}
+    return first.get(options.sampler, options.random_first)
+
+
+def _best_so_far(scores: Sequence[Score], first: int) -> Callable[[Any], None]:
     values = np.array([100 * score.accuracy for score in scores])
-    random_search = expected_best(values[: min(len(values), STARTUP)], len(values))
+    random_search = expected_best(values[:first], len(values))
 
     def draw(axes: Any) -> None:
         axes.plot(values, ".", markersize=3, alpha=0.5)
         axes.plot(np.maximum.accumulate(values), linewidth=1, label="this search")
-        axes.plot(random_search, "--", linewidth=1, label=f"random, expected from the first {STARTUP}")
+        axes.plot(random_search, "--", linewidth=1, label=f"random search, by the first {min(first, len(values))}")
         axes.legend(frameon=False, fontsize=7, loc="lower right")
         axes.set(xlabel="evaluation", ylabel="held-out accuracy, %")
 
@@ -229,6 +239,7 @@ def _cost(ranking: Sequence[Mapping[str, str]]) -> Callable[[Any], None]:
     def draw(axes: Any) -> None:
         axes.plot(*zip(*points, strict=True), ".", markersize=3, alpha=0.5)
         axes.plot(*zip(*front, strict=True), drawstyle="steps-post", linewidth=1)
+        axes.locator_params(axis="x", nbins=5)
         axes.set(xlabel="multiply-adds, G", ylabel="held-out accuracy, %")
 
     return draw

