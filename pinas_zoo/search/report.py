@@ -62,6 +62,8 @@ def _page(run: Run, facts: Mapping[str, Mapping[str, Any]]) -> str:
     test = facts["train" if trained else "winner"]["test_accuracy"]
     args = run.space.model_args(run.space.parse(arch))
     curves = [("learn", "loss", "Learning: Π-NAS loss"), ("linear", "accuracy", "Linear evaluation: accuracy")]
+    if "drift" in engine.read_curve(run.folder / "learn"):
+        curves.append(("learn", "drift", "Parameter shift: distance of teacher and student, relative"))
     if trained:
         curves.append(("train", "accuracy", "The winner alone: accuracy"))
     figures = [_figure(_curve(engine.read_curve(run.folder / stage), key), title) for stage, key, title in curves]

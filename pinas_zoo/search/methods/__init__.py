@@ -37,6 +37,10 @@ class Method(nn.Module, ABC):
     def learned(self) -> Supernet:
         """The supernet that later stages use."""
 
+    def logged(self, step: int) -> dict[str, float]:
+        """What the curve keeps of a step beside its losses; asked for only where a step is logged."""
+        return {}
+
 
 def build_method(name: str, options: Mapping[str, Any], space: SearchSpace, num_classes: int, seed: int) -> Method:
     """The method that a configuration names: a module of this package.
