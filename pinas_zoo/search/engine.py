@@ -26,6 +26,7 @@ from tqdm import tqdm
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import config
 from pinas_zoo.search.data import Images, step_loader
+from pinas_zoo.search.methods import Method
 from pinas_zoo.search.space import step_rng
 from pinas_zoo.search.views import BatchViews
 
@@ -110,6 +111,9 @@ class StepHook(Hook):
         self.bar.update()
         if step % self.log_every == 0 or step == self.steps:
             values = {k: float(v) for k, v in outputs.items()}
+            network = getattr(runner.model, "module", runner.model).network
+            if isinstance(network, Method):
+                values |= network.logged(runner.iter)
             if self.curve.tell() == 0:
                 csv.writer(self.curve).writerow(["step", "lr", *values])
             csv.writer(self.curve).writerow([step, f"{self.lr:.6g}", *(f"{v:.6g}" for v in values.values())])

@@ -48,8 +48,8 @@ def plan(config: SearchConfig, folder: Path) -> str:
         "",
         f"memory   {weights_mib + 2 * trained_mib:.0f} MiB of weights, gradients and momentum in learn; activations "
         "come on top",
-        f"         {1000 * pixels_mib:.1f} MiB for every 1,000 images, all of which are decoded into memory, and four "
-        "times that for held-out and recalibration images in explore",
+        f"         {1000 * pixels_mib:.1f} MiB for every 1,000 images, all of which are decoded into memory, and as "
+        "much again for the recalibration images in explore",
         f"disk     a checkpoint of {weights_mib + trained_mib:.0f} MiB while a stage trains",
         f"files    {folder}/: config.json, learn/, linear/, explore/, winner/, train/, trained/, report.html",
         f"registry the winner is registered as {config.name}_winner",
