@@ -34,7 +34,7 @@ from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.batchnorm import recalibrated
-from pinas_zoo.search.data import Images, _fit
+from pinas_zoo.search.data import Images, fit
 from pinas_zoo.search.evaluate import Evaluator, Score
 from pinas_zoo.search.space import SearchSpace, Supernet, step_rng
 from pinas_zoo.search.spaces.resnest50 import Space
@@ -52,7 +52,7 @@ class Jpegs:
     size: int
 
     def decoded(self) -> Images:
-        pixels = [np.array(_fit(Image.open(io.BytesIO(f)).convert("RGB"), self.size)) for f in self.files]
+        pixels = [fit(np.array(Image.open(io.BytesIO(f)).convert("RGB")), self.size, 1.0) for f in self.files]
         return Images(torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous(), self.labels)
 
 

@@ -43,6 +43,11 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="only score candidates beside a search of this folder until its goal is reached (docs/explore.md)",
     )
+    parser.add_argument(
+        "--launcher",
+        choices=("none", "pytorch", "slurm"),
+        help="what started this process beside others (default: seen from the environment of torchrun and srun)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -66,10 +71,12 @@ def need_search_extra() -> None:
 
 def run(args: argparse.Namespace) -> None:
     need_search_extra()
+    from pinas_zoo.search import ranks
     from pinas_zoo.search.config import load_config
     from pinas_zoo.search.plan import plan
     from pinas_zoo.search.run import Run
 
+    ranks.start(args.launcher)
     config = load_config(args.config, parse_overrides(args.set))
     folder = args.work_dir or Path("work_dirs") / config.name
     if args.dry_run:

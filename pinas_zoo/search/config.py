@@ -23,18 +23,22 @@ class Table(BaseModel):
 
 
 class Data(Table):
-    """Where images come from; see :mod:`pinas_zoo.search.data`."""
+    """Where images come from; see :mod:`pinas_zoo.search.data` and docs/scale.md."""
 
     type: str = "timm"  # "digits" (scikit-learn's scans) or "timm" (any of timm's dataset readers)
     name: str = ""  # timm's dataset name, such as "torch/cifar10"; empty for a folder with one sub-folder a class
-    root: str = "data"
+    root: str = "data"  # a folder, or a tar file's folder with train_split="train.tar"
     train_split: str = "train"
     test_split: str = "validation"
     image_size: int = Field(224, ge=1)  # height and width in pixels that the network sees
     val_per_class: int = Field(50, ge=1)  # training images a class that are held out to score candidates (sec. 4.1)
     max_train: int | None = Field(None, ge=1)  # use only so many training images
     max_test: int | None = Field(None, ge=1)
-    workers: int = Field(0, ge=0)  # loader processes
+    workers: int = Field(0, ge=0)  # loader processes, of each rank
+    memory_gib: float = Field(4.0, ge=0)  # decoded images are held in memory up to this; more are decoded as needed
+    crop_pct: float = Field(1.0, gt=0, le=1)  # part of the shorter side that the network sees without augmentation
+    mean: tuple[float, float, float] | None = None  # of pixels in 0..1, RGB; None: measured on training images
+    std: tuple[Positive, Positive, Positive] | None = None
 
 
 class Views(Table):
@@ -56,11 +60,14 @@ class Learn(Table):
     method: str = "pinas"  # a module of pinas_zoo.search.methods, or a Python file of your own
     options: dict[str, Any] = {}  # the method's own: queue_size, temperature, …
     steps: int = Field(1000, ge=1)
-    batch_size: int = Field(192, ge=2)
+    epochs: int | None = Field(None, ge=1)  # instead of steps
+    batch_size: int = Field(192, ge=2)  # of all processes together
     lr: float = Field(0.03, ge=0)
     momentum: float = Field(0.9, ge=0)
     weight_decay: float = Field(1e-4, ge=0)
     checkpoint_every: int = Field(500, ge=1)  # steps
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of convolutions and products; the rest stays fp32
+    channels_last: bool = False  # order of activations in memory; on GPUs faster in half precision
     log_every: int = Field(10, ge=1)  # steps
 
 
@@ -69,13 +76,17 @@ class Linear(Table):
 
     enabled: bool | None = None  # None: unless the method has learned a classifier of its own
     steps: int = Field(1000, ge=1)
-    batch_size: int = Field(256, ge=2)
+    epochs: int | None = Field(None, ge=1)  # instead of steps
+    batch_size: int = Field(256, ge=2)  # of all processes together
+    batch_norm_images: int | None = Field(None, ge=2)  # that share batch statistics; None: all of a process
     lr: float = Field(30.0, ge=0)
     momentum: float = Field(0.9, ge=0)
     weight_decay: float = Field(0.0, ge=0)
     milestones: tuple[float, ...] = (0.6, 0.8)  # fractions of the steps at which the rate falls to a tenth
     views: Views = Views(scale=(0.08, 1.0), jitter_p=0.0, gray_p=0.0, blur_p=0.0)
     checkpoint_every: int = Field(500, ge=1)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of convolutions and products; the rest stays fp32
+    channels_last: bool = False  # order of activations in memory; on GPUs faster in half precision
     log_every: int = Field(10, ge=1)
 
 
@@ -107,7 +118,16 @@ class Train(Table):
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     views: Views = Views(scale=(0.5, 1.0), jitter_p=0.0, gray_p=0.0, blur_p=0.0)
     checkpoint_every: int = Field(500, ge=1)
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of convolutions and products; the rest stays fp32
+    channels_last: bool = False  # order of activations in memory; on GPUs faster in half precision
     log_every: int = Field(10, ge=1)
+
+
+class Log(Table):
+    """Where curves go beside curve.csv, through mmengine's visualizer."""
+
+    tensorboard: bool | None = None  # <stage>/tensorboard; None: when it is installed
+    wandb: dict[str, Any] | None = None  # arguments of wandb.init, such as dict(project="search")
 
 
 class SearchConfig(Table):
@@ -116,12 +136,14 @@ class SearchConfig(Table):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,56}$")  # the run's folder and the winner's name follow from it
     space: dict[str, Any] = {"type": "resnest50"}
     seed: int = Field(0, ge=0, lt=2**32)
+    until: Literal["learn", "linear", "explore", "winner", "train"] = "train"  # the last stage to run
     data: Data = Data()
     views: Views = Views()
     learn: Learn = Learn()
     linear: Linear = Linear()
     explore: Explore = Explore()
     train: Train = Train()
+    log: Log = Log()
 
 
 def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> SearchConfig:

@@ -20,7 +20,7 @@ from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.batchnorm import Statistics, recalibrated
-from pinas_zoo.search.data import Images
+from pinas_zoo.search.data import ImageSet
 from pinas_zoo.search.space import Piece, Supernet, step_rng
 
 SUBSET = 5  # random stream
@@ -60,7 +60,7 @@ class Evaluator:
         supernet: Learned; left as it was after every call.
         classifier: Shared by all paths, from the linear stage.
         recalibration: Training images that statistics are taken from.
-        held_out: Images that scores are taken from.
+        held_out: ImageSet that scores are taken from.
         normalise: uint8 N x 3 x H x W to the network's input.
         batch_size: Of recalibration and of scoring.
     """
@@ -138,6 +138,6 @@ class Evaluator:
         return self.normalise(pixels).contiguous(memory_format=torch.channels_last)
 
 
-def recalibration_subset(train: Images, count: int, seed: int) -> Images:
+def recalibration_subset(train: ImageSet, count: int, seed: int) -> ImageSet:
     """A fixed random subset of the training images."""
     return train.subset(step_rng(seed, 0, SUBSET).permutation(len(train))[:count])

@@ -20,11 +20,14 @@ class LinearEvaluation(nn.Module):
         supernet: Learned by an earlier stage.
         num_classes: Outputs of the classifier.
         seed: The path of a step follows from it.
+        batch_norm_images: Images that share batch statistics, as :class:`pinas_zoo.search.methods.pinas.Method`.
     """
 
-    def __init__(self, space: SearchSpace, supernet: Supernet, num_classes: int, seed: int):
+    def __init__(
+        self, space: SearchSpace, supernet: Supernet, num_classes: int, seed: int, batch_norm_images: int | None = None
+    ):
         super().__init__()
-        self.space, self.seed = space, seed
+        self.space, self.seed, self.batch_norm_images = space, seed, batch_norm_images
         self.supernet = supernet.requires_grad_(False)
         self.fc = nn.Linear(supernet.num_features, num_classes)
         nn.init.normal_(self.fc.weight, std=0.01)
@@ -33,6 +36,7 @@ class LinearEvaluation(nn.Module):
     def forward(self, views: torch.Tensor, labels: torch.Tensor, step: int) -> dict[str, torch.Tensor]:
         (path,) = self.space.sample(step_rng(self.seed, step, PATHS))
         with torch.no_grad(), batch_statistics(self.supernet):
-            features = self.supernet(views.squeeze(1), path)  # N x num_features
-        logits = self.fc(features)  # N x num_classes
+            groups = views.squeeze(1).split(self.batch_norm_images or len(views))
+            features = torch.cat([self.supernet(group, path) for group in groups])  # N x num_features
+        logits = self.fc(features).float()  # N x num_classes
         return {"loss": F.cross_entropy(logits, labels), "accuracy": (logits.argmax(1) == labels).float().mean()}

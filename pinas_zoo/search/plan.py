@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
-from pinas_zoo.search.config import SearchConfig
+from pinas_zoo.arch import Arch
+from pinas_zoo.search import ranks
+from pinas_zoo.search.config import Learn, Linear, SearchConfig
+from pinas_zoo.search.engine import DTYPES
+from pinas_zoo.search.memory import path_mib
 from pinas_zoo.search.methods import build_method
 from pinas_zoo.search.run import DONE, STAGES, check_folder, needs_linear
-from pinas_zoo.search.space import build_space
+from pinas_zoo.search.space import build_space, step_rng
+
+
+def length(options: Learn | Linear) -> str:
+    return f"{options.epochs} epochs" if options.epochs else f"{options.steps} steps"
 
 
 def plan(config: SearchConfig, folder: Path) -> str:
@@ -28,11 +37,17 @@ def plan(config: SearchConfig, folder: Path) -> str:
     pixels_mib = 3 * config.data.image_size**2 / 2**20
     trained_mib = sum(p.numel() * p.element_size() for p in method.parameters() if p.requires_grad) / 2**20
     views = learn.batch_size * method.num_views
+    world = ranks.world()
+    (first,) = space.sample(step_rng(config.seed, 0, 0))
+    sample: Callable[[int], Sequence[Arch]] = getattr(method, "sample_paths", lambda step: [first])
+    paths = sample(0)
+    images, dtype = learn.batch_size // world, DTYPES[learn.precision]
+    kept_mib = sum(path_mib(method.learned, path, images, config.data.image_size, dtype) for path in paths)
     evaluations = min(config.explore.evaluations, space.size)
     alone = f"{config.train.epochs} epochs, batch {config.train.batch_size}" if config.train.enabled else "switched off"
     what = {
-        "learn": f"{learn.steps} steps of {learn.batch_size} images, {method.num_views} views each ({views} views)",
-        "linear": f"{config.linear.steps} steps of {config.linear.batch_size} images, a random path each"
+        "learn": f"{length(learn)} of {learn.batch_size} images, {method.num_views} views each ({views} views)",
+        "linear": f"{length(config.linear)} of {config.linear.batch_size} images, a random path each"
         if needs_linear(config)
         else f"left out: {learn.method} learns a classifier",
         "explore": f"{evaluations} of {space.size:,} architectures by {config.explore.sampler}, "
@@ -46,10 +61,13 @@ def plan(config: SearchConfig, folder: Path) -> str:
         lines.append(f"{stage:8} {what[stage]} [{state}]")
     lines += [
         "",
-        f"memory   {weights_mib + 2 * trained_mib:.0f} MiB of weights, gradients and momentum in learn; activations "
-        "come on top",
-        f"         {1000 * pixels_mib:.1f} MiB for every 1,000 images, all of which are decoded into memory, and as "
-        "much again for the recalibration images in explore",
+        f"ranks    {world} process{'es' * (world > 1)}; batches and learning rates are as configured however many "
+        f"share them: in learn each takes {learn.batch_size / world:g} images a step",
+        f"memory   {weights_mib + 2 * trained_mib:.0f} MiB of weights, gradients and momentum in learn, and "
+        f"{kept_mib:.0f} MiB of activations: {images} images along {len(paths)} path{'s' * (len(paths) > 1)} of "
+        f"a step, kept for the backward pass, in each process",
+        f"         {1000 * pixels_mib:.1f} MiB for every 1,000 images, which are held in memory when they take no more "
+        f"than {config.data.memory_gib:g} GiB (data.memory_gib), or else decoded as needed",
         f"disk     a checkpoint of {weights_mib + trained_mib:.0f} MiB while a stage trains",
         f"files    {folder}/: config.json, learn/, linear/, explore/, winner/, train/, trained/, report.html",
         f"registry the winner is registered as {config.name}_winner",

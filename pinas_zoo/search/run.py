@@ -37,7 +37,7 @@ from pinas_zoo import zoo
 from pinas_zoo.arch import Arch
 from pinas_zoo.architectures import on_meta
 from pinas_zoo.errors import UserError
-from pinas_zoo.search import engine
+from pinas_zoo.search import engine, ranks
 from pinas_zoo.search.claims import open_study
 from pinas_zoo.search.config import Learn, Linear, SearchConfig, load_config
 from pinas_zoo.search.data import Splits, StepSampler, load_splits
@@ -56,6 +56,7 @@ DONE = "done.json"
 IMAGES = 9  # random stream
 SIMILARITY_IMAGES, SIMILARITY_PATHS = 256, 4
 STAGES = ("learn", "linear", "explore", "winner", "train")
+FREE = ("until", "data.workers", "log")  # what may change within a run: no number follows from it
 Say = Callable[[str], None]
 
 
@@ -72,7 +73,8 @@ class Run:
     """
 
     def __init__(self, config: SearchConfig, folder: Path, say: Say = print):
-        self.config, self.folder, self.say = config, folder, say
+        self.config, self.folder = config, folder
+        self.say: Say = say if ranks.rank() == 0 else lambda text: None
         self.space: SearchSpace = build_space(config.space)
         check_folder(config, folder)
 
@@ -89,7 +91,15 @@ class Run:
         return splits
 
     def views(self, options: Any) -> BatchViews:
-        return BatchViews(options, *self.splits.normalisation())
+        return BatchViews(options, *self.normalisation)
+
+    @cached_property
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of pixels in 0..1: the configuration's, or else the training images'."""
+        data = self.config.data
+        if data.mean is not None and data.std is not None:
+            return data.mean, data.std
+        return self.splits.normalisation()
 
     def method(self) -> Method:
         learn = self.config.learn
@@ -118,7 +128,7 @@ class Run:
         """Cosine similarities of Figure 5 on so many held-out images."""
         seed = self.config.seed if seed is None else seed
         chosen = self.splits.val.subset(step_rng(seed, 0, IMAGES).permutation(len(self.splits.val))[:images])
-        pixels = self.views(self.config.views).normalise(chosen.pixels)
+        pixels = self.views(self.config.views).normalise(next(chosen.batches(len(chosen)))["pixels"])
         return path_similarity(self.space, self.supernet, pixels, seed, paths)
 
     # stages ----------------------------------------------------------------------------------------------------------
@@ -135,12 +145,23 @@ class Run:
         stages = [s for s in ("learn", "linear", "explore") if s != "linear" or needs_linear(self.config)]
         if not all((self.folder / stage / DONE).is_file() for stage in stages):
             for options in trained:  # which reads the images
-                StepSampler(len(self.splits.train), options.batch_size, 0, 0, options.steps)
+                StepSampler(len(self.splits.train), options.batch_size, 0, 0, 1, world=ranks.world())
+                engine.check_precision(options.precision, type(options).__name__.lower() + ".precision")
+            engine.log_backends(self.config.log, self.folder)  # are they there?
             with torch.device("meta"):
                 self.method()  # checks its options and takes no memory
-        zoo.write_json(self.folder / "config.json", self.config.model_dump(mode="json"))
-        for left in [*self.folder.glob(".winner.*"), *self.folder.glob(".trained.*")]:  # by a kill within a write
-            shutil.rmtree(left)
+        if ranks.rank() == 0:
+            zoo.write_json(self.folder / "config.json", self.config.model_dump(mode="json"))
+            for left in [*self.folder.glob(".winner.*"), *self.folder.glob(".trained.*")]:  # by a kill within a write
+                shutil.rmtree(left)
+        if ranks.world() > 1:
+            self.say(
+                f"ranks    {ranks.world()} processes share each batch: {self.config.learn.batch_size} images in learn, "
+                f"{self.config.learn.batch_size // ranks.world()} each; learning rates are the configured ones"
+            )
+        ranks.wait()
+        if not (self.folder / "config.json").is_file():
+            raise UserError(f"expected --work-dir on a disk that all machines share, found no run in {self.folder}")
         for stage in STAGES:
             if stage == "train" and not self.config.train.enabled:
                 self.say("train    switched off by train.enabled")
@@ -150,60 +171,80 @@ class Run:
                 self.say(f"{stage:8} complete already: {read_done(self.folder / stage)['summary']}")
             else:
                 getattr(self, stage)()
-        self.finish()
+            ranks.wait()
+            if stage == self.config.until and stage != STAGES[-1]:
+                self.say(f"stopped  after {stage}, as until={stage!r} asks")
+                return
+        if ranks.rank() == 0:
+            self.finish()
 
     def learn(self) -> None:
         folder, options = self.folder / "learn", self.config.learn
         method = self.method()
+        steps = engine.total_steps(options, len(self.splits.train))
         seconds = engine.train(
             method,
             self.splits.train,
             self.views(self.config.views),
             method.num_views,
             options,
-            options.steps,
-            dict(type="CosineAnnealingLR", T_max=options.steps),
+            steps,
+            dict(type="CosineAnnealingLR", T_max=steps),
             folder,
             "learn",
             self.config.seed,
             self.config.data.workers,
+            self.config.log,
         )
+        if ranks.rank() > 0:
+            return
         save_tensors(folder / "supernet.safetensors", method.learned.state_dict())
         if method.classifier is not None:
             save_tensors(folder / "classifier.safetensors", method.classifier.state_dict())
         curve = engine.read_curve(folder)
-        rate = options.steps * options.batch_size * method.num_views / seconds
+        rate = steps * options.batch_size * method.num_views / seconds
         loss = f"loss {curve['loss'][0]:.2f} to {curve['loss'][-1]:.2f}"
         trouble = method.trouble()
-        summary = f"{options.steps} steps, {loss}, {rate:.0f} views/s" + (f"; WARNING: {trouble}" if trouble else "")
+        summary = f"{steps} steps, {loss}, {rate:.0f} views/s" + (f"; WARNING: {trouble}" if trouble else "")
         self.done("learn", seconds, summary, {"trouble": trouble})
 
     def linear(self) -> None:
         folder, options = self.folder / "linear", self.config.linear
         torch.manual_seed(self.config.seed)
-        network = LinearEvaluation(self.space, self.supernet, self.splits.num_classes, self.config.seed)
-        milestones = [max(1, int(options.steps * m)) for m in options.milestones]
+        network = LinearEvaluation(
+            self.space, self.supernet, self.splits.num_classes, self.config.seed, options.batch_norm_images
+        )
+        steps = engine.total_steps(options, len(self.splits.train))
+        milestones = [max(1, int(steps * m)) for m in options.milestones]
         seconds = engine.train(
             network,
             self.splits.train,
             self.views(options.views),
             1,
             options,
-            options.steps,
+            steps,
             dict(type="MultiStepLR", milestones=milestones),
             folder,
             "linear",
             self.config.seed,
             self.config.data.workers,
+            self.config.log,
         )
+        if ranks.rank() > 0:
+            return
         save_tensors(folder / "classifier.safetensors", network.fc.state_dict())
         last = engine.read_curve(folder)["accuracy"][-10:]
         value = sum(last) / len(last)
-        self.done("linear", seconds, f"{options.steps} steps, accuracy of random paths in training {value:.1%}", {})
+        self.done("linear", seconds, f"{steps} steps, accuracy of random paths in training {value:.1%}", {})
 
     def explore(self) -> None:
         folder = self.folder / "explore"
+        if ranks.rank() == 0:
+            _ = self.study  # made once
+        ranks.wait()
         scores = self.explore_paths()
+        if ranks.rank() > 0:
+            return
         write_ranking(folder / "ranking.csv", self.space, scores, self.config.data.image_size)
         winner = best(scores)
         accuracies = sorted(score.accuracy for score in scores.values())
@@ -247,6 +288,8 @@ class Run:
         self.say(f"explore  {len(self.explore_paths())} architectures are scored; the search goes on where it runs")
 
     def winner(self) -> None:
+        if ranks.rank() > 0:
+            return
         started = time.perf_counter()
         arch = self.space.parse(read_done(self.folder / "explore")["winner"])
         with self.evaluator.recalibrate(arch):
@@ -265,7 +308,7 @@ class Run:
     def train(self) -> None:
         folder, options = self.folder / "train", self.config.train
         images = self.splits.trainval
-        batch_size = min(options.batch_size, len(images))
+        batch_size = min(options.batch_size, len(images)) // ranks.world() * ranks.world()
         options = options.model_copy(update={"batch_size": batch_size})
         steps = options.epochs * (len(images) // batch_size)
         torch.manual_seed(self.config.seed)
@@ -283,7 +326,10 @@ class Run:
             "train",
             self.config.seed,
             self.config.data.workers,
+            self.config.log,
         )
+        if ranks.rank() > 0:
+            return
         normalise = self.views(options.views).normalise
         value = accuracy(model, self.splits.test, normalise)
         arch = self.space.parse(read_done(self.folder / "explore")["winner"])
@@ -324,13 +370,13 @@ class Run:
         self.say(f"{stage:8} {summary} ({seconds:.0f} s)")
 
     def save_winner(self, where: str, arch: Arch, state: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
-        mean, std = self.splits.normalisation()
+        mean, std = self.normalisation
         size = self.config.data.image_size
         pretrained_cfg = {
             "num_classes": self.splits.num_classes,
             "input_size": [3, size, size],
             "architecture": self.space.architecture,
-            "crop_pct": 1.0,
+            "crop_pct": self.config.data.crop_pct,
             "interpolation": "bicubic",
             "mean": list(mean),
             "std": list(std),
@@ -360,7 +406,9 @@ class Run:
     def study(self) -> optuna.Study:
         folder = self.folder / "explore"
         folder.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256(self.config.model_dump_json().encode()).hexdigest()[:16]
+        digest = hashlib.sha256(
+            self.config.model_dump_json(exclude={"until": True, "log": True, "data": {"workers"}}).encode()
+        ).hexdigest()[:16]
         return open_study(self.config.explore.storage, folder, self.config.name, digest)
 
     def scores(self) -> dict[Arch, Any]:
@@ -427,6 +475,8 @@ def check_folder(config: SearchConfig, folder: Path) -> None:
 
 
 def _differences(before: Any, now: Any, key: str = "") -> list[str]:
+    if key in FREE:
+        return []
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         keys = {**before, **now}
         return [d for k in keys for d in _differences(before.get(k), now.get(k), f"{key}.{k}" if key else str(k))]

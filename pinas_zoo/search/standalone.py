@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pinas_zoo.search.data import Images
+from pinas_zoo.search.data import ImageSet
 
 
 class StandAlone(nn.Module):
@@ -25,7 +25,7 @@ class StandAlone(nn.Module):
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, images: Images, normalise: Callable[[torch.Tensor], torch.Tensor]) -> float:
+def accuracy(model: nn.Module, images: ImageSet, normalise: Callable[[torch.Tensor], torch.Tensor]) -> float:
     """Top-1 accuracy in 0..1 of a model in eval mode."""
     model.eval()
     device = next(model.parameters()).device

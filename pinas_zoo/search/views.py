@@ -1,8 +1,12 @@
-"""Augmented views of a whole batch at once, on the device where the network runs.
+"""Augmented views of images: random resized crop, mirroring, colour jitter, grey, blur (sec. 4.1), in two ways.
 
-The operations are those of sec. 4.1: random resized crop, mirroring, colour jitter, grey, blur. Each image of each
-view draws its own parameters from a generator that the caller seeds by step, so that a view is a function of
-(run seed, step, rank) and loader processes hold no random state.
+:class:`ImageViews`  images that are decoded as they are needed: one at a time, at full size, in the loader's workers.
+                     One decoding serves all views; the operations are Pillow's, as torchvision applies them, on uint8.
+:class:`BatchViews`  small images that are held in memory at the network's size: a whole batch at once, on the device
+                     where the network runs; also what normalises.
+
+Either way a view is a function of (run seed, step, position in the global batch): processes hold no random state, and
+it does not matter how many of them share a batch.
 """
 
 from __future__ import annotations
@@ -10,6 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -17,10 +23,100 @@ from torch import nn
 from pinas_zoo.search import config
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as PIL converts to grey
+CROP_ATTEMPTS = 10  # torchvision's
+
+
+class ImageViews:
+    """One decoded image to several views; nothing is kept between calls.
+
+    Crops are resampled as Pillow does (a triangle as wide as the step between samples); each operation of the jitter
+    rounds and clips to uint8 before the next, as Pillow's do.
+
+    Args:
+        options: Distribution of the augmentation.
+        size: Height and width of a view in pixels.
+    """
+
+    def __init__(self, options: config.Views, size: int):
+        self.options, self.size = options, size
+
+    def __call__(self, image: np.ndarray, rng: np.random.Generator, num_views: int) -> np.ndarray:
+        """uint8 H x W x 3 in RGB to uint8 V x size x size x 3."""
+        planes = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)  # 1 x 3 x H x W, channels last
+        return np.stack([self._view(planes, rng) for _ in range(num_views)])
+
+    def _view(self, planes: torch.Tensor, rng: np.random.Generator) -> np.ndarray:
+        o = self.options
+        top, left, height, width = crop_box(planes.shape[2], planes.shape[3], o.scale, o.ratio, rng)
+        crop = planes[:, :, top : top + height, left : left + width]
+        x = F.interpolate(crop, (self.size, self.size), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+        if rng.random() < o.jitter_p:
+            x = self._jitter(x, rng)
+        if rng.random() < o.gray_p:
+            x = _saturate(x, 0.0)
+        if rng.random() < o.blur_p:
+            x = cv2.GaussianBlur(x, (0, 0), rng.uniform(*o.blur_sigma))
+        if rng.random() < o.flip:
+            x = cv2.flip(x, 1)
+        return x  # size x size x 3
+
+    def _jitter(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Brightness, contrast, saturation and hue, in random order."""
+        values = np.arange(256, dtype=np.float32)
+        for operation in rng.permutation(4):
+            strength = self.options.jitter[operation]
+            if not strength:
+                continue
+            factor = rng.uniform(max(0.0, 1 - strength), 1 + strength)
+            if operation == 0:
+                x = cv2.LUT(x, np.clip(values * factor, 0, 255).astype(np.uint8))
+            elif operation == 1:
+                middle = int(np.dot(LUMA, cv2.mean(x)[:3]) + 0.5)
+                x = cv2.LUT(x, np.clip(middle + (values - middle) * factor, 0, 255).astype(np.uint8))
+            elif operation == 2:
+                x = _saturate(x, factor)
+            else:
+                x = _turn_hue(x, rng.uniform(-strength, strength))
+        return x
+
+
+def crop_box(
+    height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float], rng: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a random crop, distributed as torchvision's ``RandomResizedCrop``.
+
+    Area (relative to the image) uniform in ``scale``, aspect log-uniform in ``ratio``, drawn again when it does not
+    fit; after ten times, the largest central crop of an aspect within ``ratio``.
+    """
+    for _ in range(CROP_ATTEMPTS):
+        area = height * width * rng.uniform(*scale)
+        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
+    aspect = min(max(width / height, ratio[0]), ratio[1])
+    w, h = min(width, round(height * aspect)), min(height, round(width / aspect))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+def _saturate(x: np.ndarray, factor: float) -> np.ndarray:
+    """Blend of grey (0) and the image (1): uint8 H x W x 3."""
+    matrix = factor * np.eye(3) + (1 - factor) * np.tile(LUMA, (3, 1))
+    return cv2.transform(x, matrix.astype(np.float32))
+
+
+def _turn_hue(x: np.ndarray, turn: float) -> np.ndarray:
+    """Turn the hue of HSV by ``turn`` full circles: uint8 H x W x 3."""
+    hsv = cv2.cvtColor(x, cv2.COLOR_RGB2HSV_FULL)  # hue in 256 steps a circle, as Pillow's
+    hsv[..., 0] += np.uint8(int(turn * 255) % 256)  # wraps
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
 
 
 class BatchViews(nn.Module):
     """uint8 N x 3 x H x W to normalised float N x V x 3 x H x W.
+
+    Images are bilinearly sampled without a low-pass filter, and a crop that does not fit in the image is cut to its
+    side, where torchvision draws again: both matter little at the size of the network's input, where this is used.
 
     Args:
         options: Distribution of the augmentation.
@@ -34,24 +130,31 @@ class BatchViews(nn.Module):
         self.mean: torch.Tensor
         self.std: torch.Tensor
         self.luma: torch.Tensor
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
         self.register_buffer("luma", torch.tensor(LUMA).view(1, -1, 1, 1), persistent=False)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Without augmentation: uint8 N x 3 x H x W to float N x 3 x H x W."""
-        return (pixels.float() / 255 - self.mean) / self.std
+        """Without augmentation: uint8 … x 3 x H x W to float of that shape."""
+        planes = pixels.contiguous().float()  # broadcasting over interleaved channels takes twice as long
+        return planes.sub_(self.mean * 255).div_(self.std * 255)
 
     @torch.no_grad()
-    def forward(self, pixels: torch.Tensor, generator: torch.Generator, num_views: int) -> torch.Tensor:
+    def forward(
+        self, pixels: torch.Tensor, generator: torch.Generator, num_views: int, rank: int = 0, world: int = 1
+    ) -> torch.Tensor:
+        """Views of this rank's share of the batch; draws are made for the whole of it, so that they do not depend on
+        how it is shared."""
         x = pixels.float() / 255
-        views = [(self._augment(x, generator) - self.mean) / self.std for _ in range(num_views)]
+
+        def uniform(low: float = 0.0, high: float = 1.0) -> torch.Tensor:
+            drawn = torch.rand(len(x) * world, generator=generator)[rank * len(x) : (rank + 1) * len(x)]
+            return (drawn * (high - low) + low).to(x.device).view(-1, 1, 1, 1)  # N x 1 x 1 x 1
+
+        views = [(self._augment(x, uniform, generator) - self.mean) / self.std for _ in range(num_views)]
         return torch.stack(views, 1)
 
-    def _augment(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        def uniform(low: float = 0.0, high: float = 1.0) -> torch.Tensor:
-            drawn = torch.rand(len(x), generator=generator) * (high - low) + low
-            return drawn.to(x.device).view(-1, 1, 1, 1)  # N x 1 x 1 x 1
+    def _augment(self, x: torch.Tensor, uniform, generator: torch.Generator) -> torch.Tensor:  # type: ignore[no-untyped-def]
 
         o = self.options
         x = self._crop(x, uniform)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tarfile
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ import torch
 from PIL import Image
 
 from pinas_zoo.errors import UserError
-from pinas_zoo.search.config import Data
-from pinas_zoo.search.data import Images, Splits, StepSampler, load_splits
+from pinas_zoo.search.config import Data, Views
+from pinas_zoo.search.data import Files, Images, Splits, StepSampler, ViewsOptions, load_splits, step_loader
 from tests.golden import shared_dir
 
 
@@ -103,11 +104,94 @@ def test_batches_follow_from_seed_and_step_wherever_one_starts():
     whole = list(StepSampler(10, 3, seed=1, start=0, stop=9))
     assert list(StepSampler(10, 3, seed=1, start=4, stop=9)) == whole[4:]
     for epoch in range(3):
-        seen = [i for batch in whole[3 * epoch : 3 * epoch + 3] for i in batch]
+        seen = [i for batch in whole[3 * epoch : 3 * epoch + 3] for i in batch.indices]
         assert len(set(seen)) == 9  # no image twice in an epoch; the incomplete batch is left out
     assert whole != list(StepSampler(10, 3, seed=2, start=0, stop=9))
     with pytest.raises(UserError, match="expected at least one batch"):
         StepSampler(2, 3, seed=0, start=0, stop=1)
+
+
+def test_ranks_share_a_batch_in_order():
+    whole = list(StepSampler(40, 12, seed=1, start=2, stop=9))
+    ranks = [list(StepSampler(40, 12, seed=1, start=2, stop=9, rank=r, world=3)) for r in range(3)]
+    for batch, shares in zip(whole, zip(*ranks, strict=True), strict=True):
+        assert batch.indices == [i for share in shares for i in share.indices]
+        assert [share.first for share in shares] == [0, 4, 8]
+        assert {share.step for share in shares} == {batch.step}
+    with pytest.raises(UserError, match="5 processes can share equally, got 12; 10 or 15 would do"):
+        StepSampler(40, 12, seed=1, start=0, stop=1, rank=0, world=5)
+
+
+def write_folder(root, sizes=((40, 60), (30, 30), (64, 48))):
+    """JPEGs of several sizes: train and validation, two classes, and the same as one tar file a split."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "validation"):
+        for label in "ab":
+            (root / split / label).mkdir(parents=True)
+            for k, (height, width) in enumerate(sizes):
+                coarse = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+                Image.fromarray(coarse).resize((width, height)).save(root / split / label / f"{k}.jpg", quality=95)
+        with tarfile.open(root / f"{split}.tar", "w") as tar:
+            for label in "ab":
+                tar.add(root / split / label, arcname=label)
+    return root
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_images_decoded_as_needed_are_those_in_memory(tmp_path, workers):
+    root = write_folder(tmp_path)
+    options = Data(root=str(root), image_size=24, val_per_class=1, workers=workers)
+    memory = load_splits(options, 0)
+    files = load_splits(options.model_copy(update={"memory_gib": 0.0}), 0)
+    assert isinstance(memory.train, Images)
+    assert isinstance(files.train, Files)
+    for part in ("train", "val", "test", "trainval"):
+        kept, read = getattr(memory, part), getattr(files, part)
+        assert torch.equal(kept.labels, read.labels)
+        assert torch.equal(torch.cat([b["pixels"] for b in read.batches(2)]), kept.pixels)
+    assert memory.normalisation() == files.normalisation()
+
+
+def test_a_tar_file_holds_what_its_folder_holds(tmp_path):
+    root = write_folder(tmp_path)
+    options = Data(root=str(root), image_size=24, val_per_class=1)
+    tar = options.model_copy(update=dict(train_split="train.tar", test_split="validation.tar", memory_gib=0.0))
+    folder, packed = load_splits(options, 0), load_splits(tar.model_copy(update={"workers": 2}), 0)
+    assert packed.class_names == folder.class_names == ("a", "b")
+    assert torch.equal(torch.cat([b["pixels"] for b in packed.train.batches(4)]), folder.train.pixels)
+
+
+def test_views_of_files_do_not_depend_on_workers_or_ranks(tmp_path):
+    root = write_folder(tmp_path)
+    make = ViewsOptions(Views(), 4, seed=7)
+
+    def views(workers: int, world: int) -> torch.Tensor:
+        images = load_splits(
+            Data(root=str(root), image_size=16, val_per_class=1, memory_gib=0.0, workers=workers), 0
+        ).train
+        ranks = [
+            [b["views"] for b in step_loader(images, StepSampler(4, 4, 1, 1, 4, rank, world), make, workers)]
+            for rank in range(world)
+        ]
+        return torch.stack([torch.cat(shares) for shares in zip(*ranks, strict=True)])  # steps x N x V x 3 x S x S
+
+    alone = views(0, 1)
+    assert alone.shape == (3, 4, 4, 3, 16, 16)
+    assert torch.equal(alone, views(2, 1))
+    assert torch.equal(alone, views(0, 2))
+    assert not torch.equal(alone[0], alone[1])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_torn_file_is_named_when_it_is_needed(tmp_path, workers):
+    root = write_folder(tmp_path)
+    bad = root / "train" / "a" / "1.jpg"
+    bad.write_bytes(bad.read_bytes()[:-40])
+    with pytest.raises(UserError, match=r"1\.jpg cannot be read"):
+        list(
+            load_splits(Data(root=str(root), image_size=16, val_per_class=1, memory_gib=0.0, workers=workers), 0)
+            .trainval.batches(8)
+        )  # fmt: skip
 
 
 def test_no_batch_of_one_image():

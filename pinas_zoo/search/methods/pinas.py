@@ -21,10 +21,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.search import methods
+from pinas_zoo.errors import UserError
+from pinas_zoo.search import methods, ranks
 from pinas_zoo.search.space import SearchSpace, Supernet, step_rng
 
-PATHS = 1  # random stream of the path pair
+PATHS, SHUFFLE = 1, 6  # random streams: the path pair; which images share the teacher's batch statistics
 COLLAPSED = 0.1  # spread of outputs below which they count as alike; 1 is uniform on the sphere
 CHANCE = 0.99  # part of the loss of guessing above which nothing is learned
 PATIENCE = 100  # steps in a row until that is said
@@ -41,7 +42,7 @@ class Encoder(nn.Module):
         )
 
     def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
-        return F.normalize(self.mlp(self.supernet(x, path)), dim=1)  # N x dim
+        return F.normalize(self.mlp(self.supernet(x, path)).float(), dim=1)  # N x dim
 
     def path_parameters(self, path: Arch) -> list[torch.Tensor]:
         modules = [module for _, module in self.supernet.path_modules(path)]
@@ -68,6 +69,10 @@ class Method(methods.Method):
             two pairs, and nothing keeps outputs apart.
         augmented_views: Each of a step's four passes has a view of its own (DA of Figure 4, as far as we can tell);
             else they share one.
+        batch_norm_images: Images that share batch statistics, all of a process when None. The authors' 192 images on 8
+            GPUs are groups of 24, and are so on any number of processes that this number divides the shares of. The
+            teacher's groups are drawn at random from the whole batch (MoCo's shuffled batch norm), so that statistics
+            do not give away which output belongs to which; with one group in all there is nothing to shuffle.
     """
 
     title = "Π-NAS"
@@ -87,6 +92,7 @@ class Method(methods.Method):
         mean_teacher: bool = True,
         negatives: bool = True,
         augmented_views: bool = True,
+        batch_norm_images: int | None = None,
     ):
         super().__init__()
         if queue_size < 1 or temperature <= 0 or not 0 <= momentum <= 1:
@@ -96,7 +102,7 @@ class Method(methods.Method):
             )
         self.space, self.seed = space, seed
         self.temperature, self.momentum = temperature, momentum
-        self.cross_path, self.negatives = cross_path, negatives
+        self.cross_path, self.negatives, self.batch_norm_images = cross_path, negatives, batch_norm_images
         self.num_views = 4 if augmented_views else 1  # student i, teacher i, student j, teacher j
         supernet = space.supernet()
         self.student = Encoder(supernet, hidden or supernet.num_features, dim)
@@ -123,38 +129,70 @@ class Method(methods.Method):
     def forward(self, views: torch.Tensor, labels: torch.Tensor, step: int) -> dict[str, torch.Tensor]:
         """The loss, and the spread of the students' outputs."""
         chance = 2 * math.log1p(int(self.queue_filled)) if self.negatives else math.inf  # of what Eqn. 4 sees now
-        loss = self.consistency(views.expand(-1, 4, -1, -1, -1), *self.sample_paths(step))
+        loss = self.consistency(views.expand(-1, 4, -1, -1, -1), *self.sample_paths(step), step)
         self.watch(loss.detach(), chance)
         return {"loss": loss, "spread": self.spread}
 
-    def consistency(self, views: torch.Tensor, path_i: Arch, path_j: Arch) -> torch.Tensor:
+    def consistency(self, views: torch.Tensor, path_i: Arch, path_j: Arch, step: int = 0) -> torch.Tensor:
         """Sum of both cross-path losses; moves the teacher and the queue on.
 
         Args:
-            views: N x 4 x C x H x W in the order student i, teacher i, student j, teacher j.
+            views: N x 4 x C x H x W in the order student i, teacher i, student j, teacher j; N of this process.
+            path_i: First path.
+            path_j: Second path.
+            step: Decides which images share the teacher's batch statistics.
         """
         view_si, view_ti, view_sj, view_tj = views.unbind(1)  # each N x C x H x W
-        student_i = self.student(view_si, path_i)  # N x dim
-        student_j = self.student(view_sj, path_j)
+        student_i = self.encode(self.student, view_si, path_i)  # N x dim
+        student_j = self.encode(self.student, view_sj, path_j)
         teacher = self.student if self.teacher is None else self.teacher
         with torch.no_grad():
             self.update_teacher(path_i)
-            teacher_i = teacher(view_ti, path_i)
+            teacher_i = self.encode_shuffled(teacher, view_ti, path_i, step)  # N of all processes x dim
             self.update_teacher(path_j)
-            teacher_j = teacher(view_tj, path_j)
+            teacher_j = self.encode_shuffled(teacher, view_tj, path_j, step)
             self.spread = (spread(student_i) + spread(student_j)) / 2
-        loss = self.contrast(student_i, teacher_j) + self.contrast(student_j, teacher_i)
+        with torch.autocast(views.device.type, enabled=False):
+            # a copy, since the queue changes before the backward pass
+            queue = self.queue[:, : int(self.queue_filled)].clone()
+            loss = self.contrast(student_i, ranks.own(teacher_j), queue)
+            loss = loss + self.contrast(student_j, ranks.own(teacher_i), queue)
         if self.negatives:
             self.enqueue((teacher_i + teacher_j) / 2)
         return loss
 
-    def contrast(self, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-        """Eqn. 4: cross-entropy of picking the teacher's output of the same image among the queue's; N x dim each."""
+    def encode(self, encoder: Encoder, x: torch.Tensor, path: Arch) -> torch.Tensor:
+        """N x C x H x W to N x dim, in groups that share batch statistics."""
+        size = self.batch_norm_images or len(x)
+        if len(x) % size:
+            raise UserError(
+                f"expected a multiple of batch_norm_images = {size} images for each process, got {len(x)}: "
+                "learn.batch_size is shared by all processes; start fewer of them"
+            )
+        return torch.cat([encoder(part, path) for part in x.split(size)])
+
+    def encode_shuffled(self, encoder: Encoder, x: torch.Tensor, path: Arch, step: int) -> torch.Tensor:
+        """This process's N x C x H x W to the outputs for all processes' images, in order; groups are drawn at random
+        from all of them."""
+        count = len(x) * ranks.world()
+        if (self.batch_norm_images or len(x)) >= count:
+            return encoder(x, path)
+        order = torch.from_numpy(step_rng(self.seed, step, SHUFFLE).permutation(count)).to(x.device)
+        shuffled = ranks.own(ranks.gather(x)[order])
+        return ranks.gather(self.encode(encoder, shuffled, path))[order.argsort()]
+
+    def contrast(self, student: torch.Tensor, teacher: torch.Tensor, queue: torch.Tensor) -> torch.Tensor:
+        """Eqn. 4: cross-entropy of picking the teacher's output of the same image among the queue's.
+
+        Args:
+            student: N x dim.
+            teacher: N x dim.
+            queue: dim x K.
+        """
         positive = (student * teacher).sum(1, keepdim=True)  # N x 1
         if not self.negatives:
             return (2 - 2 * positive).mean()
-        # a copy, since the queue changes before the backward pass
-        negative = student @ self.queue[:, : int(self.queue_filled)].clone()  # N x K
+        negative = student @ queue  # N x K
         logits = torch.cat([positive, negative], 1) / self.temperature  # N x (1 + K)
         return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
 
@@ -164,8 +202,7 @@ class Method(methods.Method):
         if self.teacher is None:
             return
         teacher, student = self.teacher.path_parameters(path), self.student.path_parameters(path)
-        torch._foreach_mul_(teacher, self.momentum)
-        torch._foreach_add_(teacher, student, alpha=1 - self.momentum)
+        torch._foreach_lerp_(teacher, student, 1 - self.momentum)
 
     @torch.no_grad()
     def logged(self, step: int) -> dict[str, float]:
@@ -193,7 +230,7 @@ class Method(methods.Method):
         before = self.trouble()
         low = torch.stack([self.spread < COLLAPSED, (loss > CHANCE * chance) & (chance > 0)])
         self.low_steps.copy_(torch.where(low, self.low_steps + 1, 0))
-        if before is None and self.trouble() is not None:
+        if before is None and self.trouble() is not None and ranks.rank() == 0:
             print(f"\nwarning: {self.trouble()}", file=sys.stderr)
 
     def trouble(self) -> str | None:

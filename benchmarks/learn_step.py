@@ -1,0 +1,115 @@
+"""One step of Π-NAS learning against its bare compute, in several settings; ratios of one run.
+
+    python benchmarks/learn_step.py                 # 16 images of 112 x 112, the paper's space, one thread
+
+Bare compute is what any code must do: with the stand-alone networks of the step's two paths, two forward and backward
+passes and two forward passes alone, at the same batch and precision. A step adds the head, the queue of 49,152
+negatives, both losses, the teacher's moving averages, normalisation of the views, and the optimiser.
+
+Time is this process's own (one thread), the median over steps; step and bare compute take turns, so that what else
+runs on the machine meets both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import timm
+import torch
+from mmengine.optim import build_optim_wrapper
+
+import pinas_zoo  # noqa: F401
+from pinas_zoo.search.config import Views
+from pinas_zoo.search.engine import Trainee, peak_memory_mb
+from pinas_zoo.search.methods.pinas import Method
+from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.search.views import BatchViews
+
+SETTINGS = {"fp32": ("fp32", False), "fp32 channels-last": ("fp32", True), "bf16 channels-last": ("bf16", True)}
+OPTIMISER = dict(type="SGD", lr=0.03, momentum=0.9, weight_decay=1e-4)
+
+
+def seconds(run: Callable[[], object]) -> float:
+    started = time.process_time()
+    run()
+    return time.process_time() - started
+
+
+class Step:
+    """The search's own step, and the bare compute of the same paths."""
+
+    def __init__(self, precision: str, channels_last: bool, images: int, size: int):
+        torch.manual_seed(0)
+        self.method = Method(Space())
+        views = BatchViews(Views(), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        self.trainee = Trainee(self.method, views, 4, 0, precision, channels_last).train()
+        self.wrapper = build_optim_wrapper(self.trainee, dict(type="RanksOptimWrapper", optimizer=OPTIMISER))
+        self.views = torch.randint(0, 256, (images, 4, 3, size, size), dtype=torch.uint8)
+        self.labels = torch.zeros(images, dtype=torch.long)
+        self.dtype, self.memory_format = self.trainee.dtype, self.trainee.memory_format
+
+    def ours(self, step: int) -> None:
+        batch = {"views": self.views, "labels": self.labels, "step": step}
+        self.trainee.train_step(batch, self.wrapper)
+
+    def bare(self, step: int) -> Callable[[], None]:
+        networks = [
+            timm.create_model("pinas", arch=str(path), num_classes=0).to(memory_format=self.memory_format).train()
+            for path in self.method.sample_paths(step)
+        ]
+        x = torch.randn(len(self.views), 3, *self.views.shape[3:]).contiguous(memory_format=self.memory_format)
+
+        def run() -> None:
+            with torch.autocast("cpu", self.dtype, enabled=self.dtype is not None):
+                outputs = [network(x) for network in networks]
+                with torch.no_grad():
+                    for network in networks:
+                        network(x)
+            for output in outputs:
+                output.float().sum().backward()
+
+        return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=16)
+    parser.add_argument("--size", type=int, default=112, help="height and width in pixels")
+    parser.add_argument("--steps", type=int, default=7, help="measured, after one that is not")
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--profile", type=Path, help="write the operators of one step, by time, to this file")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    median = {}
+    print(f"{args.images} images of {args.size} x {args.size}, 4 views, one thread, median of {args.steps} steps")
+    for name in args.settings:
+        step = Step(*SETTINGS[name], args.images, args.size)
+        step.ours(0)
+        times, bare = [], []
+        for number in range(1, args.steps + 1):
+            run = step.bare(number)
+            if number % 2:
+                bare.append(seconds(run))
+            times.append(seconds(lambda: step.ours(number)))  # noqa: B023
+            if not number % 2:
+                bare.append(seconds(run))
+        median[name] = statistics.median(times)
+        ratio = statistics.median(a / b for a, b in zip(times, bare, strict=True))
+        print(
+            f"{name:20} {median[name]:6.2f} s a step, {ratio:5.3f} x bare compute ({statistics.median(bare):.2f} s), "
+            f"{median[args.settings[0]] / median[name]:.2f} x as fast as {args.settings[0]}"
+        )
+        if args.profile:
+            with torch.profiler.profile() as profile:
+                step.ours(args.steps + 1)
+            table = profile.key_averages().table("self_cpu_time_total", row_limit=40, max_name_column_width=60)
+            args.profile.write_text(f"{name}\n{table}")
+    print(f"peak memory {peak_memory_mb():.0f} MiB, of all settings")
+
+
+if __name__ == "__main__":
+    main()
