@@ -6,7 +6,7 @@ Facts that the card reads in ``provenance.json``, all optional:
 - ``metrics``: a list of ``{"type": "accuracy", "value": 0.98, "name": …, "dataset": as above}``; a metric without a
   dataset of its own is taken to be of the training set's;
 - ``test_accuracy``: short for one such metric, on the split ``test``;
-- ``license``, ``score``, ``seed``, ``versions``, ``source``.
+- ``license``, ``score``, ``seed``, ``versions``, ``source``, ``commands``.
 
 ``model-index`` in the card's YAML is what the Hub shows as evaluation results.
 """
@@ -104,7 +104,9 @@ def _parts(
         ("Licence", str(facts.get("license") or cfg.get("license") or "not recorded")),
     ]
     details += [
-        (key.capitalize(), _plain(facts[key])) for key in ("source", "score", "seed", "versions") if key in facts
+        (key.capitalize(), _plain(facts[key]))
+        for key in ("source", "score", "seed", "versions", "commands")
+        if key in facts
     ]
     metrics = [[r.metric_name or r.metric_type, _plain(r.metric_value), _where(r)] for r in results]
     return [

@@ -82,6 +82,8 @@ def start(cfg: Config, launcher: str, mode: str) -> Runner:
     cfg.launcher = launcher
     if launcher != "none" and not torch.cuda.is_available():
         cfg.env_cfg.dist_cfg = ConfigDict(backend="gloo")
+        cfg.setdefault("model_wrapper_cfg", ConfigDict(type="MMDistributedDataParallel", broadcast_buffers=False))
+        cfg.model_wrapper_cfg.device_ids = None
         if launcher == "pytorch" and not torch.distributed.is_initialized():
             torch.distributed.init_process_group("gloo")  # mmengine's own way asks for a GPU first
     return Runner.from_cfg(cfg)

@@ -1,7 +1,8 @@
-"""Synchronised batch norm wherever a process group is: ``norm_cfg=dict(type="SyncBN")`` on CPUs, too.
+"""Synchronised batch norm for CPUs: ``norm_cfg=dict(type="SyncBN")`` where no GPU is.
 
-torch's SyncBatchNorm refuses CPU tensors in a process group. Here the same statistics are computed by all_reduce, with
-gradients through it; on a GPU, in one process and in eval mode torch's own code runs.
+torch's SyncBatchNorm refuses CPU tensors in a process group, and DistributedDataParallel refuses the class itself on
+CPUs. Here the same statistics are computed by all_reduce, with gradients through it. Where torch sees a GPU, its own
+class stays.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch import distributed as dist
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class _SumOverRanks(torch.autograd.Function):
@@ -30,16 +32,26 @@ class _SumOverRanks(torch.autograd.Function):
         return total, None
 
 
-class SyncBN(nn.SyncBatchNorm):
-    """torch's SyncBatchNorm that takes CPU tensors as well; batches of the ranks may differ in size."""
+class SyncBN(_BatchNorm):
+    """Batch norm over the batches of all ranks, which may differ in size; plain batch norm in one process.
+
+    Args:
+        process_group: The ranks; all of them without it. The other arguments are batch norm's.
+    """
+
+    def __init__(self, *args: Any, process_group: Any = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.process_group = process_group
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(f"expected N x C x ..., got {input.dim()} dimensions")
 
     def forward(self, input: Tensor) -> Tensor:
         """N x C x ... to the same shape, normalised over the batches of all ranks in training."""
         ranks = dist.get_world_size(self.process_group) if dist.is_available() and dist.is_initialized() else 1
-        if input.device.type != "cpu" or not self.training:
+        if ranks == 1 or not self.training:
             return super().forward(input)
-        if ranks == 1:
-            return _batch_norm(self, input)
         x = input if input.dtype == torch.float64 else input.float()
         dims = [0, *range(2, x.ndim)]
         shape = [1, -1] + [1] * (x.ndim - 2)
@@ -66,14 +78,10 @@ class SyncBN(nn.SyncBatchNorm):
         self.running_var.lerp_(unbiased_var.to(self.running_var.dtype), share)
 
 
-def _batch_norm(norm: nn.SyncBatchNorm, x: Tensor) -> Tensor:
-    """What ``nn.BatchNorm2d`` does in training."""
-    return nn.modules.batchnorm._BatchNorm.forward(norm, x)
-
-
 def register() -> None:
-    """Put it under the name ``SyncBN``, for backbones and for mmdet's and mmseg's heads."""
+    """Where no GPU is, put it under the name ``SyncBN``, for backbones and for mmdet's and mmseg's heads."""
     import mmcv.cnn  # noqa: F401  registers torch's first
     from mmengine.registry import MODELS
 
-    MODELS.register_module("SyncBN", module=SyncBN, force=True)
+    if not torch.cuda.is_available():
+        MODELS.register_module("SyncBN", module=SyncBN, force=True)

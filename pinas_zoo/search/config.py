@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -161,7 +162,8 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Searc
     if not path.is_file():
         raise UserError(f"expected a configuration file, found none at {path}; configs/search has examples")
     try:
-        loaded = Config.fromfile(path)
+        # JSON as plain data: mmengine's reader would follow `_base_` and `custom_imports` into code
+        loaded = Config.fromfile(path) if path.suffix == ".py" else Config(json.loads(path.read_text(encoding="utf-8")))
         loaded.merge_from_dict(dict(overrides or {}))
         values = loaded.to_dict()
     except Exception as error:  # the user's own Python: whatever it raises is theirs to read

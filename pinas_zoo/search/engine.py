@@ -28,6 +28,7 @@ from tqdm import tqdm
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import config, ranks
 from pinas_zoo.search.data import ImageSet, StepSampler, ViewsOptions, step_loader
+from pinas_zoo.search.methods import Method
 from pinas_zoo.search.space import step_rng
 from pinas_zoo.search.views import BatchViews
 
@@ -162,6 +163,9 @@ class StepHook(Hook):
         self.bar.update()
         if step % self.log_every == 0 or step == self.steps:
             values = {k: ranks.mean(v) for k, v in outputs.items()}
+            network = getattr(runner.model, "module", runner.model).network
+            if isinstance(network, Method):
+                values |= network.logged(runner.iter)
             if self.first:
                 if self.curve.tell() == 0:
                     csv.writer(self.curve).writerow(["step", "lr", *values])

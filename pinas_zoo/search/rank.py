@@ -7,6 +7,7 @@ nothing. Intervals are bootstrap ones over architectures; the difference is take
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -74,11 +75,14 @@ def read_truth(
             truth = {}
             for row in reader:
                 try:
-                    truth[row[arch].strip()] = float(row[accuracy])
-                except (TypeError, ValueError, AttributeError):
+                    value = float(row[accuracy])
+                except (TypeError, ValueError):
+                    value = math.nan
+                if not math.isfinite(value):
                     raise UserError(
                         f"{path}, line {reader.line_num}: expected a number as {accuracy!r}, got {row[accuracy]!r}"
-                    ) from None
+                    )
+                truth[row[arch].strip()] = value
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"expected a CSV of trained networks, cannot read {path}: {error}") from error
     return truth, accuracy
@@ -119,12 +123,12 @@ def common(
     return rows
 
 
-def correlate(rows: Sequence[tuple[str, float, float, float]], seed: int = 0) -> Ranking:
+def correlate(rows: Sequence[tuple[str, float, float, float]], seed: int = 0, resamples: int = RESAMPLES) -> Ranking:
     """Taus of the architectures that :func:`common` gives."""
     score, flops, truth = (np.array([row[k] for row in rows]) for k in (1, 2, 3))
     rng = np.random.default_rng(seed)
     samples = []
-    for _ in range(RESAMPLES):
+    for _ in range(resamples):
         pick = rng.integers(len(rows), size=len(rows))
         samples.append((tau(score[pick], truth[pick]), tau(flops[pick], truth[pick])))
     by_score, by_flops = np.array(samples).T
@@ -142,7 +146,7 @@ def correlate(rows: Sequence[tuple[str, float, float, float]], seed: int = 0) ->
 
 def tau(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Kendall's tau-b; 0 where one side does not vary, which orders nothing."""
-    value = float(kendalltau(a, b).statistic)
+    value = float(kendalltau(a, b, method="asymptotic").statistic)
     return 0.0 if np.isnan(value) else value
 
 

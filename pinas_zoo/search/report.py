@@ -13,24 +13,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pinas_zoo.search import engine
+from pinas_zoo.arch import Arch
+from pinas_zoo.search import config, engine
 from pinas_zoo.search.evaluate import Score
 from pinas_zoo.search.explore import read_ranking
 from pinas_zoo.search.methods import method_class
 from pinas_zoo.search.similarity import heat_map, off_diagonal, read_matrix
+from pinas_zoo.search.tree_figure import LEAST, tree_figure
 from pinas_zoo.version import __version__
 
 if TYPE_CHECKING:
     from pinas_zoo.search.run import Run
 
-STARTUP = 20  # evaluations that every sampler draws at random first
+BEST = (
+    "Best held-out accuracy over evaluations. Random search: what to expect of draws from the candidates that were "
+    "drawn at random here, whose best it cannot exceed; with few of them it looks worse than it is"
+)
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;background:#fff;max-width:60rem;margin:0 auto;padding:1rem}
 h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #ddd}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 td,th{padding:.25rem .5rem;text-align:left;border-bottom:1px solid #eee;vertical-align:top}
 td.n,th.n{text-align:right}pre{background:#f5f5f5;padding:.75rem;overflow-x:auto}
-figure{margin:0;overflow-x:auto}figcaption{color:#555;font-size:.9rem}svg{max-width:100%;height:auto}
+figure{margin:0;overflow-x:auto}figcaption{color:#555;font-size:.9rem}
+svg{max-width:100%;height:auto}.scroll svg{max-width:none}
 .wide{overflow-x:auto}.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(18rem,1fr));gap:1rem}
 """
 
@@ -50,18 +56,21 @@ def write_report(run: Run) -> Path:
 def _page(run: Run, facts: Mapping[str, Mapping[str, Any]]) -> str:
     config, arch = run.config, facts["explore"]["winner"]
     ranking = read_ranking(run.folder / "explore" / "ranking.csv")
-    accuracies = list(run.scores().values())
+    scores = run.scores()
+    accuracies = list(scores.values())
     trained = "train" in facts
     test = facts["train" if trained else "winner"]["test_accuracy"]
     method = method_class(config.learn.method).title
     curves = [("learn", "loss", f"Learning: {method} loss")]
     if "linear" in facts:
         curves.append(("linear", "accuracy", "Linear evaluation: accuracy"))
+    if "drift" in engine.read_curve(run.folder / "learn"):
+        curves.append(("learn", "drift", "Parameter shift: distance of teacher and student, relative"))
     if trained:
         curves.append(("train", "accuracy", "The winner alone: accuracy"))
     figures = [_figure(_curve(engine.read_curve(run.folder / stage), key), title) for stage, key, title in curves]
     figures.append(_figure(_histogram(accuracies), "Held-out accuracy of the candidates"))
-    figures.append(_figure(_best_so_far(accuracies), "Best held-out accuracy over evaluations"))
+    figures.append(_figure(_best_so_far(accuracies, random_draws(config.explore)), BEST))
     figures.append(_figure(_cost(ranking), "Held-out accuracy over multiply-adds, and the Pareto front"))
     matrix = read_matrix(run.folder / "explore" / "similarity.csv")
     title = f"Feature similarity by last candidate; {off_diagonal(matrix):.3f} off the diagonal"
@@ -98,6 +107,7 @@ test images right. Found among {len(ranking)} scored of {run.space.size:,} archi
 <p>Accuracy and loss (nats) in the supernet; parameters in millions and multiply-adds in billions at
 {config.data.image_size} x {config.data.image_size} pixels, without classifier. All are in explore/ranking.csv.</p>
 {_table(["rank", "architecture", "accuracy", "loss", "params, M", "multiply-adds, G"], top, (0, 2, 3, 4, 5))}
+{_tree_section(scores, run.space.num_candidates)}
 {_rank_section(run.folder)}
 <h2>Configuration</h2>
 <pre>{html.escape(config.model_dump_json(indent=1))}</pre>
@@ -109,6 +119,17 @@ test images right. Found among {len(ranking)} scored of {run.space.size:,} archi
         f"<title>{html.escape(config.name)} search report</title><style>{STYLE}</style></head>"
         f"<body>{body}</body></html>"
     )
+
+
+def _tree_section(scores: Mapping[Arch, Score], num_candidates: int) -> str:
+    """The action space that the scored candidates give, whichever sampler proposed them."""
+    if len(scores) < LEAST:
+        return ""
+    svg = figure_svg(tree_figure(scores, num_candidates), "Action space", (7.5, 3.4))
+    return f"""<h2>What parts good from bad</h2>
+<p>The action space over all {len(scores)} scored candidates: each box has their number and mean held-out accuracy, and
+the choices (layer=candidate, layers from 1) that speak most for its left, better side.</p>
+<figure class="scroll">{svg[svg.index("<svg") :]}</figure>"""
 
 
 def _rank_section(folder: Path) -> str:
@@ -155,13 +176,13 @@ def _figure(draw: Callable[[Any], None], caption: str) -> str:
     return f"<figure>{svg[svg.index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
-def figure_svg(draw: Callable[[Any], None], caption: str) -> str:
+def figure_svg(draw: Callable[[Any], None], caption: str, inches: tuple[float, float] = (4.2, 2.6)) -> str:
     """An SVG by matplotlib, without a display and without global state."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": caption, "font.size": 9}):
-        figure = Figure(figsize=(4.2, 2.6), layout="constrained")
+        figure = Figure(figsize=inches, layout="constrained")
         axes = figure.add_subplot()
         axes.spines[["top", "right"]].set_visible(False)
         draw(axes)
@@ -181,19 +202,26 @@ def _curve(columns: Mapping[str, Sequence[float]], key: str) -> Callable[[Any], 
 def _histogram(scores: Sequence[Score]) -> Callable[[Any], None]:
     def draw(axes: Any) -> None:
         axes.hist([100 * s.accuracy for s in scores], bins=min(20, max(5, len(scores) // 5)))
+        axes.locator_params(axis="x", nbins=5)
         axes.set(xlabel="held-out accuracy, %", ylabel="architectures")
 
     return draw
 
 
-def _best_so_far(scores: Sequence[Score]) -> Callable[[Any], None]:
+def random_draws(options: config.Explore) -> int:
+    """How many of the first candidates the sampler draws uniformly."""
+    first = {"nsga2": options.population, "random": options.evaluations}
+    return first.get(options.sampler, options.random_first)
+
+
+def _best_so_far(scores: Sequence[Score], first: int) -> Callable[[Any], None]:
     values = np.array([100 * score.accuracy for score in scores])
-    random_search = expected_best(values[: min(len(values), STARTUP)], len(values))
+    random_search = expected_best(values[:first], len(values))
 
     def draw(axes: Any) -> None:
         axes.plot(values, ".", markersize=3, alpha=0.5)
         axes.plot(np.maximum.accumulate(values), linewidth=1, label="this search")
-        axes.plot(random_search, "--", linewidth=1, label=f"random, expected from the first {STARTUP}")
+        axes.plot(random_search, "--", linewidth=1, label=f"random search, by the first {min(first, len(values))}")
         axes.legend(frameon=False, fontsize=7, loc="lower right")
         axes.set(xlabel="evaluation", ylabel="held-out accuracy, %")
 
@@ -219,6 +247,7 @@ def _cost(ranking: Sequence[Mapping[str, str]]) -> Callable[[Any], None]:
     def draw(axes: Any) -> None:
         axes.plot(*zip(*points, strict=True), ".", markersize=3, alpha=0.5)
         axes.plot(*zip(*front, strict=True), drawstyle="steps-post", linewidth=1)
+        axes.locator_params(axis="x", nbins=5)
         axes.set(xlabel="multiply-adds, G", ylabel="held-out accuracy, %")
 
     return draw

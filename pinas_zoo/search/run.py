@@ -385,6 +385,11 @@ class Run:
         facts = {
             "dataset": self.config.data.name or self.config.data.root if self.config.data.type == "timm" else "digits",
             "seed": self.config.seed,
+            "commands": {  # in this folder
+                "register": f"pinas-zoo register {self.config.name}_winner --folder .",
+                "load to train on": "import pinas_zoo, timm; "
+                f'model = timm.create_model("local-dir:.", pretrained=True, num_classes={self.splits.num_classes})',
+            },
             "config": self.config.model_dump(mode="json"),
             "score": read_ranking(self.folder / "explore" / "ranking.csv")[0],
             "versions": {name: version(name) for name in ("torch", "timm", "mmengine", "optuna")}

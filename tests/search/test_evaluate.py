@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.search import evaluate
 from pinas_zoo.search.data import Images
 from pinas_zoo.search.evaluate import Evaluator
 from pinas_zoo.search.space import Supernet
@@ -38,12 +42,56 @@ def evaluator() -> Evaluator:
     return Evaluator(supernet, classifier, images, images, lambda x: x.float() / 255, batch_size=10)
 
 
-def test_company_and_order_change_no_score(evaluator):
+@torch.no_grad()
+def plain_score(evaluator: Evaluator, path: Arch) -> tuple[float, float]:
+    """Accuracy and loss by torch alone: training mode for the statistics, then evaluation mode, no tree."""
+    supernet, images = copy.deepcopy(evaluator.supernet).train(), evaluator.held_out
+    for norm in supernet.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.reset_running_stats()
+            norm.momentum = None
+    batches = list(images.batches(10))
+    for batch in batches:
+        supernet(batch["pixels"] / 255, path)
+    supernet.eval()
+    logits = torch.cat([evaluator.classifier(supernet(batch["pixels"] / 255, path)) for batch in batches])
+    right = (logits.argmax(1) == images.labels).float().mean()
+    return float(right), float(F.cross_entropy(logits, images.labels))
+
+
+def test_scores_equal_those_by_torch_alone(evaluator):
+    paths = [Arch((0, 1, 2, 3, 0)), Arch((0, 1, 2, 3, 1)), Arch((3, 1, 2, 3, 0)), Arch((3, 2, 0, 1, 2))]
+    for path, score in zip(paths, evaluator.scores(paths), strict=True):
+        assert (score.accuracy, score.loss) == pytest.approx(plain_score(evaluator, path), rel=1e-5)
+
+
+def test_images_may_be_read_anew_in_each_pass(evaluator):
+    """As for recalibration images that do not fit into memory: one pass for all paths of a tree."""
+
+    class Stream:
+        passes = 0
+
+        def __init__(self, whole: Images):
+            self.whole = whole
+
+        def batches(self, size: int):
+            self.passes += 1
+            yield from self.whole.batches(size)
+
+    paths = [Arch((0, 1, 2, 3, 0)), Arch((3, 1, 2, 3, 0))]
+    expected = evaluator.scores(paths)
+    evaluator.recalibration, evaluator.held_out = Stream(evaluator.recalibration), Stream(evaluator.held_out)
+    assert evaluator.scores(paths) == expected
+    assert evaluator.recalibration.passes == evaluator.held_out.passes == 1
+
+
+def test_company_and_order_change_no_score(evaluator, monkeypatch):
     rng = np.random.default_rng(0)
     paths = [Arch(tuple(rng.integers(4, size=5))) for _ in range(12)]
     alone = {path: evaluator.score(path) for path in paths}
     assert len({score.loss for score in alone.values()}) == len(set(paths))
-    for _ in range(4):
+    for together in (128, 3, 2, 1):
+        monkeypatch.setattr(evaluate, "TOGETHER", together)
         group = [paths[k] for k in rng.integers(len(paths), size=rng.integers(2, 9))]  # some of them twice
         assert evaluator.scores(group) == [alone[path] for path in group]
     assert evaluator.scores([]) == []
@@ -76,6 +124,9 @@ def test_no_trace_is_left(evaluator):
     before = {k: v.clone() for k, v in evaluator.supernet.state_dict().items()}
     modes = [m.training for m in evaluator.supernet.modules()]
     evaluator.scores([Arch((0, 1, 2, 3, 0)), Arch((3, 1, 2, 3, 0))])
+    evaluator.classifier = nn.Linear(1, 1)
+    with pytest.raises(RuntimeError):  # an error within a walk
+        evaluator.scores([Arch((0, 1, 2, 3, 0))])
     assert all(torch.equal(v, before[k]) for k, v in evaluator.supernet.state_dict().items())
     assert [m.training for m in evaluator.supernet.modules()] == modes
 

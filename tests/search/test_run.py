@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -14,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -62,6 +64,14 @@ def search(*words: str, cwd: Path = ROOT, home: Path | None = None, config: str 
         os.chdir(here)
         for key, value in before.items():
             os.environ.pop(key, None) if value is None else os.environ.update({key: value})
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
+
+
+def command(*words: str) -> SimpleNamespace:
+    """Another of the commands, within this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = cli.main(list(words))
     return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
@@ -128,6 +138,72 @@ def test_what_a_run_leaves(finished):
     assert len(ranking) == 1 + 6
     for stage in ("learn", "linear", "explore", "winner", "train"):
         assert f"\n{stage}" in "\n" + result.stdout
+
+
+def test_the_winner_says_where_it_came_from_and_its_commands_work(finished, tmp_path, monkeypatch):
+    import timm
+
+    folder, _ = finished
+    for where in ("winner", "trained"):
+        facts = json.loads((folder / where / "provenance.json").read_text())
+        assert facts["config"]["explore"]["evaluations"] == 6
+        assert facts["seed"] == 0
+        assert facts["score"]["rank"] == "1"
+        assert {"torch", "timm", "pinas_zoo"} <= set(facts["versions"])
+        monkeypatch.setenv("PINAS_ZOO_HOME", str(tmp_path / where))
+        monkeypatch.chdir(folder / where)
+        command = shlex.split(facts["commands"]["register"])
+        assert (command[0], cli.main(command[1:])) == ("pinas-zoo", 0)
+        names: dict = {}
+        exec(facts["commands"]["load to train on"], names)
+        registered = timm.create_model("digits_winner", pretrained=True)
+        for key, value in names["model"].state_dict().items():
+            assert torch.equal(value, registered.state_dict()[key]), key
+
+
+def test_rank_and_similarity_write_their_figures_and_the_report(finished, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / "run")
+    rows = (folder / "explore" / "ranking.csv").read_text().splitlines()[1:]
+    truth = tmp_path / "truth.csv"
+    truth.write_text("arch,accuracy\n" + "".join(f"{row.split(',')[1]},{90 - k}\n" for k, row in enumerate(rows)))
+    said = command("rank", str(folder), "--truth", str(truth))
+    assert said.returncode == 0, said.stderr
+    assert "architectures       6 (truth: accuracy of truth.csv)" in said.stdout
+    assert json.loads((folder / "rank.json").read_text())["count"] == 6
+    report = (folder / "report.html").read_text()
+    assert "Ranking against networks trained alone" in report
+    assert len(report) < 300_000
+    said = command("similarity", str(folder), "--images", "8", "--paths", "2")
+    assert said.returncode == 0, said.stderr
+    assert "mean off the diagonal" in said.stdout
+    for name in ("rank.svg", "similarity.svg"):
+        ElementTree.parse(folder / name)
+
+
+@pytest.mark.parametrize("words", [("rank", "--truth", "absent.csv"), ("similarity",)])
+def test_a_folder_that_wants_to_run_code_is_refused(words, finished, tmp_path):
+    """mmengine's reader would follow `_base_` and `custom_imports` of a configuration."""
+    folder = shutil.copytree(finished[0], tmp_path / "run")
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    values = json.loads((folder / "config.json").read_text())
+    for more in ({"_base_": "evil.py"}, {"custom_imports": {"imports": ["evil"]}}):
+        (folder / "config.json").write_text(json.dumps({**values, **more}))
+        said = command(words[0], str(folder), *words[1:])
+        assert said.returncode == 2
+        assert said.stderr.count("\n") == 1
+        assert "unknown key" in said.stderr
+        assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("words", [("rank", "--truth", "absent.csv"), ("similarity",)])
+def test_commands_on_what_is_no_explored_run_are_one_line(words, finished, tmp_path):
+    said = command(words[0], str(tmp_path), *words[1:])
+    assert (said.returncode, said.stderr.count("\n")) == (2, 1)
+    assert "found no config.json" in said.stderr
+    shutil.copy(finished[0] / "config.json", tmp_path)
+    said = command(words[0], str(tmp_path), *words[1:])
+    assert (said.returncode, said.stderr.count("\n")) == (2, 1)
+    assert "complete" in said.stderr
 
 
 def test_the_score_of_the_winner_is_what_the_cut_out_network_has(finished):

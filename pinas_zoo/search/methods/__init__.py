@@ -48,6 +48,10 @@ class Method(nn.Module, ABC):
         """What went wrong in learning, in one line, as far as the method can see; None when nothing did."""
         return None
 
+    def logged(self, step: int) -> dict[str, float]:
+        """What the curve keeps of a step beside its losses; asked for only where a step is logged."""
+        return {}
+
 
 def method_class(name: str) -> type[Method]:
     """The class that ``learn.method`` names: of a module of this package or of a Python file.

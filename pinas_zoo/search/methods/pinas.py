@@ -205,6 +205,17 @@ class Method(methods.Method):
         torch._foreach_lerp_(teacher, student, 1 - self.momentum)
 
     @torch.no_grad()
+    def logged(self, step: int) -> dict[str, float]:
+        """``drift``, the parameter shift: L2 distance of teacher and student along the step's paths, relative."""
+        if self.teacher is None:
+            return {}
+        paths = self.sample_paths(step)
+        student = list({id(p): p for path in paths for p in self.student.path_parameters(path)}.values())
+        teacher = list({id(p): p for path in paths for p in self.teacher.path_parameters(path)}.values())
+        distance = torch.stack(torch._foreach_norm(torch._foreach_sub(teacher, student))).norm()
+        return {"drift": float(distance / torch.stack(torch._foreach_norm(student)).norm())}
+
+    @torch.no_grad()
     def enqueue(self, keys: torch.Tensor) -> None:
         """Replace the oldest N entries of the queue; N x dim."""
         size = self.queue.shape[1]

@@ -125,7 +125,7 @@ class Space(SearchSpace):
         for name, module in supernet.path_modules(arch):
             alone = name.rsplit(".", 1)[0] if name.startswith("layer") else name  # layer1.0.3 -> layer1.0
             for key, tensor in module.state_dict().items():
-                state[f"{alone}.{key}"] = tensor.detach().clone()
+                state[f"{alone}.{key}"] = tensor.detach().clone(memory_format=torch.contiguous_format)
         return state
 
     def cost_table(self, image_size: int) -> tuple[Cost, list[tuple[Cost, ...]]]:
