@@ -121,6 +121,7 @@ class Claims:
         """Add a running trial with the template's parameters and ``user_attrs["arch"]``; None when others have it.
 
         The goal counts too: as many claims hold as there are architectures to evaluate, those with the lowest numbers.
+        What dead workers left has its place among them, so that a new one cannot take it.
         """
         token, arch = uuid.uuid4().hex, template.user_attrs["arch"]
         kept = {key: value for key, value in template.user_attrs.items() if key != "lost"}
@@ -135,9 +136,10 @@ class Claims:
         )
         trials = self.trials()
         mine = next(t for t in reversed(trials) if t.user_attrs.get("claim") == token)
-        before = held([t for t in trials if t.number < mine.number])
+        earlier = [t for t in trials if t.number < mine.number]
+        before, left = held(earlier), {t.user_attrs["arch"] for t in earlier if _left(t)}
         trial = Trial(self.study, mine._trial_id)
-        if arch not in before and len(before) < self.goal:
+        if arch not in before and len((before | left) - {arch}) < self.goal:
             return trial
         trial.set_user_attr("lost", True)
         self.give_up(mine.number)
@@ -159,7 +161,7 @@ class Claims:
         left, known = [], held(trials)
         for trial in trials:
             arch = trial.user_attrs.get("arch")
-            if trial.state == TrialState.FAIL and arch and arch not in known and "lost" not in trial.user_attrs:
+            if _left(trial) and arch not in known:
                 known.add(arch)
                 left.append(trial)
         return left
@@ -174,6 +176,11 @@ class Claims:
         if worker not in self._beats or self._beats[worker][0] != beat:
             self._beats[worker] = beat, now
         return now - self._beats[worker][1] > GRACE
+
+
+def _left(trial: FrozenTrial) -> bool:
+    """Whether a worker claimed an architecture and did not live to score it."""
+    return trial.state == TrialState.FAIL and "arch" in trial.user_attrs and "lost" not in trial.user_attrs
 
 
 def held(trials: Iterable[FrozenTrial]) -> set[str]:
