@@ -159,10 +159,9 @@ class Claims:
                 self.give_up(trial.number)
         trials = self.trials()
         left, known = [], held(trials)
-        for trial in trials:
-            arch = trial.user_attrs.get("arch")
-            if _left(trial) and arch not in known:
-                known.add(arch)
+        for trial in filter(_left, trials):
+            if trial.user_attrs["arch"] not in known:
+                known.add(trial.user_attrs["arch"])
                 left.append(trial)
         return left
 
