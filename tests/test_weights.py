@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -27,7 +30,7 @@ from pinas_zoo.errors import (
 from pinas_zoo.folder import CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, new_folder, read_config, save_model_folder
 from pinas_zoo.weights import Published
 from tests.hub_server import HubServer, sha256
-from tests.networks import TINY, same_weights, tiny, tiny_folder
+from tests.networks import ROOT, TINY, same_weights, tiny, tiny_folder
 
 pytestmark = pytest.mark.usefixtures("zoo_home")
 EVIL = "evil.txt"
@@ -96,6 +99,67 @@ def test_replacing_keeps_what_is_not_of_the_format(tmp_path):
     _, model = tiny_folder(folder, arch="2222")
     assert sorted(p.name for p in folder.iterdir()) == [CONFIG_FILE, WEIGHTS_FILE, "notes.txt"]
     assert same_weights(timm.create_model(f"local-dir:{folder}", pretrained=True), model)
+
+
+KILLED = """
+import os, sys
+from pinas_zoo import folder
+from tests.networks import tiny_folder
+rename, calls = os.rename, []
+def counted(a, b):
+    calls.append(a)
+    if len(calls) == {at}:
+        {end}
+    rename(a, b)
+os.rename = counted
+tiny_folder({place!r}, arch="2222")
+"""
+
+
+@pytest.mark.parametrize("end", ["os._exit(9)", "raise KeyboardInterrupt"])
+@pytest.mark.parametrize("at", [2, 3])  # before the new folder stands; before the user's file is moved into it
+def test_replacing_that_is_killed_loses_nothing(tmp_path, end, at):
+    folder, model = tiny_folder(tmp_path / "w")
+    (folder / "notes.txt").write_text("mine")
+    code = KILLED.format(at=at, end=end, place=str(folder))
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode != 0
+    with pytest.raises(ZeroDivisionError), new_folder(folder):  # the next write puts back what was left
+        raise ZeroDivisionError
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert read_config(folder)[0]["arch"] == (model.arch if at == 2 else "2222")
+    tiny_folder(folder, arch="1111")
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert [p.name for p in tmp_path.iterdir() if p.suffix == ".old"] == []
+
+
+def test_another_writer_between_the_renames_is_said(tmp_path, monkeypatch):
+    folder, _ = tiny_folder(tmp_path / "w")
+    (folder / "notes.txt").write_text("mine")
+    rename = os.rename
+
+    def meanwhile(a, b):
+        rename(a, b)
+        if str(b).endswith(".old"):
+            monkeypatch.setattr(os, "rename", rename)
+            tiny_folder(tmp_path / "other", arch="1111")
+            rename(tmp_path / "other", folder)
+
+    monkeypatch.setattr(os, "rename", meanwhile)
+    with pytest.raises(UserError, match="another process"):
+        tiny_folder(folder, arch="2222")
+    assert read_config(folder)[0]["arch"] == "1111"
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["w"]
+
+
+def test_a_link_to_a_folder_stays_a_link(tmp_path):
+    folder, _ = tiny_folder(tmp_path / "deep" / "w")
+    (tmp_path / "link").symlink_to(folder)
+    tiny_folder(tmp_path / "link", arch="2222")
+    assert (tmp_path / "link").is_symlink()
+    assert read_config(folder)[0]["arch"] == "2222"
+    tiny_folder(folder / "sub" / "..", arch="1111")
+    assert read_config(folder)[0]["arch"] == "1111"
 
 
 def test_a_folder_of_something_else_is_not_replaced(tmp_path):
