@@ -31,7 +31,9 @@ from pinas_zoo.folder import CONFIG_FILE as CONFIG_FILE
 from pinas_zoo.folder import WEIGHTS_FILE as WEIGHTS_FILE
 from pinas_zoo.folder import (
     check_args,
+    check_cfg,
     check_tensors,
+    function_differences,
     make_config,
     network_shapes,
     plain_args,
@@ -285,6 +287,10 @@ def _check_reserved(entry: Entry) -> None:
         value = entry.model_args[key]
         if (tuple(value) if isinstance(value, Sequence) else value) != standard[key]:
             raise UserError(f"expected a network of the paper's size under {entry.name!r}, got {key}={value}")
+    for key, (_, value) in function_differences(entry.model_args, {}).items():
+        raise UserError(
+            f"expected a network of the paper under {entry.name!r}, got {key}={value!r}; register it under another name"
+        )
     if entry.name in _weights_names():
         arch = family.ARCHS[family.ALIASES.get(entry.name, entry.name)]
         if entry.folder is None:
@@ -320,6 +326,7 @@ def _read_entry(path: Path) -> Entry:
             return Entry(entry.name, args, entry.folder, cfg)
     args = plain_args(entry.model_args)
     check_args(args, entry.architecture)
+    check_cfg(entry.pretrained_cfg)
     return Entry(entry.name, args, entry.folder, dict(entry.pretrained_cfg))
 
 

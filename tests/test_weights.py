@@ -431,3 +431,65 @@ def test_caller_cfg_without_a_source_keeps_the_names_source(tmp_path):
     loaded = timm.create_model("mine", pretrained=True, pretrained_cfg_overlay={"mean": (0.0, 0.0, 0.0)})
     assert loaded.pretrained_cfg["mean"] == (0.0, 0.0, 0.0)
     assert same_weights(loaded, model)
+
+
+def silu_folder(place, **args):
+    model = tiny(**args)
+    return save_model_folder(place, model.state_dict(), {"arch": "3013", **TINY, **args}, {"input_size": (3, 32, 32)})
+
+
+@pytest.mark.parametrize("args", [{"act_layer": "silu"}, {"output_stride": 8}, {"global_pool": "max"}])
+def test_weights_of_another_function_are_refused(tmp_path, args):
+    folder = silu_folder(tmp_path / "w", **args)
+    with pytest.raises(WeightsError, match=next(iter(args))):
+        load(folder)
+    assert same_weights(load(folder, **args), timm.create_model(f"local-dir:{folder}", pretrained=True))
+
+
+def test_dilated_features_of_a_folder_are_the_callers(tmp_path):
+    folder, _ = tiny_folder(tmp_path / "w")
+    assert load(folder, features_only=True, output_stride=8).feature_info.reduction()[-1] == 8
+
+
+def test_pretrained_on_meta_is_refused(tmp_path):
+    folder, _ = tiny_folder(tmp_path / "w")
+    with pytest.raises(WeightsError, match="meta"):
+        load(folder, device="meta")
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    config["model_args"]["device"] = "meta"
+    (folder / CONFIG_FILE).write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match="meta"):
+        timm.create_model(f"local-dir:{folder}", pretrained=True)
+    assert "device" not in read_config(folder)[0]
+
+
+def test_integer_weights_are_refused(tmp_path):
+    folder, model = tiny_folder(tmp_path / "w")
+    state = {**model.state_dict(), "fc.weight": model.fc.weight.detach().to(torch.int8)}
+    with pytest.raises(WrongShapes, match="integers"):
+        load(overlay={"state_dict": state})
+    save_file(state, folder / WEIGHTS_FILE)
+    with pytest.raises(WrongShapes, match="integers"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("model_args", "colour", 1),
+        ("model_args", "widths", None),
+        ("model_args", "num_classes", "many"),
+        ("pretrained_cfg", "mean", 0.5),
+        ("pretrained_cfg", "input_size", "abc"),
+        ("pretrained_cfg", "input_size", [3, 224]),
+        ("pretrained_cfg", "crop_pct", "x"),
+        (None, "label_names", 5),
+    ],
+)
+def test_fields_of_another_form_are_named(tmp_path, part, key, value):
+    folder, _ = tiny_folder(tmp_path / "w")
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    (config if part is None else config[part])[key] = value
+    (folder / CONFIG_FILE).write_text(json.dumps(config))
+    with pytest.raises(UserError, match=key):
+        read_config(folder)

@@ -313,6 +313,27 @@ def test_only_a_search_goes_on(monkeypatch, capsys, command, said):
     assert ("goes on from here" in capsys.readouterr().err) is said
 
 
+def test_names_of_the_paper_stand_for_its_functions(tmp_path):
+    args = {"arch": family.ARCHS["pinas_cls"]}
+    model = timm.create_model("pinas_cls", act_layer="silu")
+    folder = save_model_folder(tmp_path / "w", model.state_dict(), {**args, "act_layer": "silu"}, {})
+    with pytest.raises(UserError, match="act_layer"):
+        pinas_zoo.register("pinas_cls", folder=folder)
+    assert pinas_zoo.register("mine", folder=folder).arch == args["arch"]
+
+
+def test_list_goes_on_past_a_bad_network(capsys):
+    pinas_zoo.register("mine", arch="0123", **TINY)
+    zoo._mine["bad"] = zoo.Entry("bad", {"arch": "0123", "widths": [1]})
+    try:
+        assert cli.main(["list", "--mine"]) == 0
+    finally:
+        del zoo._mine["bad"]
+    shown = capsys.readouterr()
+    assert "mine" in shown.out
+    assert "bad skipped" in shown.err
+
+
 def test_home_that_is_no_folder_does_not_break_the_import(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PINAS_ZOO_HOME", str(tmp_path / "file"))

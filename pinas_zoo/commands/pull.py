@@ -12,8 +12,8 @@ def add_parser(subparsers: Any) -> None:
         help="a network from the Hub into a model folder, checked",
         description="Download config.json, model.safetensors and README.md of a Hub repo at one commit, check their "
         "hashes and that the weights fit the network, and write a model folder, whole or not at all. Nothing else of "
-        "the repo is fetched and nothing of it is executed. A folder that was pulled from the same repo is replaced; any "
-        "other model is kept unless --overwrite is given. HF_ENDPOINT names a mirror.",
+        "the repo is fetched and nothing of it is executed. A folder that was pulled from the same repo is replaced; "
+        "any other model is kept unless --overwrite is given. HF_ENDPOINT names a mirror.",
     )
     parser.add_argument("repo", metavar="OWNER/NAME", help="OWNER/NAME, or OWNER/NAME@REVISION (branch, tag or commit)")
     parser.add_argument("folder", metavar="FOLDER", nargs="?", help="where (default: NAME in the current folder)")
