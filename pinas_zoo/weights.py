@@ -244,7 +244,7 @@ def _named_by(fields: Mapping[str, Any]) -> Source | None:
 
 
 def _locate(
-    source: Source, variant: str, cache_dir: str | Path | None, kwargs: Mapping[str, Any]
+    source: Source, variant: str, cache_dir: str | Path | None, kwargs: Mapping[str, Any] | None = None
 ) -> tuple[Path | str, dict[str, Any]]:
     """The file of a source (downloaded if need be), and what a model folder says about it for timm's cfg."""
     if source.state_dict is not None:
@@ -274,7 +274,7 @@ def _locate(
     if not (path / CONFIG_FILE).is_file():
         return file, {}
     args, cfg = read_config(path)
-    if architecture_of(cfg) == FAMILY:
+    if kwargs is not None and architecture_of(cfg) == FAMILY:
         _check_same_function(args, kwargs, path)
     return file, cfg
 

@@ -314,7 +314,7 @@ def test_only_a_search_goes_on(monkeypatch, capsys, command, said):
 
 
 def test_names_of_the_paper_stand_for_its_functions(tmp_path):
-    args = {"arch": family.ARCHS["pinas_cls"]}
+    args = {"arch": family.ARCHS["pinas_alpha"]}
     model = timm.create_model("pinas_cls", act_layer="silu")
     folder = save_model_folder(tmp_path / "w", model.state_dict(), {**args, "act_layer": "silu"}, {})
     with pytest.raises(UserError, match="act_layer"):
