@@ -49,11 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"pinas-zoo {args.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"pinas-zoo {args.command}: stopped; the same command goes on from here", file=sys.stderr)
+        rest = "; the same command goes on from here" if args.command == "search" else ""
+        print(f"pinas-zoo {args.command}: stopped{rest}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as in `pinas-zoo list | head`
         sys.stderr.close()
         return 0
+    except OSError as error:  # a place that cannot be read or written, a full disk
+        print(f"pinas-zoo {args.command}: {error}; give another place, or change its permissions", file=sys.stderr)
+        return 2
     return 0
 
 

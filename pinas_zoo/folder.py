@@ -7,11 +7,13 @@ The format is timm's own, so ``timm.create_model("local-dir:FOLDER", pretrained=
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ PICKLES = (".bin", ".pth", ".pt", ".tar", ".ckpt", ".pkl")  # formats that can c
 _FORMAT_FILES = frozenset({CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE, CARD_FILE})
 _SOURCES = ("url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "architecture", "custom_load", "tag")
 _CFG_KEYS = frozenset(f.name for f in dataclasses.fields(PretrainedCfg))
+_REAL = (".weight", ".bias", ".running_mean", ".running_var")  # tensors that are never integers
 _CONFIG_LIMIT = 16 * 2**20  # bytes; label names of 22k classes take about one
 
 
@@ -72,6 +75,7 @@ def save_model_folder(
     args.update(num_classes=classes, **({"in_chans": channels} if channels != 3 else {}))
     if channels == 3:
         args.pop("in_chans", None)
+    check_real(state_dict, where="the weights to be saved")
     shapes = {k: tuple(v.shape) for k, v in state_dict.items()}
     check_tensors(shapes, args, where="the weights to be saved", architecture=architecture)
     config = make_config(args, pretrained_cfg)
@@ -180,6 +184,7 @@ def parse_config(content: bytes, where: str) -> tuple[dict[str, Any], dict[str, 
         cfg, _, args = _parse_model_cfg(config, {})
         args = dict(args or {})
         cfg = {k: v for k, v in cfg.items() if k in _CFG_KEYS and k not in _SOURCES}
+        check_cfg(cfg)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"expected a timm config in {where}, got a damaged one ({error}); get or write it anew"
@@ -208,12 +213,12 @@ def parse_config(content: bytes, where: str) -> tuple[dict[str, Any], dict[str, 
 
 
 def plain_args(model_args: Mapping[str, Any]) -> dict[str, Any]:
-    """Model arguments as plain data: ``arch`` as text, sequences as lists.
+    """Model arguments as plain data: ``arch`` as text, sequences as lists; device and dtype are the caller's matter.
 
     Raises:
         UserError: No arch, or a value that JSON cannot hold.
     """
-    args = dict(model_args)
+    args = {k: v for k, v in model_args.items() if k not in ("device", "dtype")}
     if args.get("arch") is None:
         raise UserError(f"expected model_args with an arch, got {sorted(args)}")
     args["arch"] = str(Arch.parse(args["arch"]))
@@ -230,9 +235,80 @@ def check_args(args: Mapping[str, Any], architecture: str = ARCHITECTURE) -> Non
 
     if architecture != ARCHITECTURE:
         return
+    known = inspect.signature(family.PiNAS).parameters
+    unknown = sorted(set(args) - set(known))
+    if unknown:
+        raise ValueError(f"expected arguments among {', '.join(known)}, got {unknown}")
+    for key in ("depths", "widths"):
+        if key in args and not (_is_list(args[key]) and args[key] and all(_is_count(n, 1) for n in args[key])):
+            raise ValueError(f"expected {key} as positive whole numbers, got {args[key]!r}")
+    for key, least in (("stem_width", 1), ("in_chans", 1), ("num_classes", 0), ("output_stride", 8)):
+        if key in args and not _is_count(args[key], least):
+            raise ValueError(f"expected {key} as a whole number of at least {least}, got {args[key]!r}")
     sizes = {k: args[k] for k in ("depths", "widths", "stem_width") if args.get(k) is not None}
     layers = family.layer_specs(**sizes)
     Arch.parse(args["arch"], num_layers=len(layers), num_candidates=len(family.CANDIDATES))
+
+
+def function_differences(trained: Mapping[str, Any], called: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Arguments of the family that change what a network computes but not its tensors, as (called, trained).
+
+    What is left out is the family's default. Names and classes of layers are the same.
+    """
+    from timm.layers import get_act_layer, get_norm_layer
+
+    from pinas_zoo.models import pinas as family
+
+    known = inspect.signature(family.PiNAS).parameters
+    same: Any = {"act_layer": get_act_layer, "norm_layer": get_norm_layer}
+    out = {}
+    for key in ("act_layer", "norm_layer", "output_stride", "global_pool"):
+        ours, theirs = (args.get(key, known[key].default) for args in (called, trained))
+        read = same.get(key, lambda value: value)
+        try:
+            differ = read(ours) != read(theirs)
+        except (KeyError, AssertionError, TypeError):
+            differ = True  # not a layer that timm knows
+        if differ:
+            out[key] = (ours, theirs)
+    return out
+
+
+def check_cfg(cfg: Mapping[str, Any]) -> None:
+    """Hold the fields of a pretrained_cfg that this package reads against their types; None stands for left out.
+
+    Raises:
+        ValueError: With the first field that is of another form.
+    """
+
+    def hold(keys: Sequence[str], fits: Callable[[Any], bool], form: str) -> None:
+        for key in keys:
+            if cfg.get(key) is not None and not fits(cfg[key]):
+                raise ValueError(f"expected {key} as {form}, got {cfg[key]!r}")
+
+    sizes = ("input_size", "test_input_size", "min_input_size")
+    hold(sizes, lambda v: _is_list(v) and len(v) == 3 and all(_is_count(n, 1) for n in v), "three positive numbers")
+    channels = (cfg.get("input_size") or (3,))[0]
+    hold(
+        ("mean", "std"),
+        lambda v: _is_list(v) and len(v) in (3, channels) and all(_is_number(n) for n in v),
+        "three numbers, or one a channel",
+    )
+    hold(("crop_pct", "test_crop_pct"), _is_number, "a number")
+    hold(("num_classes",), lambda v: _is_count(v, 0), "a whole number")
+    hold(("label_names",), lambda v: _is_list(v) and all(isinstance(n, str) for n in v), "a list of texts")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def network_shapes(args: Mapping[str, Any], architecture: str = ARCHITECTURE) -> dict[str, tuple[int, ...]]:
@@ -263,6 +339,23 @@ def check_tensors(
         raise WrongShapes(
             f"expected the tensors of arch {args['arch']} in {where}, got " + "; ".join(problems) + "; "
             "the weights belong to another network: give its arch, depths and widths, or the right file"
+        )
+
+
+def check_real(state_dict: Mapping[str, Tensor], where: str) -> None:
+    """Refuse integers in the place of weights, which would be cast without their scale.
+
+    Raises:
+        WrongShapes: With the first such tensor.
+    """
+    _refuse_integers([k for k, v in state_dict.items() if k.endswith(_REAL) and not v.is_floating_point()], where)
+
+
+def _refuse_integers(names: Sequence[str], where: str) -> None:
+    if names:
+        raise WrongShapes(
+            f"expected floating-point weights in {where}, got {len(names)} tensors of integers (first {names[0]}); "
+            "give weights that are not quantised"
         )
 
 
@@ -298,7 +391,10 @@ def tensor_shapes(path: Path | str) -> dict[str, tuple[int, ...]]:
         raise WeightsMissing(f"expected weights at {path}, found no file there; check the path, or where it moved to")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            return {k: tuple(file.get_slice(k).get_shape()) for k in file.keys()}  # noqa: SIM118  no mapping
+            slices = {k: file.get_slice(k) for k in file.keys()}  # noqa: SIM118  no mapping
+            kinds = {k: v.get_dtype() for k, v in slices.items()}
+            _refuse_integers([k for k, v in kinds.items() if k.endswith(_REAL) and "F" not in v], str(path))
+            return {k: tuple(v.get_shape()) for k, v in slices.items()}
     except (SafetensorError, EOFError, UnicodeDecodeError) as error:
         raise BrokenWeights(
             f"expected a whole safetensors file at {path} ({path.stat().st_size} bytes), got a broken or truncated one "
@@ -312,14 +408,19 @@ def tensor_shapes(path: Path | str) -> dict[str, tuple[int, ...]]:
 def new_folder(folder: Path) -> Iterator[Path]:
     """Fill a temporary folder that takes its place under ``folder`` when the block ends without an error.
 
-    An older model folder is replaced by two renames; its files that are not of this format move into the new one.
+    An older model folder is replaced by two renames; its files that are not of this format move into the new one. It
+    is deleted when the new one stands, and comes back when that fails. What a killed process left between the renames
+    is put back by the next call. A symlink keeps pointing to the folder, which is replaced where it lies.
 
     Raises:
-        UserError: ``folder`` is a file, or a folder that is neither empty nor a model folder.
+        UserError: ``folder`` is a file, or a folder that is neither empty nor a model folder; or another process wrote
+            it at the same time.
     """
-    folder = folder.absolute()
+    folder = folder.resolve()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"expected a folder, got the file {folder}; give another place")
+    for left in _set_aside(folder):
+        _settle(left, folder)
     if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG_FILE).is_file():
         raise UserError(
             f"expected an empty or a model folder to replace, got {folder}, which has no {CONFIG_FILE}; "
@@ -332,21 +433,46 @@ def new_folder(folder: Path) -> Iterator[Path]:
     temporary.mkdir()  # not tempfile: its folders are closed to everyone else, whatever the umask
     try:
         yield temporary
-        if folder.is_dir():
-            os.rename(folder, old)
         try:
+            if folder.is_dir():
+                os.rename(folder, old)
             os.rename(temporary, folder)
-        except BaseException:
-            if old.is_dir():
-                os.rename(old, folder)
-            raise
-        if old.is_dir():
-            for path in old.iterdir():
-                if path.name not in _FORMAT_FILES:
-                    os.rename(path, folder / path.name)
+        except OSError as error:
+            raise UserError(
+                f"expected to put the new model in place at {folder}, got {error}; does another process write it at "
+                "the same time? Let one finish, then write again"
+            ) from None
     finally:
+        _settle(old, folder)
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+
+
+def _set_aside(folder: Path) -> list[Path]:
+    """Older versions of a folder that stand beside it, since their writer was killed or is not done."""
+    if not folder.parent.is_dir():
+        return []
+    form = re.compile(re.escape(f".{folder.name}.") + r"[0-9a-f]{12}\.old")
+    return sorted(path for path in folder.parent.iterdir() if form.fullmatch(path.name))
+
+
+def _settle(old: Path, folder: Path) -> None:
+    """Put an older version back when nothing stands in its place; else hand its foreign files over and delete it.
+
+    Never raises for what another process does meanwhile: what cannot be moved stays where it is, and so does ``old``.
+    """
+    if not old.is_dir():
+        return
+    try:
+        if not folder.exists():  # asked after old was seen: a folder that stands now has replaced it
+            os.rename(old, folder)
+            return
+        for path in old.iterdir():
+            if path.name not in _FORMAT_FILES and not (folder / path.name).exists():
+                os.rename(path, folder / path.name)
+        if all(path.name in _FORMAT_FILES for path in old.iterdir()):
+            shutil.rmtree(old, ignore_errors=True)
+    except OSError:
+        return
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -24,11 +24,14 @@ from timm.models import build_model_with_cfg, resolve_pretrained_cfg
 from timm.models._pretrained import PretrainedCfg
 from torch import Tensor, nn
 
-from pinas_zoo.errors import NotPublished, NotSafetensors, WeightsMissing, WrongShapes
+from pinas_zoo.architectures import FAMILY, architecture_of
+from pinas_zoo.errors import NotPublished, NotSafetensors, WeightsError, WeightsMissing, WrongShapes
 from pinas_zoo.folder import (
     CONFIG_FILE,
     PICKLES,
     WEIGHTS_FILE,
+    check_real,
+    function_differences,
     read_config,
     save_model_folder,
     shape_problems,
@@ -103,15 +106,21 @@ def build_with_weights(
     """
     given = dict(pretrained_cfg_overlay or {})
     source = find_source(variant, pretrained_cfg, given)
-    place, overlay = _locate(source, variant, cache_dir)
+    place, overlay = _locate(source, variant, cache_dir, kwargs)
     overlay.update(given)
     found = resolve_pretrained_cfg(variant, pretrained_cfg, overlay)
     kept = {key: getattr(found, key) for key in _SOURCE_KEYS}
     first_conv = found.first_conv or "conv1.0"
 
     def checked(state_dict: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+        if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+            raise WeightsError(
+                "expected a device with memory for pretrained weights, got 'meta', which would drop them; give another "
+                "device, or pretrained=False"
+            )
         if pretrained_filter_fn is not None:
             state_dict = pretrained_filter_fn(state_dict, model)
+        check_real(state_dict, where=str(place))
         check_weights(
             state_dict, model, found.num_classes, found.input_size[0], place=str(place), first_conv=first_conv
         )
@@ -234,7 +243,9 @@ def _named_by(fields: Mapping[str, Any]) -> Source | None:
     return None
 
 
-def _locate(source: Source, variant: str, cache_dir: str | Path | None) -> tuple[Path | str, dict[str, Any]]:
+def _locate(
+    source: Source, variant: str, cache_dir: str | Path | None, kwargs: Mapping[str, Any] | None = None
+) -> tuple[Path | str, dict[str, Any]]:
     """The file of a source (downloaded if need be), and what a model folder says about it for timm's cfg."""
     if source.state_dict is not None:
         return "the given state_dict", {}
@@ -260,8 +271,27 @@ def _locate(source: Source, variant: str, cache_dir: str | Path | None) -> tuple
                 "not opened; turn the checkpoint into a model folder with `pinas-zoo convert`"
             )
         raise WeightsMissing(f"expected {WEIGHTS_FILE} in {path}, found none; give a model folder or the file itself")
-    _, cfg = read_config(path) if (path / CONFIG_FILE).is_file() else ({}, {})
+    if not (path / CONFIG_FILE).is_file():
+        return file, {}
+    args, cfg = read_config(path)
+    if kwargs is not None and architecture_of(cfg) == FAMILY:
+        _check_same_function(args, kwargs, path)
     return file, cfg
+
+
+def _check_same_function(trained: Mapping[str, Any], kwargs: Mapping[str, Any], path: Path) -> None:
+    """Refuse a call that would run a folder's weights in another network than they were trained in.
+
+    Shapes do not tell these arguments. Stride and pooling are the caller's when he names them, since dilation and
+    features are taken from trained networks; the activation and the norm are not.
+    """
+    for key, (ours, theirs) in function_differences(trained, kwargs).items():
+        if key in ("output_stride", "global_pool") and (key in kwargs or kwargs.get("features_only")):
+            continue
+        raise WrongShapes(
+            f"expected {key}={theirs!r}, with which the weights in {path} were trained, got {ours!r}; "
+            f"give {key}={theirs!r}, or load 'local-dir:{path}', which says it itself"
+        )
 
 
 def _published(name: str) -> Published | None:

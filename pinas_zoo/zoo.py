@@ -11,11 +11,12 @@ wins, and a reader sees an entry as it was before or after.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ from pinas_zoo.folder import CONFIG_FILE as CONFIG_FILE
 from pinas_zoo.folder import WEIGHTS_FILE as WEIGHTS_FILE
 from pinas_zoo.folder import (
     check_args,
+    check_cfg,
     check_tensors,
+    function_differences,
     make_config,
     network_shapes,
     plain_args,
@@ -150,6 +153,8 @@ def unregister(name: str) -> None:
     try:
         entry_path(check_form(name)).unlink()
     except FileNotFoundError:
+        if name in _mine:  # another process removed it since
+            forget(name)
         raise UserError(f"expected a registered name, got {name!r}; `pinas-zoo list --mine` shows them") from None
     forget(name)
 
@@ -171,7 +176,7 @@ def entries() -> list[Entry]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        warnings.warn(f"registry {folder} skipped: {error}; mend it, or move it with $PINAS_ZOO_HOME", stacklevel=2)
+        _report(f"registry {folder} skipped: {error}; mend it, or move it with $PINAS_ZOO_HOME")
         return []
     for path in paths:
         try:
@@ -179,8 +184,16 @@ def entries() -> list[Entry]:
         except FileNotFoundError:
             continue  # unregistered by another process just now
         except Exception as error:  # whatever a damaged file causes, the others load
-            warnings.warn(f"registry entry {path} skipped: {error}; mend it or delete the file", stacklevel=2)
+            _report(f"registry entry {path} skipped: {error}; mend it or delete the file")
     return entries
+
+
+def _report(text: str) -> None:
+    """A warning that never raises: under ``-W error`` it goes to the log, since one entry must not stop an import."""
+    try:
+        warnings.warn(text, stacklevel=3)
+    except UserWarning:
+        logging.getLogger(__name__).warning(text)
 
 
 def load_registry() -> None:
@@ -196,7 +209,7 @@ def load_registry() -> None:
             _check_reserved(entry)
             _tell_timm(entry)
         except Exception as error:  # an entry must not keep the package from being imported
-            warnings.warn(f"registry entry {entry_path(entry.name)} skipped: {error}", stacklevel=2)
+            _report(f"registry entry {entry_path(entry.name)} skipped: {error}")
 
 
 def known() -> list[Entry]:
@@ -274,6 +287,10 @@ def _check_reserved(entry: Entry) -> None:
         value = entry.model_args[key]
         if (tuple(value) if isinstance(value, Sequence) else value) != standard[key]:
             raise UserError(f"expected a network of the paper's size under {entry.name!r}, got {key}={value}")
+    for key, (_, value) in function_differences(entry.model_args, {}).items():
+        raise UserError(
+            f"expected a network of the paper under {entry.name!r}, got {key}={value!r}; register it under another name"
+        )
     if entry.name in _weights_names():
         arch = family.ARCHS[family.ALIASES.get(entry.name, entry.name)]
         if entry.folder is None:
@@ -302,9 +319,14 @@ def _read_entry(path: Path) -> Entry:
             args, cfg = read_config(entry.folder)
         except UnknownArchitecture:  # of a module that the user has not imported as yet
             return entry
-        return Entry(entry.name, args, entry.folder, cfg)
+        except UserError as error:
+            _report(f"registry entry {path} has no weights now: {error}; mend {entry.folder}, or register it anew")
+            entry = replace(entry, folder=None)
+        else:
+            return Entry(entry.name, args, entry.folder, cfg)
     args = plain_args(entry.model_args)
     check_args(args, entry.architecture)
+    check_cfg(entry.pretrained_cfg)
     return Entry(entry.name, args, entry.folder, dict(entry.pretrained_cfg))
 
 

@@ -279,6 +279,18 @@ def test_pull_command(hub, net, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_pull_keeps_a_model_that_is_not_of_the_repo(hub, net, tmp_path, monkeypatch, capsys):
+    hub.add("us/net", contents(net))
+    monkeypatch.chdir(tmp_path)
+    tiny_folder(tmp_path / "net", arch="2222")
+    assert cli.main(["pull", "us/net"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert read_config("net")[0]["arch"] == "2222"
+    assert cli.main(["pull", "us/net", "--overwrite"]) == 0
+    assert read_config("net")[0]["arch"] == "3013"
+    assert cli.main(["pull", "us/net"]) == 0  # its own, taken anew
+
+
 # push -----------------------------------------------------------------------------------------------------------------
 
 

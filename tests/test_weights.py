@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -27,7 +30,7 @@ from pinas_zoo.errors import (
 from pinas_zoo.folder import CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, new_folder, read_config, save_model_folder
 from pinas_zoo.weights import Published
 from tests.hub_server import HubServer, sha256
-from tests.networks import TINY, same_weights, tiny, tiny_folder
+from tests.networks import ROOT, TINY, same_weights, tiny, tiny_folder
 
 pytestmark = pytest.mark.usefixtures("zoo_home")
 EVIL = "evil.txt"
@@ -96,6 +99,67 @@ def test_replacing_keeps_what_is_not_of_the_format(tmp_path):
     _, model = tiny_folder(folder, arch="2222")
     assert sorted(p.name for p in folder.iterdir()) == [CONFIG_FILE, WEIGHTS_FILE, "notes.txt"]
     assert same_weights(timm.create_model(f"local-dir:{folder}", pretrained=True), model)
+
+
+KILLED = """
+import os, sys
+from pinas_zoo import folder
+from tests.networks import tiny_folder
+rename, calls = os.rename, []
+def counted(a, b):
+    calls.append(a)
+    if len(calls) == {at}:
+        {end}
+    rename(a, b)
+os.rename = counted
+tiny_folder({place!r}, arch="2222")
+"""
+
+
+@pytest.mark.parametrize("end", ["os._exit(9)", "raise KeyboardInterrupt"])
+@pytest.mark.parametrize("at", [2, 3])  # before the new folder stands; before the user's file is moved into it
+def test_replacing_that_is_killed_loses_nothing(tmp_path, end, at):
+    folder, model = tiny_folder(tmp_path / "w")
+    (folder / "notes.txt").write_text("mine")
+    code = KILLED.format(at=at, end=end, place=str(folder))
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode != 0
+    with pytest.raises(ZeroDivisionError), new_folder(folder):  # the next write puts back what was left
+        raise ZeroDivisionError
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert read_config(folder)[0]["arch"] == (model.arch if at == 2 else "2222")
+    tiny_folder(folder, arch="1111")
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert [p.name for p in tmp_path.iterdir() if p.suffix == ".old"] == []
+
+
+def test_another_writer_between_the_renames_is_said(tmp_path, monkeypatch):
+    folder, _ = tiny_folder(tmp_path / "w")
+    (folder / "notes.txt").write_text("mine")
+    rename = os.rename
+
+    def meanwhile(a, b):
+        rename(a, b)
+        if str(b).endswith(".old"):
+            monkeypatch.setattr(os, "rename", rename)
+            tiny_folder(tmp_path / "other", arch="1111")
+            rename(tmp_path / "other", folder)
+
+    monkeypatch.setattr(os, "rename", meanwhile)
+    with pytest.raises(UserError, match="another process"):
+        tiny_folder(folder, arch="2222")
+    assert read_config(folder)[0]["arch"] == "1111"
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["w"]
+
+
+def test_a_link_to_a_folder_stays_a_link(tmp_path):
+    folder, _ = tiny_folder(tmp_path / "deep" / "w")
+    (tmp_path / "link").symlink_to(folder)
+    tiny_folder(tmp_path / "link", arch="2222")
+    assert (tmp_path / "link").is_symlink()
+    assert read_config(folder)[0]["arch"] == "2222"
+    tiny_folder(folder / "sub" / "..", arch="1111")
+    assert read_config(folder)[0]["arch"] == "1111"
 
 
 def test_a_folder_of_something_else_is_not_replaced(tmp_path):
@@ -367,3 +431,65 @@ def test_caller_cfg_without_a_source_keeps_the_names_source(tmp_path):
     loaded = timm.create_model("mine", pretrained=True, pretrained_cfg_overlay={"mean": (0.0, 0.0, 0.0)})
     assert loaded.pretrained_cfg["mean"] == (0.0, 0.0, 0.0)
     assert same_weights(loaded, model)
+
+
+def silu_folder(place, **args):
+    model = tiny(**args)
+    return save_model_folder(place, model.state_dict(), {"arch": "3013", **TINY, **args}, {"input_size": (3, 32, 32)})
+
+
+@pytest.mark.parametrize("args", [{"act_layer": "silu"}, {"output_stride": 8}, {"global_pool": "max"}])
+def test_weights_of_another_function_are_refused(tmp_path, args):
+    folder = silu_folder(tmp_path / "w", **args)
+    with pytest.raises(WeightsError, match=next(iter(args))):
+        load(folder)
+    assert same_weights(load(folder, **args), timm.create_model(f"local-dir:{folder}", pretrained=True))
+
+
+def test_dilated_features_of_a_folder_are_the_callers(tmp_path):
+    folder, _ = tiny_folder(tmp_path / "w")
+    assert load(folder, features_only=True, output_stride=8).feature_info.reduction()[-1] == 8
+
+
+def test_pretrained_on_meta_is_refused(tmp_path):
+    folder, _ = tiny_folder(tmp_path / "w")
+    with pytest.raises(WeightsError, match="meta"):
+        load(folder, device="meta")
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    config["model_args"]["device"] = "meta"
+    (folder / CONFIG_FILE).write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match="meta"):
+        timm.create_model(f"local-dir:{folder}", pretrained=True)
+    assert "device" not in read_config(folder)[0]
+
+
+def test_integer_weights_are_refused(tmp_path):
+    folder, model = tiny_folder(tmp_path / "w")
+    state = {**model.state_dict(), "fc.weight": model.fc.weight.detach().to(torch.int8)}
+    with pytest.raises(WrongShapes, match="integers"):
+        load(overlay={"state_dict": state})
+    save_file(state, folder / WEIGHTS_FILE)
+    with pytest.raises(WrongShapes, match="integers"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("model_args", "colour", 1),
+        ("model_args", "widths", None),
+        ("model_args", "num_classes", "many"),
+        ("pretrained_cfg", "mean", 0.5),
+        ("pretrained_cfg", "input_size", "abc"),
+        ("pretrained_cfg", "input_size", [3, 224]),
+        ("pretrained_cfg", "crop_pct", "x"),
+        (None, "label_names", 5),
+    ],
+)
+def test_fields_of_another_form_are_named(tmp_path, part, key, value):
+    folder, _ = tiny_folder(tmp_path / "w")
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    (config if part is None else config[part])[key] = value
+    (folder / CONFIG_FILE).write_text(json.dumps(config))
+    with pytest.raises(UserError, match=key):
+        read_config(folder)

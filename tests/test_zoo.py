@@ -263,6 +263,77 @@ def test_damaged_entries_do_not_break_the_import(zoo_home):
         assert f"{name}.json skipped" in done.stderr
 
 
+def test_import_stands_where_warnings_are_errors(zoo_home):
+    (zoo_home / "models").mkdir(parents=True)
+    (zoo_home / "models" / "bad.json").write_text("{")
+    env = {"PINAS_ZOO_HOME": str(zoo_home), "PYTHONWARNINGS": "error::UserWarning"}
+    done = python("import pinas_zoo; print('here')", **env)
+    assert done.stdout == "here\n", done.stderr
+    assert "bad.json" in done.stderr
+
+
+def test_damaged_folder_leaves_the_architecture(tmp_path):
+    folder, _ = tiny_folder(tmp_path / "w")
+    pinas_zoo.register("mine", folder=folder)
+    (folder / "config.json").write_text("{")
+    zoo.forget("mine")
+    with pytest.warns(UserWarning, match=str(folder)):
+        zoo.load_registry()
+    assert timm.create_model("mine").arch == "3013"
+    with pytest.raises(NotPublished):
+        timm.create_model("mine", pretrained=True)
+
+
+def test_unregistered_by_another_process_is_forgotten():
+    pinas_zoo.register("mine", arch="0123", **TINY)
+    zoo.entry_path("mine").unlink()
+    with pytest.raises(UserError, match="registered name"):
+        pinas_zoo.unregister("mine")
+    assert not timm.is_model("mine")
+    with pytest.raises(UserError, match="registered name"):
+        pinas_zoo.unregister("resnet50")
+    assert timm.is_model("resnet50")
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("PINAS_ZOO_HOME", str(tmp_path / "file" / "home"))
+    assert cli.main(["register", "mine", "--arch", "0" * 16]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("command", "said"), [("list", False), ("search", True)])
+def test_only_a_search_goes_on(monkeypatch, capsys, command, said):
+    def stopped(args):
+        raise KeyboardInterrupt
+
+    parser = SimpleNamespace(parse_args=lambda argv: SimpleNamespace(command=command, run=stopped))
+    monkeypatch.setattr(cli, "build_parser", lambda: parser)
+    assert cli.main([]) == 130
+    assert ("goes on from here" in capsys.readouterr().err) is said
+
+
+def test_names_of_the_paper_stand_for_its_functions(tmp_path):
+    args = {"arch": family.ARCHS["pinas_alpha"]}
+    model = timm.create_model("pinas_cls", act_layer="silu")
+    folder = save_model_folder(tmp_path / "w", model.state_dict(), {**args, "act_layer": "silu"}, {})
+    with pytest.raises(UserError, match="act_layer"):
+        pinas_zoo.register("pinas_cls", folder=folder)
+    assert pinas_zoo.register("mine", folder=folder).arch == args["arch"]
+
+
+def test_list_goes_on_past_a_bad_network(capsys):
+    pinas_zoo.register("mine", arch="0123", **TINY)
+    zoo._mine["bad"] = zoo.Entry("bad", {"arch": "0123", "widths": [1]})
+    try:
+        assert cli.main(["list", "--mine"]) == 0
+    finally:
+        del zoo._mine["bad"]
+    shown = capsys.readouterr()
+    assert "mine" in shown.out
+    assert "bad skipped" in shown.err
+
+
 def test_home_that_is_no_folder_does_not_break_the_import(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PINAS_ZOO_HOME", str(tmp_path / "file"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 
@@ -63,7 +64,11 @@ def _rows_of_mine() -> list[dict[str, Any]]:
     rows = []
     for entry in zoo.known():
         size = entry.pretrained_cfg.get("input_size") or (entry.model_args.get("in_chans", 3), 224, 224)
-        row = _row(entry.name, entry.model_args, size, entry.architecture)
+        try:
+            row = _row(entry.name, entry.model_args, size, entry.architecture)
+        except (ValueError, TypeError, RuntimeError) as error:  # one bad network must not hide the others
+            print(f"pinas-zoo list: {entry.name} skipped: {error}; register it anew", file=sys.stderr)
+            continue
         rows.append({**row, **_weights(entry.name)})
     return rows
 

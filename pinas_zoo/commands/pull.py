@@ -12,11 +12,13 @@ def add_parser(subparsers: Any) -> None:
         help="a network from the Hub into a model folder, checked",
         description="Download config.json, model.safetensors and README.md of a Hub repo at one commit, check their "
         "hashes and that the weights fit the network, and write a model folder, whole or not at all. Nothing else of "
-        "the repo is fetched and nothing of it is executed. HF_ENDPOINT names a mirror.",
+        "the repo is fetched and nothing of it is executed. A folder that was pulled from the same repo is replaced; "
+        "any other model is kept unless --overwrite is given. HF_ENDPOINT names a mirror.",
     )
     parser.add_argument("repo", metavar="OWNER/NAME", help="OWNER/NAME, or OWNER/NAME@REVISION (branch, tag or commit)")
     parser.add_argument("folder", metavar="FOLDER", nargs="?", help="where (default: NAME in the current folder)")
     parser.add_argument("--register", metavar="NAME", help="also keep it under this name (see `pinas-zoo register`)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a model that is not from this repo")
     parser.set_defaults(run=run)
 
 
@@ -24,12 +26,21 @@ def run(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from pinas_zoo import hub, zoo
-    from pinas_zoo.folder import read_facts
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.folder import CONFIG_FILE, read_facts
 
     if args.register:
         zoo.check_name(args.register)  # before the download
     repo, _ = hub.split_repo(args.repo)
-    folder = hub.pull(args.repo, Path(args.folder or repo.partition("/")[2]))
+    place = Path(args.folder or repo.partition("/")[2])
+    if (place / CONFIG_FILE).exists() and not args.overwrite:
+        origin = read_facts(place).get("hub")
+        if not isinstance(origin, dict) or origin.get("repo") != repo:
+            raise UserError(
+                f"expected a new place or one that was pulled from {repo}, got {place}, which holds another model; "
+                "give another, or --overwrite"
+            )
+    folder = hub.pull(args.repo, place)
     origin = read_facts(folder)["hub"]
     print(f"pulled {origin['repo']} at commit {origin['revision']} into {folder}")
     if args.register:
