@@ -73,7 +73,9 @@ def _unpickle(file: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols, said better below when it matters
-            with torch.serialization.safe_globals(_numbers()):
+            # leaving the context forgets all that is named, what others have allowed before included
+            new = [kind for kind in _numbers() if kind not in torch.serialization.get_safe_globals()]
+            with torch.serialization.safe_globals(new):
                 return torch.load(file, map_location="cpu", weights_only=True)
     except PermissionError as error:
         raise WeightsMissing(f"expected a readable file at {file}: {error}; change its permissions") from None

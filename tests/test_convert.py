@@ -19,6 +19,7 @@ from torch import nn
 
 from pinas_zoo import cli
 from pinas_zoo.arch import Arch
+from pinas_zoo.checkpoint import read_checkpoint
 from pinas_zoo.convert import Options, convert_checkpoint, infer_args
 from pinas_zoo.models.pinas import CANDIDATES, PiNAS, PiNASBlock, layer_specs, make_downsample
 from tests.golden import fill_, golden_tensor, seeded_input, shared_dir
@@ -183,6 +184,14 @@ def test_a_pickle_that_wants_more_is_refused_and_not_run(tmp_path, capsys, write
 
 
 @pytest.mark.parametrize("zipped", [True, False])
+def test_what_others_allow_torch_to_read_stays_allowed(tmp_path):
+    """mmengine's checkpoints are read through such a list, in the same process."""
+    torch.save({"state_dict": small_network().state_dict(), "best_pred": np.float64(0.63)}, tmp_path / "c.pth.tar")
+    with torch.serialization.safe_globals([np.dtype]):
+        read_checkpoint(tmp_path / "c.pth.tar")
+        assert np.dtype in torch.serialization.get_safe_globals()
+
+
 @pytest.mark.parametrize("module", ["numpy._core.multiarray", "numpy.core.multiarray"])
 def test_a_score_that_is_a_number_of_numpy_is_read(tmp_path, zipped, module):
     """PyTorch-Encoding keeps the best score so, under the module name of whatever numpy was installed."""
