@@ -183,7 +183,6 @@ def test_a_pickle_that_wants_more_is_refused_and_not_run(tmp_path, capsys, write
         assert touched.is_dir()  # it would have run
 
 
-@pytest.mark.parametrize("zipped", [True, False])
 def test_what_others_allow_torch_to_read_stays_allowed(tmp_path):
     """mmengine's checkpoints are read through such a list, in the same process."""
     torch.save({"state_dict": small_network().state_dict(), "best_pred": np.float64(0.63)}, tmp_path / "c.pth.tar")
@@ -192,6 +191,7 @@ def test_what_others_allow_torch_to_read_stays_allowed(tmp_path):
         assert np.dtype in torch.serialization.get_safe_globals()
 
 
+@pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("module", ["numpy._core.multiarray", "numpy.core.multiarray"])
 def test_a_score_that_is_a_number_of_numpy_is_read(tmp_path, zipped, module):
     """PyTorch-Encoding keeps the best score so, under the module name of whatever numpy was installed."""
