@@ -41,7 +41,8 @@ def fuse(model: T) -> T:
 
     For any network of the family, and for it inside timm's ``features_only=True`` (feature classes list, dict and
     getter). State-dict names of what is left are unchanged. An activation other than ReLU stays as it is. On a CPU
-    the weights are kept up to three times, as parameters and in oneDNN's layout for the last two input sizes.
+    the weights are kept up to three times, as parameters and in oneDNN's layout for two input sizes; changes of a
+    parameter's ``.data`` are not seen after that.
 
     Raises:
         TypeError: Not a network of this family, or inside a feature wrapper that hooks, traces or flattens it.
@@ -98,7 +99,9 @@ class FusedConv2d(nn.Conv2d):
         """``overwrite``: the shortcut is nobody else's, its memory may hold the result."""
         if not torch.jit.is_scripting():  # noqa: SIM102  the script compiler skips what is inside, not the rest of a line
             if self._onednn_can(x):
-                return self._onednn(x, shortcut, overwrite)
+                packed = self._packed_weight(x)
+                if packed is not None:
+                    return self._onednn(x, packed, shortcut, overwrite)
         out = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
         if shortcut is not None:
             out = out + shortcut
@@ -118,11 +121,15 @@ class FusedConv2d(nn.Conv2d):
             and bool(torch.backends.mkldnn.enabled)
             and not torch.jit.is_tracing()
             and not torch.is_autocast_enabled("cpu")
+            and torch._C._functorch.maybe_current_level() is None  # vmap, jvp: what they wrap looks like a tensor
+            and torch.autograd.forward_ad._current_level < 0
         )
 
-    def _onednn(self, x: torch.Tensor, shortcut: torch.Tensor | None, overwrite: bool) -> torch.Tensor:
+    def _onednn(
+        self, x: torch.Tensor, packed: torch.Tensor, shortcut: torch.Tensor | None, overwrite: bool
+    ) -> torch.Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
-        args = (self._packed_weight(x), self.bias, self.padding, self.stride, self.dilation, self.groups)
+        args = (packed, self.bias, self.padding, self.stride, self.dilation, self.groups)
         relu = "relu" if self.relu else None
         if shortcut is None:
             return torch.ops.mkldnn._convolution_pointwise(x, *args, relu or "none", [], "")
@@ -131,26 +138,37 @@ class FusedConv2d(nn.Conv2d):
             return torch.ops.mkldnn._convolution_pointwise_.binary(shortcut, x, *args, "add", 1.0, relu, [], "")
         return torch.ops.mkldnn._convolution_pointwise.binary(x, shortcut, *args, "add", 1.0, relu, [], "")
 
-    def _packed_weight(self, x: torch.Tensor) -> torch.Tensor:
-        """The weight in the layout that oneDNN wants for this input size, kept for the last sizes seen.
+    def _packed_weight(self, x: torch.Tensor) -> torch.Tensor | None:
+        """The weight in the layout that oneDNN wants for this input size; None where packing would not pay.
 
-        A layout of another size costs more than none: packed for one image, four take longer than unfused.
+        A layout of another size costs more than none: packed for one image, four take longer than unfused. So each of
+        a few sizes has its own; when there is no room, a new one gets it at its second call in a row.
         """
-        state = (self.weight.data_ptr(), self.weight._version)
-        size = tuple(x.shape)
-        packed = self.__dict__.get("_packed", ())  # (state, size, weight) each; tuples, which scripting passes over
-        for key, its_size, weight in packed:
-            if key == state and its_size == size:
+        version = -1 if self.weight.is_inference() else self.weight._version
+        state, size = (self.weight.data_ptr(), version), tuple(x.shape)
+        again = self.__dict__.get("_last_size") == size
+        self.__dict__["_last_size"] = size
+        # (state, size, weight) each; tuples, which scripting passes over
+        packed = tuple(entry for entry in self.__dict__.get("_packed", ()) if entry[0] == state)
+        for _, its_size, weight in packed:
+            if its_size == size:
                 return weight
+        if len(packed) >= PACKED_SIZES and not again:
+            return None
         weight = torch.ops.mkldnn._reorder_convolution_weight(
             self.weight, self.padding, self.stride, self.dilation, self.groups, list(size)
         )
-        kept = tuple(entry for entry in packed if entry[0] == state)[1 - PACKED_SIZES :]
-        self.__dict__["_packed"] = (*kept, (state, size, weight))
+        self.__dict__["_packed"] = (*packed[1 - PACKED_SIZES :], (state, size, weight))
         return weight
 
+    def _apply(self, fn: Any, recurse: bool = True) -> FusedConv2d:
+        self.__dict__.pop("_packed", None)  # a weight that moves may come to lie where another one lay
+        return super()._apply(fn, recurse)
+
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_packed"}  # oneDNN's layout is of this machine
+        return {
+            k: v for k, v in self.__dict__.items() if k not in ("_packed", "_last_size")
+        }  # oneDNN's layout is of this machine
 
     def train(self, mode: bool = True) -> FusedConv2d:
         """Refuses training mode: the batch norms are gone.
@@ -219,7 +237,8 @@ def _fold(conv: nn.Module, norm: nn.Module, act: nn.Module) -> tuple[FusedConv2d
     weight, bias = conv.weight.double(), torch.zeros_like(conv.weight[:, 0, 0, 0], dtype=torch.float64)
     if conv.bias is not None:
         bias = conv.bias.double()
-    if isinstance(norm, _BatchNorm):
+    if type(norm) in (nn.BatchNorm2d, nn.SyncBatchNorm):  # not those of timm that end with an activation
+        assert isinstance(norm, _BatchNorm)
         if norm.running_mean is None or norm.running_var is None:
             raise ValueError("expected batch norms with running statistics, got track_running_stats=False")
         scale = torch.rsqrt(norm.running_var.double() + norm.eps)

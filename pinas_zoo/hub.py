@@ -125,9 +125,13 @@ def download(
     try:
         with bounded():
             path = hf_hub_download(repo, filename, revision=revision, endpoint=endpoint(), cache_dir=cache, **_CLIENT)
+            commit = Path(path).parents[filename.count("/")].name
+            if commit != announced.commit_hash:  # the branch has moved on since it was asked about
+                url = hf_hub_url(repo, filename, revision=commit, endpoint=endpoint())
+                announced = get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **_CLIENT)
     except Exception as error:
         raise explain(error, what) from None
-    return _checked(Path(path), sha256 or etag, what)
+    return _checked(Path(path), sha256 or announced.etag or "", what)
 
 
 def pull(ref: str, folder: str | Path) -> Path:

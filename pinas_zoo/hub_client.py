@@ -33,6 +33,7 @@ from pinas_zoo.errors import HubBusy, HubError, HubForbidden, HubNotFound, HubOf
 PATIENCE = 5.0  # seconds after a first fault, or asked for by the Hub, that retries may take
 TRIES = 3  # of one request without progress
 TIMEOUTS = {"connect": 10.0, "read": 30.0, "write": 60.0, "pool": 10.0}  # seconds, where huggingface_hub sets none
+_HOOKS = threading.Lock()
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 
 
@@ -77,7 +78,6 @@ def bounded() -> Iterator[None]:
     more than :data:`TRIES` times without asking for a later part of the file is given up.
     """
     client = get_session()
-    hooks = {name: list(found) for name, found in client.event_hooks.items()}
     thread = threading.get_ident()
     made: Counter[tuple[str, str, str]] = Counter()
     faults: list[float] = []
@@ -100,14 +100,20 @@ def bounded() -> Iterator[None]:
         if len(faults) >= TRIES or faults[-1] - faults[0] + pause > PATIENCE:
             hf_raise_for_status(response)
 
-    client.event_hooks = {
-        "request": [*hooks.get("request", []), on_request],
-        "response": [*hooks.get("response", []), on_response],
-    }
+    with _HOOKS:  # other threads add theirs to the same client
+        hooks = client.event_hooks
+        client.event_hooks = {
+            "request": [*hooks.get("request", []), on_request],
+            "response": [*hooks.get("response", []), on_response],
+        }
     try:
         yield
     finally:
-        client.event_hooks = hooks
+        with _HOOKS:
+            client.event_hooks = {
+                name: [hook for hook in found if hook not in (on_request, on_response)]
+                for name, found in client.event_hooks.items()
+            }
 
 
 def explain(error: Exception, what: str, writing: bool = False) -> WeightsError:

@@ -7,6 +7,7 @@ import pickle
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -432,6 +433,27 @@ def test_hooks_of_the_shared_client_are_put_back():
     before = {k: list(v) for k, v in get_session().event_hooks.items()}
     with hub_client.bounded():
         assert len(get_session().event_hooks["request"]) == len(before["request"]) + 1
+    assert {k: list(v) for k, v in get_session().event_hooks.items()} == before
+
+
+def test_uses_in_two_threads_leave_no_hooks():
+    from huggingface_hub.utils import get_session
+
+    before = {k: list(v) for k, v in get_session().event_hooks.items()}
+    inside, leave = threading.Event(), threading.Event()
+
+    def other():
+        with hub_client.bounded():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=other)
+    with hub_client.bounded():
+        thread.start()
+        assert inside.wait(10)
+    assert len(get_session().event_hooks["request"]) == len(before["request"]) + 1  # the other's
+    leave.set()
+    thread.join()
     assert {k: list(v) for k, v in get_session().event_hooks.items()} == before
 
 
