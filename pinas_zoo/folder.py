@@ -111,6 +111,8 @@ def make_config(args: Mapping[str, Any], pretrained_cfg: Mapping[str, Any]) -> d
         reduction = model.feature_info[-1]["reduction"] if getattr(model, "feature_info", None) else 32
     cfg = {**defaults, **{k: v for k, v in pretrained_cfg.items() if v is not None}}
     cfg = {k: v for k, v in cfg.items() if k not in _SOURCES}  # where it lies is no part of what it is
+    if "license" not in pretrained_cfg:
+        cfg.pop("license", None)  # this package's defaults are no licence of anybody's weights
     channels = args.get("in_chans", 3)
     if len(cfg["mean"]) != channels and len(cfg["mean"]) == 3 and "mean" not in pretrained_cfg:
         cfg["mean"] = cfg["std"] = (0.5,) * channels

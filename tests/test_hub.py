@@ -64,7 +64,13 @@ def two_tries(monkeypatch):
 @pytest.fixture(scope="module")
 def net(tmp_path_factory):
     """A model folder of about 2 MB."""
-    facts = {"dataset": "scikit-learn digits", "test_accuracy": 0.981, "seed": 3, "config": {"root": "/home/me"}}
+    facts = {
+        "dataset": "scikit-learn digits",
+        "test_accuracy": 0.981,
+        "seed": 3,
+        "license": "apache-2.0",
+        "config": {"root": "/home/me"},
+    }
     return tiny_folder(tmp_path_factory.mktemp("net") / "winner", facts=facts)[0]
 
 
@@ -351,6 +357,8 @@ def test_card_without_metrics_claims_none(tmp_path):
     assert card.data.eval_results is None
     assert "No metrics are recorded" in card.text
     assert "| Trained on | not recorded |" in card.text
+    assert card.data.license == "other"
+    assert "| Licence | not recorded |" in card.text
     facts = {
         "metrics": [{"type": "accuracy", "value": 0.5, "name": "top-1", "dataset": {"name": "A | B", "id": "us/ab"}}]
     }
