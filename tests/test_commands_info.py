@@ -176,7 +176,7 @@ def test_beta_is_checked_once_its_string_and_figures_are_supplied(capsys, tmp_pa
         assert run("info", "pinas_beta") == 0
         assert "the figures of pinas_beta are not known here" in capsys.readouterr().out
         total = count_module(PiNAS("2" * 16, device="meta"), (3, 224, 224))
-        assert run("info", "pinas_beta", "--expect", f"{total.params / 1e6:.1f},9.99") == 0
+        assert run("info", "pinas_beta", "--expect", f"{total.params / 1e6:.1f},9.99") == 2
         out = capsys.readouterr().out
         assert f"matches Table 1: {total.params / 1e6:.1f} M params" in out
         assert f"does not match Table 1: expected 9.99 G FLOPs, got {total.macs / 1e9:.4f}" in out
@@ -359,6 +359,13 @@ def test_a_model_without_a_head_is_refused(capsys, tmp_path, photo):
     model = fill_(PiNAS("01231", **SMALL, num_classes=0))
     save_model_folder(tmp_path / "m", model.state_dict(), {"arch": "01231", **SMALL}, {})
     assert "no head" in one_line(capsys, "classify", photo, "--model", tmp_path / "m")
+
+
+@pytest.mark.parametrize("device", ["foo", "meta", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(capsys, small_folder, photo, device):
+    assert f"--device that torch can use here, got '{device}'" in one_line(
+        capsys, "classify", photo, "--model", small_folder, "--device", device
+    )
 
 
 def test_options_of_classify(capsys, small_folder, photo):
