@@ -33,7 +33,7 @@ class Subject:
     title: str
     name: str | None  # the name it stands under in the paper, if any
     build: Callable[[], nn.Module]
-    args: dict[str, Any] | None  # arch, depths, widths, stem_width, num_classes, in_chans
+    args: dict[str, Any] | None  # arch, depths, widths, stem_width, num_classes, in_chans, output_stride, global_pool
     input_size: tuple[int, int, int]
 
 
@@ -195,6 +195,8 @@ def family_args(model: Any) -> dict[str, Any]:
         "stem_width": model.conv1[0].out_channels,
         "num_classes": model.num_classes,
         "in_chans": model.in_chans,
+        "output_stride": model.feature_info[-1]["reduction"],
+        "global_pool": model.global_pool.pool_type or "",
     }
 
 
@@ -215,7 +217,8 @@ def paper_checks(subject: Subject, expected: Figures | None) -> list[Check]:
     from pinas_zoo.paper import FIGURES, UNKNOWN, Check, Measured, check
 
     name, args = subject.name, subject.args
-    if args is not None and (args["depths"], args["widths"], args["stem_width"]) == (DEPTHS, WIDTHS, STEM_WIDTH):
+    sizes = (DEPTHS, WIDTHS, STEM_WIDTH, 32)
+    if args is not None and (args["depths"], args["widths"], args["stem_width"], args["output_stride"]) == sizes:
         drawn = {**{arch: known for known, arch in ARCHS.items()}, "1" * 16: "resnest50d"}
         name = name if name in FIGURES or name in UNKNOWN else drawn.get(args["arch"], name)
     figures = [f for f in (FIGURES.get(name or ""), expected) if f is not None]
