@@ -30,7 +30,7 @@ CITATION = """@inproceedings{peng2021pinas,
   pages     = {12354--12364},
   year      = {2021}
 }"""
-SIZES = ("depths", "widths", "stem_width")
+SIZES = ("depths", "widths", "stem_width", "output_stride", "global_pool")
 
 
 def make_card(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from timm.layers.adaptive_avgmax_pool import adaptive_pool_feat_mult
 from torch import nn
 
 from pinas_zoo.arch import Arch
@@ -72,9 +73,14 @@ def stem_cost(stem_width: int = STEM_WIDTH, image_size: ImageSize = 224, in_chan
     )
 
 
-def head_cost(widths: Sequence[int] = WIDTHS, num_classes: int = 1000) -> Cost:
+def head_cost(widths: Sequence[int] = WIDTHS, num_classes: int = 1000, global_pool: str = "avg") -> Cost:
     """The classifier: one linear layer; nothing for ``num_classes=0``."""
-    return _conv(widths[-1] * EXPANSION, num_classes, 1, (1, 1), bias=True)
+    return _conv(head_width(widths, global_pool), num_classes, 1, (1, 1), bias=True)
+
+
+def head_width(widths: Sequence[int] = WIDTHS, global_pool: str = "avg") -> int:
+    """Features that the classifier reads: those of the last stage, twice where the pool joins two of them."""
+    return widths[-1] * EXPANSION * adaptive_pool_feat_mult(global_pool)
 
 
 def network_cost(
@@ -86,6 +92,7 @@ def network_cost(
     in_chans: int = 3,
     image_size: ImageSize = 224,
     output_stride: int = 32,
+    global_pool: str = "avg",
 ) -> Cost:
     """A whole network for one image of ``in_chans x image_size``.
 
@@ -95,7 +102,7 @@ def network_cost(
     costs = layer_costs(depths, widths, stem_width, image_size, in_chans, output_stride)
     choices = Arch.parse(arch, num_layers=len(costs), num_candidates=len(CANDIDATES))
     layers = sum((row[choice] for row, choice in zip(costs, choices, strict=True)), Cost())
-    return stem_cost(stem_width, image_size, in_chans) + layers + head_cost(widths, num_classes)
+    return stem_cost(stem_width, image_size, in_chans) + layers + head_cost(widths, num_classes, global_pool)
 
 
 def layer_sizes(

@@ -9,7 +9,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.cost import Cost, ImageSize, head_cost, layer_costs, layer_sizes, stem_cost
+from pinas_zoo.cost import Cost, ImageSize, head_cost, head_width, layer_costs, layer_sizes, stem_cost
 from pinas_zoo.models.pinas import CANDIDATES, DEPTHS, EXPANSION, STEM_WIDTH, WIDTHS, layer_specs
 
 COLOURS = ("#0072b2", "#b84a00", "#007a59", "#aa4499")  # one a candidate; dark enough for white digits on them
@@ -45,6 +45,7 @@ def layer_table(
     in_chans: int = 3,
     image_size: ImageSize = 224,
     output_stride: int = 32,
+    global_pool: str = "avg",
 ) -> list[LayerRow]:
     """Stem, every layer and (unless ``num_classes=0``) the head; the costs add up to the network's.
 
@@ -64,8 +65,8 @@ def layer_table(
         name = f"layer{spec.stage + 1}.{spec.block}"
         rows.append(_row(name, str(CANDIDATES[choice]), spec.in_chs, spec.out_chs, spec.stride, size, cost[choice]))
     if num_classes:
-        head = head_cost(widths, num_classes)
-        rows.append(_row("fc", "linear", widths[-1] * EXPANSION, num_classes, 1, (1, 1), head))
+        head = head_cost(widths, num_classes, global_pool)
+        rows.append(_row("fc", "linear", head_width(widths, global_pool), num_classes, 1, (1, 1), head))
     return rows
 
 

@@ -143,6 +143,29 @@ def test_info_of_a_folder_reads_no_weights(capsys, tmp_path, small_folder):
     assert "3 x 48 x 48" in out
 
 
+def test_card_list_and_info_of_another_stride_and_pool_agree(capsys, tmp_path, monkeypatch):
+    from pinas_zoo import hub
+
+    monkeypatch.setenv("PINAS_ZOO_HOME", str(tmp_path / "home"))
+    kwargs = dict(arch="01231", **SMALL, num_classes=7, output_stride=8, global_pool="catavgmax")
+    state = timm.create_model("pinas", **kwargs).state_dict()
+    folder = save_model_folder(tmp_path / "dense", state, kwargs, {"input_size": (3, 64, 64)})
+    counted = count_module(PiNAS(**kwargs, device="meta"), (3, 64, 64))
+    assert run("info", folder) == 0
+    info = capsys.readouterr().out
+    assert f"total: {counted.params:,} parameters, {counted.macs:,} multiply-adds" in info
+    assert next(line for line in info.splitlines() if line.startswith("fc ")).split()[2] == "1024"
+    assert run("register", "info_test_dense", "--folder", folder) == 0
+    capsys.readouterr()
+    assert run("list", "--mine", "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["params"], row["macs"]) == (counted.params, counted.macs)
+    card = hub.plan_push(folder, "user/dense").card
+    assert f"| {counted.params:,} |" in card
+    assert f"| {counted.macs / 1e9:.3f} G for one image" in card
+    assert run("unregister", "info_test_dense") == 0
+
+
 @pytest.mark.parametrize(("name", "params"), [("resnet50", "25,557,032"), ("resnest50d", "27,483,240")])
 def test_info_of_timm_s_peers_is_totals_only(capsys, name, params):
     assert run("info", name) == 0
@@ -176,7 +199,7 @@ def test_beta_is_checked_once_its_string_and_figures_are_supplied(capsys, tmp_pa
         assert run("info", "pinas_beta") == 0
         assert "the figures of pinas_beta are not known here" in capsys.readouterr().out
         total = count_module(PiNAS("2" * 16, device="meta"), (3, 224, 224))
-        assert run("info", "pinas_beta", "--expect", f"{total.params / 1e6:.1f},9.99") == 0
+        assert run("info", "pinas_beta", "--expect", f"{total.params / 1e6:.1f},9.99") == 2
         out = capsys.readouterr().out
         assert f"matches Table 1: {total.params / 1e6:.1f} M params" in out
         assert f"does not match Table 1: expected 9.99 G FLOPs, got {total.macs / 1e9:.4f}" in out
@@ -359,6 +382,13 @@ def test_a_model_without_a_head_is_refused(capsys, tmp_path, photo):
     model = fill_(PiNAS("01231", **SMALL, num_classes=0))
     save_model_folder(tmp_path / "m", model.state_dict(), {"arch": "01231", **SMALL}, {})
     assert "no head" in one_line(capsys, "classify", photo, "--model", tmp_path / "m")
+
+
+@pytest.mark.parametrize("device", ["foo", "meta", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(capsys, small_folder, photo, device):
+    assert f"--device that torch can use here, got '{device}'" in one_line(
+        capsys, "classify", photo, "--model", small_folder, "--device", device
+    )
 
 
 def test_options_of_classify(capsys, small_folder, photo):

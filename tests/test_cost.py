@@ -28,6 +28,7 @@ def random_case(seed: int) -> dict:
         num_classes=rng.choice((0, 7, 1000)),
         in_chans=rng.choice((1, 3, 4)),
         output_stride=rng.choice((8, 16, 32)),
+        global_pool=rng.choice(("avg", "catavgmax")),
     )
 
 

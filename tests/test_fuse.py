@@ -140,6 +140,7 @@ def test_refusals(images: torch.Tensor) -> None:
         pinas_zoo.fuse(fused)
     with pytest.raises(RuntimeError, match=r"for inference.*train the original"):
         fused.train()
+    assert not any(m.training for m in fused.modules())
     assert_close(fused(images), model(images))
     assert_close(fused.eval()(images), model(images))
     with pytest.raises(TypeError, match=r"expected a Π-NAS network.*got ResNet"):

@@ -481,8 +481,16 @@ def test_publish_prints_a_row_that_loads(owner, net, tmp_path, monkeypatch, caps
     main = publish_main()
     assert main([str(net), "user/alpha", "--name", "pinas_alpha"]) == 2  # not that architecture
     assert "expected pinas_alpha, arch 3013231203213032" in capsys.readouterr().err
+    for classes in (10, 0):  # that architecture, another head
+        other = timm.create_model("pinas_alpha", num_classes=classes).state_dict()
+        model_args = {"arch": ARCHS["pinas_alpha"], "num_classes": classes}
+        folder = save_model_folder(tmp_path / f"alpha{classes}", other, model_args, {})
+        assert main([str(folder), "user/alpha", "--name", "pinas_alpha"]) == 2
+        assert "with 1000 classes" in capsys.readouterr().err
     model = timm.create_model("pinas_alpha")
-    folder = save_model_folder(tmp_path / "alpha", model.state_dict(), {"arch": ARCHS["pinas_alpha"]}, {})
+    folder = save_model_folder(
+        tmp_path / "alpha", model.state_dict(), {"arch": ARCHS["pinas_alpha"], "depths": (3, 4, 6, 3)}, {}
+    )
     assert main([str(folder), "user/alpha", "--name", "pinas_cls"]) == 0
     assert owner.requests == []
     capsys.readouterr()

@@ -10,13 +10,14 @@ fetches that commit and accepts no other bytes. For networks of your own, ``pina
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 from collections.abc import Sequence
 
 from pinas_zoo.commands.push import add_options, send
 from pinas_zoo.errors import UserError
 from pinas_zoo.folder import WEIGHTS_FILE, read_config
-from pinas_zoo.models.pinas import ALIASES, ARCHS
+from pinas_zoo.models.pinas import ALIASES, ARCHS, PiNAS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,8 +44,12 @@ def publish(args: argparse.Namespace) -> None:
     """
     name = ALIASES.get(args.name, args.name)
     found, _ = read_config(args.folder)
-    if found["arch"] != ARCHS[name] or set(found) - {"arch", "num_classes"}:
-        raise UserError(f"expected {name}, arch {ARCHS[name]}, in {args.folder}, got {found}; give its own folder")
+    usual = {key: p.default for key, p in inspect.signature(PiNAS).parameters.items()} | {"arch": ARCHS[name]}
+    if any(key not in usual or _plain(value) != _plain(usual[key]) for key, value in found.items()):
+        raise UserError(
+            f"expected {name}, arch {ARCHS[name]} with 1000 classes and the usual sizes, in {args.folder}, "
+            f"got {found}; give its own folder"
+        )
     sent = send(args)
     if sent is None:
         return
@@ -52,6 +57,10 @@ def publish(args: argparse.Namespace) -> None:
     sha256 = next(file.sha256 for file in plan.files if file.path == WEIGHTS_FILE)
     print("the row for PUBLISHED in pinas_zoo/weights.py:\n")
     print(f'    "{name}": Published(\n        "{plan.repo}",\n        "{commit}",\n        "{sha256}",\n    ),')
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 if __name__ == "__main__":

@@ -93,6 +93,7 @@ def load_model(source: str, device: str) -> Any:
         UserError: No such model, no weights, a device that is not there, or no classes.
     """
     import timm
+    import torch
     from huggingface_hub import logging
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
     from safetensors import SafetensorError
@@ -102,6 +103,11 @@ def load_model(source: str, device: str) -> Any:
     from pinas_zoo.errors import UserError
     from pinas_zoo.hub_client import bounded, explain
 
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:  # unknown, not there, not in this build of torch
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"expected a --device that torch can use here, got {device!r}: {reason}; try cpu") from None
     logging.set_verbosity_error()  # one line says it all
     if Path(source).is_dir():
         if not (Path(source) / "config.json").is_file():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-    from pinas_zoo.paper import Figures
+    from pinas_zoo.paper import Check, Figures
 
 HELP = "show a network: layers, parameters, multiply-adds, picture, and the check against the paper's figures"
 EPILOG = """\
@@ -33,7 +33,7 @@ class Subject:
     title: str
     name: str | None  # the name it stands under in the paper, if any
     build: Callable[[], nn.Module]
-    args: dict[str, Any] | None  # arch, depths, widths, stem_width, num_classes, in_chans
+    args: dict[str, Any] | None  # arch, depths, widths, stem_width, num_classes, in_chans, output_stride, global_pool
     input_size: tuple[int, int, int]
 
 
@@ -87,12 +87,17 @@ def run(args: argparse.Namespace) -> None:
         print_table(subject.args, size)
     print(f"total: {total.params:,} parameters, {total.macs:,} multiply-adds for one image of {_times(size)}")
     print(f"       {operations:,} FLOPs as flops counters count: with biases, batch norm, ReLU and pooling")
-    for line in paper_lines(subject, expected):
-        print(line)
+    checks = paper_checks(subject, expected)
+    for check in checks:
+        print(check.text)
     for path, kind in ((args.svg, "SVG"), (args.png, "PNG")):
         if path is not None and subject.args is not None:
             write_picture(subject, path, kind)
             print(f"picture: {path}")
+    if expected is not None and not all(check.matches for check in checks):
+        raise UserError(
+            f"expected the figures {args.expect}, got others, as printed above; check the digits and the ARCH"
+        )
 
 
 def find_subject(args: argparse.Namespace) -> Subject:
@@ -190,6 +195,8 @@ def family_args(model: Any) -> dict[str, Any]:
         "stem_width": model.conv1[0].out_channels,
         "num_classes": model.num_classes,
         "in_chans": model.in_chans,
+        "output_stride": model.feature_info[-1]["reduction"],
+        "global_pool": model.global_pool.pool_type or "",
     }
 
 
@@ -203,28 +210,29 @@ def print_table(model_args: dict[str, Any], size: tuple[int, int, int]) -> None:
         print("  ".join(cells).rstrip())
 
 
-def paper_lines(subject: Subject, expected: Figures | None) -> list[str]:
+def paper_checks(subject: Subject, expected: Figures | None) -> list[Check]:
     """The check against the paper's figures, for a network that stands there under this name or architecture."""
     from pinas_zoo.cost import count_module, count_operations
     from pinas_zoo.models.pinas import ARCHS, DEPTHS, STEM_WIDTH, WIDTHS
-    from pinas_zoo.paper import FIGURES, UNKNOWN, Measured, check
+    from pinas_zoo.paper import FIGURES, UNKNOWN, Check, Measured, check
 
     name, args = subject.name, subject.args
-    if args is not None and (args["depths"], args["widths"], args["stem_width"]) == (DEPTHS, WIDTHS, STEM_WIDTH):
+    sizes = (DEPTHS, WIDTHS, STEM_WIDTH, 32)
+    if args is not None and (args["depths"], args["widths"], args["stem_width"], args["output_stride"]) == sizes:
         drawn = {**{arch: known for known, arch in ARCHS.items()}, "1" * 16: "resnest50d"}
         name = name if name in FIGURES or name in UNKNOWN else drawn.get(args["arch"], name)
     figures = [f for f in (FIGURES.get(name or ""), expected) if f is not None]
     if not figures:
-        return (
-            [f"Table 1: the figures of {name} are not known here; give them with --expect"] if name in UNKNOWN else []
-        )
+        text = f"Table 1: the figures of {name} are not known here; give them with --expect"
+        return [Check(True, text)] if name in UNKNOWN else []
     if args is not None and (args["num_classes"], args["in_chans"]) != (1000, 3):
-        return ["the paper's figures are for 1000 classes and 3 channels: not checked"]
+        text = "the paper's figures are for 1000 classes and 3 channels: not checked"
+        return [Check(expected is None, text)]  # a check that was asked for has not passed
     model, size = subject.build(), (3, 224, 224)
     cost = count_module(model, size)
     buffers = sum(b.numel() for b in model.buffers() if b.is_floating_point())
     measured = Measured(cost.params, buffers, cost.macs, count_operations(model, size))
-    return [outcome.text for f in figures for outcome in check(measured, f)]
+    return [outcome for f in figures for outcome in check(measured, f)]
 
 
 def write_picture(subject: Subject, path: Path, kind: str) -> None:

@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import Any
 
+_SHAPE = ("depths", "widths", "stem_width", "num_classes", "output_stride", "global_pool")  # what costs depend on
+
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
@@ -79,7 +81,7 @@ def _row(name: str, model_args: Any, input_size: Any, architecture: str = "pinas
 
     channels, height, width = input_size
     if architecture == FAMILY:
-        sized = {k: model_args[k] for k in ("depths", "widths", "stem_width", "num_classes") if k in model_args}
+        sized = {k: model_args[k] for k in _SHAPE if k in model_args}
         cost = network_cost(model_args["arch"], **sized, in_chans=channels, image_size=(height, width))
     else:
         try:

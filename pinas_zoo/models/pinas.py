@@ -153,6 +153,14 @@ class PiNAS(ResNet):
                     module.reset_parameters()  # type: ignore[operator]
         super().init_weights(zero_init_last=zero_init_last)
 
+    def train(self, mode: bool = True) -> PiNAS:
+        """As in torch; where a part refuses (:func:`pinas_zoo.fuse`), all of the network stays in eval mode."""
+        try:
+            return super().train(mode)
+        except RuntimeError:
+            super().train(False)
+            raise
+
     @torch.jit.ignore
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute each block in backward instead of keeping it; batch-norm statistics still move once a step."""

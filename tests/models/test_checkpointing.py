@@ -139,3 +139,16 @@ def test_statistics_are_recorded_again_after_an_error(model: nn.Module) -> None:
     with pytest.raises(RuntimeError, match="stop"), unrecorded_statistics(model.train()):
         raise RuntimeError("stop")
     assert all(b is before[name] for name, b in model.named_buffers())
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
+def test_a_checkpointed_network_is_traced_and_scripted() -> None:
+    torch.manual_seed(0)
+    model = timm.create_model(
+        "pinas", arch="0123", depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8, num_classes=5
+    ).eval()
+    x = torch.randn(1, 3, 32, 32)
+    expected = model(x).detach()
+    model.set_grad_checkpointing()  # type: ignore[operator]
+    for exported in (torch.jit.trace(model, x), torch.jit.script(model)):
+        torch.testing.assert_close(exported(x).detach(), expected)
