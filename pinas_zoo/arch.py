@@ -43,8 +43,10 @@ class Arch:
                     + (f" with {', '.join(map(repr, bad))}" if bad else "")
                 )
             choices = tuple(DIGITS.index(c) for c in text)
-        else:
+        elif isinstance(text, Iterable):
             choices = tuple(int(c) for c in text)
+        else:
+            raise ValueError(f"expected an architecture as text in quotes, one digit per layer, got {text!r}")
         if num_layers is not None and len(choices) != num_layers:
             raise ValueError(
                 f"expected an architecture of {num_layers} layers, got {len(choices)} in {text!r}; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -230,6 +231,7 @@ def test_pictures_are_written(tmp_path):
         (["0123", "--depths", "1,1,1"], "expected four stages"),
         (["pinas_cls", "--expect", "27.1"], "expected --expect PARAMS_M,FLOPS_G"),
         (["resnet50", "--svg", "x.svg"], "expected a network of this package for a picture"),
+        (["0123", "--depths", "1,1,1,1", "--stem-width", "0"], "expected stem_width"),
         (["pinas_cls", "--image-size", "8"], "expected --image-size of at least 32"),
     ],
 )
@@ -239,6 +241,19 @@ def test_info_of_wrong_input_is_one_line(capsys, argv, says):
 
 def test_a_picture_that_cannot_be_written_is_one_line(capsys, tmp_path):
     assert "No such file or directory" in one_line(capsys, "info", "pinas_cls", "--svg", tmp_path / "no" / "x.svg")
+
+
+def test_a_name_means_the_same_beside_a_folder_of_that_name(capsys, tmp_path, monkeypatch):
+    (tmp_path / "pinas_cls").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["info", "pinas_cls"]) == 0
+    assert "3013231203213032" in capsys.readouterr().out
+
+
+def test_info_of_a_search_run_names_its_networks(capsys, tmp_path, small_folder):
+    shutil.copytree(small_folder, tmp_path / "run" / "winner")
+    (tmp_path / "run" / "config.json").write_text('{"name": "digits"}')
+    assert "give its winner/ or trained/" in one_line(capsys, "info", tmp_path / "run")
 
 
 def test_a_damaged_folder_is_one_line(capsys, tmp_path):

@@ -109,14 +109,15 @@ def load_model(source: str, device: str) -> Any:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"expected a --device that torch can use here, got {device!r}: {reason}; try cpu") from None
     logging.set_verbosity_error()  # one line says it all
-    if Path(source).is_dir():
+    named = timm.is_model(source.partition(".")[0])  # a name means the same whatever folder one stands in
+    if Path(source).is_dir() and not named:
         if not (Path(source) / "config.json").is_file():
             raise UserError(f"expected a timm model folder with config.json, found none in {source}")
         target = f"local-dir:{source}"
     elif source.startswith(("hf-hub:", "hf_hub:")):
         hub.download(source.partition(":")[2], "config.json")  # says within seconds what is wrong, where timm retries
         target = source
-    elif source.startswith("local-dir:") or timm.is_model(source.partition(".")[0]):
+    elif source.startswith("local-dir:") or named:
         target = source
     else:
         raise UserError(
@@ -145,8 +146,9 @@ def label_lookup(model: Any) -> Callable[[int], str]:
 
     cfg = getattr(model, "pretrained_cfg", None) or {}
     names, descriptions = cfg.get("label_names"), cfg.get("label_descriptions") or {}
-    if names and len(names) == model.num_classes:
-        return lambda index: str(descriptions.get(names[index], names[index]))
+    if names:
+        fits = len(names) == model.num_classes
+        return lambda index: str(descriptions.get(names[index], names[index])) if fits else f"class {index}"
     subset = infer_imagenet_subset(model)
     if subset:
         info = ImageNetInfo(subset)

@@ -136,7 +136,7 @@ def find_subject(args: argparse.Namespace) -> Subject:
         raise UserError(
             f"expected {', '.join('--' + k.replace('_', '-') for k in given)} with an ARCH only, got {word!r}"
         )
-    if Path(word).is_dir():
+    if Path(word).is_dir() and not timm.is_model(word):  # a name means the same whatever folder one stands in
         return folder_subject(Path(word), side)
     if not timm.is_model(word):
         if word in UNKNOWN:
@@ -168,9 +168,12 @@ def find_subject(args: argparse.Namespace) -> Subject:
 def folder_subject(folder: Path, side: int | None) -> Subject:
     """A timm model folder; its weights are not read, and nothing in it is run."""
     from pinas_zoo.architectures import FAMILY, architecture_of, on_meta
+    from pinas_zoo.errors import UserError
     from pinas_zoo.folder import read_config
     from pinas_zoo.models.pinas import PiNAS
 
+    if (folder / "winner" / "config.json").is_file():
+        raise UserError(f"expected a timm model folder, got the search run {folder}; give its winner/ or trained/")
     stored, cfg = read_config(folder)
     architecture = architecture_of(cfg)
     if architecture != FAMILY:

@@ -96,6 +96,11 @@ class PiNAS(ResNet):
     ):
         nn.Module.__init__(self)  # timm's constructor knows one block per stage; everything after it is inherited
         dd = {"device": device, "dtype": dtype}
+        if stem_width < 1 or in_chans < 1 or num_classes < 0:
+            raise ValueError(
+                f"expected stem_width and in_chans of at least 1 and num_classes of at least 0, got {stem_width}, "
+                f"{in_chans} and {num_classes}"
+            )
         specs = layer_specs(depths, widths, stem_width, output_stride)
         self.arch = str(Arch.parse(arch, num_layers=len(specs), num_candidates=len(CANDIDATES)))
         self.num_classes = num_classes

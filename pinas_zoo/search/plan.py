@@ -67,7 +67,8 @@ def plan(config: SearchConfig, folder: Path) -> str:
         f"{kept_mib:.0f} MiB of activations: {images} images along {len(paths)} path{'s' * (len(paths) > 1)} of "
         f"a step, kept for the backward pass, in each process",
         f"         {1000 * pixels_mib:.1f} MiB for every 1,000 images, which are held in memory when they take no more "
-        f"than {config.data.memory_gib:g} GiB (data.memory_gib), or else decoded as needed",
+        f"than {config.data.memory_gib:g} GiB (data.memory_gib), or else decoded as needed; "
+        f"in explore {config.explore.recalibration_images * pixels_mib:.0f} MiB more of recalibration images that are",
         f"disk     a checkpoint of {weights_mib + trained_mib:.0f} MiB while a stage trains",
         f"files    {folder}/: config.json, learn/, linear/, explore/, winner/, train/, trained/, report.html",
         f"registry the winner is registered as {config.name}_winner",
