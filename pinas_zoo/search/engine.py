@@ -163,9 +163,8 @@ class StepHook(Hook):
         self.bar.update()
         if step % self.log_every == 0 or step == self.steps:
             values = {k: ranks.mean(v) for k, v in outputs.items()}
-            network = getattr(runner.model, "module", runner.model).network
-            if isinstance(network, Method):
-                values |= network.logged(runner.iter)
+            if isinstance(runner.model.network, Method):
+                values |= runner.model.network.logged(runner.iter)
             if self.first:
                 if self.curve.tell() == 0:
                     csv.writer(self.curve).writerow(["step", "lr", *values])

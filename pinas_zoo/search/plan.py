@@ -43,10 +43,11 @@ def plan(config: SearchConfig, folder: Path) -> str:
     paths = sample(0)
     images, dtype = learn.batch_size // world, DTYPES[learn.precision]
     kept_mib = sum(path_mib(method.learned, path, images, config.data.image_size, dtype) for path in paths)
+    subset_mib = config.explore.recalibration_images * pixels_mib
     evaluations = min(config.explore.evaluations, space.size)
     alone = f"{config.train.epochs} epochs, batch {config.train.batch_size}" if config.train.enabled else "switched off"
     what = {
-        "learn": f"{length(learn)} of {learn.batch_size} images, {method.num_views} views each ({views} views)",
+        "learn": f"{length(learn)} of {learn.batch_size} images, {method.num_views} views each ({views} in all)",
         "linear": f"{length(config.linear)} of {config.linear.batch_size} images, a random path each"
         if needs_linear(config)
         else f"left out: {learn.method} learns a classifier",
@@ -67,8 +68,8 @@ def plan(config: SearchConfig, folder: Path) -> str:
         f"{kept_mib:.0f} MiB of activations: {images} images along {len(paths)} path{'s' * (len(paths) > 1)} of "
         f"a step, kept for the backward pass, in each process",
         f"         {1000 * pixels_mib:.1f} MiB for every 1,000 images, which are held in memory when they take no more "
-        f"than {config.data.memory_gib:g} GiB (data.memory_gib), or else decoded as needed; "
-        f"in explore {config.explore.recalibration_images * pixels_mib:.0f} MiB more of recalibration images that are",
+        f"than {config.data.memory_gib:g} GiB (data.memory_gib), with {subset_mib:.0f} MiB more in explore for the "
+        f"recalibration images; or else all are decoded as needed",
         f"disk     a checkpoint of {weights_mib + trained_mib:.0f} MiB while a stage trains",
         f"files    {folder}/: config.json, learn/, linear/, explore/, winner/, train/, trained/, report.html",
         f"registry the winner is registered as {config.name}_winner",
