@@ -38,16 +38,14 @@ from pinas_zoo.folder import (
     WEIGHTS_FILE,
     check_tensors,
     make_config,
-    new_folder,
     parse_config,
     read_config,
     read_facts,
     tensor_shapes,
-    to_json,
-    write_json,
 )
 from pinas_zoo.hub_client import TIMEOUTS, bounded, endpoint, explain, head_timeout, is_offline, split_repo
 from pinas_zoo.version import __version__
+from pinas_zoo.writing import new_folder, to_json, write_json
 
 _CLIENT: dict[str, Any] = {"library_name": "pinas-zoo", "library_version": __version__}
 

@@ -40,12 +40,12 @@ from pinas_zoo.folder import (
     read_config,
     tensor_shapes,
 )
-from pinas_zoo.folder import write_json as write_json
 from pinas_zoo.models import (
     found,
     nasbench201,  # noqa: F401  registers its entry point
 )
 from pinas_zoo.models import pinas as family
+from pinas_zoo.writing import write_json as write_json
 
 PICTURED = ("pinas_beta", "pinas_delta", "pinas_epsilon")  # known from the paper's Figure 9 alone; not invented here
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")

@@ -27,8 +27,9 @@ from pinas_zoo.errors import (
     WrongHash,
     WrongShapes,
 )
-from pinas_zoo.folder import CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, new_folder, read_config, save_model_folder
+from pinas_zoo.folder import CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, read_config, save_model_folder
 from pinas_zoo.weights import Published
+from pinas_zoo.writing import new_folder
 from tests.hub_server import HubServer, sha256
 from tests.networks import ROOT, TINY, same_weights, tiny, tiny_folder
 
@@ -103,7 +104,6 @@ def test_replacing_keeps_what_is_not_of_the_format(tmp_path):
 
 KILLED = """
 import os, sys
-from pinas_zoo import folder
 from tests.networks import tiny_folder
 rename, calls = os.rename, []
 def counted(a, b):

@@ -7,7 +7,6 @@ tools/dist_test.sh CONFIG CHECKPOINT 8 --show-dir pictures
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,21 +15,14 @@ from pinas_zoo.errors import UserError
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    from mmengine.config import DictAction
+    from pinas_zoo.openmmlab import launch
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="the config that the checkpoint was trained with")
     parser.add_argument("checkpoint", help="a file, or hf-hub:…, local-dir:…, pinas:NAME")
-    parser.add_argument("--work-dir", help="logs and figures (default work_dirs/NAME_OF_THE_CONFIG)")
-    parser.add_argument("--data-root", metavar="FOLDER", help="where the data lies, instead of the config's place")
     parser.add_argument("--tta", action="store_true", help="flip, and the config's scales (segmenters)")
     parser.add_argument("--show-dir", metavar="FOLDER", help="write pictures of truth and prediction")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change the config")
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="who starts us")
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
-    args = parser.parse_args(argv)
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    return args
+    return launch.parse_args(parser, argv)
 
 
 def test(args: argparse.Namespace) -> None:
@@ -41,10 +33,7 @@ def test(args: argparse.Namespace) -> None:
     """
     from pinas_zoo.openmmlab import launch
 
-    cfg = launch.read_config(args.config, args.cfg_options)
-    if args.data_root:
-        launch.set_data_root(cfg, args.data_root)
-    cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs") / Path(args.config).stem)
+    cfg = launch.config_of(args)
     launch.read_weights(args.checkpoint)  # says what is wrong with it before a run is built
     cfg.load_from = args.checkpoint
     if args.tta:

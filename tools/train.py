@@ -8,21 +8,17 @@ python tools/train.py CONFIG --resume --cfg-options train_dataloader.batch_size=
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from pinas_zoo.errors import UserError
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    from mmengine.config import DictAction
+    from pinas_zoo.openmmlab import launch
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="an mmdet or mmseg config, such as those in configs/det and configs/seg")
-    parser.add_argument("--work-dir", help="logs and checkpoints (default work_dirs/NAME_OF_THE_CONFIG)")
-    parser.add_argument("--data-root", metavar="FOLDER", help="where the data lies, instead of the config's place")
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -32,12 +28,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--amp", action="store_true", help="mixed precision, on a GPU")
     parser.add_argument("--auto-scale-lr", action="store_true", help="scale the learning rate to the real batch size")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change the config")
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="who starts us")
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
-    args = parser.parse_args(argv)
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    return args
+    return launch.parse_args(parser, argv)
 
 
 def train(args: argparse.Namespace) -> None:
@@ -48,10 +39,7 @@ def train(args: argparse.Namespace) -> None:
     """
     from pinas_zoo.openmmlab import launch
 
-    cfg = launch.read_config(args.config, args.cfg_options)
-    if args.data_root:
-        launch.set_data_root(cfg, args.data_root)
-    cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs") / Path(args.config).stem)
+    cfg = launch.config_of(args)
     if args.amp:
         cfg.optim_wrapper.type = "AmpOptimWrapper"
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")

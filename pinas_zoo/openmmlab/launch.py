@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader, Runner
@@ -46,6 +47,31 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
             f"expected a config with a model and default_scope 'mmdet' or 'mmseg' in {path}, got default_scope "
             f"{cfg.get('default_scope')!r}"
         )
+    return cfg
+
+
+def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Add the arguments that training and testing share, as OpenMMLab's scripts have them, and parse."""
+    parser.add_argument("--work-dir", help="logs and results (default work_dirs/NAME_OF_THE_CONFIG)")
+    parser.add_argument("--data-root", metavar="FOLDER", help="where the data lies, instead of the config's place")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change the config")
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="who starts us")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+def config_of(args: argparse.Namespace) -> Config:
+    """The config that :func:`parse_args` names, with its options, data root and work dir.
+
+    Raises:
+        UserError: As :func:`read_config`.
+    """
+    cfg = read_config(args.config, args.cfg_options)
+    if args.data_root:
+        set_data_root(cfg, args.data_root)
+    cfg.work_dir = args.work_dir or cfg.get("work_dir") or str(Path("work_dirs") / Path(args.config).stem)
     return cfg
 
 
