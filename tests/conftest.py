@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,3 +40,12 @@ def zoo_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield home
     for entry in zoo.known():
         zoo.unregister(entry.name) if zoo.entry_path(entry.name).is_file() else zoo.forget(entry.name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _names_of_one_module() -> Iterator[None]:
+    """What a module's tests register in this process is forgotten after it: another one may list what there is."""
+    yield
+    zoo = sys.modules.get("pinas_zoo.zoo")
+    for entry in list(zoo.known()) if zoo else []:
+        zoo.forget(entry.name)

@@ -159,7 +159,7 @@ def test_card_list_and_info_of_another_stride_and_pool_agree(capsys, tmp_path, m
     assert run("register", "info_test_dense", "--folder", folder) == 0
     capsys.readouterr()
     assert run("list", "--mine", "--json") == 0
-    (row,) = json.loads(capsys.readouterr().out)
+    row = next(r for r in json.loads(capsys.readouterr().out) if r["name"] == "info_test_dense")
     assert (row["params"], row["macs"]) == (counted.params, counted.macs)
     card = hub.plan_push(folder, "user/dense").card
     assert f"| {counted.params:,} |" in card
