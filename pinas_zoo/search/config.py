@@ -63,6 +63,7 @@ class Learn(Table):
     epochs: int | None = Field(None, ge=1)  # instead of steps
     batch_size: int = Field(192, ge=2)  # of all processes together
     lr: float = Field(0.03, ge=0)
+    warmup: float = Field(0.0, ge=0, lt=1)  # fraction of the steps in which the rate rises from 0, before its cosine
     momentum: float = Field(0.9, ge=0)
     weight_decay: float = Field(1e-4, ge=0)
     checkpoint_every: int = Field(500, ge=1)  # steps
@@ -94,6 +95,9 @@ class Explore(Table):
     """Stage 3: candidates scored on held-out images with recalibrated batch-norm statistics."""
 
     evaluations: int = Field(1000, ge=1)  # distinct architectures
+    # what scores a candidate's features: the classifier that all share (sec. 3.3), or a probe of its own, which is a
+    # ridge regression on the recalibration images and needs no linear stage
+    classifier: Literal["shared", "own"] = "shared"
     sampler: Literal["action_space", "nsga2", "tpe", "random"] = "action_space"
     random_first: int = Field(20, ge=1)  # of action_space and tpe; the released code has 80
     population: int = Field(50, ge=2)  # of nsga2

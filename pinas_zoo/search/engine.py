@@ -11,7 +11,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -200,7 +200,7 @@ def train(
     num_views: int,
     options: config.Learn | config.Linear | config.Train,
     steps: int,
-    schedule: dict[str, Any],
+    schedule: Sequence[dict[str, Any]],
     folder: Path,
     label: str,
     seed: int,
@@ -234,7 +234,7 @@ def train(
                 weight_decay=options.weight_decay,
             ),
         ),
-        param_scheduler=dict(by_epoch=False, **schedule),
+        param_scheduler=[dict(by_epoch=False, **part) for part in schedule],
         default_hooks=dict(logger=None, checkpoint=None, sampler_seed=None, timer=None, runtime_info=None),
         custom_hooks=[hook],
         randomness=dict(seed=seed),
@@ -245,6 +245,15 @@ def train(
     runner.train()
     ranks.wait()
     return hook.seconds
+
+
+def cosine(steps: int, warmup: float = 0.0) -> list[dict[str, Any]]:
+    """A schedule that rises from 0 in a fraction of the steps, then falls along half a cosine."""
+    rising = round(steps * warmup)
+    fall: dict[str, Any] = dict(type="CosineAnnealingLR", T_max=steps - rising)
+    if not rising:
+        return [fall]
+    return [dict(type="LinearLR", start_factor=1 / (rising + 1), end=rising), dict(**fall, begin=rising, end=steps)]
 
 
 def log_backends(log: config.Log, folder: Path) -> list[dict[str, Any]]:

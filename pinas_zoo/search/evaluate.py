@@ -8,7 +8,7 @@ the held-out ones with the statistics that are there. Activations of one batch a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from torch import nn
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.batchnorm import Statistics, recalibrated
 from pinas_zoo.search.data import ImageSet
+from pinas_zoo.search.probe import Probe
 from pinas_zoo.search.space import Piece, Supernet, step_rng
 
 SUBSET = 5  # random stream
@@ -29,7 +30,8 @@ TOGETHER = 128  # paths in one tree; each holds statistics of its own, up to 0.4
 
 @dataclass(frozen=True)
 class Score:
-    """Of one path on the held-out images: top-1 accuracy in 0..1, and mean cross-entropy in nats."""
+    """Of one path on the held-out images: top-1 accuracy in 0..1, and mean cross-entropy in nats (with a probe of its
+    own: squared distance of its outputs to the one-hot label)."""
 
     accuracy: float
     loss: float
@@ -49,8 +51,35 @@ class Node:
     piece: Piece | None  # None at the root
     statistics: Statistics
     children: dict[str, Node] = field(default_factory=dict)
-    correct: torch.Tensor | int = 0  # of the path that ends here
+    head: Head | None = None  # of the path that ends here
+
+
+@dataclass
+class Head:
+    """Takes a path's features: the recalibration images' for its probe, if it has one, then those to be scored."""
+
+    classifier: nn.Linear | Probe
+    squared: bool  # the loss
+    correct: torch.Tensor | int = 0
     loss: torch.Tensor | float = 0.0
+
+    def learn(self, features: torch.Tensor, labels: torch.Tensor) -> None:
+        if isinstance(self.classifier, Probe):
+            self.classifier.add(features, labels)
+
+    def finished(self) -> nn.Linear:
+        if isinstance(self.classifier, Probe):
+            self.classifier = self.classifier.solve()
+        return self.classifier
+
+    def score(self, features: torch.Tensor, labels: torch.Tensor) -> None:
+        logits = self.finished()(features)  # N x num_classes
+        self.correct = self.correct + (logits.argmax(1) == labels).sum()
+        if self.squared:
+            loss = (logits - F.one_hot(labels, logits.shape[1])).square().sum()
+        else:
+            loss = F.cross_entropy(logits, labels, reduction="sum")
+        self.loss = self.loss + loss.double()
 
 
 class Evaluator:
@@ -58,7 +87,8 @@ class Evaluator:
 
     Args:
         supernet: Learned; left as it was after every call.
-        classifier: Shared by all paths, from the linear stage.
+        classifier: Shared by all paths, from the linear stage; or the number of classes, for a :class:`Probe` of each
+            path's own on the recalibration images.
         recalibration: Training images that statistics are taken from.
         held_out: ImageSet that scores are taken from.
         normalise: uint8 N x 3 x H x W to the network's input.
@@ -68,7 +98,7 @@ class Evaluator:
     def __init__(
         self,
         supernet: Supernet,
-        classifier: nn.Linear,
+        classifier: nn.Linear | int,
         recalibration: Batches,
         held_out: Batches,
         normalise: Callable[[torch.Tensor], torch.Tensor],
@@ -76,7 +106,7 @@ class Evaluator:
     ):
         self.device = torch.device(get_device())
         self.supernet = supernet.eval().requires_grad_(False).to(self.device).to(memory_format=torch.channels_last)
-        self.classifier = classifier.to(self.device)
+        self.classifier = classifier if isinstance(classifier, int) else classifier.to(self.device)
         self.recalibration, self.held_out = recalibration, held_out
         self.normalise, self.batch_size = normalise, batch_size
 
@@ -99,39 +129,55 @@ class Evaluator:
         return [found[path] for path in paths]
 
     @torch.no_grad()
+    def fit(self, path: Arch) -> nn.Linear:
+        """The classifier that scores a path: the shared one, or the path's own probe."""
+        root, (head,) = self._tree([path])
+        if isinstance(head.classifier, Probe):
+            self._learn(root)
+        return head.finished()
+
+    @torch.no_grad()
     def _together(self, paths: Sequence[Arch]) -> list[Score]:
-        root, leaves = self._tree(paths)
-        for batch in self.recalibration.batches(self.batch_size):
-            self._walk(root, self._input(batch), calibrating=True)
+        root, heads = self._tree(paths)
+        self._learn(root)
         count = 0
         for batch in self.held_out.batches(self.batch_size):
             count += len(batch["labels"])
-            self._walk(root, self._input(batch), calibrating=False, labels=batch["labels"].to(self.device))
-        return [Score(int(leaf.correct) / count, float(leaf.loss) / count) for leaf in leaves]
+            labels = batch["labels"].to(self.device)
+            for head, features in self._walk(root, self._input(batch), calibrating=False):
+                head.score(features, labels)
+        return [Score(int(head.correct) / count, float(head.loss) / count) for head in heads]
 
-    def _tree(self, paths: Sequence[Arch]) -> tuple[Node, list[Node]]:
-        """The paths' tree, and for each path the node that it ends with."""
-        root, leaves = Node(None, Statistics(())), []
+    def _learn(self, root: Node) -> None:
+        """Statistics and probes, from the recalibration images."""
+        for batch in self.recalibration.batches(self.batch_size):
+            labels = batch["labels"].to(self.device)
+            for head, features in self._walk(root, self._input(batch), calibrating=True):
+                head.learn(features, labels)
+
+    def _tree(self, paths: Sequence[Arch]) -> tuple[Node, list[Head]]:
+        """The paths' tree, and the head of each path."""
+        root, heads = Node(None, Statistics(())), []
         for path in paths:
             node = root
             for piece in self.supernet.pieces(path):
                 if piece.name not in node.children:
                     node.children[piece.name] = Node(piece, Statistics(piece.modules))
                 node = node.children[piece.name]
-            leaves.append(node)
-        return root, leaves
+            own = isinstance(self.classifier, int)
+            node.head = Head(Probe(self.classifier) if isinstance(self.classifier, int) else self.classifier, own)
+            heads.append(node.head)
+        return root, heads
 
-    def _walk(self, node: Node, x: torch.Tensor, calibrating: bool, labels: torch.Tensor | None = None) -> None:
-        """Take a batch through the tree below a node, depth first."""
+    def _walk(self, node: Node, x: torch.Tensor, calibrating: bool) -> Iterator[tuple[Head, torch.Tensor]]:
+        """Take a batch through the tree below a node, depth first: each path's head and features, N x num_features."""
         if node.piece is not None:
             with node.statistics.gather() if calibrating else node.statistics.use():
                 x = node.piece.run(x)
         for child in node.children.values():
-            self._walk(child, x, calibrating, labels)
-        if not node.children and labels is not None:
-            logits = self.classifier(x)  # N x num_classes
-            node.correct = node.correct + (logits.argmax(1) == labels).sum()
-            node.loss = node.loss + F.cross_entropy(logits, labels, reduction="sum").double()
+            yield from self._walk(child, x, calibrating)
+        if node.head is not None:
+            yield node.head, x
 
     def _input(self, batch: dict[str, Any]) -> torch.Tensor:
         pixels = batch["pixels"].to(self.device)

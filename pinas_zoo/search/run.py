@@ -115,11 +115,12 @@ class Run:
 
     @cached_property
     def evaluator(self) -> Evaluator:
-        stage = "linear" if needs_linear(self.config) else "learn"
-        state = load_file(self.folder / stage / "classifier.safetensors")
-        classifier = nn.Linear(self.supernet.num_features, self.splits.num_classes)
-        classifier.load_state_dict(state)
         options = self.config.explore
+        classifier: nn.Linear | int = self.splits.num_classes
+        if options.classifier == "shared":
+            stage = "linear" if needs_linear(self.config) else "learn"
+            classifier = nn.Linear(self.supernet.num_features, self.splits.num_classes)
+            classifier.load_state_dict(load_file(self.folder / stage / "classifier.safetensors"))
         subset = recalibration_subset(self.splits.train, options.recalibration_images, self.config.seed)
         normalise = self.views(self.config.views).normalise
         return Evaluator(self.supernet, classifier, subset, self.splits.val, normalise, options.batch_size)
@@ -166,7 +167,14 @@ class Run:
             if stage == "train" and not self.config.train.enabled:
                 self.say("train    switched off by train.enabled")
             elif stage == "linear" and not needs_linear(self.config):
-                self.say("linear   left out: the method's own classifier scores candidates")
+                self.say(
+                    "linear   left out: "
+                    + (
+                        "each candidate has a classifier of its own"
+                        if self.config.explore.classifier == "own"
+                        else "the method's own classifier scores candidates"
+                    )
+                )
             elif (self.folder / stage / DONE).is_file():
                 self.say(f"{stage:8} complete already: {read_done(self.folder / stage)['summary']}")
             else:
@@ -189,7 +197,7 @@ class Run:
             method.num_views,
             options,
             steps,
-            dict(type="CosineAnnealingLR", T_max=steps),
+            engine.cosine(steps, options.warmup),
             folder,
             "learn",
             self.config.seed,
@@ -201,6 +209,8 @@ class Run:
         save_tensors(folder / "supernet.safetensors", method.learned.state_dict())
         if method.classifier is not None:
             save_tensors(folder / "classifier.safetensors", method.classifier.state_dict())
+        if method.head is not None:
+            save_tensors(folder / "head.safetensors", method.head.state_dict())
         curve = engine.read_curve(folder)
         rate = steps * options.batch_size * method.num_views / seconds
         loss = f"loss {curve['loss'][0]:.2f} to {curve['loss'][-1]:.2f}"
@@ -223,7 +233,7 @@ class Run:
             1,
             options,
             steps,
-            dict(type="MultiStepLR", milestones=milestones),
+            [dict(type="MultiStepLR", milestones=milestones)],
             folder,
             "linear",
             self.config.seed,
@@ -296,7 +306,7 @@ class Run:
             state = self.space.export(self.supernet, arch)
         args = {**self.space.model_args(arch), "num_classes": self.splits.num_classes}
         head = on_meta(self.space.architecture, args).pretrained_cfg["classifier"]
-        state |= {f"{head}.{key}": value for key, value in self.evaluator.classifier.state_dict().items()}
+        state |= {f"{head}.{key}": value for key, value in self.evaluator.fit(arch).state_dict().items()}
         self.save_winner("winner", arch, state, {})
         model = self.load("winner")
         value = accuracy(model, self.splits.test, self.views(self.config.views).normalise)
@@ -321,7 +331,7 @@ class Run:
             1,
             options,
             steps,
-            dict(type="CosineAnnealingLR", T_max=steps),
+            engine.cosine(steps),
             folder,
             "train",
             self.config.seed,
@@ -432,16 +442,19 @@ def open_run(folder: Path, stage: str, overrides: Mapping[str, Any] | None = Non
 
 
 def needs_linear(config: SearchConfig) -> bool:
-    """Whether a run has a linear stage: as it says, or unless the method learns a classifier of its own.
+    """Whether a run has a linear stage: as it says, or unless candidates are scored by another classifier than its.
 
     Raises:
-        UserError: No such method; or the stage is switched off and the method learns none.
+        UserError: No such method; or the stage is switched off and nothing else learns a classifier.
     """
+    if config.explore.classifier == "own":
+        return bool(config.linear.enabled)
     supervised = method_class(config.learn.method).supervised
     enabled = config.linear.enabled
     if enabled is False and not supervised:
         raise UserError(
-            f"expected linear.enabled to be true, since method {config.learn.method!r} learns no classifier, got false"
+            f"expected linear.enabled to be true, since method {config.learn.method!r} learns no "
+            "classifier, got false; or set explore.classifier to 'own'"
         )
     return not supervised if enabled is None else enabled
 

@@ -34,12 +34,11 @@ PATIENCE = 100  # steps in a row until that is said
 class Encoder(nn.Module):
     """Supernet and projection head: N x C x H x W along one path to N x dim, of unit length."""
 
-    def __init__(self, supernet: Supernet, hidden: int, dim: int):
+    def __init__(self, supernet: Supernet, hidden: int, dim: int, norm: bool):
         super().__init__()
         self.supernet = supernet
-        self.mlp = nn.Sequential(
-            nn.Linear(supernet.num_features, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim)
-        )
+        layers = [nn.Linear(supernet.num_features, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim)]
+        self.mlp = nn.Sequential(*layers[:1], nn.BatchNorm1d(hidden), *layers[1:]) if norm else nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
         return F.normalize(self.mlp(self.supernet(x, path)).float(), dim=1)  # N x dim
@@ -57,6 +56,8 @@ class Method(methods.Method):
         num_classes: Not used: no labels are.
         seed: The paths of a step follow from it.
         hidden: Width of the head's hidden layer; the supernet's output width when None.
+        head_norm: A batch norm after the hidden layer (SimCLR's and BYOL's head); the authors' has none. Networks a few
+            channels wide learn far faster with it.
         dim: Dimension in which outputs are compared.
         queue_size: Number of negatives.
         temperature: Of Eqn. 4.
@@ -83,6 +84,7 @@ class Method(methods.Method):
         num_classes: int = 0,
         seed: int = 0,
         hidden: int | None = None,
+        head_norm: bool = False,
         dim: int = 128,
         queue_size: int = 49152,
         temperature: float = 0.2,
@@ -105,7 +107,7 @@ class Method(methods.Method):
         self.cross_path, self.negatives, self.batch_norm_images = cross_path, negatives, batch_norm_images
         self.num_views = 4 if augmented_views else 1  # student i, teacher i, student j, teacher j
         supernet = space.supernet()
-        self.student = Encoder(supernet, hidden or supernet.num_features, dim)
+        self.student = Encoder(supernet, hidden or supernet.num_features, dim, head_norm)
         self.teacher = copy.deepcopy(self.student).requires_grad_(False) if mean_teacher else None
         outputs = torch.randn(dim, queue_size, generator=torch.Generator().manual_seed(seed))
         self.queue: torch.Tensor
@@ -120,6 +122,10 @@ class Method(methods.Method):
     @property
     def learned(self) -> Supernet:
         return self.student.supernet
+
+    @property
+    def head(self) -> nn.Module:
+        return self.student.mlp
 
     def sample_paths(self, step: int) -> tuple[Arch, Arch]:
         """The two paths of a step; they differ in every layer, or are the same without cross-path learning."""

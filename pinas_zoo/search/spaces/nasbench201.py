@@ -29,11 +29,21 @@ from pinas_zoo.models.nasbench201 import (
 )
 from pinas_zoo.search.space import Piece, SearchSpace, Supernet
 
+NOISE = 0.3  # of the usual random weights beside the identity
+
 
 class NASBench201Supernet(Supernet):
     """The skeleton with all candidates in every cell; tensors are named as in the network alone."""
 
-    def __init__(self, operations: Sequence[int], channels: int, cells: int, affine: bool, in_chans: int):
+    def __init__(
+        self,
+        operations: Sequence[int],
+        channels: int,
+        cells: int,
+        affine: bool,
+        in_chans: int,
+        identity_init: bool,
+    ):
         super().__init__()
         self.operations = tuple(operations)  # a path's digit to the benchmark's operation
         self.conv1 = nn.Conv2d(in_chans, channels, 3, padding=1, bias=False)
@@ -45,6 +55,11 @@ class NASBench201Supernet(Supernet):
         self.num_features = stage_widths(channels)[-1]
         self.bn2 = nn.BatchNorm2d(self.num_features)
         self.act2 = nn.ReLU(inplace=True)
+        if identity_init:
+            for name, module in self.named_modules():
+                if isinstance(module, nn.Conv2d) and ".edge" in name:
+                    with torch.no_grad():
+                        module.weight.mul_(NOISE).add_(nn.init.dirac_(torch.empty_like(module.weight)))
         self.to(memory_format=torch.channels_last)  # pooling and 1x1 convolutions are several times faster on CPUs
 
     def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
@@ -95,22 +110,32 @@ class Space(SearchSpace):
         cells: Per stage. The benchmark's 5.
         affine: Whether the batch norms of cells and reductions have weights. The benchmark's networks have them;
             supernets are often learned without.
+        identity_init: Start the cells' convolutions at the identity plus 0.3 of the usual random weights. An edge's
+            operations then hand on nearly the same, so that cross-path consistency has something to agree on, as
+            ``zero_init_last`` gives the paper's space.
     """
 
     architecture = "nasbench201"
 
-    def __init__(self, operations: Sequence[str] = OPERATIONS, channels: int = 16, cells: int = 5, affine: bool = True):
+    def __init__(
+        self,
+        operations: Sequence[str] = OPERATIONS,
+        channels: int = 16,
+        cells: int = 5,
+        affine: bool = True,
+        identity_init: bool = True,
+    ):
         unknown = [o for o in operations if o not in OPERATIONS]
         if isinstance(operations, str) or unknown or not operations or len(set(operations)) != len(operations):
             raise ValueError(f"expected different operations of {', '.join(OPERATIONS)}, got {operations}")
         check_sizes(channels, cells)
         self.operations = tuple(operations)
-        self.channels, self.cells, self.affine = channels, cells, affine
+        self.channels, self.cells, self.affine, self.identity_init = channels, cells, affine, identity_init
         self._codes = tuple(OPERATIONS.index(o) for o in operations)
         self.num_layers, self.num_candidates = len(EDGES), len(operations)
 
     def supernet(self, in_chans: int = 3) -> NASBench201Supernet:
-        return NASBench201Supernet(self._codes, self.channels, self.cells, self.affine, in_chans)
+        return NASBench201Supernet(self._codes, self.channels, self.cells, self.affine, in_chans, self.identity_init)
 
     def parse(self, text: str) -> Arch:
         """The space's digits, or the benchmark's architecture string.
