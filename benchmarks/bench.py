@@ -6,8 +6,9 @@
 
 Ours, peer and limit take turns, every other round backwards, and a ratio is the median over the rounds of the ratio
 within a round. One thread. Times are CPU seconds of this process where all happens in it, so that other load matters
-little, and wall time where new processes start (import_time, create_model, grow_processes). Sizes are small, for minutes in all; the other scripts of this folder measure one thing each at length.
-Images are scikit-learn's two sample photographs, weights are random.
+little, and wall time where new processes start (import_time, create_model, grow_processes). Sizes are small, for
+minutes in all; the other scripts of this folder measure one thing each at length. Images are scikit-learn's two sample
+photographs, weights are random.
 """
 
 from __future__ import annotations

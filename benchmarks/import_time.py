@@ -26,10 +26,9 @@ def main() -> None:
     runs = {"timm": importing("import timm"), "both": importing("import timm, pinas_zoo")}
     seconds = interleave(runs, repeats=6)
     alone, both = (statistics.median(column) for column in seconds.values())
+    times = ratio(seconds["both"], seconds["timm"])
     print(f"import timm             {alone:.2f} s")
-    print(
-        f"import timm, pinas_zoo  {both:.2f} s, {both - alone:+.2f} s, ratio {ratio(*reversed(seconds.values())):.3f}"
-    )
+    print(f"import timm, pinas_zoo  {both:.2f} s, {both - alone:+.2f} s, ratio {times:.3f}")
 
 
 if __name__ == "__main__":
