@@ -106,7 +106,9 @@ def draw(found: Mapping[datetime.date, Sequence[Row]], path: Path) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
-    names = list(dict.fromkeys(row.name for day in reversed(found) for row in found[day]))  # in the last file's order
+    names = list(
+        dict.fromkeys(row.name for day in reversed(list(found)) for row in found[day])
+    )  # in the last file's order
     columns = 4
     lines = max(1, math.ceil(len(names) / columns))
     figure = Figure(figsize=(3 * columns, 2 * lines), layout="constrained")

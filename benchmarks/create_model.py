@@ -17,13 +17,14 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import timm
 
 import pinas_zoo  # noqa: F401
 
 COMMIT = "0" * 40
-NETWORKS = {"ours": ("pinas", {"arch": "1" * 16}), "peer": ("resnest50d", {})}
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {"ours": ("pinas", {"arch": "1" * 16}), "peer": ("resnest50d", {})}
 LOAD = """
 import sys, time
 import safetensors.torch, timm

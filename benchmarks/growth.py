@@ -24,6 +24,7 @@ import torch
 from explore import SMALL, build, normalise
 from inference import interleave, resident_kb
 from learn_step import Step
+from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.models.blocks import CANDIDATES, PiNASBlock
@@ -36,7 +37,7 @@ from pinas_zoo.search.methods.pinas import Method
 from pinas_zoo.search.space import SearchSpace
 from pinas_zoo.search.spaces.resnest50 import ResNeStSupernet, Space
 
-SHALLOW = dict(depths=(1, 1, 1, 1))  # the paper's widths
+SHALLOW = (1, 1, 1, 1)  # layers a stage, at the paper's widths
 IMAGES, SIZE, DIM = 8, 64, 128
 STEPS = 4  # of a process group, after one that does not count
 
@@ -46,16 +47,18 @@ class Copies(Space):
     the same, whatever their number."""
 
     def __init__(self, count: int):
-        super().__init__(**SHALLOW)
+        super().__init__(depths=SHALLOW)
         self.num_candidates = count
 
     def supernet(self, in_chans: int = 3) -> ResNeStSupernet:
         supernet = super().supernet(in_chans)
         for name, spec in zip(supernet.layer_names, self.specs, strict=True):
             layer = supernet.get_submodule(name)
-            shared = layer[0].downsample  # type: ignore[index]
-            del layer[:]  # type: ignore[attr-defined]
-            layer.extend(PiNASBlock(spec, CANDIDATES[1], shared) for _ in range(self.num_candidates))  # type: ignore[operator]
+            assert isinstance(layer, nn.ModuleList)
+            shared = layer[0].downsample
+            assert isinstance(shared, nn.Module)
+            del layer[:]
+            layer.extend(PiNASBlock(spec, CANDIDATES[1], shared) for _ in range(self.num_candidates))
         return supernet
 
 
@@ -115,7 +118,8 @@ def process_seconds(processes: int) -> list[float]:
 
 def queue(length: int) -> None:
     before = resident_kb("VmRSS")
-    step = Step("fp32", False, IMAGES, 32, Method(Space(**SMALL), queue_size=length, dim=DIM))
+    space = Space(**SMALL)  # type: ignore[arg-type]
+    step = Step("fp32", False, IMAGES, 32, Method(space, queue_size=length, dim=DIM))
     for number in range(2):
         step.ours(number)
     print((resident_kb("VmHWM") - before) * 1024 / 1e6)
@@ -123,7 +127,7 @@ def queue(length: int) -> None:
 
 def steps() -> None:
     ranks.start("pytorch")
-    step = Step("fp32", False, 2 * IMAGES // ranks.world(), SIZE, Method(Space(**SHALLOW), queue_size=4096))
+    step = Step("fp32", False, 2 * IMAGES // ranks.world(), SIZE, Method(Space(depths=SHALLOW), queue_size=4096))
     seconds = []
     for number in range(1 + STEPS):
         ranks.wait()

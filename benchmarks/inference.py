@@ -90,7 +90,7 @@ def interleave(
     """Seconds of each run in each round, after one round that does not count; every other round goes backwards."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(repeats + 1):
-        for name in list(runs) if turn % 2 else reversed(runs):
+        for name in list(runs) if turn % 2 else reversed(list(runs)):
             start = clock()
             runs[name]()
             if turn:
