@@ -82,6 +82,20 @@ def _number(cell: str, path: Path, line: int, cure: str) -> float | None:
     return value
 
 
+def check_part(path: Path, names: Sequence[str]) -> None:
+    """Make sure that a run of some rows alone replaces no file that has others.
+
+    Raises:
+        UserError: It has.
+    """
+    others = [row.name for row in read(path) if row.name not in names] if path.is_file() else []
+    if others:
+        raise UserError(
+            f"expected a new file, or one of the rows {', '.join(names)} alone, got {path} with {', '.join(others)}; "
+            "give another --out, or leave out --only"
+        )
+
+
 def history(folder: Path) -> dict[datetime.date, list[Row]]:
     """The rows of all dated files of a folder, the oldest first; files of other names are left alone.
 
@@ -106,9 +120,8 @@ def draw(found: Mapping[datetime.date, Sequence[Row]], path: Path) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
-    names = list(
-        dict.fromkeys(row.name for day in reversed(list(found)) for row in found[day])
-    )  # in the last file's order
+    last_first = reversed(list(found.values()))
+    names = list(dict.fromkeys(row.name for some in last_first for row in some))
     columns = 4
     lines = max(1, math.ceil(len(names) / columns))
     figure = Figure(figsize=(3 * columns, 2 * lines), layout="constrained")

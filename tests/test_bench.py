@@ -66,6 +66,15 @@ def test_the_plot_has_the_rows_of_all_days(table: ModuleType, tmp_path: Path):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_some_rows_alone_do_not_replace_a_whole_file(table: ModuleType, tmp_path: Path):
+    path = tmp_path / "2026-01-31.md"
+    table.check_part(path, ["views"])
+    path.write_text(table.markdown(rows(table)))
+    table.check_part(path, ["absent", "views"])
+    with pytest.raises(UserError, match="with absent; give another --out"):
+        table.check_part(path, ["views"])
+
+
 def test_a_name_that_is_no_day_is_refused(table: ModuleType, tmp_path: Path):
     (tmp_path / "2026-02-30.md").write_text(table.markdown(rows(table)))
     with pytest.raises(UserError, match=r"expected a date as the name of .*2026-02-30"):
