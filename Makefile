@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
 
-.PHONY: demo test test-all clean
+.PHONY: demo test test-all bench clean
 
 demo: $(READY)
 	$(BIN)/pinas-zoo search configs/search/digits.py
@@ -14,6 +14,9 @@ test: $(READY)
 
 test-all: $(READY)
 	$(BIN)/python tools/check.py --all
+
+bench: $(READY)
+	$(BIN)/python benchmarks/bench.py
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "expected Python 3.10 or newer, got " + sys.version.split()[0] + "; try make PYTHON=python3.11")'

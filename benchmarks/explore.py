@@ -117,22 +117,41 @@ def random_paths(space: SearchSpace, count: int) -> list[Arch]:
     return list(paths)
 
 
-def speed(args: argparse.Namespace) -> None:
-    space = Space(zero_init_last=False)
-    supernet, classifier = build(space)
-    jpegs = read_jpegs(args.images, args.count, args.size)
-    plain = copy.deepcopy(supernet)
-    evaluator = Evaluator(supernet, classifier, jpegs[0].decoded(), jpegs[1].decoded(), normalise, args.batch_size)
-    paths = random_paths(space, args.candidates)
-    edges = {str(path)[:k] for path in paths for k in range(space.num_layers + 1)}
-    evaluator.score(paths[0])  # warm
-    anew(plain, classifier, jpegs, args.batch_size, paths[0])
+class Comparison:
+    """The three ways to score the same random paths of the paper's space."""
 
-    ways = {
-        "anew": lambda: [anew(plain, classifier, jpegs, args.batch_size, path) for path in paths],
-        "kept": lambda: [evaluator.score(path) for path in paths],
-        "together": lambda: evaluator.scores(paths),
-    }
+    def __init__(self, jpegs: tuple[Jpegs, Jpegs], candidates: int, batch_size: int):
+        self.space = Space(zero_init_last=False)
+        supernet, classifier = build(self.space)
+        plain = copy.deepcopy(supernet)
+        parts = jpegs[0].decoded(), jpegs[1].decoded()
+        self.evaluator = Evaluator(supernet, classifier, *parts, normalise, batch_size)
+        self.paths = random_paths(self.space, candidates)
+        self.inputs = [
+            normalise(batch["pixels"]).contiguous(memory_format=torch.channels_last)
+            for part in parts
+            for batch in part.batches(batch_size)
+        ]
+        self.ways: dict[str, Callable[[], list[Score]]] = {
+            "anew": lambda: [anew(plain, classifier, jpegs, batch_size, path) for path in self.paths],
+            "kept": lambda: [self.evaluator.score(path) for path in self.paths],
+            "together": lambda: self.evaluator.scores(self.paths),
+        }
+        self.evaluator.score(self.paths[0])  # warm
+        anew(plain, classifier, jpegs, batch_size, self.paths[0])
+
+    @torch.no_grad()
+    def passes(self) -> None:
+        """Forward passes alone of each path over the images of both kinds, one after another: no statistics."""
+        for path in self.paths:
+            for x in self.inputs:
+                self.evaluator.supernet(x, path)
+
+
+def speed(args: argparse.Namespace) -> None:
+    comparison = Comparison(read_jpegs(args.images, args.count, args.size), args.candidates, args.batch_size)
+    space, paths, evaluator, ways = comparison.space, comparison.paths, comparison.evaluator, comparison.ways
+    edges = {str(path)[:k] for path in paths for k in range(space.num_layers + 1)}
     found = {name: seconds(run) for name, run in ways.items()}
     taken, expected = {name: t for name, (t, _) in found.items()}, found["anew"][1]
     print(f"{len(paths)} candidates, {args.count} images to recalibrate and {args.count} to score, {args.size} pixels")

@@ -1,4 +1,4 @@
-"""Time of `import pinas_zoo` beside `import timm`, each in new processes, interleaved.
+"""Time of `import pinas_zoo` beside `import timm`, each in new processes, in turn.
 
 python benchmarks/import_time.py
 """
@@ -8,20 +8,27 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-import time
+from collections.abc import Callable
+
+from inference import interleave, ratio
 
 
-def seconds(code: str) -> float:
-    started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True)
-    return time.perf_counter() - started
+def importing(code: str) -> Callable[[], None]:
+    """Runs the code in a new process."""
+
+    def run() -> None:
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+    return run
 
 
 def main() -> None:
-    runs = [(seconds("import timm"), seconds("import timm, pinas_zoo")) for _ in range(7)][1:]
-    alone, both = (statistics.median(column) for column in zip(*runs, strict=True))
+    runs = {"timm": importing("import timm"), "both": importing("import timm, pinas_zoo")}
+    seconds = interleave(runs, repeats=6)
+    alone, both = (statistics.median(column) for column in seconds.values())
+    times = ratio(seconds["both"], seconds["timm"])
     print(f"import timm             {alone:.2f} s")
-    print(f"import timm, pinas_zoo  {both:.2f} s, {both - alone:+.2f} s, ratio {both / alone:.3f}")
+    print(f"import timm, pinas_zoo  {both:.2f} s, {both - alone:+.2f} s, ratio {times:.3f}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +64,37 @@ def training_step(model: nn.Module, images: torch.Tensor) -> Callable[[], None]:
     return run
 
 
-def interleave(runs: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
+def convolutions(model: nn.Module, images: torch.Tensor) -> Callable[[], None]:
+    """Inference's convolutions alone, on inputs of the sizes that they have in the network: its bare limit."""
+    layers: list[tuple[nn.Module, torch.Tensor]] = []
+
+    def record(layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        layers.append((layer, inputs[0].clone()))  # what follows may change it in place
+
+    hooks = [m.register_forward_pre_hook(record) for m in model.modules() if isinstance(m, nn.Conv2d)]
+    inference(model, images)()
+    for hook in hooks:
+        hook.remove()
+
+    def run() -> None:
+        with torch.inference_mode():
+            for layer, inputs in layers:
+                layer(inputs)
+
+    return run
+
+
+def interleave(
+    runs: Mapping[str, Callable[[], object]], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Seconds of each run in each round, after one round that does not count; every other round goes backwards."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(repeats + 1):
-        for name in list(runs) if turn % 2 else reversed(runs):
-            start = time.perf_counter()
+        for name in list(runs) if turn % 2 else reversed(list(runs)):
+            start = clock()
             runs[name]()
             if turn:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return seconds
 
 
@@ -184,7 +206,7 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join([head, "| --- " * len(rows[0]) + "|", *body])
 
 
-def machine() -> str:
+def hardware() -> str:
     cpu = platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -193,7 +215,11 @@ def machine() -> str:
         ]
         cpu = models[0] if models else cpu
     capability = torch.backends.cpu.get_cpu_capability()
-    return f"{cpu}, {os.cpu_count()} cores, {capability}; torch {torch.__version__}, timm {timm.__version__}"
+    return f"{cpu}, {os.cpu_count()} cores, {capability}"
+
+
+def machine() -> str:
+    return f"{hardware()}; torch {torch.__version__}, timm {timm.__version__}"
 
 
 def main() -> None:

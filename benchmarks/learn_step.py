@@ -15,12 +15,13 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import timm
 import torch
 from mmengine.optim import build_optim_wrapper
+from torch import nn
 
 import pinas_zoo  # noqa: F401
 from pinas_zoo.search.config import Views
@@ -40,11 +41,11 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 class Step:
-    """The search's own step, and the bare compute of the same paths."""
+    """The search's own step, and the bare compute of the same paths; of Π-NAS in the paper's space unless told."""
 
-    def __init__(self, precision: str, channels_last: bool, images: int, size: int):
+    def __init__(self, precision: str, channels_last: bool, images: int, size: int, method: Method | None = None):
         torch.manual_seed(0)
-        self.method = Method(Space())
+        self.method = method or Method(Space())
         views = BatchViews(Views(), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
         self.trainee = Trainee(self.method, views, 4, 0, precision, channels_last).train()
         self.wrapper = build_optim_wrapper(self.trainee, dict(type="RanksOptimWrapper", optimizer=OPTIMISER))
@@ -57,10 +58,12 @@ class Step:
         self.trainee.train_step(batch, self.wrapper)
 
     def bare(self, step: int) -> Callable[[], None]:
-        networks = [
-            timm.create_model("pinas", arch=str(path), num_classes=0).to(memory_format=self.memory_format).train()
-            for path in self.method.sample_paths(step)
-        ]
+        paths = self.method.sample_paths(step)
+        return self.passes([timm.create_model("pinas", arch=str(path), num_classes=0) for path in paths])
+
+    def passes(self, networks: Sequence[nn.Module]) -> Callable[[], None]:
+        """A forward and backward pass and a forward pass alone of each network, at the step's batch and precision."""
+        networks = [network.to(memory_format=self.memory_format).train() for network in networks]
         x = torch.randn(len(self.views), 3, *self.views.shape[3:]).contiguous(memory_format=self.memory_format)
 
         def run() -> None:

@@ -87,20 +87,30 @@ def search(name: str, seed: int, table: Table, evaluations: int) -> Search:
     return result
 
 
-def milliseconds(name: str, table: Table, trials: int = 1000, asks: int = 80) -> tuple[float, float]:
-    """Mean and largest time of one proposal when 1,000 trials are known."""
+def known_study(sampler: BaseSampler, table: Table, trials: int = 1000) -> optuna.Study:
+    """A study of so many random trials, with a sampler that has not proposed yet."""
     quiet()
     study = optuna.create_study(direction="maximize", sampler=SAMPLERS["random"][1](0))
     for _ in range(trials):
         trial = study.ask(SPACE)
         study.tell(trial, table[tuple(trial.params.values())][0])
-    study.sampler = SAMPLERS[name][1](0)
-    seconds = []
-    for _ in range(asks):
-        start = time.perf_counter()
-        trial = study.ask(SPACE)
-        seconds.append(time.perf_counter() - start)
-        study.tell(trial, table[tuple(trial.params.values())][0])
+    study.sampler = sampler
+    return study
+
+
+def proposal_seconds(study: optuna.Study, table: Table, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Time of one proposal, which is then told its value."""
+    start = clock()
+    trial = study.ask(SPACE)
+    seconds = clock() - start
+    study.tell(trial, table[tuple(trial.params.values())][0])
+    return seconds
+
+
+def milliseconds(name: str, table: Table, asks: int = 80) -> tuple[float, float]:
+    """Mean and largest time of one proposal when 1,000 trials are known."""
+    study = known_study(SAMPLERS[name][1](0), table)
+    seconds = [proposal_seconds(study, table) for _ in range(asks)]
     return 1e3 * statistics.mean(seconds), 1e3 * max(seconds)
 
 

@@ -61,6 +61,30 @@ def images_per_second(make_views: Callable[[bytes, int], torch.Tensor], jpegs: l
     return len(jpegs) / min(seconds)
 
 
+def encode(image: Image.Image) -> bytes:
+    """A JPEG of 500 x 375 pixels."""
+    file = io.BytesIO()
+    image.convert("RGB").resize((500, 375), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def ours(options: Views) -> Callable[[bytes, int], torch.Tensor]:
+    views, normalise = ImageViews(options, SIZE), BatchViews(options, MEAN, STD).normalise
+
+    def make(jpeg: bytes, number: int) -> torch.Tensor:
+        made = views(decode(jpeg), np.random.default_rng([0, number]), NUM_VIEWS)
+        return normalise(torch.from_numpy(made).permute(0, 3, 1, 2))
+
+    return make
+
+
+def theirs(blur: Callable) -> Callable[[bytes, int], torch.Tensor]:
+    pipeline = torchvision_pipeline(blur)
+    return lambda jpeg, number: torch.stack(
+        [pipeline(Image.open(io.BytesIO(jpeg)).convert("RGB")) for _ in range(NUM_VIEWS)]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=Path)
@@ -69,25 +93,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    jpegs = []
-    for path in sorted(args.images.rglob("*.jpg"))[: args.count]:
-        file = io.BytesIO()
-        Image.open(path).convert("RGB").resize((500, 375), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
-        jpegs.append(file.getvalue())
-    views, normalise = ImageViews(Views(), SIZE), BatchViews(Views(), MEAN, STD).normalise
-
-    def ours(jpeg: bytes, number: int) -> torch.Tensor:
-        made = views(decode(jpeg), np.random.default_rng([0, number]), NUM_VIEWS)
-        return normalise(torch.from_numpy(made).permute(0, 3, 1, 2))
-
-    def theirs(blur: Callable) -> Callable[[bytes, int], torch.Tensor]:
-        pipeline = torchvision_pipeline(blur)
-        return lambda jpeg, number: torch.stack(
-            [pipeline(Image.open(io.BytesIO(jpeg)).convert("RGB")) for _ in range(NUM_VIEWS)]
-        )
-
+    jpegs = [encode(Image.open(path)) for path in sorted(args.images.rglob("*.jpg"))[: args.count]]
     rows = {
-        "pinas_zoo.search.views.ImageViews": ours,
+        "pinas_zoo.search.views.ImageViews": ours(Views()),
         "torchvision on Pillow": theirs(T.GaussianBlur(23, (0.1, 2.0))),
         "torchvision on Pillow, Pillow's blur": theirs(PillowBlur()),
     }

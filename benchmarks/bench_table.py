@@ -1,0 +1,156 @@
+"""What `make bench` leaves: one table a day in results/YYYY-MM-DD.md, and the plot of all of them.
+
+The columns of the table are the fields of :class:`Row`. The files are the record: the plot is drawn from them alone.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pinas_zoo.errors import UserError
+
+COLUMNS = (
+    *("row", "what is measured", "unit", "ours", "peer", "the peer is", "times as good as the peer"),
+    *("bare limit", "the limit is", "times as good as the limit", "machine and versions"),
+)
+NUMBERS = (3, 4, 6, 7, 9)  # columns that hold a number or nothing
+DATED = re.compile(r"\d{4}-\d{2}-\d{2}\.md")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement beside its peer and its bare limit; None where there is none.
+
+    Ratios are above 1 where ours is better, whether the unit is a time, a rate or a size; at the limit they are 1.
+    """
+
+    name: str
+    measured: str
+    unit: str
+    ours: float | None
+    peer: float | None
+    peer_is: str
+    ratio: float | None
+    limit: float | None
+    limit_is: str
+    of_limit: float | None
+    machine: str
+
+    def cells(self) -> list[str]:
+        values = [getattr(self, field) for field in self.__dataclass_fields__]
+        return ["" if v is None else f"{v:.4g}" if isinstance(v, float) else v for v in values]
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    rules = ["---:" if k in NUMBERS else "---" for k in range(len(COLUMNS))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (COLUMNS, rules, *(row.cells() for row in rows)))
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a dated file.
+
+    Raises:
+        UserError: No table as `make bench` writes it, or a row that is not of its form.
+    """
+    table = [(n, line) for n, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if line[:1] == "|"]
+    split = [(n, [cell.strip() for cell in line.strip().strip("|").split("|")]) for n, line in table]
+    cure = "restore it, or delete it and run `make bench`"
+    if len(split) < 2 or tuple(split[0][1]) != COLUMNS:
+        raise UserError(f"expected a table of the columns {', '.join(COLUMNS)} in {path}, got none; {cure}")
+    rows: list[Row] = []
+    for number, cells in split[2:]:
+        if len(cells) != len(COLUMNS):
+            raise UserError(f"expected {len(COLUMNS)} cells in {path}, line {number}, got {len(cells)}; {cure}")
+        if not cells[0] or cells[0] in {row.name for row in rows}:
+            raise UserError(f"expected each row's name once in {path}, line {number}, got {cells[0]!r} again; {cure}")
+        rows.append(Row(*(_number(c, path, number, cure) if k in NUMBERS else c for k, c in enumerate(cells))))  # type: ignore[arg-type]
+    return rows
+
+
+def _number(cell: str, path: Path, line: int, cure: str) -> float | None:
+    try:
+        value = float(cell) if cell else None
+    except ValueError:
+        value = math.nan
+    if value is not None and not math.isfinite(value):
+        raise UserError(f"expected a number or nothing in {path}, line {line}, got {cell!r}; {cure}")
+    return value
+
+
+def check_part(path: Path, names: Sequence[str]) -> None:
+    """Make sure that a run of some rows alone replaces no file that has others.
+
+    Raises:
+        UserError: It has.
+    """
+    others = [row.name for row in read(path) if row.name not in names] if path.is_file() else []
+    if others:
+        raise UserError(
+            f"expected a new file, or one of the rows {', '.join(names)} alone, got {path} with {', '.join(others)}; "
+            "give another --out, or leave out --only"
+        )
+
+
+def history(folder: Path) -> dict[datetime.date, list[Row]]:
+    """The rows of all dated files of a folder, the oldest first; files of other names are left alone.
+
+    Raises:
+        UserError: One that is malformed, or named by a day that no calendar has.
+    """
+    found = {}
+    for path in sorted(p for p in folder.iterdir() if DATED.fullmatch(p.name)):
+        try:
+            day = datetime.date.fromisoformat(path.stem)
+        except ValueError:
+            raise UserError(f"expected a date as the name of {path}, got {path.stem}; rename or delete it") from None
+        found[day] = read(path)
+    return found
+
+
+def draw(found: Mapping[datetime.date, Sequence[Row]], path: Path) -> None:
+    """One panel a row: times as good as its peer and as its bare limit, over the days; SVG, whole or not at all.
+
+    Ratios and not times, because the machine may be another one each day.
+    """
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure
+
+    last_first = reversed(list(found.values()))
+    names = list(dict.fromkeys(row.name for some in last_first for row in some))
+    columns = 4
+    lines = max(1, math.ceil(len(names) / columns))
+    figure = Figure(figsize=(3 * columns, 2 * lines), layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False).flatten()
+    for panel, name in zip(panels, names, strict=False):
+        rows = [(day, row) for day, some in found.items() for row in some if row.name == name]
+        for field, label, style in (("ratio", "peer", "o-"), ("of_limit", "bare limit", "s--")):
+            points = [(day, getattr(row, field)) for day, row in rows if getattr(row, field) is not None]
+            if points:
+                days, values = zip(*points, strict=True)
+                panel.plot(days, values, style, label=label, linewidth=1.2, markersize=4)
+                panel.legend(frameon=False, fontsize=7)
+        panel.axhline(1, color="0.7", linewidth=0.8, zorder=0)
+        panel.set_ylim(bottom=0)
+        panel.set_title(name, fontsize=9)
+        panel.tick_params(labelsize=7)
+        locator = AutoDateLocator(minticks=1, maxticks=4)
+        panel.xaxis.set_major_locator(locator)
+        panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    for panel in panels[len(names) :]:
+        panel.set_axis_off()
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, format="svg", metadata={"Date": None})
+    temporary.replace(path)
+
+
+def write(path: Path, text: str) -> None:
+    """Write whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
