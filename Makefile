@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
 
-.PHONY: demo test test-all bench clean
+.PHONY: demo test test-all bench evidence-nb201 clean
 
 demo: $(READY)
 	$(BIN)/pinas-zoo search configs/search/digits.py
@@ -17,6 +17,10 @@ test-all: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py
+
+# IMAGES: CIFAR-10 as a folder or an .npz of JPEGs; TABLE: a CSV of NAS-Bench-201's accuracies (docs/nasbench201.md)
+evidence-nb201: $(READY)
+	$(BIN)/python benchmarks/nb201.py --images $(IMAGES) --table $(TABLE)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "expected Python 3.10 or newer, got " + sys.version.split()[0] + "; try make PYTHON=python3.11")'

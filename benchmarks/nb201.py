@@ -111,6 +111,9 @@ class Budget:
     def core_seconds(self) -> float:
         return 60 * self.minutes * self.threads
 
+    def file(self, name: str, seed: int, size: int) -> str:
+        return f"{name}_{size}_{self.minutes * self.threads:g}m_{seed}"
+
 
 def configuration(name: str, seed: int, size: int, images: Path, steps: int) -> SearchConfig:
     """The search of one run; ``pinas-zoo search`` takes it as well."""
@@ -165,9 +168,9 @@ def seconds_per_step(one: Run) -> float:
 
 
 def measure(name: str, seed: int, size: int, budget: Budget, images: Path, work: Path, count: int) -> None:
-    """Learn and score one supernet; writes ``<name>_<size>_<seed>.csv`` and ``.json`` into the results."""
+    """Learn and score one supernet; writes a ``.csv`` of scores and a ``.json`` of facts into the results."""
     torch.set_num_threads(budget.threads)
-    folder = work / f"{name}_{size}_{seed}"
+    folder = work / budget.file(name, seed, size)
     if not (folder / "config.json").is_file():
         cost = seconds_per_step(Run(configuration(name, seed, size, images, 1), folder))
         steps = round(budget.core_seconds / cost)
@@ -205,7 +208,7 @@ def measure(name: str, seed: int, size: int, budget: Budget, images: Path, work:
         "config": config.model_dump(mode="json", include={"space", "views", "learn"}),
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"{name}_{size}_{seed}.csv"
+    path = RESULTS / f"{folder.name}.csv"
     temporary = path.with_name(f".{path.name}")
     with temporary.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -285,8 +288,8 @@ class Found:
     scores: dict[str, tuple[float, ...]]  # SCORES
 
     @property
-    def key(self) -> tuple[str, int]:
-        return self.facts["run"], self.facts["architectures"]
+    def core_minutes(self) -> float:
+        return self.facts["minutes"] * self.facts["threads"]
 
 
 def read_table(path: Path) -> dict[str, Row]:
@@ -310,7 +313,7 @@ def read_found(folder: Path) -> list[Found]:
         with path.with_suffix(".csv").open(newline="") as file:
             scores = {row["arch"]: tuple(float(row[k]) for k in SCORES) for row in csv.DictReader(file)}
         found.append(Found(json.loads(path.read_text()), scores))
-    return sorted(found, key=lambda f: (-f.facts["architectures"], list(RUNS).index(f.facts["run"]), f.facts["seed"]))
+    return sorted(found, key=lambda f: (list(RUNS).index(f.facts["run"]), f.core_minutes, f.facts["seed"]))
 
 
 def tuned_half(archs: Sequence[str]) -> set[str]:
@@ -345,7 +348,7 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
     for f in some:
         facts, everything = f.facts, ranking(f, table, set(archs))
         lines.append(
-            f"| {facts['title']} | {facts['seed']} | {facts['minutes'] * facts['threads']:g} | {facts['steps']:,} "
+            f"| {facts['title']} | {facts['seed']} | {f.core_minutes:g} | {facts['steps']:,} "
             f"| {facts['steps'] * facts['images_per_step'] / facts['wall_seconds']:.0f} | {facts['accuracy']:.1%} "
             f"| {everything.score} | {ranking(f, table, set(archs) - tuned).score} | {ranking(f, table, tuned).score} "
             f"| {everything.difference} | {ranking(f, table, set(archs), 'squared_error').score} "
@@ -365,15 +368,18 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
 
 def pairs(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
     """Π-NAS beside each other method at the same seed, budget and architectures."""
-    known = {(f.facts["run"], f.facts["seed"]): f for f in found if f.facts["architectures"] == size}
-    lines = [f"| tau of Π-NAS less that of ({size:,} architectures) | seed | difference |", "| --- | --- | --- |"]
-    for (name, seed), other in known.items():
-        ours = known.get(("pinas", seed))
+    known = {(f.facts["run"], f.core_minutes, f.facts["seed"]): f for f in found if f.facts["architectures"] == size}
+    lines = [
+        f"| tau of Π-NAS less that of ({size:,} architectures) | core minutes | seed | difference |",
+        "| --- | --- | --- | --- |",
+    ]
+    for (name, minutes, seed), other in known.items():
+        ours = known.get(("pinas", minutes, seed))
         if name == "pinas" or ours is None:
             continue
         archs = [a for a in ours.scores if a in other.scores]
         rows = [(a, score(ours.scores[a]), score(other.scores[a]), table[a].truth) for a in archs]
-        lines.append(f"| {other.facts['title']} | {seed} | {correlate(rows).difference} |")
+        lines.append(f"| {other.facts['title']} | {minutes:g} | {seed} | {correlate(rows).difference} |")
     return [*lines, ""] if len(lines) > 2 else []
 
 
@@ -385,8 +391,8 @@ def ablations(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
         "| supernet | seed | tau | similarity of paths (off the diagonal) | teacher's drift | spread of outputs |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    some = [f for f in found if f.key[1] == 729]
-    if not any(f.key[0].startswith("pinas_") for f in some):
+    some = [f for f in found if f.facts["architectures"] == 729]
+    if not any(f.facts["run"].startswith("pinas_") for f in some):
         return []
     for f in some:
         values = " | ".join(f"{f.facts[k]:.3f}" if k in f.facts else "–" for k in ("similarity", "drift", "spread"))
@@ -397,7 +403,7 @@ def ablations(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
 def skips(found: Sequence[Found], table: Mapping[str, Row], best: int = 100) -> list[str]:
     """Figure 7: how many edges of the best architectures are skip connections, by truth and by score."""
     digit = str(OPERATIONS.index("skip_connect"))
-    some = [f for f in found if f.key[1] == 15625]
+    some = [f for f in found if f.facts["architectures"] == 15625]
     if not some:
         return []
 
@@ -449,7 +455,8 @@ def draw(found: Found, table: Mapping[str, Row]) -> None:
     figure, axes = plt.subplots(figsize=(4, 4), layout="constrained")
     scatter(rows, ranking(found, table, table))(axes)
     axes.set_xlabel(f"negative loss in the supernet ({facts['title']}, seed {facts['seed']})")
-    figure.savefig(RESULTS / f"{facts['run']}_{facts['architectures']}_{facts['seed']}.svg")
+    budget = Budget(facts["minutes"], facts["threads"])
+    figure.savefig(RESULTS / f"{budget.file(facts['run'], facts['seed'], facts['architectures'])}.svg")
     plt.close(figure)
 
 
@@ -473,8 +480,8 @@ def main() -> None:
         images = image_folder(args.images, args.work_dir / "images")
         budget = Budget(args.minutes, args.threads)
         for seed, size, name in product(args.seeds, args.sizes, args.runs):
-            if (RESULTS / f"{name}_{size}_{seed}.json").is_file():
-                print(f"{name}, {size} architectures, seed {seed}: measured already", flush=True)
+            if (RESULTS / f"{budget.file(name, seed, size)}.json").is_file():
+                print(f"{budget.file(name, seed, size)}: measured already", flush=True)
             else:
                 measure(name, seed, size, budget, images, args.work_dir, args.count or size)
     report(args.table)
