@@ -35,8 +35,6 @@ HELD = (TrialState.RUNNING, TrialState.COMPLETE)
 LOCAL_DISKS = frozenset(
     ["bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "reiserfs", "tmpfs", "xfs", "zfs"]
 )
-    ["bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "reiserfs", "tmpfs", "xfs", "zfs"]
-)
 
 
 def open_study(storage: str, folder: Path, run: str = "explore", digest: str = "") -> optuna.Study:
