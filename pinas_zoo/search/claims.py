@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import threading
 import time
 import uuid
@@ -21,6 +22,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 
 from pinas_zoo.errors import UserError
@@ -30,6 +32,9 @@ GRACE = 60.0  # seconds without a beat, then a worker counts as dead
 POLL = 0.5  # seconds between two looks at what others do
 OPENINGS = 5  # tries to open a storage
 HELD = (TrialState.RUNNING, TrialState.COMPLETE)
+LOCAL_DISKS = frozenset(
+    ["bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "reiserfs", "tmpfs", "xfs", "zfs"]
+)
 
 
 def open_study(storage: str, folder: Path, run: str = "explore", digest: str = "") -> optuna.Study:
@@ -81,8 +86,38 @@ def _storage(url: str) -> optuna.storages.BaseStorage:
         return optuna.storages.JournalStorage(JournalFileBackend(url))
     if "://" not in url:
         raise UserError("expected a database URL or a path that ends in .journal or .log")
-    options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}  # seconds to wait for a lock
-    return optuna.storages.RDBStorage(url, engine_kwargs=options)
+    arguments: dict[str, Any] = {}
+    if url.startswith("sqlite"):
+        arguments["timeout"] = 60  # seconds to wait for a lock
+        if on_local_disk(Path(make_url(url).database or "").parent):
+            arguments["factory"] = WriteAhead
+    return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": arguments})
+
+
+class WriteAhead(sqlite3.Connection):
+    """A connection whose commits append to a log and do not wait for the disk.
+
+    Any number of processes of one machine may use the file so, and be killed; a power failure may take the last commits
+    with it and leaves the file sound, so that a few candidates are scored again. The log's index is shared memory,
+    which machines that share a network disk do not have.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        with suppress(sqlite3.OperationalError):  # another process is at it; the file keeps what the first one sets
+            self.execute("PRAGMA journal_mode = WAL").close()
+        if self.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+            self.execute("PRAGMA synchronous = NORMAL").close()
+
+
+def on_local_disk(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> bool:
+    """Whether a folder is on a disk of this machine alone, for all that Linux says; False where that is not known."""
+    try:
+        lines = [line.split(" ") for line in mounts.read_text().splitlines()]
+    except OSError:
+        return False
+    found = {Path(fields[4].replace("\\040", " ")): fields[fields.index("-") + 1] for fields in lines}
+    return next((found[p] in LOCAL_DISKS for p in (folder.resolve(), *folder.resolve().parents) if p in found), False)
 
 
 class Claims:

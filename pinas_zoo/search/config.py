@@ -124,6 +124,7 @@ class Train(Table):
     checkpoint_every: int = Field(500, ge=1)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of convolutions and products; the rest stays fp32
     channels_last: bool = False  # order of activations in memory; on GPUs faster in half precision
+    compile: bool = False  # torch.compile; pays in long training alone, see docs/scale.md
     log_every: int = Field(10, ge=1)
 
 

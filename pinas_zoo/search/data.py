@@ -18,10 +18,11 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import config
+from pinas_zoo.search.shards import ShardReader
 from pinas_zoo.search.space import step_rng
 from pinas_zoo.search.views import ImageViews
 
@@ -260,24 +261,32 @@ def _digits(options: config.Data, seed: int) -> tuple[Images, Images, tuple[str,
 
 
 def _timm(options: config.Data, split: str, limit: int | None, seed: int) -> tuple[Files, tuple[str, ...]]:
-    """One split through timm's readers."""
-    from timm.data import create_dataset
+    """One split through timm's readers; WebDataset's shards through our own, which has random access."""
+    from timm.data import ImageDataset, create_dataset
 
-    if not Path(options.root).exists() and not options.name.startswith(("hfds/", "tfds/", "wds/")):
+    kind = options.name.lower().partition("/")[0] if "/" in options.name else ""
+    if kind in ("tfds", "hfids"):
+        raise UserError(
+            f"expected a data set with random access, got the stream {options.name!r}; "
+            f"{'try hfds/ in place of hfids/' if kind == 'hfids' else 'write it to a folder'}, or copy its tar shards "
+            "to a disk and take data.name=wds/"
+        )
+    if not Path(options.root).exists() and kind != "hfds":
         raise UserError(
             f"expected images in data.root, found no folder {options.root!r}; "
             "name where they are, as in `--set data.root=FOLDER`"
         )
     try:
-        dataset = create_dataset(options.name, root=options.root, split=split)
+        if kind == "wds":
+            dataset: Any = ImageDataset(options.root, reader=ShardReader(Path(options.root), split))
+        else:
+            dataset = create_dataset(options.name, root=options.root, split=split)
+    except UserError:
+        raise
     except Exception as error:  # each of timm's readers has its own
         raise UserError(
             f"data set {options.name or 'folder'!r}, split {split!r} of {options.root!r} cannot be opened: {error}"
         ) from error
-    if isinstance(dataset, IterableDataset):
-        raise UserError(
-            f"expected a data set with random access, got the stream {options.name!r}; unpack it to a folder"
-        )
     reader: Any = getattr(dataset, "reader", None)
     if not options.name and Path(getattr(reader, "root", "")) == Path(options.root):  # timm then reads every split
         raise UserError(

@@ -69,9 +69,10 @@ def explore(
             if batch:
                 started = time.perf_counter()
                 found = evaluate([arch for _, arch in batch])
-                batch[0][0].set_user_attr("seconds", time.perf_counter() - started)  # of the batch
+                losses = {str(arch): score.loss for (_, arch), score in zip(batch, found, strict=True)}
+                # in one write for all of them, before any is told
+                batch[0][0].set_user_attr("scored", {"seconds": time.perf_counter() - started, "losses": losses})
                 for (trial, _), score in zip(batch, found, strict=True):
-                    trial.set_user_attr("loss", score.loss)
                     study.tell(trial, score.accuracy, skip_if_finished=True)
             else:  # others have the rest
                 time.sleep(claims.POLL)
@@ -234,17 +235,22 @@ class _Proposals:
 
 def exploration_seconds(study: optuna.Study) -> float:
     """Seconds of evaluation, over all workers and attempts."""
-    return sum(
-        t.user_attrs.get("seconds", 0.0) for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    )
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sum(t.user_attrs.get("scored", t.user_attrs).get("seconds", 0.0) for t in complete)
 
 
 def known_scores(study: optuna.Study) -> dict[Arch, Score]:
     """Scores of the completed trials, in the order in which architectures were first scored."""
+    trials = study.get_trials(deepcopy=False)
+    losses: dict[str, float] = {}
+    for trial in trials:  # one of a batch has those of all, and may have been failed since
+        losses |= trial.user_attrs.get("scored", {}).get("losses", {})
     scores: dict[Arch, Score] = {}
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        arch = Arch.parse(trial.user_attrs["arch"])
-        scores.setdefault(arch, Score(float(trial.value or 0.0), trial.user_attrs["loss"]))
+    for trial in trials:
+        if trial.state == TrialState.COMPLETE:
+            arch = trial.user_attrs["arch"]
+            loss = losses[arch] if arch in losses else trial.user_attrs["loss"]  # as older studies have it
+            scores.setdefault(Arch.parse(arch), Score(float(trial.value or 0.0), loss))
     return scores
 
 

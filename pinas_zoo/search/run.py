@@ -48,7 +48,7 @@ from pinas_zoo.search.linear import LinearEvaluation
 from pinas_zoo.search.methods import Method, build_method, method_class
 from pinas_zoo.search.similarity import off_diagonal, path_similarity, write_matrix
 from pinas_zoo.search.space import SearchSpace, Supernet, build_space, step_rng
-from pinas_zoo.search.standalone import StandAlone, accuracy
+from pinas_zoo.search.standalone import StandAlone, accuracy, check_compiler
 from pinas_zoo.search.views import BatchViews
 from pinas_zoo.weights import save_model_folder
 
@@ -140,6 +140,8 @@ class Run:
         Raises:
             UserError: Images that cannot be used, or a method that cannot be built; nothing is left behind then.
         """
+        if self.config.train.enabled and self.config.train.compile and not (self.folder / "train" / DONE).is_file():
+            check_compiler("train.compile")
         trained: list[Learn | Linear] = [self.config.learn]
         if needs_linear(self.config):
             trained.append(self.config.linear)
@@ -325,7 +327,7 @@ class Run:
         model = self.load("winner")
         model.reset_classifier(self.splits.num_classes)  # linear evaluation's rate leaves weights too large to move on
         seconds = engine.train(
-            StandAlone(model, options.label_smoothing),
+            StandAlone(model, options.label_smoothing, options.compile),
             images,
             self.views(options.views),
             1,

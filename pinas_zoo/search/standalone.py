@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pinas_zoo.errors import UserError
 from pinas_zoo.search.data import ImageSet
 
 
 class StandAlone(nn.Module):
-    """A timm model as the engine trains it, with label smoothing."""
+    """A timm model as the engine trains it.
 
-    def __init__(self, model: nn.Module, label_smoothing: float):
+    Args:
+        model: N x C x H x W to N x num_classes.
+        label_smoothing: In 0..1.
+        compiled: Run it through ``torch.compile``; names in the state dict stay, and so does what others call.
+    """
+
+    def __init__(self, model: nn.Module, label_smoothing: float, compiled: bool = False):
         super().__init__()
         self.model, self.label_smoothing = model, label_smoothing
+        # a bound method, since a module would become a second submodule
+        self.run: Callable[[torch.Tensor], torch.Tensor] = (
+            torch.compile(model.forward, dynamic=False) if compiled else model.__call__
+        )
 
     def forward(self, views: torch.Tensor, labels: torch.Tensor, step: int) -> dict[str, torch.Tensor]:
-        logits = self.model(views.squeeze(1))  # N x num_classes
+        logits = self.run(views.squeeze(1))  # N x num_classes
         loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         return {"loss": loss, "accuracy": (logits.argmax(1) == labels).float().mean()}
+
+
+def check_compiler(key: str) -> None:
+    """Make sure that this machine has a C++ compiler, which ``torch.compile`` calls.
+
+    Raises:
+        UserError: It has none.
+    """
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++"]
+    if not any(map(shutil.which, names)):
+        raise UserError(
+            f"expected a C++ compiler for {key}=True, found none as {' or '.join(names)}; install one, "
+            f"name it in CXX, or leave {key} off"
+        )
 
 
 @torch.no_grad()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import json
 import tarfile
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,7 +15,8 @@ from PIL import Image
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Data, Views
-from pinas_zoo.search.data import Files, Images, Splits, StepSampler, ViewsOptions, load_splits, step_loader
+from pinas_zoo.search.data import Files, Images, Splits, StepSampler, ViewsOptions, decode, load_splits, step_loader
+from pinas_zoo.search.shards import ShardReader, expand
 from tests.golden import shared_dir
 
 
@@ -159,6 +163,96 @@ def test_a_tar_file_holds_what_its_folder_holds(tmp_path):
     folder, packed = load_splits(options, 0), load_splits(tar.model_copy(update={"workers": 2}), 0)
     assert packed.class_names == folder.class_names == ("a", "b")
     assert torch.equal(torch.cat([b["pixels"] for b in packed.train.batches(4)]), folder.train.pixels)
+
+
+def write_shards(root, per_shard: int = 4, suffix: str = "cls") -> dict[str, list[tuple[bytes, int]]]:
+    """Shards of a few JPEGs and PNGs a split, with members that are neither image nor label; what is in them."""
+    rng, held = np.random.default_rng(0), {}
+    for split, shards in (("train", 3), ("validation", 1)):
+        held[split] = []
+        for shard in range(shards):
+            with tarfile.open(root / f"{split}-{shard:04d}.tar", "w") as tar:
+                for k in range(per_shard):
+                    coarse = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)).resize((30 + 8 * k, 40))
+                    file, label, key = io.BytesIO(), k % 2, f"./part/{shard:04d}{k:04d}"
+                    coarse.save(file, "PNG" if k == 1 else "JPEG")
+                    labels = {
+                        "cls": str(label).encode(),
+                        "json": f'{{"label": {label}, "other": {1 - label}}}'.encode(),
+                    }
+                    members = [("pickle", b"cos\nsystem\n."), ("png" if k == 1 else "jpg", file.getvalue())]
+                    for extension, data in [*members, (suffix, labels[suffix])]:
+                        member = tarfile.TarInfo(f"{key}.{extension}")
+                        member.size = len(data)
+                        tar.addfile(member, io.BytesIO(data))
+                    held[split].append((file.getvalue(), label))
+    return held
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("suffix", ["cls", "json"])
+def test_shards_are_read_in_any_order(tmp_path, workers, suffix):
+    held = write_shards(tmp_path, suffix=suffix)
+    options = Data(name="wds/", root=str(tmp_path), image_size=24, val_per_class=2, memory_gib=0.0, workers=workers)
+    files = load_splits(options, 0)
+    assert isinstance(files.train, Files)
+    assert (len(files.trainval), len(files.test), files.class_names) == (12, 4, ("0", "1"))
+    last = files.trainval.subset(torch.arange(11, -1, -1))
+    memory = load_splits(options.model_copy(update={"memory_gib": 1.0}), 0).trainval.subset(torch.arange(11, -1, -1))
+    assert torch.equal(torch.cat([b["pixels"] for b in last.batches(5)]), memory.pixels)
+    for row, number in enumerate(last.index):
+        encoded, label = held["train"][number]
+        assert np.array_equal(last.read(row), decode(encoded))
+        assert last.labels[row] == label
+
+
+def test_shards_are_named_by_pattern_or_by_info(tmp_path):
+    write_shards(tmp_path)
+
+    def count(split: str) -> dict[int, int]:
+        return Counter(ShardReader(tmp_path, split).places[:, 0].tolist())
+
+    assert count("train") == count("train-{0000..0002}.tar|12") == count("train-*.tar") == {0: 4, 1: 4, 2: 4}
+    assert list(expand("{a,b}-{08..10}.{tar}")) == [f"{a}-{k}.tar" for a in "ab" for k in ("08", "09", "10")]
+    two = ShardReader(tmp_path, "train-0002.tar::validation-0000.tar")
+    assert [shard.name for shard in two.shards] == ["train-0002.tar", "validation-0000.tar"]
+    info = {"splits": {"train": {"filenames": ["train-0001.tar"]}, "held": {"filenames": [], "alt_label": "other"}}}
+    (tmp_path / "_info.json").write_text(json.dumps(info))
+    assert ShardReader(tmp_path, "train").filename(3) == f"./part/00010003 of {tmp_path / 'train-0001.tar'}"
+    info["splits"]["held"]["filenames"] = ["held.tar"]
+    (tmp_path / "_info.json").write_text(json.dumps(info))
+    write_shards(tmp_path, suffix="json")
+    (tmp_path / "validation-0000.tar").rename(tmp_path / "held.tar")
+    assert ShardReader(tmp_path, "held").targets == [1, 0, 1, 0]
+
+
+def test_shards_that_cannot_be_used_are_named(tmp_path):
+    write_shards(tmp_path)
+    options = Data(name="wds/", root=str(tmp_path), image_size=16, val_per_class=1)
+    for changes, message in (
+        (dict(train_split="learn"), r"split 'learn' in .*found none as learn-\*\.tar"),
+        (dict(train_split="train-{0000..0003}.tar"), r"expected the shard .*train-0003\.tar"),
+        (dict(root="https://example.org/train-0000.tar"), r"found no folder 'https:"),
+        (dict(name="hfids/user/name"), "try hfds/ in place of hfids/, or copy its tar shards"),
+        (dict(name="TFDS/mnist"), "data.name=wds/"),
+    ):
+        with pytest.raises(UserError, match=message):
+            load_splits(options.model_copy(update=changes), 0)
+    whole = (tmp_path / "train-0000.tar").read_bytes()
+    (tmp_path / "train-0000.tar").write_bytes(whole[:9000])
+    with pytest.raises(UserError, match=r"uncompressed tar file, got .*train-0000\.tar"):
+        load_splits(options, 0)
+    (tmp_path / "train-0000.tar").write_bytes(gzip.compress(whole))
+    with pytest.raises(UserError, match=r"uncompressed tar file, got .*train-0000\.tar"):
+        load_splits(options, 0)
+    (tmp_path / "train-0000.tar").write_bytes(whole.replace(b"\xff\xd9", b"\0\0"))  # JPEGs without an end
+    with pytest.raises(UserError, match=r"image ./part/00000000 of .*train-0000\.tar cannot be read"):
+        load_splits(options, 0)
+    write_shards(tmp_path)
+    with tarfile.open(tmp_path / "train-0000.tar", "a") as tar:
+        tar.addfile(tarfile.TarInfo("lonely.jpg"))
+    with pytest.raises(UserError, match=r"expected a label in \.cls or \.json beside lonely of"):
+        load_splits(options, 0)
 
 
 def test_views_of_files_do_not_depend_on_workers_or_ranks(tmp_path):

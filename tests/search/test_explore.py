@@ -210,6 +210,7 @@ def test_three_workers_one_of_them_killed(kind, tmp_path):
     (tmp_path / "go").touch()
     wait(lambda: sum(pid == victim.pid and what == "begin" for what, _, pid in log(tmp_path)) > 4)
     victim.kill()
+    victim.join()  # a process that nobody has waited for counts as alive until it has not beaten for long
     for process in workers:
         process.join(timeout=180)
     assert [process.exitcode for process in workers] == [0, 0, -signal.SIGKILL]
@@ -280,6 +281,52 @@ def test_storage_that_is_none_is_one_clear_error(tmp_path):
     open_study(shared, tmp_path, "digits", "aaaa")
     with pytest.raises(UserError, match="another configuration"):
         open_study(shared, tmp_path, "digits", "bbbb")
+
+
+def test_two_commits_a_candidate_and_one_a_batch(space, tmp_path, monkeypatch):
+    commits = []
+
+    class Counting(claims.WriteAhead):
+        def commit(self) -> None:
+            commits.append(self.in_transaction)  # whether it changed something
+            super().commit()
+
+    monkeypatch.setattr(claims, "WriteAhead", Counting)
+    monkeypatch.setattr(claims, "on_local_disk", lambda folder: True)
+    monkeypatch.setattr(claims, "BEAT", 3600.0)
+    study = open_study("", tmp_path)
+    commits.clear()
+    explore(space, by_digits([]), options(24, batch=8), study, seed=0)
+    assert sum(commits) == 24 * 2 + 24 // 8 + 1  # and the first beat
+
+
+def test_sqlite_writes_ahead_on_disks_of_this_machine_alone(tmp_path, monkeypatch):
+    def pragmas(folder: Path) -> list[str | int]:
+        folder.mkdir()
+        with open_study("", folder)._storage._backend.engine.connect() as connection:
+            names = ("journal_mode", "synchronous", "busy_timeout")
+            return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+
+    monkeypatch.setattr(claims, "on_local_disk", lambda folder: folder.name == "local")
+    assert pragmas(tmp_path / "local") == ["wal", 1, 60_000]
+    assert pragmas(tmp_path / "shared") == ["delete", 2, 60_000]
+
+
+def test_a_disk_is_local_when_the_nearest_mount_is(tmp_path):
+    line = "36 35 98:0 / {} rw,noatime master:1 - {} source rw\n"
+    mounts = tmp_path / "mountinfo"
+    disks = {"/": "ext4", "/home": "nfs4", "/home/my\\040disk": "xfs", "/data": "fuse.sshfs"}
+    mounts.write_text("".join(line.format(*disk) for disk in disks.items()))
+    folders = ("/var/run_a", "/home/a", "/home/my disk/a", "/data", "/database")
+    assert [claims.on_local_disk(Path(f), mounts) for f in folders] == [True, False, True, False, True]
+    assert not claims.on_local_disk(tmp_path, tmp_path / "nothing")
+
+
+def test_scores_of_an_older_study_are_read():
+    study = memory()
+    study.add_trial(optuna.create_trial(value=0.5, user_attrs={"arch": "0123", "loss": 1.5, "seconds": 2.0}))
+    assert explore_module.known_scores(study) == {Arch((0, 1, 2, 3)): Score(0.5, 1.5)}
+    assert explore_module.exploration_seconds(study) == 2.0
 
 
 def test_ranking_breaks_ties_by_loss(space, tmp_path):
