@@ -86,7 +86,7 @@ RUNS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # title, learn,
 }
 WARM, TIMED = 5, 15  # steps
 PROBE_IMAGES, HELD_OUT = 500, 1000  # of a path's own linear probe: to fit it, and to score
-VIEWED, VIEWS = 500, 2  # images and views of each, for Eqn. 4
+VIEWED = 500  # images that Eqn. 4 tells apart
 SCORES = ("accuracy", "squared_error", "objective")
 
 HEAD = (
@@ -126,7 +126,7 @@ def configuration(name: str, seed: int, size: int, images: Path, steps: int) -> 
             data=dict(root=str(images), image_size=16, val_per_class=500),
             views=views,
             learn=dict(**learn, steps=steps, batch_size=128, log_every=50, checkpoint_every=1000),
-            explore=dict(classifier="own"),
+            explore=dict(score="consistency" if learn["method"] == "pinas" else "probe", batch_size=500),
         )
     )
 
@@ -189,7 +189,7 @@ def measure(name: str, seed: int, size: int, budget: Budget, images: Path, work:
     scores = [scorer.score(arch) for arch in archs]
     scoring = time.perf_counter() - started
     curve = engine.read_curve(folder / "learn")
-    facts = {
+    facts: dict[str, Any] = {
         "run": name,
         "title": RUNS[name][0],
         "seed": seed,
@@ -235,9 +235,10 @@ class Scorer:
         self.consistency = None
         if isinstance(self.method, pinas.Method):
             self.method.head.load_state_dict(load_file(one.folder / "learn" / "head.safetensors"))
-            pixels = next(subset(splits.val, VIEWED).batches(VIEWED))["pixels"]
-            views = one.views(one.config.views)(pixels, torch.Generator().manual_seed(one.config.seed), VIEWS)
-            self.consistency = Consistency(self.method.student, views.transpose(0, 1), self.method.temperature)
+            views = one.views(one.config.views)
+            self.consistency = Consistency(
+                self.supernet, self.method.head, subset(splits.val, VIEWED), lambda x, g: views(x, g, 2), VIEWED
+            )
         else:
             assert self.method.classifier is not None
             self.method.classifier.load_state_dict(load_file(one.folder / "learn" / "classifier.safetensors"))
@@ -253,7 +254,7 @@ class Scorer:
         accuracy = float((outputs.argmax(1) == self.held_labels).float().mean())
         error = float((outputs - F.one_hot(self.held_labels, len(CLASSES))).square().sum(1).mean())
         if self.consistency is not None:
-            return accuracy, error, self.consistency.loss(path)
+            return accuracy, error, self.consistency.score(path).loss
         assert self.method.classifier is not None
         return accuracy, error, float(F.cross_entropy(self.method.classifier(held), self.held_labels))
 

@@ -95,9 +95,10 @@ class Explore(Table):
     """Stage 3: candidates scored on held-out images with recalibrated batch-norm statistics."""
 
     evaluations: int = Field(1000, ge=1)  # distinct architectures
-    # what scores a candidate's features: the classifier that all share (sec. 3.3), or a probe of its own, which is a
-    # ridge regression on the recalibration images and needs no linear stage
-    classifier: Literal["shared", "own"] = "shared"
+    # what candidates are scored by: the classifier that all share (sec. 3.3); a probe of each one's own, which is a
+    # ridge regression on the recalibration images; or, without labels, how well each tells images apart (Eqn. 4). The
+    # last two need no linear stage
+    score: Literal["classifier", "probe", "consistency"] = "classifier"
     sampler: Literal["action_space", "nsga2", "tpe", "random"] = "action_space"
     random_first: int = Field(20, ge=1)  # of action_space and tpe; the released code has 80
     population: int = Field(50, ge=2)  # of nsga2

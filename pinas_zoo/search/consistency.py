@@ -1,48 +1,82 @@
-"""Scores of paths without labels: how well a path does on held-out images what Π-NAS learns by.
+"""Scores of paths without labels: how well a path does on held-out images what Π-NAS learns by (Eqn. 4).
 
-A linear probe asks whether features separate classes. In a supernet that has seen few images that says little: small
-networks lead. The loss of Eqn. 4 asks each path for the very task that the supernet was trained on, where capacity
-tells long before (benchmarks/results/nb201.md).
+A classifier asks whether features tell classes apart. In a supernet that has seen few images that says little: small
+networks lead. Telling images apart is the task that the supernet was trained on, and capacity shows there long before
+(benchmarks/results/nb201.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
+from mmengine.device import get_device
+from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.batchnorm import batch_statistics
-from pinas_zoo.search.methods.pinas import Encoder
+from pinas_zoo.search.evaluate import Batches, Score
+from pinas_zoo.search.space import Supernet, step_rng
+
+TEMPERATURE = 0.2  # the paper's (sec. 4.1), whatever was learned with
+VIEWS = 10  # random stream
 
 
 class Consistency:
-    """Eqn. 4 between views of the same held-out images, along one path, the other images being the negatives.
+    """Scores paths by Eqn. 4 between two views of each held-out image; the batch's other images are the negatives.
+
+    A score's loss is Eqn. 4's, the mean over both directions; ln of the batch size is chance. Its accuracy is
+    exp(-loss): the (geometric) mean probability with which an image's other view is picked. Batch norms go by the
+    batch, so that nothing is recalibrated.
 
     Args:
-        encoder: The student, learned; left as it was.
-        views: V x N x C x H x W, normalised; V even. Views 0 and 1 are compared, 2 and 3, and so on.
-        temperature: Of Eqn. 4.
+        supernet: Learned; left as it was after every call.
+        head: The method's, num_features to the dimension in which outputs are compared.
+        held_out: Images in batches; a last one that is smaller is left out.
+        views: uint8 N x 3 x H x W and a generator to N x 2 x 3 x H x W, normalised.
+        batch_size: Images that are told from each other.
+        seed: Views follow from it, the same for all paths.
     """
 
-    def __init__(self, encoder: Encoder, views: torch.Tensor, temperature: float):
-        if views.ndim != 5 or len(views) % 2 or not len(views) or views.shape[1] < 2:
-            raise ValueError(f"expected an even number of views of at least 2 images, got {tuple(views.shape)}")
-        self.encoder, self.views, self.temperature = encoder, views, temperature
+    def __init__(
+        self,
+        supernet: Supernet,
+        head: nn.Module,
+        held_out: Batches,
+        views: Callable[[torch.Tensor, torch.Generator], torch.Tensor],
+        batch_size: int,
+        seed: int = 0,
+    ):
+        self.device = torch.device(get_device())
+        self.encoder = nn.ModuleDict({"supernet": supernet, "head": head}).requires_grad_(False).to(self.device)
+        self.supernet, self.head = supernet, head
+        self.held_out, self.views, self.batch_size, self.seed = held_out, views, batch_size, seed
+
+    def score(self, path: Arch) -> Score:
+        return self.scores([path])[0]
 
     @torch.no_grad()
-    def loss(self, path: Arch) -> float:
-        """In nats, the mean over both directions; ln N is chance. Lower is better. Batch norms go by the batch."""
-        with batch_statistics(self.encoder):
-            outputs = [self.encoder(view, path) for view in self.views]  # each N x dim
-        target = torch.arange(len(outputs[0]), device=outputs[0].device)
-        losses = []
-        for one, other in zip(outputs[::2], outputs[1::2], strict=True):
-            logits = one @ other.T / self.temperature  # N x N
-            losses += [F.cross_entropy(logits, target), F.cross_entropy(logits.T, target)]
-        return float(torch.stack(losses).mean())
+    def scores(self, paths: Sequence[Arch]) -> list[Score]:
+        """Scores in the order of ``paths``; they do not depend on each other."""
+        losses: list[list[float]] = [[] for _ in paths]
+        for k, batch in enumerate(self.held_out.batches(self.batch_size)):
+            if k and len(batch["labels"]) < self.batch_size:
+                break
+            generator = torch.Generator().manual_seed(int(step_rng(self.seed, k, VIEWS).integers(2**63)))
+            views = self.views(batch["pixels"].to(self.device), generator)
+            pair = [view.contiguous(memory_format=torch.channels_last) for view in views.unbind(1)]
+            for path, found in zip(paths, losses, strict=True):
+                found.append(self.loss(pair, path))
+        means = [sum(found) / len(found) for found in losses]
+        return [Score(math.exp(-loss), loss) for loss in means]
 
-    def losses(self, paths: Sequence[Arch]) -> list[float]:
-        """Of several paths, in their order."""
-        return [self.loss(path) for path in paths]
+    @torch.no_grad()
+    def loss(self, pair: Sequence[torch.Tensor], path: Arch) -> float:
+        """Of two views of the same images, each N x C x H x W, in nats."""
+        with batch_statistics(self.encoder):
+            one, other = (F.normalize(self.head(self.supernet(view, path)).float(), dim=1) for view in pair)
+        logits = one @ other.T / TEMPERATURE  # N x N
+        target = torch.arange(len(logits), device=logits.device)
+        return float(F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2

@@ -29,6 +29,11 @@ BEST = (
     "Best held-out accuracy over evaluations. Random search: what to expect of draws from the candidates that were "
     "drawn at random here, whose best it cannot exceed; with few of them it looks worse than it is"
 )
+SCORES = {  # what a candidate's accuracy is, by explore.score
+    "classifier": "top-1 accuracy",
+    "probe": "top-1 accuracy of a probe of its own",
+    "consistency": "the probability of picking the other view of an image out of a batch",
+}
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;background:#fff;max-width:60rem;margin:0 auto;padding:1rem}
 h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #ddd}
@@ -95,8 +100,8 @@ def _page(run: Run, facts: Mapping[str, Mapping[str, Any]]) -> str:
 <h1>{html.escape(config.name)}: the network that the search found</h1>
 {warning}
 <p><strong>{html.escape(name)}</strong>, {kind}: <strong>{test:.2%}</strong> of {facts["winner"]["test_images"]}
-test images right. Found among {len(ranking)} scored of {run.space.size:,} architectures, by top-1 accuracy on
-{facts["explore"]["held_out"]} held-out images in the supernet.</p>
+test images right. Found among {len(ranking)} scored of {run.space.size:,} architectures, by
+{SCORES[config.explore.score]} on {facts["explore"]["held_out"]} held-out images in the supernet.</p>
 <pre>{html.escape(load)}</pre>
 {picture}
 <h2>How it was found</h2>
@@ -104,7 +109,7 @@ test images right. Found among {len(ranking)} scored of {run.space.size:,} archi
 <h2>Time and memory</h2>
 {_table(["stage", "what came of it", "seconds", "peak memory so far, MiB"], stages, numeric=(2, 3))}
 <h2>The ten best candidates</h2>
-<p>Accuracy and loss (nats) in the supernet; parameters in millions and multiply-adds in billions at
+<p>Accuracy is {SCORES[config.explore.score]}, in the supernet; parameters in millions and multiply-adds in billions at
 {config.data.image_size} x {config.data.image_size} pixels, without classifier. All are in explore/ranking.csv.</p>
 {_table(["rank", "architecture", "accuracy", "loss", "params, M", "multiply-adds, G"], top, (0, 2, 3, 4, 5))}
 {_tree_section(scores, run.space.num_candidates)}

@@ -13,6 +13,7 @@ each with done.json once it is complete
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -39,7 +40,8 @@ from pinas_zoo.architectures import on_meta
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import engine, ranks
 from pinas_zoo.search.claims import open_study
-from pinas_zoo.search.config import Learn, Linear, SearchConfig, load_config
+from pinas_zoo.search.config import Learn, Linear, SearchConfig, load_config, parse_config
+from pinas_zoo.search.consistency import Consistency
 from pinas_zoo.search.data import Splits, StepSampler, load_splits
 from pinas_zoo.search.evaluate import Evaluator, Score, recalibration_subset
 from pinas_zoo.search.explore import best, exploration_seconds, explore, known_scores, read_ranking, write_ranking
@@ -57,6 +59,11 @@ IMAGES = 9  # random stream
 SIMILARITY_IMAGES, SIMILARITY_PATHS = 256, 4
 STAGES = ("learn", "linear", "explore", "winner", "train")
 FREE = ("until", "data.workers", "log")  # what may change within a run: no number follows from it
+LEFT_OUT = {  # why there is no linear stage, by explore.score
+    "classifier": "the method's own classifier scores candidates",
+    "probe": "each candidate has a classifier of its own",
+    "consistency": "candidates are scored without labels",
+}
 Say = Callable[[str], None]
 
 
@@ -117,13 +124,29 @@ class Run:
     def evaluator(self) -> Evaluator:
         options = self.config.explore
         classifier: nn.Linear | int = self.splits.num_classes
-        if options.classifier == "shared":
+        if options.score == "classifier":
             stage = "linear" if needs_linear(self.config) else "learn"
             classifier = nn.Linear(self.supernet.num_features, self.splits.num_classes)
             classifier.load_state_dict(load_file(self.folder / stage / "classifier.safetensors"))
         subset = recalibration_subset(self.splits.train, options.recalibration_images, self.config.seed)
         normalise = self.views(self.config.views).normalise
         return Evaluator(self.supernet, classifier, subset, self.splits.val, normalise, options.batch_size)
+
+    @cached_property
+    def consistency(self) -> Consistency:
+        """Scores without labels."""
+        head = self.method().head
+        assert head is not None, "checked before learning"
+        head.load_state_dict(load_file(self.folder / "learn" / "head.safetensors"))
+        views = self.views(self.config.views)
+        return Consistency(
+            self.supernet,
+            head,
+            self.splits.val,
+            lambda pixels, generator: views(pixels, generator, 2),
+            self.config.explore.batch_size,
+            self.config.seed,
+        )
 
     def similarity(self, images: int, paths: int, seed: int | None = None) -> NDArray[np.float64]:
         """Cosine similarities of Figure 5 on so many held-out images."""
@@ -152,7 +175,12 @@ class Run:
                 engine.check_precision(options.precision, type(options).__name__.lower() + ".precision")
             engine.log_backends(self.config.log, self.folder)  # are they there?
             with torch.device("meta"):
-                self.method()  # checks its options and takes no memory
+                method = self.method()  # checks its options and takes no memory
+            if self.config.explore.score == "consistency" and method.head is None:
+                raise UserError(
+                    "expected a method that compares outputs, such as 'pinas', for explore.score = 'consistency', got "
+                    f"{self.config.learn.method!r}; try 'classifier' or 'probe'"
+                )
         if ranks.rank() == 0:
             zoo.write_json(self.folder / "config.json", self.config.model_dump(mode="json"))
             for left in [*self.folder.glob(".winner.*"), *self.folder.glob(".trained.*")]:  # by a kill within a write
@@ -169,14 +197,7 @@ class Run:
             if stage == "train" and not self.config.train.enabled:
                 self.say("train    switched off by train.enabled")
             elif stage == "linear" and not needs_linear(self.config):
-                self.say(
-                    "linear   left out: "
-                    + (
-                        "each candidate has a classifier of its own"
-                        if self.config.explore.classifier == "own"
-                        else "the method's own classifier scores candidates"
-                    )
-                )
+                self.say(f"linear   left out: {LEFT_OUT[self.config.explore.score]}")
             elif (self.folder / stage / DONE).is_file():
                 self.say(f"{stage:8} complete already: {read_done(self.folder / stage)['summary']}")
             else:
@@ -278,9 +299,8 @@ class Run:
             network = timm.create_model(self.space.architecture, **args)
             return latency_ms(network, size, get_device())
 
-        return explore(
-            self.space, self.evaluator.scores, self.config.explore, self.study, self.config.seed, size, latency
-        )
+        scorer = self.consistency if self.config.explore.score == "consistency" else self.evaluator
+        return explore(self.space, scorer.scores, self.config.explore, self.study, self.config.seed, size, latency)
 
     def work(self) -> None:
         """Help another process, that runs the stages in this folder or a copy of it, to explore; write nothing else.
@@ -419,7 +439,9 @@ class Run:
         folder = self.folder / "explore"
         folder.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256(
-            self.config.model_dump_json(exclude={"until": True, "log": True, "data": {"workers"}}).encode()
+            self.config.model_dump_json(
+                exclude={"until": True, "log": True, "data": {"workers"}}, exclude_defaults=True
+            ).encode()
         ).hexdigest()[:16]
         return open_study(self.config.explore.storage, folder, self.config.name, digest)
 
@@ -449,14 +471,14 @@ def needs_linear(config: SearchConfig) -> bool:
     Raises:
         UserError: No such method; or the stage is switched off and nothing else learns a classifier.
     """
-    if config.explore.classifier == "own":
+    if config.explore.score != "classifier":
         return bool(config.linear.enabled)
     supervised = method_class(config.learn.method).supervised
     enabled = config.linear.enabled
     if enabled is False and not supervised:
         raise UserError(
             f"expected linear.enabled to be true, since method {config.learn.method!r} learns no "
-            "classifier, got false; or set explore.classifier to 'own'"
+            "classifier, got false; or set explore.score to 'probe'"
         )
     return not supervised if enabled is None else enabled
 
@@ -480,6 +502,8 @@ def check_folder(config: SearchConfig, folder: Path) -> None:
         before = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"run folder {folder}: config.json cannot be read ({error}); delete the folder") from error
+    with contextlib.suppress(UserError):  # keys that were added since have their defaults
+        before = parse_config(before).model_dump(mode="json")
     changed = sorted(_differences(before, config.model_dump(mode="json")))
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import os
@@ -426,3 +427,43 @@ def test_a_checkpoint_that_wants_to_run_code_is_refused(tmp_path):
     with pytest.raises(UserError, match="delete"):
         load_checkpoint(tmp_path)
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("score", "why", "words"),
+    [
+        ("probe", "each candidate has a classifier of its own", "top-1 accuracy of a probe of its own"),
+        ("consistency", "candidates are scored without labels", "the probability of picking the other view"),
+    ],
+)
+def test_candidates_scored_by_other_means_need_no_linear_stage(score, why, words, tmp_path):
+    options = tiny(**{"explore.score": score, "train.enabled": "False", "learn.warmup": "0.5"})
+    ran = search("--work-dir", str(tmp_path / "run"), *options, home=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert f"linear   left out: {why}" in ran.stdout
+    assert not (tmp_path / "run" / "linear").exists()
+    assert words in (tmp_path / "run" / "report.html").read_text()
+    with (tmp_path / "run" / "learn" / "curve.csv").open(newline="") as file:
+        rates = [float(row["lr"]) for row in csv.DictReader(file)]
+    assert 0 < rates[0] < rates[1] < rates[2] == rates[3] == 0.03 > rates[4] > rates[5] > 0
+    provenance = json.loads((tmp_path / "run" / "winner" / "provenance.json").read_text())
+    assert 0 < float(provenance["score"]["accuracy"]) <= 1
+
+
+def test_a_method_without_a_head_cannot_be_scored_by_consistency(tmp_path):
+    options = ("--set", "learn.method=spos", "--set", "learn.options={'_delete_': True}")
+    options = (*options, "--set", "explore.score=consistency")
+    ran = search("--work-dir", str(tmp_path / "run"), *options, home=tmp_path)
+    assert ran.returncode == 2
+    assert "for explore.score = 'consistency', got 'spos'" in ran.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_from_before_a_key_was_added_is_gone_on_with(tmp_path):
+    words = ("--work-dir", str(tmp_path / "run"), *tiny(until="learn"))
+    assert search(*words, home=tmp_path).returncode == 0
+    path = tmp_path / "run" / "config.json"
+    kept = json.loads(path.read_text())
+    del kept["learn"]["warmup"], kept["explore"]["score"]
+    path.write_text(json.dumps(kept))
+    assert "complete already" in search(*words, home=tmp_path).stdout
