@@ -19,19 +19,20 @@ data = dict(
     root="data/cifar10",
     train_split="train",
     test_split="validation",
-    image_size=32,
+    image_size=16,  # with one cell a stage: a proxy that two cores can learn in an hour
     val_per_class=500,
 )
-views = dict(scale=(0.2, 1.0), blur_p=0.0)
+views = dict(scale=(0.3, 1.0), blur_p=0.0)
 
+# the regime of benchmarks/nb201.py
 learn = dict(
     method="pinas",
-    options=dict(queue_size=4096, temperature=0.1, momentum=0.99, warm_queue=True),
+    options=dict(hidden=128, head_norm=True, queue_size=1024, temperature=0.1, momentum=0.99, warm_queue=True),
     steps=20_000,
     batch_size=128,
-    lr=0.06,
+    lr=0.12,
+    warmup=0.1,
     log_every=50,
 )
-linear = dict(steps=2_000, batch_size=256, lr=3.0, log_every=50)
-explore = dict(evaluations=729, batch_size=500, recalibration_images=2048)
+explore = dict(score="consistency", evaluations=729, batch_size=500, recalibration_images=2048)
 train = dict(epochs=12, batch_size=128, lr=0.1, log_every=50)
