@@ -24,7 +24,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -85,6 +85,7 @@ RUNS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # title, learn,
     ),
 }
 WARM, TIMED = 5, 15  # steps
+MACHINE = f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}"
 PROBE_IMAGES, HELD_OUT = 500, 1000  # of a path's own linear probe: to fit it, and to score
 VIEWED = 500  # images that Eqn. 4 tells apart
 SCORES = ("accuracy", "squared_error", "objective")
@@ -156,15 +157,73 @@ def seconds_per_step(one: Run) -> float:
     views = one.views(one.config.views)
     optimizer = torch.optim.SGD(method.parameters(), lr=1e-3, momentum=learn.momentum)
     trainee = engine.Trainee(method, views, method.num_views, one.config.seed, learn.precision, learn.channels_last)
-    started = 0.0
-    for step in range(WARM + TIMED):
-        if step == WARM:
-            started = time.process_time()
+
+    def step(k: int) -> None:
         batch = next(splits.train.subset(torch.randperm(len(splits.train))[: learn.batch_size]).batches(10**6))
         optimizer.zero_grad()
-        trainee(batch["labels"], step, pixels=batch["pixels"])["loss"].backward()
+        trainee(batch["labels"], k, pixels=batch["pixels"])["loss"].backward()
         optimizer.step()
+
+    return timed(step)
+
+
+def bare_seconds_per_step(one: Run) -> float:
+    """CPU seconds of what a step cannot do without: its paths' cells forward and backward, and for Π-NAS two more
+    forward; no views, head, loss or update."""
+    method, size = one.method(), one.config.data.image_size
+    supernet = method.learned
+    x = torch.randn(one.config.learn.batch_size, 3, size, size).contiguous(memory_format=torch.channels_last)
+
+    def step(k: int) -> None:
+        supernet.zero_grad()
+        for path in method.sample_paths(k):  # type: ignore[operator]
+            supernet(x, path).sum().backward()
+            if isinstance(method, pinas.Method):
+                with torch.no_grad():
+                    supernet(x, path)
+
+    return timed(step)
+
+
+def timed(step: Callable[[int], None]) -> float:
+    """CPU seconds of one step, the mean of several; the same paths each time that it is asked."""
+    for k in range(WARM):
+        step(k)
+    started = time.process_time()
+    for k in range(WARM, WARM + TIMED):
+        step(k)
     return (time.process_time() - started) / TIMED
+
+
+def speed(names: Sequence[str], size: int, threads: int, images: Path, work: Path) -> None:
+    """results/nb201_speed.md: a step of each method beside its bare compute."""
+    torch.set_num_threads(threads)
+    lines = [
+        "# A learning step on NAS-Bench-201's cells, beside its bare compute",
+        "",
+        f"`python benchmarks/nb201.py --speed --threads {threads}`; {MACHINE}. 128 images of 16 x 16 pixels, one "
+        f"cell a stage, {size} architectures. Bare: the same paths forward and backward, and the two teacher passes; no "
+        f"views, head, loss or update. CPU milliseconds, mean of {TIMED} steps.",
+        "",
+        "| supernet | step, ms | bare, ms | ratio | images/s a core | bare |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in names:
+        one = Run(configuration(name, 0, size, images, 1), work / "speed" / name, say=lambda text: None)
+        step, bare = seconds_per_step(one), bare_seconds_per_step(one)
+        count = one.config.learn.batch_size
+        lines.append(
+            f"| {RUNS[name][0]} | {1000 * step:.0f} | {1000 * bare:.0f} | {step / bare:.2f} | {count / step:.0f} "
+            f"| {count / bare:.0f} |"
+        )
+    write("\n".join(lines) + "\n", RESULTS.with_name("nb201_speed.md"))
+
+
+def write(text: str, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    print(text)
 
 
 def measure(name: str, seed: int, size: int, budget: Budget, images: Path, work: Path, count: int) -> None:
@@ -204,7 +263,7 @@ def measure(name: str, seed: int, size: int, budget: Budget, images: Path, work:
         "accuracy": round(float(np.mean([accuracy for accuracy, _, _ in scores])), 4),
         "similarity": round(off_diagonal(one.similarity(run.SIMILARITY_IMAGES, run.SIMILARITY_PATHS)), 4),
         **{key: round(float(np.mean(curve[key][-10:])), 4) for key in ("loss", "spread", "drift") if key in curve},
-        "machine": f"{platform.machine()}, {platform.python_version()}, torch {torch.__version__}",
+        "machine": MACHINE,
         "config": config.model_dump(mode="json", include={"space", "views", "learn"}),
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -436,11 +495,7 @@ def report(table_file: Path) -> None:
             lines += ranks(found, table, size) + pairs(found, table, size)
     lines += ablations(found, table) + skips(found, table)
     text = "\n".join(lines).rstrip() + "\n"
-    path = RESULTS.with_suffix(".md")
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text)
-    temporary.replace(path)
-    print(text)
+    write(text, RESULTS.with_suffix(".md"))
     for f in found:
         draw(f, table)
 
@@ -472,6 +527,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--count", type=int, help="score so many random architectures only")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/nb201"))
+    parser.add_argument("--speed", action="store_true", help="only time a step of each method beside its bare compute")
     parser.add_argument("--report", action="store_true", help="only write the tables of what has been measured")
     args = parser.parse_args()
     if not args.report:
@@ -479,6 +535,9 @@ def main() -> None:
             parser.error("expected --images, CIFAR-10 as a folder or an .npz of JPEGs, got none")
         args.work_dir.mkdir(parents=True, exist_ok=True)
         images = image_folder(args.images, args.work_dir / "images")
+        if args.speed:
+            speed(args.runs, args.sizes[0], args.threads, images, args.work_dir)
+            return
         budget = Budget(args.minutes, args.threads)
         for seed, size, name in product(args.seeds, args.sizes, args.runs):
             if (RESULTS / f"{budget.file(name, seed, size)}.json").is_file():
