@@ -96,7 +96,7 @@ class Explore(Table):
 
     evaluations: int = Field(1000, ge=1)  # distinct architectures
     # what candidates are scored by: the classifier that all share (sec. 3.3); a probe of each one's own, which is a
-    # ridge regression on the recalibration images; or, without labels, how well each tells images apart (Eqn. 4). The
+    # ridge regression on the recalibration images; or, without labels, how well each tells images apart. The
     # last two need no linear stage
     score: Literal["classifier", "probe", "consistency"] = "classifier"
     sampler: Literal["action_space", "nsga2", "tpe", "random"] = "action_space"

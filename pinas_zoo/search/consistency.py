@@ -1,13 +1,12 @@
-"""Scores of paths without labels: how well a path does on held-out images what Π-NAS learns by (Eqn. 4).
+"""Scores of paths without labels: how well a path does on held-out images what Π-NAS learns by.
 
 A classifier asks whether features tell classes apart. In a supernet that has seen few images that says little: small
-networks lead. Telling images apart is the task that the supernet was trained on, and capacity shows there long before
-(benchmarks/results/nb201.md).
+networks lead. That views of an image agree, and those of others do not, is what the supernet was trained for, and
+capacity shows there long before (benchmarks/results/nb201.md).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -20,23 +19,22 @@ from pinas_zoo.search.batchnorm import batch_statistics
 from pinas_zoo.search.evaluate import Batches, Score
 from pinas_zoo.search.space import Supernet, step_rng
 
-TEMPERATURE = 0.2  # the paper's (sec. 4.1), whatever was learned with
 VIEWS = 10  # random stream
 
 
 class Consistency:
-    """Scores paths by Eqn. 4 between two views of each held-out image; the batch's other images are the negatives.
+    """Scores paths by how much more alike two views of one held-out image are than views of two.
 
-    A score's loss is Eqn. 4's, the mean over both directions; ln of the batch size is chance. Its accuracy is
-    exp(-loss): the (geometric) mean probability with which an image's other view is picked. Batch norms go by the
-    batch, so that nothing is recalibrated.
+    That is the mean cosine of the head's outputs for the same image, less that for different images of a batch: Eqn. 4
+    without its temperature, which it approaches as the temperature grows. It lies in -2..1; outputs that are all alike
+    score 0. Batch norms go by the batch, so that nothing is recalibrated.
 
     Args:
         supernet: Learned; left as it was after every call.
         head: The method's, num_features to the dimension in which outputs are compared.
         held_out: Images in batches; a last one that is smaller is left out.
         views: uint8 N x 3 x H x W and a generator to N x 2 x 3 x H x W, normalised.
-        batch_size: Images that are told from each other.
+        batch_size: Images that share batch statistics and are compared.
         seed: Views follow from it, the same for all paths.
     """
 
@@ -59,24 +57,24 @@ class Consistency:
 
     @torch.no_grad()
     def scores(self, paths: Sequence[Arch]) -> list[Score]:
-        """Scores in the order of ``paths``; they do not depend on each other."""
-        losses: list[list[float]] = [[] for _ in paths]
+        """In the order of ``paths``: as accuracy the contrast, as loss 1 less it; they do not depend on each other."""
+        found: list[list[float]] = [[] for _ in paths]
         for k, batch in enumerate(self.held_out.batches(self.batch_size)):
             if k and len(batch["labels"]) < self.batch_size:
                 break
             generator = torch.Generator().manual_seed(int(step_rng(self.seed, k, VIEWS).integers(2**63)))
             views = self.views(batch["pixels"].to(self.device), generator)
             pair = [view.contiguous(memory_format=torch.channels_last) for view in views.unbind(1)]
-            for path, found in zip(paths, losses, strict=True):
-                found.append(self.loss(pair, path))
-        means = [sum(found) / len(found) for found in losses]
-        return [Score(math.exp(-loss), loss) for loss in means]
+            for path, values in zip(paths, found, strict=True):
+                values.append(self.contrast(pair, path))
+        means = [sum(values) / len(values) for values in found]
+        return [Score(mean, 1 - mean) for mean in means]
 
     @torch.no_grad()
-    def loss(self, pair: Sequence[torch.Tensor], path: Arch) -> float:
-        """Of two views of the same images, each N x C x H x W, in nats."""
+    def contrast(self, pair: Sequence[torch.Tensor], path: Arch) -> float:
+        """Of two views of the same images, each N x C x H x W, N of at least 2."""
         with batch_statistics(self.encoder):
             one, other = (F.normalize(self.head(self.supernet(view, path)).float(), dim=1) for view in pair)
-        logits = one @ other.T / TEMPERATURE  # N x N
-        target = torch.arange(len(logits), device=logits.device)
-        return float(F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        cosines = one @ other.T  # N x N
+        same, count = cosines.diagonal().sum(), len(cosines)
+        return float(same / count - (cosines.sum() - same) / (count * (count - 1)))

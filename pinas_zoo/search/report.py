@@ -32,7 +32,7 @@ BEST = (
 SCORES = {  # what a candidate's accuracy is, by explore.score
     "classifier": "top-1 accuracy",
     "probe": "top-1 accuracy of a probe of its own",
-    "consistency": "the probability of picking the other view of an image out of a batch",
+    "consistency": "how much more alike two views of one image are than views of two (difference of mean cosines)",
 }
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;background:#fff;max-width:60rem;margin:0 auto;padding:1rem}

@@ -1,16 +1,13 @@
-"""Eqn. 4 as a score of a path."""
+"""Paths scored by how alike views of an image are."""
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
-import torch.nn.functional as F
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.batchnorm import batch_norms
-from pinas_zoo.search.consistency import TEMPERATURE, Consistency
+from pinas_zoo.search.consistency import Consistency
 from pinas_zoo.search.data import Images
 from pinas_zoo.search.methods.pinas import Method
 from pinas_zoo.search.spaces.nasbench201 import Space
@@ -36,13 +33,13 @@ def scorer(method, views=noisy):
     return Consistency(method.learned, method.head, IMAGES, views, batch_size=6)
 
 
-def test_the_loss_is_that_of_telling_images_apart_in_both_directions(method):
+def test_the_contrast_is_of_same_images_less_of_others(method):
     pair = torch.randn(2, 6, 3, 8, 8)
     with torch.no_grad():
-        one, other = (method.student(view, PATH) for view in pair)
-    logits, target = one @ other.T / TEMPERATURE, torch.arange(6)
-    expected = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-    assert scorer(method).loss(pair, PATH) == pytest.approx(float(expected), rel=1e-5)
+        one, other = (method.student(view, PATH).double().numpy() for view in pair)
+    same = sum(one[k] @ other[k] for k in range(6)) / 6
+    different = sum(one[k] @ other[j] for k in range(6) for j in range(6) if j != k) / 30
+    assert scorer(method).contrast(pair, PATH) == pytest.approx(same - different, abs=1e-6)
 
 
 def test_a_score_is_the_mean_over_full_batches(method):
@@ -54,9 +51,9 @@ def test_a_score_is_the_mean_over_full_batches(method):
 
     found = scorer(method, views).score(PATH)
     assert [len(x) for x in seen] == [6, 6]  # the last two of 14 are left out
-    expected = sum(scorer(method).loss(x.unbind(1), PATH) for x in seen) / 2
-    assert found.loss == pytest.approx(expected, rel=1e-5)
-    assert found.accuracy == pytest.approx(math.exp(-expected), rel=1e-5)
+    expected = sum(scorer(method).contrast(x.unbind(1), PATH) for x in seen) / 2
+    assert found.accuracy == pytest.approx(expected, rel=1e-5)
+    assert found.loss == pytest.approx(1 - expected, rel=1e-5)
 
 
 def test_scores_do_not_depend_on_order_or_company(method):
@@ -65,15 +62,16 @@ def test_scores_do_not_depend_on_order_or_company(method):
     assert one.score(PATH) != one.score(OTHER)
 
 
-def test_views_of_other_images_score_worse(method):
-    def mixed(pixels, generator):
-        x = pixels.float() / 255
-        return torch.stack([x, x.roll(1, 0)], 1)
+def test_equal_views_score_high_those_of_other_images_low_and_collapse_nothing(method):
+    def scored(change):
+        return scorer(method, lambda pixels, _: torch.stack(change(pixels / 255), 1)).score(PATH).accuracy
 
-    def equal(pixels, generator):
-        return torch.stack([pixels / 255] * 2, 1)
-
-    assert scorer(method, equal).score(PATH).loss < math.log(6) < scorer(method, mixed).score(PATH).loss
+    assert scored(lambda x: [x, x]) > 0 > scored(lambda x: [x, x.roll(1, 0)])
+    with torch.no_grad():
+        last = method.head[-1]
+        last.weight.zero_()
+        last.bias.fill_(1)
+    assert scored(lambda x: [x, x]) == pytest.approx(0, abs=1e-6)
 
 
 def test_it_leaves_the_supernet_as_it_was(method):
