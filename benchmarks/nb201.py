@@ -97,7 +97,7 @@ HEAD = (
     "",
     "Architectures are ranked in two ways, and the one with the higher tau on the tuned half counts. *Objective*: what "
     "the supernet learned, along the path, on held-out images; for Π-NAS how much more alike two views of an image are "
-    'than views of two (`explore.score="consistency"`, 2,000 images), for the others the cross-entropy of 1,000 images. '
+    'than views of two (`explore.score="consistency"`, 1,000 images), for the others cross-entropy, of as many. '
     "*Probe*: the squared error of a ridge regression of each path's own, fitted on 500 training images. Regimes were "
     "chosen on the tuned half.",
     "",
