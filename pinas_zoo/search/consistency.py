@@ -16,6 +16,7 @@ from mmengine.device import get_device
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.errors import UserError
 from pinas_zoo.search.batchnorm import batch_statistics
 from pinas_zoo.search.evaluate import Batches, Score
 from pinas_zoo.search.space import Supernet, step_rng
@@ -59,7 +60,11 @@ class Consistency:
 
     @torch.no_grad()
     def scores(self, paths: Sequence[Arch]) -> list[Score]:
-        """Scores in the order of ``paths``; they do not depend on each other."""
+        """Scores in the order of ``paths``; they do not depend on each other.
+
+        Raises:
+            UserError: Outputs are not finite; the study would take such a score for a failure and try again for ever.
+        """
         losses: list[list[float]] = [[] for _ in paths]
         for k, batch in enumerate(self.held_out.batches(self.batch_size)):
             if k and len(batch["labels"]) < self.batch_size:
@@ -70,6 +75,12 @@ class Consistency:
             for path, found in zip(paths, losses, strict=True):
                 found.append(self.loss(pair, path))
         means = [sum(found) / len(found) for found in losses]
+        for path, mean in zip(paths, means, strict=True):
+            if not math.isfinite(mean):
+                raise UserError(
+                    f"expected finite outputs of the path {path}, got a loss of {mean}: learning has diverged; learn "
+                    "again with a lower learn.lr, in another --work-dir"
+                )
         return [Score(math.exp(-loss), loss) for loss in means]
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.errors import UserError
 from pinas_zoo.search.batchnorm import batch_norms
 from pinas_zoo.search.consistency import TEMPERATURE, Consistency
 from pinas_zoo.search.data import Images
@@ -74,6 +75,12 @@ def test_views_of_other_images_score_worse(method):
         return torch.stack([pixels / 255] * 2, 1)
 
     assert scorer(method, equal).score(PATH).loss < math.log(6) < scorer(method, mixed).score(PATH).loss
+
+
+def test_a_supernet_that_has_diverged_is_one_clear_error(method):
+    method.head[0].weight.data[0, 0] = math.nan
+    with pytest.raises(UserError, match=r"path 012012, got a loss of nan.*lower learn\.lr"):
+        scorer(method).score(PATH)
 
 
 def test_it_leaves_the_supernet_as_it_was(method):
