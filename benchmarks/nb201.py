@@ -11,7 +11,8 @@ over days and machines, and ``--report`` writes results/nb201.md from what there
 
 Images: CIFAR-10 as a folder (``train`` and ``validation``, one sub-folder a class), or an .npz of JPEGs (``header``,
 ``body``, ``offsets``, ``labels``, the first 50,000 for training), which is written out as such a folder once. The table
-is a CSV with ``arch_str``, ``cifar10_test_acc`` and ``flops_computed``.
+is a CSV with ``arch_str``, ``cifar10_test_acc``, ``cifar10_test_acc_12ep``, ``cifar10_valid_acc`` and
+``flops_computed``.
 
 Regimes were chosen on half of the 729 architectures, drawn by seed (``tuned``); the other half is ``held out``.
 """
@@ -317,6 +318,12 @@ def read_found(folder: Path) -> list[Found]:
     return sorted(found, key=lambda f: (list(RUNS).index(f.facts["run"]), f.core_minutes, f.facts["seed"]))
 
 
+def archs_of(table: Mapping[str, Row], size: int) -> list[str]:
+    """The architectures of the table that the space of ``size`` has."""
+    digits = {str(OPERATIONS.index(o)) for o in SPACES[size]}
+    return [a for a in table if set(a) <= digits]
+
+
 def tuned_half(archs: Sequence[str]) -> set[str]:
     """Half of the architectures, by seed: what regimes were chosen on."""
     ordered = sorted(archs)
@@ -336,8 +343,7 @@ def score(found: Sequence[float], by: str = "objective") -> float:
 
 def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
     """Kendall's tau of every run on the spaces of ``size`` architectures, and the accuracy of the best one found."""
-    archs = [a for a in table if set(a) <= {str(OPERATIONS.index(o)) for o in SPACES[size]}]
-    tuned = tuned_half(archs)
+    archs, tuned = archs_of(table, size), tuned_half(archs_of(table, 729))  # all spaces have those 729
     some = [f for f in found if f.facts["architectures"] == size]
     lines = [
         f"## {size:,} architectures: {', '.join(SPACES[size])}",
@@ -348,10 +354,14 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
     ]
     for f in some:
         facts, everything = f.facts, ranking(f, table, set(archs))
+        halves = [
+            str(ranking(f, table, half).score) if len(half & f.scores.keys()) > 1 else "–"  # with --count
+            for half in (set(archs) - tuned, tuned)
+        ]
         lines.append(
             f"| {facts['title']} | {facts['seed']} | {f.core_minutes:g} | {facts['steps']:,} "
             f"| {facts['steps'] * facts['images_per_step'] / facts['wall_seconds']:.0f} | {facts['accuracy']:.1%} "
-            f"| {everything.score} | {ranking(f, table, set(archs) - tuned).score} | {ranking(f, table, tuned).score} "
+            f"| {everything.score} | {' | '.join(halves)} "
             f"| {everything.difference} | {ranking(f, table, set(archs), 'squared_error').score} "
             f"| {everything.best_truth:.2f}% |"
         )
@@ -427,9 +437,9 @@ def skips(found: Sequence[Found], table: Mapping[str, Row], best: int = 100) -> 
     return [*lines, ""]
 
 
-def report(table_file: Path) -> None:
+def report(table: Mapping[str, Row]) -> None:
     """results/nb201.md and, not kept in the repository, a scatter plot of each run (Figures 3 and 8)."""
-    table, found = read_table(table_file), read_found(RESULTS)
+    found = read_found(RESULTS)
     lines = ["# Ranking on NAS-Bench-201", "", *HEAD]
     for size in SPACES:
         if any(f.facts["architectures"] == size for f in found):
@@ -474,6 +484,7 @@ def main() -> None:
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/nb201"))
     parser.add_argument("--report", action="store_true", help="only write the tables of what has been measured")
     args = parser.parse_args()
+    table = read_table(args.table)  # before the hours that it is for
     if not args.report:
         if args.images is None:
             parser.error("expected --images, CIFAR-10 as a folder or an .npz of JPEGs, got none")
@@ -485,7 +496,7 @@ def main() -> None:
                 print(f"{budget.file(name, seed, size)}: measured already", flush=True)
             else:
                 measure(name, seed, size, budget, images, args.work_dir, args.count or size)
-    report(args.table)
+    report(table)
 
 
 if __name__ == "__main__":
