@@ -11,7 +11,8 @@ over days and machines, and ``--report`` writes results/nb201.md from what there
 
 Images: CIFAR-10 as a folder (``train`` and ``validation``, one sub-folder a class), or an .npz of JPEGs (``header``,
 ``body``, ``offsets``, ``labels``, the first 50,000 for training), which is written out as such a folder once. The table
-is a CSV with ``arch_str``, ``cifar10_test_acc`` and ``flops_computed``.
+is a CSV with ``arch_str``, ``cifar10_test_acc``, ``cifar10_test_acc_12ep``, ``cifar10_valid_acc`` and
+``flops_computed``.
 
 Regimes were chosen on half of the 729 architectures, drawn by seed (``tuned``); the other half is ``held out``.
 """
@@ -115,8 +116,9 @@ class Budget:
     def core_seconds(self) -> float:
         return 60 * self.minutes * self.threads
 
-    def file(self, name: str, seed: int, size: int) -> str:
-        return f"{name}_{size}_{self.minutes * self.threads:g}m_{seed}"
+    def run(self, name: str, seed: int, size: int) -> str:
+        """What a run is called."""
+        return f"{name}_{size}_{self.minutes:g}x{self.threads}_{seed}"
 
 
 def configuration(name: str, seed: int, size: int, images: Path, steps: int) -> SearchConfig:
@@ -232,7 +234,7 @@ def write(text: str, path: Path) -> None:
 def measure(name: str, seed: int, size: int, budget: Budget, images: Path, work: Path, count: int) -> None:
     """Learn and score one supernet; writes a ``.csv`` of scores and a ``.json`` of facts into the results."""
     torch.set_num_threads(budget.threads)
-    folder = work / budget.file(name, seed, size)
+    folder = work / budget.run(name, seed, size)
     if not (folder / "config.json").is_file():
         cost = seconds_per_step(Run(configuration(name, seed, size, images, 1), folder))
         steps = round(budget.core_seconds / cost)
@@ -270,7 +272,7 @@ def measure(name: str, seed: int, size: int, budget: Budget, images: Path, work:
         "config": config.model_dump(mode="json", include={"space", "views", "learn"}),
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"{folder.name}.csv"
+    path = RESULTS / f"{results_of(folder.name, size, count)}.csv"
     temporary = path.with_name(f".{path.name}")
     with temporary.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -279,6 +281,11 @@ def measure(name: str, seed: int, size: int, budget: Budget, images: Path, work:
             writer.writerow([space.operations_of(arch), *(f"{v:.5f}" for v in values)])
     temporary.replace(path)
     write_json(path.with_suffix(".json"), facts)
+
+
+def results_of(name: str, size: int, count: int) -> str:
+    """What the results of a run are called, when so many of its architectures are scored."""
+    return name if count >= size else f"{name}_of_{count}"
 
 
 class Scorer:
@@ -379,6 +386,12 @@ def read_found(folder: Path) -> list[Found]:
     return sorted(found, key=lambda f: (list(RUNS).index(f.facts["run"]), f.core_minutes, f.facts["seed"]))
 
 
+def archs_of(table: Mapping[str, Row], size: int) -> list[str]:
+    """The architectures of the table that the space of ``size`` has."""
+    digits = {str(OPERATIONS.index(o)) for o in SPACES[size]}
+    return [a for a in table if set(a) <= digits]
+
+
 def tuned_half(archs: Sequence[str]) -> set[str]:
     """Half of the architectures, by seed: what regimes were chosen on."""
     ordered = sorted(archs)
@@ -398,25 +411,20 @@ def score(found: Sequence[float], by: str) -> float:
 
 def criterion(found: Found, table: Mapping[str, Row]) -> str:
     """What a run's architectures are ranked by: chosen on the tuned half."""
-    tuned = tuned_half(members(table, found.facts["architectures"]))
+    tuned = tuned_half(archs_of(table, 729))
     return max(("objective", "squared_error"), key=lambda by: ranking(found, table, tuned, by).score.value)
-
-
-def members(table: Mapping[str, Row], size: int) -> list[str]:
-    """The architectures of one of SPACES."""
-    return [a for a in table if set(a) <= {str(OPERATIONS.index(o)) for o in SPACES[size]}]
 
 
 def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
     """Kendall's tau of every run on the spaces of ``size`` architectures, and the accuracy of the best one found."""
-    archs = members(table, size)
-    held = set(archs) - tuned_half(archs)
+    archs = archs_of(table, size)
+    held = set(archs) - tuned_half(archs_of(table, 729))
     lines = [
         f"## {size:,} architectures: {', '.join(SPACES[size])}",
         "",
-        "| supernet | seed | core minutes | steps | images/s | accuracy of probes | ranked by | tau, all "
+        "| supernet | seed | minutes x threads | steps | images/s | scored | accuracy of probes | ranked by | tau, all "
         "| tau, held-out half | tau less that of FLOPs | tau, ranked the other way | best one found |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for f in found:
         facts = f.facts
@@ -426,8 +434,9 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         other = "objective" if by == "squared_error" else "squared_error"
         everything = ranking(f, table, set(archs), by)
         lines.append(
-            f"| {facts['title']} | {facts['seed']} | {f.core_minutes:g} | {facts['steps']:,} "
-            f"| {facts['steps'] * facts['images_per_step'] / facts['wall_seconds']:.0f} | {facts['accuracy']:.1%} "
+            f"| {facts['title']} | {facts['seed']} | {facts['minutes']:g} x {facts['threads']} | {facts['steps']:,} "
+            f"| {facts['steps'] * facts['images_per_step'] / facts['wall_seconds']:.0f} | {len(f.scores):,} "
+            f"| {facts['accuracy']:.1%} "
             f"| {'objective' if by == 'objective' else 'probe'} | {everything.score} "
             f"| {ranking(f, table, held, by).score} | {everything.difference} "
             f"| {ranking(f, table, set(archs), other).score.value:+.3f} | {everything.best_truth:.2f}% |"
@@ -439,7 +448,7 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         "each trained for 200 epochs, validation images": [table[a].valid for a in archs],
     }.items():
         best = truth[int(np.argmax(values))]
-        lines.append(f"| {title} | | | | | | | {tau(np.array(values), truth):+.3f} | | | | {best:.2f}% |")
+        lines.append(f"| {title} | | | | | | | | {tau(np.array(values), truth):+.3f} | | | | {best:.2f}% |")
     lines += ["", f"The best architecture of this space has {truth.max():.2f}%, the mean {truth.mean():.2f}%.", ""]
     return lines
 
@@ -507,9 +516,9 @@ def skips(found: Sequence[Found], table: Mapping[str, Row], best: int = 100) -> 
     return [*lines, ""]
 
 
-def report(table_file: Path) -> None:
+def report(table: Mapping[str, Row]) -> None:
     """results/nb201.md and, not kept in the repository, a scatter plot of each run (Figures 3 and 8)."""
-    table, found = read_table(table_file), read_found(RESULTS)
+    found = read_found(RESULTS)
     lines = ["# Ranking on NAS-Bench-201", "", *HEAD]
     for size in SPACES:
         if any(f.facts["architectures"] == size for f in found):
@@ -534,7 +543,8 @@ def draw(found: Found, table: Mapping[str, Row]) -> None:
     axes.set(ylabel="accuracy alone, %", title=f"tau {ranking(found, table, table, by).score}")
     axes.set_xlabel(f"score in the supernet, by {by.replace('_', ' ')} ({facts['title']}, seed {facts['seed']})")
     budget = Budget(facts["minutes"], facts["threads"])
-    figure.savefig(RESULTS / f"{budget.file(facts['run'], facts['seed'], facts['architectures'])}.svg")
+    name = budget.run(facts["run"], facts["seed"], facts["architectures"])
+    figure.savefig(RESULTS / f"{results_of(name, facts['architectures'], facts['scored'])}.svg")
     plt.close(figure)
 
 
@@ -552,6 +562,7 @@ def main() -> None:
     parser.add_argument("--speed", action="store_true", help="only time a step of each method beside its bare compute")
     parser.add_argument("--report", action="store_true", help="only write the tables of what has been measured")
     args = parser.parse_args()
+    table = read_table(args.table)  # before the hours that it is for
     if not args.report:
         if args.images is None:
             parser.error("expected --images, CIFAR-10 as a folder or an .npz of JPEGs, got none")
@@ -562,11 +573,13 @@ def main() -> None:
             return
         budget = Budget(args.minutes, args.threads)
         for seed, size, name in product(args.seeds, args.sizes, args.runs):
-            if (RESULTS / f"{budget.file(name, seed, size)}.json").is_file():
-                print(f"{budget.file(name, seed, size)}: measured already", flush=True)
+            count = args.count or size
+            result = results_of(budget.run(name, seed, size), size, count)
+            if (RESULTS / f"{result}.json").is_file():
+                print(f"{result}: measured already", flush=True)
             else:
-                measure(name, seed, size, budget, images, args.work_dir, args.count or size)
-    report(args.table)
+                measure(name, seed, size, budget, images, args.work_dir, count)
+    report(table)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ class WriteAhead(sqlite3.Connection):
 def on_local_disk(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> bool:
     """Whether a folder is on a disk of this machine alone, for all that Linux says; False where that is not known."""
     try:
-        lines = [line.split(" ") for line in mounts.read_text().splitlines()]
+        lines = [line.split(" ") for line in mounts.read_text("utf-8", "surrogateescape").splitlines()]
     except OSError:
         return False
     found = {Path(fields[4].replace("\\040", " ")): fields[fields.index("-") + 1] for fields in lines}

@@ -75,7 +75,7 @@ class Learn(Table):
 class Linear(Table):
     """Stage 2 (sec. 3.3): one linear classifier on the frozen supernet, a random path a step."""
 
-    enabled: bool | None = None  # None: unless the method has learned a classifier of its own
+    enabled: bool | None = None  # None: unless candidates are scored by another classifier, or none
     steps: int = Field(1000, ge=1)
     epochs: int | None = Field(None, ge=1)  # instead of steps
     batch_size: int = Field(256, ge=2)  # of all processes together

@@ -7,6 +7,7 @@ capacity shows there long before (benchmarks/results/nb201.md).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -15,6 +16,7 @@ from mmengine.device import get_device
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.errors import UserError
 from pinas_zoo.search.batchnorm import batch_statistics
 from pinas_zoo.search.evaluate import Batches, Score
 from pinas_zoo.search.space import Supernet, step_rng
@@ -57,7 +59,11 @@ class Consistency:
 
     @torch.no_grad()
     def scores(self, paths: Sequence[Arch]) -> list[Score]:
-        """In the order of ``paths``: as accuracy the contrast, as loss 1 less it; they do not depend on each other."""
+        """In the order of ``paths``: as accuracy the contrast, as loss 1 less it; they do not depend on each other.
+
+        Raises:
+            UserError: Outputs are not finite; the study would take such a score for a failure and try again for ever.
+        """
         found: list[list[float]] = [[] for _ in paths]
         for k, batch in enumerate(self.held_out.batches(self.batch_size)):
             if k and len(batch["labels"]) < self.batch_size:
@@ -68,6 +74,12 @@ class Consistency:
             for path, values in zip(paths, found, strict=True):
                 values.append(self.contrast(pair, path))
         means = [sum(values) / len(values) for values in found]
+        for path, mean in zip(paths, means, strict=True):
+            if not math.isfinite(mean):
+                raise UserError(
+                    f"expected finite outputs of the path {path}, got {mean}: learning has diverged; learn again with "
+                    "a lower learn.lr, in another --work-dir"
+                )
         return [Score(mean, 1 - mean) for mean in means]
 
     @torch.no_grad()

@@ -248,11 +248,14 @@ def train(
 
 
 def cosine(steps: int, warmup: float = 0.0) -> list[dict[str, Any]]:
-    """A schedule that rises from 0 in a fraction of the steps, then falls along half a cosine."""
-    rising = round(steps * warmup)
+    """A schedule that rises from near 0 in a fraction of the steps, then falls along half a cosine.
+
+    At least one step falls, and at least two rise: fewer would leave the rate short of its height, from which it falls.
+    """
+    rising = min(round(steps * warmup), steps - 1)
+    if rising < 2:
+        return [dict(type="CosineAnnealingLR", T_max=steps)]
     fall: dict[str, Any] = dict(type="CosineAnnealingLR", T_max=steps - rising)
-    if not rising:
-        return [fall]
     return [dict(type="LinearLR", start_factor=1 / (rising + 1), end=rising), dict(**fall, begin=rising, end=steps)]
 
 

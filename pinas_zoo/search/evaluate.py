@@ -26,6 +26,7 @@ from pinas_zoo.search.space import Piece, Supernet, step_rng
 
 SUBSET = 5  # random stream
 TOGETHER = 128  # paths in one tree; each holds statistics of its own, up to 0.4 MB in the paper's space
+PROBES_MIB = 512  # of a tree's probes; one has 48 MiB with the paper's 2,048 features and 1,000 classes
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,9 @@ class Evaluator:
         self.classifier = classifier if isinstance(classifier, int) else classifier.to(self.device)
         self.recalibration, self.held_out = recalibration, held_out
         self.normalise, self.batch_size = normalise, batch_size
+        self.together = TOGETHER
+        if isinstance(classifier, int):
+            self.together = max(1, min(TOGETHER, PROBES_MIB * 2**20 // Probe.size(supernet.num_features, classifier)))
 
     def recalibrate(self, path: Arch) -> AbstractContextManager[None]:
         """Context manager: inside, the path's batch norms hold statistics of the recalibration images."""
@@ -123,8 +127,8 @@ class Evaluator:
         """Scores in the order of ``paths``, each equal to what :meth:`score` gives alone."""
         order = sorted(set(paths))  # neighbours share the most
         found: dict[Arch, Score] = {}
-        for start in range(0, len(order), TOGETHER):
-            some = order[start : start + TOGETHER]
+        for start in range(0, len(order), self.together):
+            some = order[start : start + self.together]
             found.update(zip(some, self._together(some), strict=True))
         return [found[path] for path in paths]
 

@@ -10,11 +10,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
@@ -70,8 +72,11 @@ def explore(
                 started = time.perf_counter()
                 found = evaluate([arch for _, arch in batch])
                 losses = {str(arch): score.loss for (_, arch), score in zip(batch, found, strict=True)}
-                # in one write for all of them, before any is told
-                batch[0][0].set_user_attr("scored", {"seconds": time.perf_counter() - started, "losses": losses})
+                scored = {"seconds": time.perf_counter() - started, "losses": losses}
+                for trial, _ in batch:  # in one write for all of them, before any is told
+                    with suppress(UpdateFinishedTrialError):  # another worker has taken this one for dead
+                        trial.set_user_attr("scored", scored)
+                        break
                 for (trial, _), score in zip(batch, found, strict=True):
                     study.tell(trial, score.accuracy, skip_if_finished=True)
             else:  # others have the rest

@@ -13,7 +13,7 @@ from pinas_zoo.search.config import Learn, Linear, SearchConfig
 from pinas_zoo.search.engine import DTYPES
 from pinas_zoo.search.memory import path_mib
 from pinas_zoo.search.methods import build_method
-from pinas_zoo.search.run import DONE, STAGES, check_folder, needs_linear
+from pinas_zoo.search.run import DONE, LEFT_OUT, STAGES, check_folder, needs_linear
 from pinas_zoo.search.space import build_space, step_rng
 
 
@@ -46,13 +46,14 @@ def plan(config: SearchConfig, folder: Path) -> str:
     subset_mib = config.explore.recalibration_images * pixels_mib
     evaluations = min(config.explore.evaluations, space.size)
     alone = f"{config.train.epochs} epochs, batch {config.train.batch_size}" if config.train.enabled else "switched off"
+    recalibrated = f"{config.explore.recalibration_images} images each to recalibrate"
     what = {
         "learn": f"{length(learn)} of {learn.batch_size} images, {method.num_views} views each ({views} in all)",
         "linear": f"{length(config.linear)} of {config.linear.batch_size} images, a random path each"
         if needs_linear(config)
-        else f"left out: {learn.method} learns a classifier",
+        else f"left out: {LEFT_OUT[config.explore.score]}",
         "explore": f"{evaluations} of {space.size:,} architectures by {config.explore.sampler}, "
-        f"{config.explore.recalibration_images} images each to recalibrate",
+        + ("scored without labels" if config.explore.score == "consistency" else recalibrated),
         "winner": "the best one cut out of the supernet, and tested",
         "train": alone,
     }

@@ -20,6 +20,11 @@ class Probe:
         self.num_classes = num_classes
         self.sums: torch.Tensor | None = None
 
+    @staticmethod
+    def size(features: int, num_classes: int) -> int:
+        """Bytes of the sums."""
+        return 8 * (features + 1) * (features + 1 + num_classes)
+
     def add(self, features: torch.Tensor, labels: torch.Tensor) -> None:
         """Features N x D and labels N of one batch."""
         ones = features.new_ones(len(features), 1)

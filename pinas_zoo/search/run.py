@@ -438,12 +438,15 @@ class Run:
     def study(self) -> optuna.Study:
         folder = self.folder / "explore"
         folder.mkdir(parents=True, exist_ok=True)
+        storage = self.config.explore.storage
+        if not storage:  # the folder's own, which config.json vouches for
+            return open_study(storage, folder)
         digest = hashlib.sha256(
             self.config.model_dump_json(
                 exclude={"until": True, "log": True, "data": {"workers"}}, exclude_defaults=True
             ).encode()
         ).hexdigest()[:16]
-        return open_study(self.config.explore.storage, folder, self.config.name, digest)
+        return open_study(storage, folder, self.config.name, digest)
 
     def scores(self) -> dict[Arch, Any]:
         """What the study knows, in the order in which architectures were first scored."""

@@ -144,6 +144,10 @@ def read_headers(shard: Path, alt_label: str = "") -> Iterator[tuple[str, int, i
                 label = _label(tar, members, alt_label, f"{key} of {shard}")
                 if label >= 0:
                     yield key, label, image.offset_data, image.size
+            with shard.open("rb") as file:  # tarfile takes what is no header for the end
+                file.seek(tar.offset)
+                if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                    raise tarfile.ReadError(f"no header and no end at byte {tar.offset}")
     except (tarfile.TarError, OSError) as error:
         raise UserError(f"expected an uncompressed tar file, got {shard}: {error}; copy or unpack it again") from error
 

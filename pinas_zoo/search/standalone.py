@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 
 import torch
@@ -43,11 +44,11 @@ def check_compiler(key: str) -> None:
     Raises:
         UserError: It has none.
     """
-    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++"]
-    if not any(map(shutil.which, names)):
+    name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # the one that torch looks for
+    if not shutil.which(name):
         raise UserError(
-            f"expected a C++ compiler for {key}=True, found none as {' or '.join(names)}; install one, "
-            f"name it in CXX, or leave {key} off"
+            f"expected a C++ compiler for {key}=True, found none as {name}; install it, name another in CXX, or leave "
+            f"{key} off"
         )
 
 

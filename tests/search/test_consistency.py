@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.errors import UserError
 from pinas_zoo.search.batchnorm import batch_norms
 from pinas_zoo.search.consistency import Consistency
 from pinas_zoo.search.data import Images
@@ -72,6 +75,12 @@ def test_equal_views_score_high_those_of_other_images_low_and_collapse_nothing(m
         last.weight.zero_()
         last.bias.fill_(1)
     assert scored(lambda x: [x, x]) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_supernet_that_has_diverged_is_one_clear_error(method):
+    method.head[0].weight.data[0, 0] = math.nan
+    with pytest.raises(UserError, match=r"path 012012, got nan.*lower learn\.lr"):
+        scorer(method).score(PATH)
 
 
 def test_it_leaves_the_supernet_as_it_was(method):

@@ -242,6 +242,12 @@ def test_shards_that_cannot_be_used_are_named(tmp_path):
     (tmp_path / "train-0000.tar").write_bytes(whole[:9000])
     with pytest.raises(UserError, match=r"uncompressed tar file, got .*train-0000\.tar"):
         load_splits(options, 0)
+    with tarfile.open(fileobj=io.BytesIO(whole)) as tar:
+        third = tar.getmembers()[6].offset
+    for torn in (whole[:third], whole[: third + 100], whole[:third] + b"?" * 512 + whole[third + 512 :]):
+        (tmp_path / "train-0000.tar").write_bytes(torn)
+        with pytest.raises(UserError, match=rf"train-0000\.tar: no header and no end at byte {third}; copy"):
+            load_splits(options, 0)
     (tmp_path / "train-0000.tar").write_bytes(gzip.compress(whole))
     with pytest.raises(UserError, match=r"uncompressed tar file, got .*train-0000\.tar"):
         load_splits(options, 0)

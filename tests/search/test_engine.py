@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mmengine.registry import PARAM_SCHEDULERS
 
 from pinas_zoo.search.config import Views
-from pinas_zoo.search.engine import Trainee
+from pinas_zoo.search.engine import Trainee, cosine
 from pinas_zoo.search.methods.pinas import Method
 from pinas_zoo.search.spaces.resnest50 import Space
 from pinas_zoo.search.views import BatchViews
@@ -50,3 +51,19 @@ def test_bf16_is_close_and_keeps_statistics_teacher_and_queue_in_fp32():
     assert all((a is None) == (b is None) for a, b in zip(*on, strict=True))
     flat, half_flat = (torch.cat([g.flatten() for g in grads if g is not None]) for grads in on)
     assert torch.nn.functional.cosine_similarity(flat, half_flat, dim=0) > 0.95
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(20, 0.05), (20, 0.1), (10, 0.96), (2, 0.9), (1, 0.9), (10, 0.0)])
+def test_a_warm_up_of_any_length_reaches_the_full_rate(steps, warmup):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = [
+        PARAM_SCHEDULERS.build(dict(by_epoch=False, optimizer=optimizer, **part)) for part in cosine(steps, warmup)
+    ]
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        for part in schedule:
+            part.step()
+    assert max(rates) == pytest.approx(1)
+    assert min(rates) > 0

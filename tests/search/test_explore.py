@@ -322,6 +322,21 @@ def test_a_disk_is_local_when_the_nearest_mount_is(tmp_path):
     assert not claims.on_local_disk(tmp_path, tmp_path / "nothing")
 
 
+def test_a_worker_that_was_taken_for_dead_while_it_scored_goes_on(space):
+    study, calls = memory(), []
+
+    def stalled(archs):
+        if not calls:  # of its first batch, another worker gives up the first
+            study.tell(study.get_trials()[0].number, state=TrialState.FAIL)
+        calls.extend(archs)
+        return [Score(sum(arch) / 12, float(arch[0])) for arch in archs]
+
+    scores = explore(space, stalled, options(8, batch=4), study, seed=0)
+    assert len(scores) == 8
+    assert all(score.loss == arch[0] for arch, score in scores.items())
+    assert len(calls) == 9  # one of them twice
+
+
 def test_scores_of_an_older_study_are_read():
     study = memory()
     study.add_trial(optuna.create_trial(value=0.5, user_attrs={"arch": "0123", "loss": 1.5, "seconds": 2.0}))

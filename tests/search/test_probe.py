@@ -9,6 +9,8 @@ from sklearn.linear_model import Ridge
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.search import evaluate
+from pinas_zoo.search.evaluate import Evaluator
 from pinas_zoo.search.probe import RIDGE, Probe
 from tests.search.test_evaluate import evaluator as evaluator  # a fixture
 
@@ -37,6 +39,19 @@ def test_a_constant_feature_and_an_absent_class_do_no_harm():
 def test_no_features_no_classifier():
     with pytest.raises(ValueError, match="expected features, got none"):
         Probe(3).solve()
+
+
+def test_the_memory_of_probes_is_bounded(evaluator, monkeypatch):
+    probe = Probe(1000)
+    probe.add(torch.randn(4, 64), torch.arange(4))
+    assert probe.sums.nbytes == Probe.size(64, 1000)
+    monkeypatch.setattr(evaluate, "PROBES_MIB", 0)
+    parts = evaluator.recalibration, evaluator.held_out, evaluator.normalise, evaluator.batch_size
+    assert Evaluator(evaluator.supernet, 3, *parts).together == 1
+    monkeypatch.setattr(evaluate, "PROBES_MIB", 512)
+    assert Evaluator(evaluator.supernet, 3, *parts).together == evaluate.TOGETHER
+    monkeypatch.setattr(evaluator.supernet, "num_features", 2048)
+    assert Evaluator(evaluator.supernet, 1000, *parts).together == 10
 
 
 def test_probes_score_alike_alone_and_together(evaluator):

@@ -22,6 +22,7 @@ import pytest
 import torch
 
 from pinas_zoo import cli
+from pinas_zoo.search.claims import open_study
 from tests.search.test_data import cifar_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -460,10 +461,13 @@ def test_a_method_without_a_head_cannot_be_scored_by_consistency(tmp_path):
 
 
 def test_a_folder_from_before_a_key_was_added_is_gone_on_with(tmp_path):
-    words = ("--work-dir", str(tmp_path / "run"), *tiny(until="learn"))
+    words = ("--work-dir", str(tmp_path / "run"), *tiny(**{"train.enabled": "False"}))
     assert search(*words, home=tmp_path).returncode == 0
     path = tmp_path / "run" / "config.json"
     kept = json.loads(path.read_text())
     del kept["learn"]["warmup"], kept["explore"]["score"]
     path.write_text(json.dumps(kept))
-    assert "complete already" in search(*words, home=tmp_path).stdout
+    open_study("", tmp_path / "run" / "explore").set_user_attr("config", "of all keys that there were")
+    again = search(*words, home=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "explore  complete already" in again.stdout
