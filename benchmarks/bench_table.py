@@ -43,7 +43,7 @@ class Row:
 
     def cells(self) -> list[str]:
         values = [getattr(self, field) for field in self.__dataclass_fields__]
-        return ["" if v is None else f"{v:.4g}" if isinstance(v, float) else v for v in values]
+        return ["" if v is None else f"{v:.4g}" if isinstance(v, float) else v.replace("|", "/") for v in values]
 
 
 def markdown(rows: Sequence[Row]) -> str:

@@ -82,5 +82,6 @@ def test_a_name_that_is_no_day_is_refused(table: ModuleType, tmp_path: Path):
 
 
 def test_every_dated_file_of_the_repository_is_sound(table: ModuleType):
-    for found in table.history(BENCHMARKS / "results").values():
-        assert found
+    found = table.history(BENCHMARKS / "results")
+    assert found
+    assert all(found.values())

@@ -92,7 +92,7 @@ class Linear(Table):
 
 
 class Explore(Table):
-    """Stage 3: candidates scored on held-out images with recalibrated batch-norm statistics."""
+    """Stage 3: candidates scored on held-out images."""
 
     evaluations: int = Field(1000, ge=1)  # distinct architectures
     # what candidates are scored by: the classifier that all share (sec. 3.3); a probe of each one's own, which is a
