@@ -1,7 +1,7 @@
 """A run is a folder: stages in order, each in its own sub-folder, skipped when complete, gone on with when not::
 
 work_dirs/<name>/config.json              the resolved configuration
-                 learn/                   supernet.safetensors, curve.csv; the method's classifier or head, if it has one
+                 learn/                   supernet.safetensors, curve.csv; the method's classifier or head, if any
                  linear/                  classifier.safetensors, curve.csv
                  explore/                 study.db, ranking.csv
                  winner/                  a timm model folder, weights cut out of the supernet; provenance.json
