@@ -411,8 +411,13 @@ def score(found: Sequence[float], by: str) -> float:
 
 def criterion(found: Found, table: Mapping[str, Row]) -> str:
     """What a run's architectures are ranked by: chosen on the tuned half."""
-    tuned = tuned_half(archs_of(table, 729))
-    return max(("objective", "squared_error"), key=lambda by: ranking(found, table, tuned, by).score.value)
+    half = tuned_half(archs_of(table, 729))
+    tuned = [a for a in found.scores if a in half]
+    truth = np.array([table[a].truth for a in tuned])
+    return max(
+        ("objective", "squared_error"),
+        key=lambda by: tau(np.array([score(found.scores[a], by) for a in tuned]), truth),
+    )
 
 
 def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
