@@ -250,7 +250,7 @@ def test_a_worker_waits_for_no_stage_and_writes_none(finished, tmp_path):
     works = search("--work-dir", str(copy), "--worker", *tiny())
     assert works.returncode == 0, works.stderr
     assert "6 architectures are scored" in works.stdout
-    assert sorted(p.name for p in (copy / "explore").iterdir()) == ["study.db"]
+    assert {p.name.split("-")[0] for p in (copy / "explore").iterdir()} == {"study.db"}  # SQLite's own beside it
     assert not (copy / "winner").exists()
     whole = search("--work-dir", str(copy), *tiny())  # finds the goal reached, and goes on
     assert whole.returncode == 0, whole.stderr
