@@ -20,6 +20,7 @@ bench: $(READY)
 
 # IMAGES: CIFAR-10 as a folder or an .npz of JPEGs; TABLE: a CSV of NAS-Bench-201's accuracies (docs/nasbench201.md)
 evidence-nb201: $(READY)
+	$(if $(and $(IMAGES),$(TABLE)),,$(error expected IMAGES=... and TABLE=..., as in: make evidence-nb201 IMAGES=cifar10.npz TABLE=nb201.csv))
 	$(BIN)/python benchmarks/nb201.py --images $(IMAGES) --table $(TABLE)
 
 $(READY): pyproject.toml constraints.txt

@@ -46,6 +46,7 @@ from import_time import importing
 from inference import convolutions, hardware, inference, interleave, ratio, training_step
 from learn_step import Step
 from sklearn.datasets import load_sample_images
+from torch import nn
 
 import pinas_zoo
 from pinas_zoo import openmmlab_extra
@@ -126,25 +127,23 @@ def photographs(count: int) -> list[bytes]:
     return found
 
 
-def inference_row() -> Row:
+def images_row(name: str, measured: str, ours: nn.Module, peer: nn.Module, peer_is: str) -> Row:
     images = torch.randn(2, 3, 160, 160)
-    ours, peer = timm.create_model("pinas", arch=RESNEST50), timm.create_model("resnest50d")
     runs = {"ours": inference(ours, images), "peer": inference(peer, images), "limit": convolutions(ours, images)}
     seconds = interleave(runs, 5, time.process_time)
-    measured = "inference of ResNeSt-50, 2 x 160², fp32"
-    peer_is, limit_is = "timm's resnest50d", "its convolutions alone"
-    return row("inference", measured, "images/s", seconds, lambda s: 2 / s, peer_is, limit_is, [timm])
+    measured, limit_is = f"{measured}, 2 x 160², fp32", "its convolutions alone"
+    return row(name, measured, "images/s", seconds, lambda s: len(images) / s, peer_is, limit_is, [timm])
+
+
+def inference_row() -> Row:
+    ours, peer = timm.create_model("pinas", arch=RESNEST50), timm.create_model("resnest50d")
+    return images_row("inference", "inference of ResNeSt-50", ours, peer, "timm's resnest50d")
 
 
 def fused_row() -> Row:
-    images = torch.randn(2, 3, 160, 160)
     eager = timm.create_model("pinas_alpha").eval()
-    fused = pinas_zoo.fuse(eager)
-    runs = {"ours": inference(fused, images), "peer": inference(eager, images), "limit": convolutions(fused, images)}
-    seconds = interleave(runs, 5, time.process_time)
-    measured = "pinas_zoo.fuse(pinas_alpha), inference, 2 x 160², fp32"
-    peer_is, limit_is = "the same in eager mode", "its convolutions alone"
-    return row("fused", measured, "images/s", seconds, lambda s: 2 / s, peer_is, limit_is, [timm])
+    measured = "pinas_zoo.fuse(pinas_alpha), inference"
+    return images_row("fused", measured, pinas_zoo.fuse(eager), eager, "the same in eager mode")
 
 
 def training_row() -> Row:
@@ -306,15 +305,16 @@ def grow_queue_row() -> Row:
 
 
 def grow_processes_row() -> Row:
-    taken: dict[int, list[float]] = {1: [], 2: []}
-    for processes in (1, 2, 2, 1):
-        taken[processes] += growth.process_seconds(processes)
-    one, two = statistics.median(taken[1]), statistics.median(taken[2])
-    measured = "a step of Π-NAS learning, 4 layers, 16 x 64², shared by 2 gloo processes; should be half of 1's"
-    faster, limit_is = one / two, "half of 1 process's"
-    return Row(
-        "grow_processes", measured, "s", two, one, "1 process", faster, one / 2, limit_is, faster / 2, where(mmengine)
-    )
+    """What each of two processes does is one process's step on half of the images: no network halves its weights."""
+    whole = 2 * growth.IMAGES
+    runs = {"ours": (2, whole), "peer": (1, whole), "limit": (1, whole // 2)}  # processes, images
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for names in (runs, reversed(runs)):
+        for name in names:
+            seconds[name] += growth.process_seconds(*runs[name])
+    measured = f"a step of Π-NAS learning, 4 layers, {whole} x {growth.SIZE}², shared by 2 gloo processes"
+    limit_is = "1 process, half of the images"
+    return row("grow_processes", measured, "ms", seconds, milliseconds, "1 process", limit_is, [mmengine])
 
 
 ROWS: dict[str, Callable[[], Row]] = {

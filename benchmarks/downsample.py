@@ -15,6 +15,7 @@ import platform
 import tempfile
 from pathlib import Path
 
+import bench_table
 import numpy as np
 import torch
 
@@ -71,9 +72,7 @@ def main() -> None:
                 where = Path(folder) / f"{shared}_{seed}"
                 lines.append(measure(shared, seed, args.steps, args.candidates, where))
     text = "\n".join(lines) + "\n"
-    temporary = RESULT.with_name(f".{RESULT.name}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(RESULT)
+    bench_table.write(RESULT, text)
     print(text)
 
 

@@ -3,7 +3,7 @@
 Measured for `make bench` (benchmarks/bench.py). Two of these want processes of their own and are commands here:
 
     python benchmarks/growth.py queue 8192                                              # peak MB of one step
-    torchrun --standalone --nproc-per-node 2 benchmarks/growth.py steps                 # seconds of each step
+    torchrun --standalone --nproc-per-node 2 benchmarks/growth.py steps 16              # seconds of each step
 """
 
 from __future__ import annotations
@@ -108,11 +108,13 @@ def queue_megabytes(length: int) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def process_seconds(processes: int) -> list[float]:
-    """Seconds of each step of so many processes that share a batch, one thread each."""
+def process_seconds(processes: int, images: int) -> list[float]:
+    """Seconds of each step of so many processes that share a batch of so many images, one thread each."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    run = subprocess.run([*command, __file__, "steps"], check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    run = subprocess.run(
+        [*command, __file__, "steps", str(images)], check=True, stdout=subprocess.PIPE, text=True, env=environment
+    )
     return [float(word) for word in run.stdout.split()]
 
 
@@ -125,9 +127,9 @@ def queue(length: int) -> None:
     print((resident_kb("VmHWM") - before) * 1024 / 1e6)
 
 
-def steps() -> None:
+def steps(images: int) -> None:
     ranks.start("pytorch")
-    step = Step("fp32", False, 2 * IMAGES // ranks.world(), SIZE, Method(Space(depths=SHALLOW), queue_size=4096))
+    step = Step("fp32", False, images // ranks.world(), SIZE, Method(Space(depths=SHALLOW), queue_size=4096))
     seconds = []
     for number in range(1 + STEPS):
         ranks.wait()
@@ -142,10 +144,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("queue").add_argument("length", type=int)
-    commands.add_parser("steps")
+    commands.add_parser("steps").add_argument("images", type=int, help="of all processes together")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    queue(args.length) if args.command == "queue" else steps()
+    queue(args.length) if args.command == "queue" else steps(args.images)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import csv
 import json
 import platform
 import shutil
+import sys
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,29 +32,33 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import bench_table
 import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+from torch import nn
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.models.nasbench201 import OPERATIONS
+from pinas_zoo.errors import UserError
+from pinas_zoo.models.nasbench201 import OPERATIONS, arch_string
 from pinas_zoo.search import engine, run
 from pinas_zoo.search.batchnorm import batch_statistics
 from pinas_zoo.search.config import SearchConfig, parse_config
-from pinas_zoo.search.consistency import Consistency
 from pinas_zoo.search.data import ImageSet
 from pinas_zoo.search.methods import pinas
 from pinas_zoo.search.probe import Probe
 from pinas_zoo.search.rank import Ranking, correlate, tau
-from pinas_zoo.search.run import Run, read_done
+from pinas_zoo.search.record import read_done
+from pinas_zoo.search.run import Run
 from pinas_zoo.search.similarity import off_diagonal
 from pinas_zoo.search.space import step_rng
 from pinas_zoo.search.spaces.nasbench201 import Space
+from pinas_zoo.search.tables import read_table
 from pinas_zoo.writing import write_json
 
 RESULTS = Path(__file__).parent / "results" / "nb201"
-TEST = "cifar10_test_acc"
+TEST, SHORT, VALID = "cifar10_test_acc", "cifar10_test_acc_12ep", "cifar10_valid_acc"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CONVS = ("nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 SPACES = {  # by number of architectures
@@ -61,34 +66,29 @@ SPACES = {  # by number of architectures
     4096: ("none", *CONVS),
     15625: ("none", "skip_connect", *CONVS),
 }
-SUPERVISED = dict(options={}, lr=0.1, warmup=0.1, weight_decay=1e-4)
-PINAS: dict[str, Any] = dict(method="pinas", lr=0.12, warmup=0.1, weight_decay=1e-4)
+LABELS: dict[str, Any] = dict(options={}, lr=0.1, warmup=0.1, weight_decay=1e-4)
 OPTIONS = dict(hidden=128, head_norm=True, queue_size=1024, temperature=0.1, momentum=0.99, warm_queue=True)
 MILD = dict(scale=(0.5, 1.0), jitter_p=0.0, gray_p=0.0, blur_p=0.0)  # labels need less augmentation
+STRONG = dict(scale=(0.3, 1.0), blur_p=0.0)
+
+
+def pinas_learn(**changes: bool) -> dict[str, Any]:
+    return dict(method="pinas", options={**OPTIONS, **changes}, lr=0.12, warmup=0.1, weight_decay=1e-4)
+
+
 RUNS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # title, learn, views
-    "pinas": ("Π-NAS", {**PINAS, "options": OPTIONS}, dict(scale=(0.3, 1.0), blur_p=0.0)),
-    "spos": ("SPOS", dict(method="spos", **SUPERVISED), MILD),
-    "fairnas": ("FairNAS", dict(method="fairnas", **SUPERVISED), MILD),
-    "pinas_no_cp": (
-        "Π-NAS without cross-path learning",
-        {**PINAS, "options": {**OPTIONS, "cross_path": False}},
-        dict(scale=(0.3, 1.0), blur_p=0.0),
-    ),
-    "pinas_no_mt": (
-        "Π-NAS without mean teacher",
-        {**PINAS, "options": {**OPTIONS, "mean_teacher": False}},
-        dict(scale=(0.3, 1.0), blur_p=0.0),
-    ),
-    "pinas_no_negatives": (
-        "Π-NAS without negatives",
-        {**PINAS, "options": {**OPTIONS, "negatives": False}},
-        dict(scale=(0.3, 1.0), blur_p=0.0),
-    ),
+    "pinas": ("Π-NAS", pinas_learn(), STRONG),
+    "spos": ("SPOS", dict(method="spos", **LABELS), MILD),
+    "fairnas": ("FairNAS", dict(method="fairnas", **LABELS), MILD),
+    "pinas_no_cp": ("Π-NAS without cross-path learning", pinas_learn(cross_path=False), STRONG),
+    "pinas_no_mt": ("Π-NAS without mean teacher", pinas_learn(mean_teacher=False), STRONG),
+    "pinas_no_negatives": ("Π-NAS without negatives", pinas_learn(negatives=False), STRONG),
 }
 WARM, TIMED = 5, 15  # steps
 MACHINE = f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}"
 PROBE_IMAGES, HELD_OUT = 500, 1000  # of a path's own linear probe: to fit it, and to score
 VIEWED, BATCH = 1000, 500  # images of which two views are compared, and how many at a time
+LEAST = 30  # architectures that are scored
 SCORES = ("accuracy", "squared_error", "objective")
 
 HEAD = (
@@ -132,7 +132,7 @@ def configuration(name: str, seed: int, size: int, images: Path, steps: int) -> 
             data=dict(root=str(images), image_size=16, val_per_class=500),
             views=views,
             learn=dict(**learn, steps=steps, batch_size=128, log_every=50, checkpoint_every=1000),
-            explore=dict(score="consistency" if learn["method"] == "pinas" else "probe", batch_size=500),
+            explore=dict(score="consistency" if learn["method"] == "pinas" else "probe", batch_size=BATCH),
         )
     )
 
@@ -221,13 +221,8 @@ def speed(names: Sequence[str], size: int, threads: int, images: Path, work: Pat
             f"| {RUNS[name][0]} | {1000 * step:.0f} | {1000 * bare:.0f} | {step / bare:.2f} | {count / step:.0f} "
             f"| {count / bare:.0f} |"
         )
-    write("\n".join(lines) + "\n", RESULTS.with_name("nb201_speed.md"))
-
-
-def write(text: str, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    text = "\n".join(lines) + "\n"
+    bench_table.write(RESULTS.with_name("nb201_speed.md"), text)
     print(text)
 
 
@@ -265,21 +260,15 @@ def measure(name: str, seed: int, size: int, budget: Budget, images: Path, work:
         "images_per_step": config.learn.batch_size,
         "wall_seconds": read_done(folder / "learn")["seconds"],
         "scoring_seconds": round(scoring, 1),
-        "accuracy": round(float(np.mean([accuracy for accuracy, _, _ in scores])), 4),
+        "accuracy": round(float(np.mean([values[0] for values in scores])), 4),
         "similarity": round(off_diagonal(one.similarity(run.SIMILARITY_IMAGES, run.SIMILARITY_PATHS)), 4),
         **{key: round(float(np.mean(curve[key][-10:])), 4) for key in ("loss", "spread", "drift") if key in curve},
         "machine": MACHINE,
         "config": config.model_dump(mode="json", include={"space", "views", "learn"}),
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{results_of(folder.name, size, count)}.csv"
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["arch", *SCORES])
-        for arch, values in zip(archs, scores, strict=True):
-            writer.writerow([space.operations_of(arch), *(f"{v:.5f}" for v in values)])
-    temporary.replace(path)
+    rows = [[str(space.operations_of(a)), *(f"{v:.5f}" for v in s)] for a, s in zip(archs, scores, strict=True)]
+    bench_table.write(path, "".join(f"{','.join(row)}\n" for row in [["arch", *SCORES], *rows]))
     write_json(path.with_suffix(".json"), facts)
 
 
@@ -295,37 +284,30 @@ class Scorer:
     """
 
     def __init__(self, one: Run):
-        splits, self.method = one.splits, one.method()
-        self.supernet = self.method.learned
-        self.supernet.load_state_dict(load_file(one.folder / "learn" / "supernet.safetensors"))
-        normalise = one.views(one.config.views).normalise
+        splits, normalise = one.splits, one.views(one.config.views).normalise
+        self.supernet = one.supernet
         self.train, self.train_labels = inputs(splits.train, PROBE_IMAGES, normalise)
         self.held, self.held_labels = inputs(splits.val, HELD_OUT, normalise)
-        self.consistency = None
-        if isinstance(self.method, pinas.Method):
-            self.method.head.load_state_dict(load_file(one.folder / "learn" / "head.safetensors"))
-            views = one.views(one.config.views)
-            self.consistency = Consistency(
-                self.supernet, self.method.head, subset(splits.val, VIEWED), lambda x, g: views(x, g, 2), BATCH
-            )
+        self.classifier = nn.Linear(self.supernet.num_features, splits.num_classes)
+        self.consistency = one.consistency if one.config.explore.score == "consistency" else None
+        if self.consistency is not None:
+            self.consistency.held_out = subset(splits.val, VIEWED)
         else:
-            assert self.method.classifier is not None
-            self.method.classifier.load_state_dict(load_file(one.folder / "learn" / "classifier.safetensors"))
+            self.classifier.load_state_dict(load_file(one.folder / "learn" / "classifier.safetensors"))
 
     @torch.no_grad()
-    def score(self, path: Arch) -> tuple[float, float, float]:
+    def score(self, path: Arch) -> tuple[float, ...]:
         """As SCORES."""
         with batch_statistics(self.supernet):
             train, held = self.supernet(self.train, path), self.supernet(self.held, path)
-        probe = Probe(len(CLASSES))
+        probe = Probe(self.classifier.out_features)
         probe.add(train, self.train_labels)
         outputs = probe.solve()(held)  # N x classes
         accuracy = float((outputs.argmax(1) == self.held_labels).float().mean())
-        error = float((outputs - F.one_hot(self.held_labels, len(CLASSES))).square().sum(1).mean())
+        error = float((outputs - F.one_hot(self.held_labels, outputs.shape[1])).square().sum(1).mean())
         if self.consistency is not None:
             return accuracy, error, self.consistency.score(path).loss
-        assert self.method.classifier is not None
-        return accuracy, error, float(F.cross_entropy(self.method.classifier(held), self.held_labels))
+        return accuracy, error, float(F.cross_entropy(self.classifier(held), self.held_labels))
 
 
 def subset(images: ImageSet, count: int) -> ImageSet:
@@ -362,19 +344,20 @@ class Found:
         return self.facts["minutes"] * self.facts["threads"]
 
 
-def read_table(path: Path) -> dict[str, Row]:
-    """By the benchmark's digits."""
-    space = Space()
-    with path.open(newline="") as file:
-        return {
-            str(space.parse(row["arch_str"])): Row(
-                float(row[TEST]),
-                float(row["flops_computed"]),
-                float(row[f"{TEST}_12ep"]),
-                float(row["cifar10_valid_acc"]),
-            )
-            for row in csv.DictReader(file)
-        }
+def read_rows(path: Path) -> dict[str, Row]:
+    """By the benchmark's digits.
+
+    Raises:
+        UserError: Not such a table.
+    """
+    rows = {}
+    for arch, trained in read_table(path).items():
+        missing = [name for name in (TEST, SHORT, VALID) if name not in trained.accuracies]
+        if missing or trained.flops is None:
+            raise UserError(f"expected {', '.join(missing or ['flops_computed'])} of {arch_string(arch)} in {path}")
+        truth, short, valid = (trained.accuracies[name] for name in (TEST, SHORT, VALID))
+        rows[str(arch)] = Row(truth, trained.flops, short, valid)
+    return rows
 
 
 def read_found(folder: Path) -> list[Found]:
@@ -383,7 +366,9 @@ def read_found(folder: Path) -> list[Found]:
         with path.with_suffix(".csv").open(newline="") as file:
             scores = {row["arch"]: tuple(float(row[k]) for k in SCORES) for row in csv.DictReader(file)}
         found.append(Found(json.loads(path.read_text()), scores))
-    return sorted(found, key=lambda f: (list(RUNS).index(f.facts["run"]), f.core_minutes, f.facts["seed"]))
+    return sorted(
+        found, key=lambda f: (list(RUNS).index(f.facts["run"]), f.core_minutes, f.facts["seed"], len(f.scores))
+    )
 
 
 def archs_of(table: Mapping[str, Row], size: int) -> list[str]:
@@ -404,20 +389,19 @@ def ranking(found: Found, table: Mapping[str, Row], archs: Container[str], by: s
 
 
 def score(found: Sequence[float], by: str) -> float:
-    """The higher the better."""
-    value = found[SCORES.index(by)]
-    return value if by == "accuracy" else -value
+    """The higher the better; ``by`` is one of the two that are losses."""
+    return -found[SCORES.index(by)]
+
+
+def plain_tau(found: Found, table: Mapping[str, Row], archs: Sequence[str], by: str) -> float:
+    return tau(np.array([score(found.scores[a], by) for a in archs]), np.array([table[a].truth for a in archs]))
 
 
 def criterion(found: Found, table: Mapping[str, Row]) -> str:
     """What a run's architectures are ranked by: chosen on the tuned half."""
     half = tuned_half(archs_of(table, 729))
     tuned = [a for a in found.scores if a in half]
-    truth = np.array([table[a].truth for a in tuned])
-    return max(
-        ("objective", "squared_error"),
-        key=lambda by: tau(np.array([score(found.scores[a], by) for a in tuned]), truth),
-    )
+    return max(("objective", "squared_error"), key=lambda by: plain_tau(found, table, tuned, by))
 
 
 def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
@@ -427,8 +411,8 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
     lines = [
         f"## {size:,} architectures: {', '.join(SPACES[size])}",
         "",
-        "| supernet | seed | minutes x threads | steps | images/s | scored | accuracy of probes | ranked by | tau, all "
-        "| tau, held-out half | tau less that of FLOPs | tau, ranked the other way | best one found |",
+        "| supernet | seed | minutes x threads | steps | images/s a core | scored | accuracy of probes | ranked by "
+        "| tau, all | tau, held-out half | tau less that of FLOPs | tau, ranked the other way | best one found |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for f in found:
@@ -440,11 +424,11 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         everything = ranking(f, table, set(archs), by)
         lines.append(
             f"| {facts['title']} | {facts['seed']} | {facts['minutes']:g} x {facts['threads']} | {facts['steps']:,} "
-            f"| {facts['steps'] * facts['images_per_step'] / facts['wall_seconds']:.0f} | {len(f.scores):,} "
+            f"| {facts['steps'] * facts['images_per_step'] / (60 * f.core_minutes):.0f} | {len(f.scores):,} "
             f"| {facts['accuracy']:.1%} "
             f"| {'objective' if by == 'objective' else 'probe'} | {everything.score} "
             f"| {ranking(f, table, held, by).score} | {everything.difference} "
-            f"| {ranking(f, table, set(archs), other).score.value:+.3f} | {everything.best_truth:.2f}% |"
+            f"| {plain_tau(f, table, list(f.scores), other):+.3f} | {everything.best_truth:.2f}% |"
         )
     truth = np.array([table[a].truth for a in archs])
     for title, values in {
@@ -481,8 +465,8 @@ def ablations(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
     lines = [
         "## Ablations (Table 7, Figure 5), 729 architectures",
         "",
-        "| supernet | seed | tau | similarity of paths (off the diagonal) | teacher's drift | spread of outputs |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| supernet | seed | core minutes | tau | similarity of paths | teacher's drift | spread of outputs |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     some = [f for f in found if f.facts["architectures"] == 729]
     if not any(f.facts["run"].startswith("pinas_") for f in some):
@@ -490,7 +474,7 @@ def ablations(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
     for f in some:
         values = " | ".join(f"{f.facts[k]:.3f}" if k in f.facts else "–" for k in ("similarity", "drift", "spread"))
         value = ranking(f, table, table, criterion(f, table)).score
-        lines.append(f"| {f.facts['title']} | {f.facts['seed']} | {value} | {values} |")
+        lines.append(f"| {f.facts['title']} | {f.facts['seed']} | {f.core_minutes:g} | {value} | {values} |")
     return [*lines, ""]
 
 
@@ -530,7 +514,8 @@ def report(table: Mapping[str, Row]) -> None:
             lines += ranks(found, table, size) + pairs(found, table, size)
     lines += ablations(found, table) + skips(found, table)
     text = "\n".join(lines).rstrip() + "\n"
-    write(text, RESULTS.with_suffix(".md"))
+    bench_table.write(RESULTS.with_suffix(".md"), text)
+    print(text)
     for f in found:
         draw(f, table)
 
@@ -542,10 +527,10 @@ def draw(found: Found, table: Mapping[str, Row]) -> None:
     import matplotlib.pyplot as plt
 
     facts, by = found.facts, criterion(found, table)
-    rows = [(a, score(s, by), table[a].flops, table[a].truth) for a, s in found.scores.items()]
     figure, axes = plt.subplots(figsize=(4, 4), layout="constrained")
-    axes.plot([row[1] for row in rows], [row[3] for row in rows], ".", markersize=4, alpha=0.6)
-    axes.set(ylabel="accuracy alone, %", title=f"tau {ranking(found, table, table, by).score}")
+    scores, truth = [score(s, by) for s in found.scores.values()], [table[a].truth for a in found.scores]
+    axes.plot(scores, truth, ".", markersize=4, alpha=0.6)
+    axes.set(ylabel="accuracy alone, %", title=f"tau {plain_tau(found, table, list(found.scores), by):+.3f}")
     axes.set_xlabel(f"score in the supernet, by {by.replace('_', ' ')} ({facts['title']}, seed {facts['seed']})")
     budget = Budget(facts["minutes"], facts["threads"])
     name = budget.run(facts["run"], facts["seed"], facts["architectures"])
@@ -567,7 +552,9 @@ def main() -> None:
     parser.add_argument("--speed", action="store_true", help="only time a step of each method beside its bare compute")
     parser.add_argument("--report", action="store_true", help="only write the tables of what has been measured")
     args = parser.parse_args()
-    table = read_table(args.table)  # before the hours that it is for
+    if args.count is not None and args.count < LEAST:
+        parser.error(f"expected --count of at least {LEAST}, for a tau that says anything, got {args.count}")
+    table = read_rows(args.table)  # before the hours that it is for
     if not args.report:
         if args.images is None:
             parser.error("expected --images, CIFAR-10 as a folder or an .npz of JPEGs, got none")
@@ -588,4 +575,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -2,7 +2,7 @@
 
 A classifier asks whether features tell classes apart. In a supernet that has seen few images that says little: small
 networks lead. That views of an image agree, and those of others do not, is what the supernet was trained for, and
-capacity shows there long before (benchmarks/results/nb201.md).
+capacity shows there before (benchmarks/results/nb201.md).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Consistency:
     """Scores paths by how much more alike two views of one held-out image are than views of two.
 
     That is the mean cosine of the head's outputs for the same image, less that for different images of a batch: Eqn. 4
-    without its temperature, which it approaches as the temperature grows. It lies in -2..1; outputs that are all alike
+    without its temperature, which it approaches as the temperature grows. It lies in -2..2; outputs that are all alike
     score 0. Batch norms go by the batch, so that nothing is recalibrated.
 
     Args:

@@ -13,7 +13,8 @@ from pinas_zoo.search.config import Learn, Linear, SearchConfig
 from pinas_zoo.search.engine import DTYPES
 from pinas_zoo.search.memory import path_mib
 from pinas_zoo.search.methods import build_method
-from pinas_zoo.search.run import DONE, LEFT_OUT, STAGES, check_folder, needs_linear
+from pinas_zoo.search.record import DONE, STAGES, check_folder
+from pinas_zoo.search.run import LEFT_OUT, needs_linear
 from pinas_zoo.search.space import build_space, step_rng
 
 

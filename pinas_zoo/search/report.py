@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search import config, engine
-from pinas_zoo.search.evaluate import Score
+from pinas_zoo.search.evaluate import QUANTITY, Score
 from pinas_zoo.search.explore import read_ranking
 from pinas_zoo.search.methods import method_class
+from pinas_zoo.search.record import DONE, STAGES, read_done
 from pinas_zoo.search.similarity import heat_map, off_diagonal, read_matrix
 from pinas_zoo.search.tree_figure import LEAST, tree_figure
 from pinas_zoo.version import __version__
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pinas_zoo.search.run import Run
 
 BEST = (
-    "Best held-out accuracy over evaluations. Random search: what to expect of draws from the candidates that were "
+    "over evaluations. Random search: what to expect of draws from the candidates that were "
     "drawn at random here, whose best it cannot exceed; with few of them it looks worse than it is"
 )
 SCORES = {  # what a candidate's accuracy is, by explore.score
@@ -48,8 +49,6 @@ svg{max-width:100%;height:auto}.scroll svg{max-width:none}
 
 def write_report(run: Run) -> Path:
     """Write the report of a run whose stages are complete; whole or not at all."""
-    from pinas_zoo.search.run import DONE, STAGES, read_done
-
     facts = {s: read_done(run.folder / s) for s in STAGES if (run.folder / s / DONE).is_file()}
     path = run.folder / "report.html"
     temporary = path.with_name(f".{path.name}")
@@ -74,9 +73,12 @@ def _page(run: Run, facts: Mapping[str, Mapping[str, Any]]) -> str:
     if trained:
         curves.append(("train", "accuracy", "The winner alone: accuracy"))
     figures = [_figure(_curve(engine.read_curve(run.folder / stage), key), title) for stage, key, title in curves]
-    figures.append(_figure(_histogram(accuracies), "Held-out accuracy of the candidates"))
-    figures.append(_figure(_best_so_far(accuracies, random_draws(config.explore)), BEST))
-    figures.append(_figure(_cost(ranking), "Held-out accuracy over multiply-adds, and the Pareto front"))
+    quantity = QUANTITY[config.explore.score]
+    figures.append(_figure(_histogram(accuracies, quantity), f"{quantity.capitalize()} of the candidates"))
+    figures.append(_figure(_best_so_far(accuracies, random_draws(config.explore), quantity), f"Best {quantity} {BEST}"))
+    figures.append(
+        _figure(_cost(ranking, quantity), f"{quantity.capitalize()} over multiply-adds, and the Pareto front")
+    )
     matrix = read_matrix(run.folder / "explore" / "similarity.csv")
     title = f"Feature similarity by last candidate; {off_diagonal(matrix):.3f} off the diagonal"
     figures.append(_figure(heat_map(matrix), title))
@@ -132,7 +134,7 @@ def _tree_section(scores: Mapping[Arch, Score], num_candidates: int) -> str:
         return ""
     svg = figure_svg(tree_figure(scores, num_candidates), "Action space", (7.5, 3.4))
     return f"""<h2>What parts good from bad</h2>
-<p>The action space over all {len(scores)} scored candidates: each box has their number and mean held-out accuracy, and
+<p>The action space over all {len(scores)} scored candidates: each box has their number and mean score, and
 the choices (layer=candidate, layers from 1) that speak most for its left, better side.</p>
 <figure class="scroll">{svg[svg.index("<svg") :]}</figure>"""
 
@@ -204,11 +206,11 @@ def _curve(columns: Mapping[str, Sequence[float]], key: str) -> Callable[[Any], 
     return draw
 
 
-def _histogram(scores: Sequence[Score]) -> Callable[[Any], None]:
+def _histogram(scores: Sequence[Score], name: str) -> Callable[[Any], None]:
     def draw(axes: Any) -> None:
         axes.hist([100 * s.accuracy for s in scores], bins=min(20, max(5, len(scores) // 5)))
         axes.locator_params(axis="x", nbins=5)
-        axes.set(xlabel="held-out accuracy, %", ylabel="architectures")
+        axes.set(xlabel=f"{name}, %", ylabel="architectures")
 
     return draw
 
@@ -219,7 +221,7 @@ def random_draws(options: config.Explore) -> int:
     return first.get(options.sampler, options.random_first)
 
 
-def _best_so_far(scores: Sequence[Score], first: int) -> Callable[[Any], None]:
+def _best_so_far(scores: Sequence[Score], first: int, name: str) -> Callable[[Any], None]:
     values = np.array([100 * score.accuracy for score in scores])
     random_search = expected_best(values[:first], len(values))
 
@@ -228,7 +230,7 @@ def _best_so_far(scores: Sequence[Score], first: int) -> Callable[[Any], None]:
         axes.plot(np.maximum.accumulate(values), linewidth=1, label="this search")
         axes.plot(random_search, "--", linewidth=1, label=f"random search, by the first {min(first, len(values))}")
         axes.legend(frameon=False, fontsize=7, loc="lower right")
-        axes.set(xlabel="evaluation", ylabel="held-out accuracy, %")
+        axes.set(xlabel="evaluation", ylabel=f"{name}, %")
 
     return draw
 
@@ -241,7 +243,7 @@ def expected_best(sample: NDArray[np.float64], count: int) -> NDArray[np.float64
     return (order * (below[1:] ** draws - below[:-1] ** draws)).sum(1)
 
 
-def _cost(ranking: Sequence[Mapping[str, str]]) -> Callable[[Any], None]:
+def _cost(ranking: Sequence[Mapping[str, str]], name: str) -> Callable[[Any], None]:
     points = sorted((float(row["flops_g"]), 100 * float(row["accuracy"])) for row in ranking)
     front, best = [], float("-inf")
     for flops, accuracy in points:
@@ -253,6 +255,6 @@ def _cost(ranking: Sequence[Mapping[str, str]]) -> Callable[[Any], None]:
         axes.plot(*zip(*points, strict=True), ".", markersize=3, alpha=0.5)
         axes.plot(*zip(*front, strict=True), drawstyle="steps-post", linewidth=1)
         axes.locator_params(axis="x", nbins=5)
-        axes.set(xlabel="multiply-adds, G", ylabel="held-out accuracy, %")
+        axes.set(xlabel="multiply-adds, G", ylabel=f"{name}, %")
 
     return draw

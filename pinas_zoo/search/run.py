@@ -13,9 +13,7 @@ each with done.json once it is complete
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -30,7 +28,7 @@ import timm
 import torch
 from mmengine.device import get_device
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 import pinas_zoo
@@ -40,25 +38,24 @@ from pinas_zoo.architectures import on_meta
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import engine, ranks
 from pinas_zoo.search.claims import open_study
-from pinas_zoo.search.config import Learn, Linear, SearchConfig, load_config, parse_config
+from pinas_zoo.search.config import Learn, Linear, SearchConfig, load_config
 from pinas_zoo.search.consistency import Consistency
-from pinas_zoo.search.data import Splits, StepSampler, load_splits
-from pinas_zoo.search.evaluate import Evaluator, Score, recalibration_subset
+from pinas_zoo.search.data import StepSampler
+from pinas_zoo.search.evaluate import QUANTITY, Evaluator, Score, recalibration_subset
 from pinas_zoo.search.explore import best, exploration_seconds, explore, known_scores, read_ranking, write_ranking
 from pinas_zoo.search.limits import latency_ms
 from pinas_zoo.search.linear import LinearEvaluation
 from pinas_zoo.search.methods import Method, build_method, method_class
+from pinas_zoo.search.record import DONE, STAGES, check_folder, read_done, save_tensors
 from pinas_zoo.search.similarity import off_diagonal, path_similarity, write_matrix
 from pinas_zoo.search.space import SearchSpace, Supernet, build_space, step_rng
+from pinas_zoo.search.splits import Splits, load_splits
 from pinas_zoo.search.standalone import StandAlone, accuracy, check_compiler
 from pinas_zoo.search.views import BatchViews
 from pinas_zoo.weights import save_model_folder
 
-DONE = "done.json"
 IMAGES = 9  # random stream
 SIMILARITY_IMAGES, SIMILARITY_PATHS = 256, 4
-STAGES = ("learn", "linear", "explore", "winner", "train")
-FREE = ("until", "data.workers", "log")  # what may change within a run: no number follows from it
 LEFT_OUT = {  # why there is no linear stage, by explore.score
     "classifier": "the method's own classifier scores candidates",
     "probe": "each candidate has a classifier of its own",
@@ -282,8 +279,8 @@ class Run:
         winner = best(scores)
         accuracies = sorted(score.accuracy for score in scores.values())
         summary = (
-            f"{len(scores)} of {self.space.size} architectures, held-out accuracy {accuracies[0]:.1%} to "
-            f"{accuracies[-1]:.1%}, best {winner}"
+            f"{len(scores)} of {self.space.size} architectures, "
+            f"{QUANTITY[self.config.explore.score]} {accuracies[0]:.1%} to {accuracies[-1]:.1%}, best {winner}"
         )
         matrix = self.similarity(SIMILARITY_IMAGES, SIMILARITY_PATHS)
         write_matrix(folder / "similarity.csv", matrix)
@@ -484,54 +481,3 @@ def needs_linear(config: SearchConfig) -> bool:
             "classifier, got false; or set explore.score to 'probe'"
         )
     return not supervised if enabled is None else enabled
-
-
-def check_folder(config: SearchConfig, folder: Path) -> None:
-    """Make sure that a folder may hold this run.
-
-    Raises:
-        UserError: It holds a run of another configuration, or is not a run's folder.
-    """
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise UserError(f"expected a folder for the run, got the file {folder}; choose another with --work-dir")
-    path = folder / "config.json"
-    if not path.is_file():
-        if any(not p.name.startswith(".config.json.") for p in folder.iterdir()):
-            raise UserError(f"expected an empty folder or a run, got {folder} without config.json; use --work-dir")
-        return
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"run folder {folder}: config.json cannot be read ({error}); delete the folder") from error
-    with contextlib.suppress(UserError):  # keys that were added since have their defaults
-        before = parse_config(before).model_dump(mode="json")
-    changed = sorted(_differences(before, config.model_dump(mode="json")))
-    if changed:
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        raise UserError(
-            f"run folder {folder} was made by another configuration ({'; '.join(changed[:3])}{more}); "
-            "choose another with --work-dir, or delete it"
-        )
-
-
-def _differences(before: Any, now: Any, key: str = "") -> list[str]:
-    if key in FREE:
-        return []
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        keys = {**before, **now}
-        return [d for k in keys for d in _differences(before.get(k), now.get(k), f"{key}.{k}" if key else str(k))]
-    return [] if before == now else [f"{key} was {before!r}, is {now!r}"]
-
-
-def read_done(folder: Path) -> dict[str, Any]:
-    """Facts of a complete stage: summary, seconds, peak_memory_mib and its own."""
-    return json.loads((folder / DONE).read_text(encoding="utf-8"))
-
-
-def save_tensors(path: Path, state: Mapping[str, torch.Tensor]) -> None:
-    """Safetensors, written whole or not at all; tensors that share memory are stored under each of their names."""
-    temporary = path.with_name(f".{path.name}")
-    save_file({key: value.detach().clone().contiguous() for key, value in state.items()}, temporary)
-    temporary.replace(path)

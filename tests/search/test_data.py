@@ -15,8 +15,9 @@ from PIL import Image
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Data, Views
-from pinas_zoo.search.data import Files, Images, Splits, StepSampler, ViewsOptions, decode, load_splits, step_loader
+from pinas_zoo.search.data import Files, Images, StepSampler, ViewsOptions, decode, step_loader
 from pinas_zoo.search.shards import ShardReader, expand
+from pinas_zoo.search.splits import Splits, load_splits
 from tests.golden import shared_dir
 
 

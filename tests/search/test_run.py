@@ -98,7 +98,7 @@ def test_the_winner_loads_by_name_in_a_new_process_from_any_folder(finished, tmp
         'model = timm.create_model("digits_winner", pretrained=True).eval()\n'
         "import torch\n"
         "from pinas_zoo.search.config import Data\n"
-        "from pinas_zoo.search.data import load_splits\n"
+        "from pinas_zoo.search.splits import load_splits\n"
         "test = load_splits(Data(type='digits', image_size=16, val_per_class=30), 0).test\n"
         "cfg = model.pretrained_cfg\n"
         "x = (test.pixels.float() / 255 - torch.tensor(cfg['mean']).view(3, 1, 1))"

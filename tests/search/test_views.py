@@ -10,7 +10,7 @@ from PIL import Image
 from torchvision import transforms as T
 
 from pinas_zoo.search.config import Data, Views
-from pinas_zoo.search.data import load_splits
+from pinas_zoo.search.splits import load_splits
 from pinas_zoo.search.views import BatchViews, ImageViews, _blur, _saturate, _shift_hue, _turn_hue, crop_box
 
 PLAIN = dict(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter_p=0.0, gray_p=0.0, blur_p=0.0)
