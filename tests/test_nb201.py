@@ -18,13 +18,21 @@ from pinas_zoo.models.nasbench201 import arch_string
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 ARCHS = ["".join(digits) for digits in itertools.product("234", repeat=6)]
-TRUTH = dict(zip(ARCHS, np.random.default_rng(0).permutation(len(ARCHS)) / 100 + 85, strict=True))
+EFFECTS = np.random.default_rng(0).normal(size=(6, 3))
+TRUTH = {arch: 90 + EFFECTS[range(6), [int(digit) - 2 for digit in arch]].sum() for arch in ARCHS}
+SCORED = [ARCHS[k] for k in np.random.default_rng(1).permutation(len(ARCHS))[:60]]
 
 
 @pytest.fixture
-def nb201(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+def nb201(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(BENCHMARKS)
-    module = importlib.import_module("nb201")
+    return importlib.import_module("nb201")
+
+
+@pytest.fixture
+def report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    module = importlib.import_module("nb201_report")
     monkeypatch.setattr(module, "RESULTS", tmp_path / "results" / "nb201")
     monkeypatch.setattr(module, "correlate", partial(module.correlate, resamples=20))
     return module
@@ -41,49 +49,61 @@ def write_table(path: Path, drop: str = "") -> Path:
     return path
 
 
-def write_run(module: ModuleType, name: str, objective: int, error: int) -> None:
-    """60 architectures, ranked by truth (1), the other way round (-1) or not at all (0)."""
-    module.RESULTS.mkdir(parents=True, exist_ok=True)
-    lines = [",".join(["arch", *module.SCORES])]
-    lines += [f"{a},0.5,{-error * TRUTH[a]},{-objective * TRUTH[a]}" for a in ARCHS[::12][:60]]
-    facts = dict(run=name, title=module.RUNS[name][0], seed=0, architectures=729, scored=60, minutes=2.0, threads=1)
+def write_run(report: ModuleType, name: str, title: str, seed: int = 0, **losses: float) -> None:
+    """60 architectures; a loss ranks them by truth (1), the other way round (-1), not at all (0) or is not known."""
+    report.RESULTS.mkdir(parents=True, exist_ok=True)
+    lines = [",".join(["arch", *report.SCORES])]
+    for arch in SCORED:
+        known = [str(-losses[by] * TRUTH[arch]) if by in losses else "" for by in report.LOSSES]
+        lines.append(",".join([arch, "0.5", *known]))
+    facts = dict(run=name, title=title, seed=seed, architectures=729, scored=60, minutes=2.0, threads=1)
     facts |= dict(steps=60, images_per_step=128, wall_seconds=9.0, accuracy=0.5, similarity=0.9, loss=1.0)
-    path = module.RESULTS / f"{name}_729_2x1_0_of_60.csv"
+    path = report.RESULTS / f"{name}_729_2x1_{seed}_of_60.csv"
     path.write_text("\n".join(lines) + "\n")
     path.with_suffix(".json").write_text(json.dumps(facts))
 
 
-def test_the_report_ranks_by_what_the_tuned_half_prefers(nb201, tmp_path):
-    write_run(nb201, "pinas", objective=1, error=-1)
-    write_run(nb201, "spos", objective=-1, error=0)
-    write_run(nb201, "pinas_no_mt", objective=0, error=0)
-    nb201.report(nb201.read_rows(write_table(tmp_path / "table.csv")))
-    text = nb201.RESULTS.with_suffix(".md").read_text()
+def table_rows(text: str, columns: int) -> list[list[str]]:
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
-    pinas = next(row for row in rows if row[0] == "Π-NAS" and len(row) == 13)
-    assert pinas[2:6] == ["2 x 1", "60", "64", "60"]
-    assert pinas[7] == "objective"
-    assert pinas[8] == "+1.000 [+1.000, +1.000]"
-    assert pinas[11] == "-1.000"
-    assert float(pinas[12].rstrip("%")) == pytest.approx(max(TRUTH[a] for a in ARCHS[::12][:60]), abs=0.01)
-    spos = next(row for row in rows if row[0] == "SPOS" and len(row) == 13)
-    assert spos[7] == "probe"
-    assert spos[8].startswith("+0.000")
-    assert ["SPOS", "2", "0", "+1.000 [+1.000, +1.000]"] in rows
-    assert any(row[0] == "each trained for 12 epochs" and row[8] == "-1.000" for row in rows)
-    assert any(row[0] == "Π-NAS without mean teacher" and row[4:] == ["0.900", "–", "–"] for row in rows)
-    assert sorted(p.name for p in nb201.RESULTS.glob("*.svg"))[0] == "pinas_729_2x1_0_of_60.svg"
+    return [row for row in rows if len(row) == columns]
 
 
-def test_a_table_that_lacks_a_column_is_refused(nb201, tmp_path):
+def test_the_report_ranks_by_what_the_tuned_half_prefers(report, tmp_path):
+    write_run(report, "pinas", "Π-NAS", consistency=1, squared_error=-1)
+    write_run(report, "pinas", "Π-NAS", seed=1, consistency=-1, squared_error=1)
+    write_run(report, "spos", "SPOS", consistency=-1, squared_error=0, cross_entropy=-1)
+    write_run(report, "pinas_no_mt", "Π-NAS without mean teacher", consistency=0, squared_error=0)
+    report.report(report.read_rows(write_table(tmp_path / "table.csv")))
+    text = report.RESULTS.with_suffix(".md").read_text()
+    ours, other, *_, spos = (row for row in table_rows(text, 14) if row[1] in ("0", "1"))
+    assert ours[:5] == ["Π-NAS", "0", "2 x 1", "60", "64"]
+    assert ours[6] == "consistency"
+    assert float(ours[7].split()[0]) > 0.95  # additive truth, fitted to 60 of the 729
+    assert float(ours[10].rstrip("%")) == pytest.approx(max(TRUTH.values()), abs=0.3)
+    assert ours[11:13] == ["60", "+1.000 [+1.000, +1.000]"]
+    assert float(ours[13].removeprefix("probe ")) < -0.95
+    assert other[6] == "probe"
+    assert (spos[0], spos[6], spos[7]) == ("SPOS", "probe", "+0.000 [+0.000, +0.000]")
+    assert [cell.split()[0] for cell in spos[13].split(", ")] == ["consistency", "classifier"]
+    (mean,) = (row for row in table_rows(text, 5) if row[0] == "Π-NAS")
+    assert (mean[2], mean[4]) == ("2", "+1.000 (+1.000 to +1.000)")
+    (pair,) = (row for row in table_rows(text, 5) if row[0] == "SPOS")
+    assert pair[1:3] == ["2", "0"]
+    assert pair[4] == "+1.000 [+1.000, +1.000]"
+    assert any(row[0] == "each trained for 12 epochs" and row[12] == "-1.000" for row in table_rows(text, 14))
+    assert any(row[0] == "Π-NAS without mean teacher" and row[5:] == ["0.900", "–", "–"] for row in table_rows(text, 8))
+    assert sorted(p.name for p in report.RESULTS.glob("*.svg"))[0] == "pinas_729_2x1_0_of_60.svg"
+
+
+def test_a_table_that_lacks_a_column_is_refused(report, tmp_path):
     with pytest.raises(UserError, match="expected cifar10_valid_acc of "):
-        nb201.read_rows(write_table(tmp_path / "table.csv", drop="cifar10_valid_acc"))
+        report.read_rows(write_table(tmp_path / "table.csv", drop="cifar10_valid_acc"))
     with pytest.raises(UserError, match="expected flops_computed of "):
-        nb201.read_rows(write_table(tmp_path / "table.csv", drop="flops_computed"))
+        report.read_rows(write_table(tmp_path / "table.csv", drop="flops_computed"))
 
 
-def test_the_runs_of_the_repository_are_whole(nb201):
-    found = nb201.read_found(BENCHMARKS / "results" / "nb201")
+def test_the_runs_of_the_repository_are_whole(report):
+    found = report.read_found(BENCHMARKS / "results" / "nb201")
     assert found
     assert all(len(f.scores) == f.facts["scored"] for f in found)
 

@@ -34,5 +34,5 @@ learn = dict(
     warmup=0.1,
     log_every=50,
 )
-explore = dict(score="consistency", evaluations=729, batch_size=500, recalibration_images=2048)
+explore = dict(score="consistency", rank_by="effects", evaluations=729, batch_size=500, recalibration_images=2048)
 train = dict(epochs=12, batch_size=128, lr=0.1, log_every=50)

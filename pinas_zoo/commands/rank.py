@@ -13,8 +13,8 @@ def add_parser(subparsers: Any) -> None:
         help="Kendall's tau of a run's scores against networks trained alone",
         description=(
             "Kendall's tau between the scores of a run and the accuracies of networks trained alone, with 95%% "
-            "bootstrap intervals, beside the tau of multiply-adds alone. Writes rank.json and rank.svg into the run's "
-            "folder, and its report anew."
+            "bootstrap intervals, beside the tau of multiply-adds alone and that of the scores' main effects. Writes "
+            "rank.json and rank.svg into the run's folder, and its report anew."
         ),
         epilog="pinas-zoo rank work_dirs/nb201 --truth nb201_cifar10.csv --accuracy-column cifar10_test_acc",
     )
@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo import zoo
     from pinas_zoo.errors import UserError
     from pinas_zoo.search import rank
+    from pinas_zoo.search.effects import main_effects
     from pinas_zoo.search.explore import read_ranking
     from pinas_zoo.search.report import save_figure, write_report
     from pinas_zoo.search.run import open_run
@@ -53,14 +54,22 @@ def run(args: argparse.Namespace) -> None:
         except (UserError, ValueError):
             return None
 
-    rows = rank.common(read_ranking(opened.folder / "explore" / "ranking.csv"), truth, canonical)
+    ranking = read_ranking(opened.folder / "explore" / "ranking.csv")
+    rows = rank.common(ranking, truth, canonical)
     found = rank.correlate(rows, args.seed)
+    scores = {opened.space.parse(row["arch"]): float(row["accuracy"]) for row in ranking}
+    effects = main_effects(scores, opened.space.num_candidates)
+    sums = rank.correlate([(a, effects.score(opened.space.parse(a)), s, t) for a, s, _, t in rows], args.seed)
     print(f"architectures       {found.count} (truth: {column} of {args.truth.name})")
     print(f"tau of the scores   {found.score}")
     print(f"tau of FLOPs alone  {found.flops}")
     print(f"difference          {found.difference}")
+    print(f"tau of effects      {sums.score}: sums of what each layer's choice adds to the scores on average")
+    print(f"less the scores'    {sums.difference}")
     print(f"best by score       {found.best}, {found.best_truth:g} alone; the highest of all is {found.top_truth:g}")
+    print(f"best by effects     {sums.best}, {sums.best_truth:g} alone")
     facts = {"truth": args.truth.name, "column": column, "seed": args.seed, **found.to_dict()}
+    facts["effects"] = {key: sums.to_dict()[key] for key in ("score", "difference", "best", "best_truth")}
     save_figure(opened.folder / "rank.svg", rank.scatter(rows, found), f"{column} over accuracy in the supernet")
     zoo.write_json(opened.folder / "rank.json", facts)
     print(f"written             {opened.folder / 'rank.json'}, rank.svg")

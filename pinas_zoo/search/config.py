@@ -99,6 +99,9 @@ class Explore(Table):
     # ridge regression on the recalibration images; or, without labels, how well each tells images apart. The
     # last two need no linear stage
     score: Literal["classifier", "probe", "consistency"] = "classifier"
+    views: Views = Views(scale=(0.3, 1.0), jitter=(0.8, 0.8, 0.8, 0.2), jitter_p=1.0, blur_p=0.0)  # of consistency
+    # the winner is the candidate with the best score, or with the best sum of what its layers' choices add on average
+    rank_by: Literal["score", "effects"] = "score"
     sampler: Literal["action_space", "nsga2", "tpe", "random"] = "action_space"
     random_first: int = Field(20, ge=1)  # of action_space and tpe; the released code has 80
     population: int = Field(50, ge=2)  # of nsga2

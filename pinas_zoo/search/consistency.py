@@ -1,8 +1,8 @@
-"""Scores of paths without labels: how well a path does on held-out images what Π-NAS learns by.
+"""Scores of paths without labels: how much more alike two views of a held-out image are than views of two.
 
 A classifier asks whether features tell classes apart. In a supernet that has seen few images that says little: small
-networks lead. That views of an image agree, and those of others do not, is what the supernet was trained for, and
-capacity shows there before (benchmarks/results/nb201.md).
+networks lead. That views of an image agree, and those of others do not, is what Π-NAS teaches a supernet, and capacity
+shows there before (benchmarks/results/nb201.md).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 from mmengine.device import get_device
-from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
@@ -22,18 +21,19 @@ from pinas_zoo.search.evaluate import Batches, Score
 from pinas_zoo.search.space import Supernet, step_rng
 
 VIEWS = 10  # random stream
+SPREAD = 1e-6  # least standard deviation of a feature
 
 
 class Consistency:
-    """Scores paths by how much more alike two views of one held-out image are than views of two.
+    """Scores paths by the mean cosine of features for the same image in two views, less that for different images.
 
-    That is the mean cosine of the head's outputs for the same image, less that for different images of a batch: Eqn. 4
-    without its temperature, which it approaches as the temperature grows. It lies in -2..2; outputs that are all alike
-    score 0. Batch norms go by the batch, so that nothing is recalibrated.
+    Features are standardised over the two views of a batch before, so that each counts the same. It is Eqn. 4 without
+    its temperature, which it approaches as the temperature grows, and without the head, which the network that is
+    searched for does not have. It lies in -2..2; features that are all alike score 0. Batch norms go by the batch, so
+    that nothing is recalibrated.
 
     Args:
-        supernet: Learned; left as it was after every call.
-        head: The method's, num_features to the dimension in which outputs are compared.
+        supernet: Learned, by whichever method; left as it was after every call.
         held_out: Images in batches; a last one that is smaller is left out.
         views: uint8 N x 3 x H x W and a generator to N x 2 x 3 x H x W, normalised.
         batch_size: Images that share batch statistics and are compared.
@@ -43,15 +43,13 @@ class Consistency:
     def __init__(
         self,
         supernet: Supernet,
-        head: nn.Module,
         held_out: Batches,
         views: Callable[[torch.Tensor, torch.Generator], torch.Tensor],
         batch_size: int,
         seed: int = 0,
     ):
         self.device = torch.device(get_device())
-        self.encoder = nn.ModuleDict({"supernet": supernet, "head": head}).requires_grad_(False).to(self.device)
-        self.supernet, self.head = supernet, head
+        self.supernet = supernet.requires_grad_(False).to(self.device)
         self.held_out, self.views, self.batch_size, self.seed = held_out, views, batch_size, seed
 
     def score(self, path: Arch) -> Score:
@@ -85,8 +83,10 @@ class Consistency:
     @torch.no_grad()
     def contrast(self, pair: Sequence[torch.Tensor], path: Arch) -> float:
         """Of two views of the same images, each N x C x H x W, N of at least 2."""
-        with batch_statistics(self.encoder):
-            one, other = (F.normalize(self.head(self.supernet(view, path)).float(), dim=1) for view in pair)
+        with batch_statistics(self.supernet):
+            features = torch.stack([self.supernet(view, path).float() for view in pair])  # 2 x N x num_features
+        deviation, mean = torch.std_mean(features, (0, 1))
+        one, other = F.normalize((features - mean) / deviation.clamp(min=SPREAD), dim=2)
         cosines = one @ other.T  # N x N
         same, count = cosines.diagonal().sum(), len(cosines)
         return float(same / count - (cosines.sum() - same) / (count * (count - 1)))

@@ -9,7 +9,7 @@ import csv
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import claims, config
 from pinas_zoo.search.claims import Claims
+from pinas_zoo.search.effects import main_effects
 from pinas_zoo.search.evaluate import Score
 from pinas_zoo.search.limits import Limits
 from pinas_zoo.search.samplers import ActionSpaceSampler
@@ -259,19 +260,27 @@ def known_scores(study: optuna.Study) -> dict[Arch, Score]:
     return scores
 
 
-def best(scores: dict[Arch, Score]) -> Arch:
-    """Highest accuracy; of equals, the lowest loss."""
-    return max(scores, key=lambda arch: (scores[arch].accuracy, -scores[arch].loss))
+def write_ranking(
+    path: Path, space: SearchSpace, scores: Mapping[Arch, Score], image_size: int, rank_by: str = "score"
+) -> Arch:
+    """A CSV of all scored architectures, the best first; params in millions, multiply-adds in billions.
 
+    Args:
+        rank_by: ``score``: by accuracy, of equals by loss; ``effects``: by the sums of main effects, of equals so.
 
-def write_ranking(path: Path, space: SearchSpace, scores: dict[Arch, Score], image_size: int) -> None:
-    """A CSV of all scored architectures, the best first; params in millions, multiply-adds in billions."""
+    Returns:
+        The best.
+    """
+    effects = main_effects({arch: score.accuracy for arch, score in scores.items()}, space.num_candidates)
+    sums = {arch: effects.score(arch) for arch in scores}
     order = sorted(scores, key=lambda arch: (-scores[arch].accuracy, scores[arch].loss))
+    if rank_by == "effects":
+        order.sort(key=lambda arch: -sums[arch])
     evaluated = {arch: k for k, arch in enumerate(scores)}
     temporary = path.with_name(f".{path.name}")
     with temporary.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["rank", "arch", "accuracy", "loss", "params_m", "flops_g", "evaluation"])
+        writer.writerow(["rank", "arch", "accuracy", "loss", "params_m", "flops_g", "evaluation", "effects"])
         for rank, arch in enumerate(order, 1):
             params_m, flops_g = space.cost(arch, image_size)
             score = scores[arch]
@@ -284,9 +293,11 @@ def write_ranking(path: Path, space: SearchSpace, scores: dict[Arch, Score], ima
                     f"{params_m:.6f}",
                     f"{flops_g:.6f}",
                     evaluated[arch],
+                    f"{sums[arch]:.5f}",
                 ]
             )
     os.replace(temporary, path)
+    return order[0]
 
 
 def read_ranking(path: Path) -> list[dict[str, str]]:

@@ -1,7 +1,8 @@
 """Ranking correlation (sec. 4.3): how well a run's scores order architectures whose accuracy alone is known.
 
 Kendall's tau-b, beside that of multiply-adds alone: a supernet that ranks no better than the size of a network adds
-nothing. Intervals are bootstrap ones over architectures; the difference is taken within each resample.
+nothing; and beside that of the scores' main effects (:mod:`pinas_zoo.search.effects`). Intervals are bootstrap ones
+over architectures; differences are taken within each resample.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search import config, engine
+from pinas_zoo.search.effects import main_effects
 from pinas_zoo.search.evaluate import QUANTITY, Score
 from pinas_zoo.search.explore import read_ranking
 from pinas_zoo.search.methods import method_class
@@ -35,6 +36,7 @@ SCORES = {  # what a candidate's accuracy is, by explore.score
     "probe": "top-1 accuracy of a probe of its own",
     "consistency": "how much more alike two views of one image are than views of two (difference of mean cosines)",
 }
+RANKED = {"score": "accuracy, then loss", "effects": "the sums of what each choice adds (below)"}
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;background:#fff;max-width:60rem;margin:0 auto;padding:1rem}
 h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #ddd}
@@ -111,9 +113,11 @@ test images right. Found among {len(ranking)} scored of {run.space.size:,} archi
 <h2>Time and memory</h2>
 {_table(["stage", "what came of it", "seconds", "peak memory so far, MiB"], stages, numeric=(2, 3))}
 <h2>The ten best candidates</h2>
-<p>Accuracy is {SCORES[config.explore.score]}, in the supernet; parameters in millions and multiply-adds in billions at
+<p>Ranked by {RANKED[config.explore.rank_by]}. Accuracy is {SCORES[config.explore.score]}, in the supernet;
+parameters in millions and multiply-adds in billions at
 {config.data.image_size} x {config.data.image_size} pixels, without classifier. All are in explore/ranking.csv.</p>
 {_table(["rank", "architecture", "accuracy", "loss", "params, M", "multiply-adds, G"], top, (0, 2, 3, 4, 5))}
+{_effects_section(scores, run.space.num_candidates)}
 {_tree_section(scores, run.space.num_candidates)}
 {_rank_section(run.folder)}
 <h2>Configuration</h2>
@@ -139,6 +143,17 @@ the choices (layer=candidate, layers from 1) that speak most for its left, bette
 <figure class="scroll">{svg[svg.index("<svg") :]}</figure>"""
 
 
+def _effects_section(scores: Mapping[Arch, Score], num_candidates: int) -> str:
+    """What each choice adds to the score on average."""
+    found = main_effects({arch: score.accuracy for arch, score in scores.items()}, num_candidates)
+    head = ["layer", *(f"candidate {k}" for k in range(num_candidates))]
+    rows = [[str(layer), *(f"{100 * v:+.2f}" for v in row)] for layer, row in enumerate(found.table, 1)]
+    return f"""<h2>What each choice adds</h2>
+<p>Least squares over all {len(scores)} scored candidates, in percentage points beside their mean of {found.mean:.2%};
+sums over layers explain {max(0.0, found.explained):.0%} of the variance. Layers count from 1, candidates from 0.</p>
+{_table(head, rows, range(num_candidates + 1))}"""
+
+
 def _rank_section(folder: Path) -> str:
     """Kendall's tau and its scatter plot, when ``pinas-zoo rank`` has written them."""
     if not (folder / "rank.json").is_file():
@@ -153,6 +168,10 @@ def _rank_section(folder: Path) -> str:
         ["multiply-adds alone", *row("flops")],
         ["difference", *row("difference")],
     ]
+    if "effects" in found:  # not where an older version has written it
+        found |= {f"effects_{key}": value for key, value in found["effects"].items()}
+        rows.append(["main effects of the scores", *row("effects_score")])
+        rows.append(["difference to the scores", *row("effects_difference")])
     svg = (folder / "rank.svg").read_text(encoding="utf-8")
     return f"""<h2>Ranking against networks trained alone</h2>
 <p>Kendall's tau over {found["count"]} architectures against {html.escape(found["column"])} of

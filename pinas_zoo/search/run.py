@@ -42,7 +42,7 @@ from pinas_zoo.search.config import Learn, Linear, SearchConfig, load_config
 from pinas_zoo.search.consistency import Consistency
 from pinas_zoo.search.data import StepSampler
 from pinas_zoo.search.evaluate import QUANTITY, Evaluator, Score, recalibration_subset
-from pinas_zoo.search.explore import best, exploration_seconds, explore, known_scores, read_ranking, write_ranking
+from pinas_zoo.search.explore import exploration_seconds, explore, known_scores, read_ranking, write_ranking
 from pinas_zoo.search.limits import latency_ms
 from pinas_zoo.search.linear import LinearEvaluation
 from pinas_zoo.search.methods import Method, build_method, method_class
@@ -132,13 +132,9 @@ class Run:
     @cached_property
     def consistency(self) -> Consistency:
         """Scores without labels."""
-        head = self.method().head
-        assert head is not None, "checked before learning"
-        head.load_state_dict(load_file(self.folder / "learn" / "head.safetensors"))
-        views = self.views(self.config.views)
+        views = self.views(self.config.explore.views)
         return Consistency(
             self.supernet,
-            head,
             self.splits.val,
             lambda pixels, generator: views(pixels, generator, 2),
             self.config.explore.batch_size,
@@ -172,12 +168,7 @@ class Run:
                 engine.check_precision(options.precision, type(options).__name__.lower() + ".precision")
             engine.log_backends(self.config.log, self.folder)  # are they there?
             with torch.device("meta"):
-                method = self.method()  # checks its options and takes no memory
-            if self.config.explore.score == "consistency" and method.head is None:
-                raise UserError(
-                    "expected a method that compares outputs, such as 'pinas', for explore.score = 'consistency', got "
-                    f"{self.config.learn.method!r}; try 'classifier' or 'probe'"
-                )
+                self.method()  # checks its options and takes no memory
         if ranks.rank() == 0:
             zoo.write_json(self.folder / "config.json", self.config.model_dump(mode="json"))
             for left in [*self.folder.glob(".winner.*"), *self.folder.glob(".trained.*")]:  # by a kill within a write
@@ -229,8 +220,6 @@ class Run:
         save_tensors(folder / "supernet.safetensors", method.learned.state_dict())
         if method.classifier is not None:
             save_tensors(folder / "classifier.safetensors", method.classifier.state_dict())
-        if method.head is not None:
-            save_tensors(folder / "head.safetensors", method.head.state_dict())
         curve = engine.read_curve(folder)
         rate = steps * options.batch_size * method.num_views / seconds
         loss = f"loss {curve['loss'][0]:.2f} to {curve['loss'][-1]:.2f}"
@@ -275,8 +264,8 @@ class Run:
         scores = self.explore_paths()
         if ranks.rank() > 0:
             return
-        write_ranking(folder / "ranking.csv", self.space, scores, self.config.data.image_size)
-        winner = best(scores)
+        rank_by = self.config.explore.rank_by
+        winner = write_ranking(folder / "ranking.csv", self.space, scores, self.config.data.image_size, rank_by)
         accuracies = sorted(score.accuracy for score in scores.values())
         summary = (
             f"{len(scores)} of {self.space.size} architectures, "

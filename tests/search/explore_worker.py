@@ -15,7 +15,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.search import claims
 from pinas_zoo.search.config import Explore
 from pinas_zoo.search.evaluate import Score
-from pinas_zoo.search.explore import best, explore
+from pinas_zoo.search.explore import explore
 from pinas_zoo.search.spaces.resnest50 import Space
 
 
@@ -44,5 +44,5 @@ def main(storage: str, folder: Path, goal: int, hangs: bool) -> None:
     study = claims.open_study(storage, folder)
     scores = explore(space, evaluate, Explore(evaluations=goal, random_first=8, batch=4), study, seed=0)
     order = sorted(scores, key=lambda arch: (-scores[arch].accuracy, scores[arch].loss, str(arch)))
-    text = f"{best(scores)} {len(scores)} {' '.join(map(str, order))}"
+    text = f"{order[0]} {len(scores)} {' '.join(map(str, order))}"
     (folder / f"result.{os.getpid()}").write_text(text)

@@ -24,7 +24,7 @@ from pinas_zoo.search.claims import Claims, open_study
 from pinas_zoo.search.config import Explore
 from pinas_zoo.search.data import Images
 from pinas_zoo.search.evaluate import Evaluator, Score
-from pinas_zoo.search.explore import best, explore, read_ranking, write_ranking
+from pinas_zoo.search.explore import explore, read_ranking, write_ranking
 from pinas_zoo.search.limits import latency_ms
 from pinas_zoo.search.linear import LinearEvaluation
 from pinas_zoo.search.spaces.resnest50 import Space
@@ -347,11 +347,23 @@ def test_scores_of_an_older_study_are_read():
 def test_ranking_breaks_ties_by_loss(space, tmp_path):
     a, b, c = Arch((0, 0, 0, 0)), Arch((1, 1, 1, 1)), Arch((2, 2, 2, 2))
     scores = {a: Score(0.5, 1.0), b: Score(0.9, 2.0), c: Score(0.9, 1.5)}
-    assert best(scores) == c
-    write_ranking(tmp_path / "ranking.csv", space, scores, 32)
+    assert write_ranking(tmp_path / "ranking.csv", space, scores, 32) == c
     rows = read_ranking(tmp_path / "ranking.csv")
     assert [r["arch"] for r in rows] == ["2222", "1111", "0000"]
     assert [r["evaluation"] for r in rows] == ["2", "1", "0"]
+
+
+def test_ranking_by_effects_puts_what_is_good_on_average_before_one_lucky_score(space, tmp_path):
+    archs = [Arch((a, b, 0, 0)) for a in range(4) for b in range(4)]
+    scores = {arch: Score(0.1 * (arch[0] + arch[1]), 0.0) for arch in archs}
+    lucky, good = archs[0], Arch((3, 3, 0, 0))
+    scores[lucky] = Score(0.7, 0.0)
+    path = tmp_path / "ranking.csv"
+    assert write_ranking(path, space, scores, 32) == lucky
+    assert write_ranking(path, space, scores, 32, "effects") == good
+    rows = read_ranking(path)
+    assert (rows[0]["arch"], rows[0]["rank"], rows[0]["accuracy"]) == ("3300", "1", "0.60000")
+    assert [float(r["effects"]) for r in rows] == sorted((float(r["effects"]) for r in rows), reverse=True)
 
 
 def test_the_order_of_evaluation_changes_no_score(space):

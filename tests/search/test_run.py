@@ -171,9 +171,13 @@ def test_rank_and_similarity_write_their_figures_and_the_report(finished, tmp_pa
     said = command("rank", str(folder), "--truth", str(truth))
     assert said.returncode == 0, said.stderr
     assert "architectures       6 (truth: accuracy of truth.csv)" in said.stdout
-    assert json.loads((folder / "rank.json").read_text())["count"] == 6
+    found = json.loads((folder / "rank.json").read_text())
+    assert found["count"] == 6
+    assert f"tau of effects      {found['effects']['score']['value']:+.3f} [" in said.stdout
     report = (folder / "report.html").read_text()
     assert "Ranking against networks trained alone" in report
+    assert f"main effects of the scores</td><td class=n>{found['effects']['score']['value']:+.3f}" in report
+    assert "What each choice adds" in report
     assert len(report) < 300_000
     said = command("similarity", str(folder), "--images", "8", "--paths", "2")
     assert said.returncode == 0, said.stderr
@@ -438,7 +442,9 @@ def test_a_checkpoint_that_wants_to_run_code_is_refused(tmp_path):
     ],
 )
 def test_candidates_scored_by_other_means_need_no_linear_stage(score, why, words, tmp_path):
-    options = tiny(**{"explore.score": score, "train.enabled": "False", "learn.warmup": "0.5"})
+    options = tiny(
+        **{"explore.score": score, "explore.rank_by": "effects", "train.enabled": "False", "learn.warmup": "0.5"}
+    )
     ran = search("--work-dir", str(tmp_path / "run"), *options, home=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert f"linear   left out: {why}" in ran.stdout
@@ -449,15 +455,9 @@ def test_candidates_scored_by_other_means_need_no_linear_stage(score, why, words
     assert 0 < rates[0] < rates[1] < rates[2] == rates[3] == 0.03 > rates[4] > rates[5] > 0
     provenance = json.loads((tmp_path / "run" / "winner" / "provenance.json").read_text())
     assert -1 < float(provenance["score"]["accuracy"]) <= 1
-
-
-def test_a_method_without_a_head_cannot_be_scored_by_consistency(tmp_path):
-    options = ("--set", "learn.method=spos", "--set", "learn.options={'_delete_': True}")
-    options = (*options, "--set", "explore.score=consistency")
-    ran = search("--work-dir", str(tmp_path / "run"), *options, home=tmp_path)
-    assert ran.returncode == 2
-    assert "for explore.score = 'consistency', got 'spos'" in ran.stderr
-    assert not (tmp_path / "run").exists()
+    with (tmp_path / "run" / "explore" / "ranking.csv").open(newline="") as file:
+        ranking = list(csv.DictReader(file))
+    assert provenance["score"] == ranking[0] == max(ranking, key=lambda row: float(row["effects"]))
 
 
 def test_a_folder_from_before_a_key_was_added_is_gone_on_with(tmp_path):

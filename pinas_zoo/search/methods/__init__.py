@@ -44,11 +44,6 @@ class Method(nn.Module, ABC):
         """num_features to num_classes, of a supervised method; the linear stage is then left out."""
         return None
 
-    @property
-    def head(self) -> nn.Module | None:
-        """What the method puts on the supernet beside a classifier, kept for looking at; None when it has none."""
-        return None
-
     def trouble(self) -> str | None:
         """What went wrong in learning, in one line, as far as the method can see; None when nothing did."""
         return None

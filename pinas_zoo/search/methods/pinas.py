@@ -123,10 +123,6 @@ class Method(methods.Method):
     def learned(self) -> Supernet:
         return self.student.supernet
 
-    @property
-    def head(self) -> nn.Module:
-        return self.student.mlp
-
     def sample_paths(self, step: int) -> tuple[Arch, Arch]:
         """The two paths of a step; they differ in every layer, or are the same without cross-path learning."""
         path_i, path_j = self.space.sample(step_rng(self.seed, step, PATHS), 2)

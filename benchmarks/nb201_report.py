@@ -1,0 +1,321 @@
+"""The tables of benchmarks/nb201.py: what its runs have left in results/nb201/, against NAS-Bench-201's accuracies."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bench_table
+import numpy as np
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.errors import UserError
+from pinas_zoo.models.nasbench201 import OPERATIONS, arch_string
+from pinas_zoo.search.effects import main_effects
+from pinas_zoo.search.rank import Ranking, Tau, correlate, tau
+from pinas_zoo.search.tables import read_table
+
+RESULTS = Path(__file__).parent / "results" / "nb201"
+TEST, SHORT, VALID = "cifar10_test_acc", "cifar10_test_acc_12ep", "cifar10_valid_acc"
+CONVS = ("nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+SPACES = {  # by number of architectures
+    729: CONVS,
+    4096: ("none", *CONVS),
+    15625: ("none", "skip_connect", *CONVS),
+}
+SCORES = ("accuracy", "squared_error", "consistency", "cross_entropy")  # a file's columns; what is not known is empty
+LOSSES = {"squared_error": "probe", "consistency": "consistency", "cross_entropy": "classifier"}  # what ranks
+
+HEAD = (
+    "Command: `python benchmarks/nb201.py --images IMAGES --table CSV`, which adds runs to those below; a row is one "
+    "supernet, learned on CIFAR-10 at 16 x 16 pixels, one cell a stage, 16 channels. Tau is Kendall's, against the "
+    "table's test accuracy after 200 epochs, with its 95% bootstrap interval over architectures.",
+    "",
+    "Paths are scored in two or three ways, and the one whose main effects have the highest tau on the tuned half "
+    "counts for a run. *Consistency*: how much more alike two views of a held-out image are than views of two, by "
+    'features (`explore.score="consistency"`, 1,000 images). *Probe*: the squared error of a ridge regression of each '
+    "path's own, fitted on 500 training images, on 1,000 held-out ones. *Classifier*: the cross-entropy of the one "
+    "that a supervised supernet learned, on as many.",
+    "",
+    "*Effects*: architectures ranked by the sums of what each edge's choice adds to the score on average over those "
+    'that were scored (`explore.rank_by="effects"`), which predicts all of the space; no accuracy of the table goes '
+    "in. *Scores*: ranked by the scores themselves, of those that were scored. Regimes, views and this way of ranking "
+    "were chosen on the tuned half, by seed 0.",
+    "",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """An architecture of the table."""
+
+    truth: float
+    flops: float
+    short: float  # accuracy after 12 epochs
+    valid: float  # after 200, on held-out images
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run that is complete: its facts, and scores by architecture in the benchmark's digits."""
+
+    name: str  # of its files
+    facts: dict[str, Any]
+    scores: dict[str, tuple[float, ...]]  # SCORES
+
+    @property
+    def core_minutes(self) -> float:
+        return self.facts["minutes"] * self.facts["threads"]
+
+    @property
+    def known(self) -> list[str]:
+        """Which of LOSSES it has."""
+        first = next(iter(self.scores.values()))
+        return [by for by in LOSSES if not math.isnan(first[SCORES.index(by)])]
+
+    def values(self, by: str) -> dict[str, float]:
+        """Scores of the architectures that have one, the higher the better."""
+        return {arch: -score[SCORES.index(by)] for arch, score in self.scores.items()}
+
+    def sums(self, by: str, archs: Sequence[str]) -> dict[str, float]:
+        """Sums of main effects, of any architectures."""
+        effects = main_effects({digits(arch): v for arch, v in self.values(by).items()}, len(OPERATIONS))
+        return {arch: effects.score(digits(arch)) for arch in archs}
+
+
+def digits(arch: str) -> Arch:
+    return Arch(tuple(map(int, arch)))
+
+
+def read_rows(path: Path) -> dict[str, Row]:
+    """By the benchmark's digits.
+
+    Raises:
+        UserError: Not such a table.
+    """
+    rows = {}
+    for arch, trained in read_table(path).items():
+        missing = [name for name in (TEST, SHORT, VALID) if name not in trained.accuracies]
+        if missing or trained.flops is None:
+            raise UserError(f"expected {', '.join(missing or ['flops_computed'])} of {arch_string(arch)} in {path}")
+        truth, short, valid = (trained.accuracies[name] for name in (TEST, SHORT, VALID))
+        rows[str(arch)] = Row(truth, trained.flops, short, valid)
+    return rows
+
+
+def read_found(folder: Path) -> list[Found]:
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        with path.with_suffix(".csv").open(newline="") as file:
+            scores = {row["arch"]: tuple(float(row.get(k) or math.nan) for k in SCORES) for row in csv.DictReader(file)}
+        found.append(Found(path.stem, json.loads(path.read_text()), scores))
+    return sorted(
+        found,
+        key=lambda f: (not f.name.startswith("pinas"), f.facts["run"], f.core_minutes, f.facts["seed"], len(f.scores)),
+    )
+
+
+def archs_of(table: Mapping[str, Row], size: int) -> list[str]:
+    """The architectures of the table that the space of ``size`` has."""
+    digits = {str(OPERATIONS.index(o)) for o in SPACES[size]}
+    return [a for a in table if set(a) <= digits]
+
+
+def tuned_half(archs: Sequence[str]) -> set[str]:
+    """Half of the architectures, by seed: what regimes were chosen on."""
+    ordered = sorted(archs)
+    return {ordered[k] for k in np.random.default_rng(123).permutation(len(ordered))[: len(ordered) // 2]}
+
+
+def criterion(found: Found, table: Mapping[str, Row]) -> str:
+    """What a run's architectures are ranked by: chosen on the tuned half."""
+    half = sorted(tuned_half(archs_of(table, 729)))
+    return max(found.known, key=lambda by: plain_tau(found.sums(by, half), table))
+
+
+def plain_tau(values: Mapping[str, float], table: Mapping[str, Row]) -> float:
+    return tau(np.array(list(values.values())), np.array([table[arch].truth for arch in values]))
+
+
+def ranking(values: Mapping[str, float], table: Mapping[str, Row], archs: Container[str]) -> Ranking:
+    """Of those of ``archs`` that have a value, beside FLOPs."""
+    return correlate([(a, v, table[a].flops, table[a].truth) for a, v in values.items() if a in archs])
+
+
+def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
+    """Kendall's tau of every run on the spaces of ``size`` architectures, and the accuracy of the best one found."""
+    archs = archs_of(table, size)
+    held = set(archs) - tuned_half(archs_of(table, 729))
+    lines = [
+        f"## {size:,} architectures: {', '.join(SPACES[size])}",
+        "",
+        "| supernet | seed | minutes x threads | steps | images/s a core | accuracy of probes | ranked by "
+        "| tau of effects, all | held-out half | less that of FLOPs | best one found | scored | tau of scores "
+        "| tau of other effects |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for f in found:
+        facts = f.facts
+        if facts["architectures"] != size:
+            continue
+        by = criterion(f, table)
+        sums = f.sums(by, archs)
+        everything = ranking(sums, table, sums)
+        others = [f"{LOSSES[o]} {plain_tau(f.sums(o, archs), table):+.3f}" for o in f.known if o != by]
+        lines.append(
+            f"| {facts['title']} | {facts['seed']} | {facts['minutes']:g} x {facts['threads']} | {facts['steps']:,} "
+            f"| {facts['steps'] * facts['images_per_step'] / (60 * f.core_minutes):.0f} | {facts['accuracy']:.1%} "
+            f"| {LOSSES[by]} | {everything.score} | {ranking(sums, table, held).score} | {everything.difference} "
+            f"| {everything.best_truth:.2f}% | {len(f.scores):,} | {ranking(f.values(by), table, table).score} "
+            f"| {', '.join(others)} |"
+        )
+    truth = np.array([table[a].truth for a in archs])
+    for title, values in {
+        "FLOPs alone": {a: table[a].flops for a in archs},
+        "each trained for 12 epochs": {a: table[a].short for a in archs},
+        "each trained for 200 epochs, validation images": {a: table[a].valid for a in archs},
+    }.items():
+        best = table[max(values, key=lambda a: values[a])].truth
+        own = main_effects({digits(a): v for a, v in values.items()}, len(OPERATIONS))
+        effects = {a: own.score(digits(a)) for a in archs}
+        lines.append(
+            f"| {title} | | | | | | | {plain_tau(effects, table):+.3f} | | | {best:.2f}% | "
+            f"| {plain_tau(values, table):+.3f} | |"
+        )
+    lines += ["", f"The best architecture of this space has {truth.max():.2f}%, the mean {truth.mean():.2f}%.", ""]
+    return lines
+
+
+def seeds(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
+    """Means over the seeds of each method and budget that has several."""
+    archs = archs_of(table, size)
+    lines = [
+        "| over seeds | core minutes | seeds | tau of effects | tau of scores |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    groups: dict[tuple[str, float], list[Found]] = {}
+    for f in found:
+        if f.facts["architectures"] == size:
+            groups.setdefault((f.facts["title"], f.core_minutes), []).append(f)
+
+    def told(values: Sequence[float]) -> str:
+        return f"{np.mean(values):+.3f} ({min(values):+.3f} to {max(values):+.3f})"
+
+    for (title, minutes), some in groups.items():
+        if len({f.facts["seed"] for f in some}) > 1:
+            by = [criterion(f, table) for f in some]
+            sums = [plain_tau(f.sums(b, archs), table) for f, b in zip(some, by, strict=True)]
+            scores = [plain_tau(f.values(b), table) for f, b in zip(some, by, strict=True)]
+            lines.append(f"| {title} | {minutes:g} | {len(some)} | {told(sums)} | {told(scores)} |")
+    return [*lines, ""] if len(lines) > 2 else []
+
+
+def pairs(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
+    """Π-NAS beside each other method at the same seed, budget and architectures."""
+    known = {(f.facts["run"], f.core_minutes, f.facts["seed"]): f for f in found if f.facts["architectures"] == size}
+    archs = archs_of(table, size)
+    lines = [
+        f"| tau of Π-NAS less that of ({size:,} architectures) | core minutes | seed | by effects | by scores |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+
+    def difference(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Tau:
+        return correlate([(a, ours[a], theirs[a], table[a].truth) for a in ours if a in theirs]).difference
+
+    for (name, minutes, seed), other in known.items():
+        ours = known.get(("pinas", minutes, seed))
+        if name == "pinas" or ours is None:
+            continue
+        a, b = (criterion(f, table) for f in (ours, other))
+        effects = difference(ours.sums(a, archs), other.sums(b, archs))
+        scores = difference(ours.values(a), other.values(b))
+        lines.append(f"| {other.facts['title']} | {minutes:g} | {seed} | {effects} | {scores} |")
+    return [*lines, ""] if len(lines) > 2 else []
+
+
+def ablations(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
+    """Table 7 and Figure 5's mean, and parameter drift, on the 729."""
+    lines = [
+        "## Ablations (Table 7, Figure 5), 729 architectures",
+        "",
+        "| supernet | seed | core minutes | ranked by | tau of effects | similarity of paths | teacher's drift "
+        "| spread of outputs |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    some = [f for f in found if f.facts["architectures"] == 729]
+    ablated = {(f.core_minutes, f.facts["seed"]) for f in some if f.facts["run"].startswith("pinas_")}
+    if not ablated:
+        return []
+    archs = archs_of(table, 729)
+    for f in some:
+        if f.facts["run"].startswith("pinas") and (f.core_minutes, f.facts["seed"]) in ablated:
+            values = " | ".join(f"{f.facts[k]:.3f}" if k in f.facts else "–" for k in ("similarity", "drift", "spread"))
+            by = criterion(f, table)
+            value = ranking(f.sums(by, archs), table, table).score
+            lines.append(
+                f"| {f.facts['title']} | {f.facts['seed']} | {f.core_minutes:g} | {LOSSES[by]} | {value} | {values} |"
+            )
+    return [*lines, ""]
+
+
+def skips(found: Sequence[Found], table: Mapping[str, Row], best: int = 100) -> list[str]:
+    """Figure 7: how many edges of the best architectures are skip connections, by truth and by score."""
+    digit = str(OPERATIONS.index("skip_connect"))
+    some = [f for f in found if f.facts["architectures"] == 15625]
+    if not some:
+        return []
+
+    def count(archs: Sequence[str]) -> str:
+        values = [a.count(digit) for a in archs]
+        return f"{np.mean(values):.2f} | {' / '.join(str(values.count(k)) for k in range(7))}"
+
+    lines = [
+        f"## Skip connections (Figure 7) among the {best} best by effects",
+        "",
+        "| ranked by | seed | mean number | architectures with 0 / 1 / … / 6 |",
+        "| --- | --- | --- | --- |",
+    ]
+    for f in some:
+        if f is some[0]:
+            lines.append(f"| accuracy alone | | {count(sorted(table, key=lambda a: -table[a].truth)[:best])} |")
+        sums = f.sums(criterion(f, table), list(table))
+        lines.append(
+            f"| {f.facts['title']} | {f.facts['seed']} | {count(sorted(sums, key=lambda a: -sums[a])[:best])} |"
+        )
+    return [*lines, ""]
+
+
+def report(table: Mapping[str, Row]) -> None:
+    """results/nb201.md and, not kept in the repository, a scatter plot of each run (Figures 3 and 8)."""
+    found = read_found(RESULTS)
+    lines = ["# Ranking on NAS-Bench-201", "", *HEAD]
+    for size in SPACES:
+        if any(f.facts["architectures"] == size for f in found):
+            lines += ranks(found, table, size) + seeds(found, table, size) + pairs(found, table, size)
+    lines += ablations(found, table) + skips(found, table)
+    text = "\n".join(lines).rstrip() + "\n"
+    bench_table.write(RESULTS.with_suffix(".md"), text)
+    print(text)
+    for f in found:
+        draw(f, table)
+
+
+def draw(found: Found, table: Mapping[str, Row]) -> None:
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    facts, by = found.facts, criterion(found, table)
+    figure, axes = plt.subplots(figsize=(4, 4), layout="constrained")
+    values = found.values(by)
+    axes.plot(list(values.values()), [table[a].truth for a in values], ".", markersize=4, alpha=0.6)
+    axes.set(ylabel="accuracy alone, %", title=f"tau {plain_tau(values, table):+.3f}")
+    axes.set_xlabel(f"score in the supernet, by {LOSSES[by]} ({facts['title']}, seed {facts['seed']})")
+    figure.savefig(RESULTS / f"{found.name}.svg")
+    plt.close(figure)
