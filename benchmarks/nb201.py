@@ -4,10 +4,10 @@
     python benchmarks/nb201.py --images IMAGES --table CSV --runs pinas spos --seeds 0 --minutes 10
     python benchmarks/nb201.py --table CSV --report                                                 # tables again
 
-A run is a supernet of one method and seed, learned within a budget of minutes times threads, then scores of every
-architecture of its space (or of ``--count`` random ones). How many steps a budget buys is found first, from the CPU
-seconds of a few. Each run leaves scores and facts in results/nb201/, and is skipped when they are there: runs add up
-over days and machines, and ``--report`` writes results/nb201.md from what there is.
+A run is a supernet of one method and seed, learned within a budget of minutes times threads, then scores of the
+architectures of its space, or of ``--count`` random ones where there are more. How many steps a budget buys is found
+first, from the CPU seconds of a few. Each run leaves scores and facts in results/nb201/, and is skipped when they are
+there: runs add up over days and machines, and ``--report`` writes results/nb201.md from what there is.
 
 Images: CIFAR-10 as a folder (``train`` and ``validation``, one sub-folder a class), or an .npz of JPEGs (``header``,
 ``body``, ``offsets``, ``labels``, the first 50,000 for training), which is written out as such a folder once. The table
@@ -39,6 +39,7 @@ import torch.nn.functional as F
 from nb201_report import RESULTS, SCORES, SPACES, read_rows, report
 from safetensors.torch import load_file
 from torch import nn
+from tqdm import tqdm
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
@@ -79,7 +80,7 @@ WARM, TIMED = 5, 15  # steps
 MACHINE = f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}"
 PROBE_IMAGES, HELD_OUT = 500, 1000  # of a path's own linear probe: to fit it, and to score
 VIEWED, BATCH = 1000, 500  # images of which two views are compared, and how many at a time
-LEAST = 30  # architectures that are scored
+LEAST, COUNT = 30, 1000  # architectures that are scored: at least, and unless told
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,8 @@ def image_folder(images: Path, folder: Path) -> Path:
     return folder
 
 
-def seconds_per_step(one: Run) -> float:
-    """CPU seconds of a learning step, augmentation included: a few steps as the engine takes them."""
+def learning_step(one: Run) -> Callable[[int], None]:
+    """A step as the engine takes it, augmentation included, by its number."""
     method, learn, splits = one.method(), one.config.learn, one.splits
     views = one.views(one.config.views)
     optimizer = torch.optim.SGD(method.parameters(), lr=1e-3, momentum=learn.momentum)
@@ -146,12 +147,12 @@ def seconds_per_step(one: Run) -> float:
         trainee(batch["labels"], k, pixels=batch["pixels"])["loss"].backward()
         optimizer.step()
 
-    return timed(step)
+    return step
 
 
-def bare_seconds_per_step(one: Run) -> float:
-    """CPU seconds of what a step cannot do without: its paths' cells forward and backward, and for Π-NAS two more
-    forward; no views, head, loss or update."""
+def bare_step(one: Run) -> Callable[[int], None]:
+    """What a step cannot do without: its paths' cells forward and backward, and for Π-NAS two more forward; no views,
+    head, loss or update."""
     method, size = one.method(), one.config.data.image_size
     supernet = method.learned
     x = torch.randn(one.config.learn.batch_size, 3, size, size).contiguous(memory_format=torch.channels_last)
@@ -164,17 +165,19 @@ def bare_seconds_per_step(one: Run) -> float:
                 with torch.no_grad():
                     supernet(x, path)
 
-    return timed(step)
+    return step
 
 
-def timed(step: Callable[[int], None]) -> float:
-    """CPU seconds of one step, the mean of several; the same paths each time that it is asked."""
-    for k in range(WARM):
-        step(k)
-    started = time.process_time()
-    for k in range(WARM, WARM + TIMED):
-        step(k)
-    return (time.process_time() - started) / TIMED
+def seconds(*steps: Callable[[int], None]) -> list[float]:
+    """CPU seconds of one step of each, the mean of several; taken by turns, so that other work on the machine slows
+    all of them alike."""
+    spent = [0.0] * len(steps)
+    for k in range(WARM + TIMED):
+        for turn, step in enumerate(steps):
+            started = time.process_time()
+            step(k)
+            spent[turn] += (time.process_time() - started) * (k >= WARM)
+    return [value / TIMED for value in spent]
 
 
 def speed(names: Sequence[str], size: int, threads: int, images: Path, work: Path) -> None:
@@ -185,14 +188,14 @@ def speed(names: Sequence[str], size: int, threads: int, images: Path, work: Pat
         "",
         f"`python benchmarks/nb201.py --speed --threads {threads}`; {MACHINE}. 128 images of 16 x 16 pixels, one "
         f"cell a stage, {size} architectures. Bare: the same paths forward and backward, and the two teacher passes; "
-        f"no views, head, loss or update. CPU milliseconds, mean of {TIMED} steps.",
+        f"no views, head, loss or update. CPU milliseconds, mean of {TIMED} steps of each, by turns.",
         "",
         "| supernet | step, ms | bare, ms | ratio | images/s a core | bare |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name in names:
         one = Run(configuration(name, 0, size, images, 1), work / "speed" / name, say=lambda text: None)
-        step, bare = seconds_per_step(one), bare_seconds_per_step(one)
+        step, bare = seconds(learning_step(one), bare_step(one))
         count = one.config.learn.batch_size
         lines.append(
             f"| {RUNS[name][0]} | {1000 * step:.0f} | {1000 * bare:.0f} | {step / bare:.2f} | {count / step:.0f} "
@@ -208,7 +211,7 @@ def measure(name: str, seed: int, size: int, budget: Budget, images: Path, work:
     torch.set_num_threads(budget.threads)
     folder = work / budget.run(name, seed, size)
     if not (folder / "config.json").is_file():
-        cost = seconds_per_step(Run(configuration(name, seed, size, images, 1), folder))
+        (cost,) = seconds(learning_step(Run(configuration(name, seed, size, images, 1), folder)))
         steps = round(budget.core_seconds / cost)
         print(f"{name}, {size} architectures, seed {seed}: {1000 * cost:.0f} ms a step, {steps} steps", flush=True)
     else:
@@ -222,7 +225,7 @@ def measure(name: str, seed: int, size: int, budget: Budget, images: Path, work:
     archs = [archs[k] for k in sorted(step_rng(0, 0, 0).permutation(len(archs))[:count])]
     started = time.perf_counter()
     scorer = Scorer(one)
-    scores = [scorer.score(arch) for arch in archs]
+    scores = [scorer.score(arch) for arch in tqdm(archs, desc="score", unit="arch", mininterval=5)]
     scoring = time.perf_counter() - started
     curve = engine.read_curve(folder / "learn")
     facts: dict[str, Any] = {
@@ -308,7 +311,9 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--minutes", type=float, default=60, help="of learning, a run")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--count", type=int, help="score so many random architectures only")
+    parser.add_argument(
+        "--count", type=int, help=f"score so many architectures at most, random ones (default: {COUNT})"
+    )
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/nb201"))
     parser.add_argument("--speed", action="store_true", help="only time a step of each method beside its bare compute")
     parser.add_argument("--report", action="store_true", help="only write the tables of what has been measured")
@@ -326,7 +331,7 @@ def main() -> None:
             return
         budget = Budget(args.minutes, args.threads)
         for seed, size, name in product(args.seeds, args.sizes, args.runs):
-            count = args.count or size
+            count = min(args.count or COUNT, size)
             result = results_of(budget.run(name, seed, size), size, count)
             if (RESULTS / f"{result}.json").is_file():
                 print(f"{result}: measured already", flush=True)
