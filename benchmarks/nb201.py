@@ -36,6 +36,7 @@ import bench_table
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.device import get_device
 from nb201_report import RESULTS, SCORES, SPACES, read_rows, report
 from safetensors.torch import load_file
 from torch import nn
@@ -276,7 +277,7 @@ class Scorer:
         self.classifier: nn.Linear | None = None
         learned = one.folder / "learn" / "classifier.safetensors"
         if learned.is_file():
-            self.classifier = nn.Linear(self.supernet.num_features, splits.num_classes)
+            self.classifier = nn.Linear(self.supernet.num_features, splits.num_classes).to(get_device())
             self.classifier.load_state_dict(load_file(learned))
 
     @torch.no_grad()
@@ -299,7 +300,8 @@ def subset(images: ImageSet, count: int) -> ImageSet:
 
 def inputs(images: ImageSet, count: int, normalise: Any) -> tuple[torch.Tensor, torch.Tensor]:
     batch = next(subset(images, count).batches(count))
-    return normalise(batch["pixels"]).contiguous(memory_format=torch.channels_last), batch["labels"]
+    pixels, labels = batch["pixels"].to(get_device()), batch["labels"].to(get_device())
+    return normalise(pixels).contiguous(memory_format=torch.channels_last), labels
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ SPACES = {  # by number of architectures
     15625: ("none", "skip_connect", *CONVS),
 }
 SCORES = ("accuracy", "squared_error", "consistency", "cross_entropy")  # a file's columns; what is not known is empty
+SUPERVISED = ("spos", "fairnas")
 LOSSES = {"squared_error": "probe", "consistency": "consistency", "cross_entropy": "classifier"}  # what ranks
 
 HEAD = (
@@ -36,16 +37,18 @@ HEAD = (
     "supernet, learned on CIFAR-10 at 16 x 16 pixels, one cell a stage, 16 channels. Tau is Kendall's, against the "
     "table's test accuracy after 200 epochs, with its 95% bootstrap interval over architectures.",
     "",
-    "Paths are scored in two or three ways, and the one whose main effects have the highest tau on the tuned half "
-    "counts for a run. *Consistency*: how much more alike two views of a held-out image are than views of two, by "
-    'features (`explore.score="consistency"`, 1,000 images). *Probe*: the squared error of a ridge regression of each '
-    "path's own, fitted on 500 training images, on 1,000 held-out ones. *Classifier*: the cross-entropy of the one "
-    "that a supervised supernet learned, on as many.",
+    "Paths are scored in two or three ways, one of which ranks. *Consistency*, which ranks Π-NAS and its ablations: "
+    "how much more alike two views of a held-out image are than views of two, by features "
+    '(`explore.score="consistency"`, 1,000 images). *Probe*, which ranks the supervised ones: the squared error of a '
+    "ridge regression of each path's own, fitted on 500 training images, on 1,000 held-out ones. *Classifier*: "
+    "the cross-entropy of the one that a supervised supernet learned, on as many.",
     "",
     "*Effects*: architectures ranked by the sums of what each edge's choice adds to the score on average over those "
     'that were scored (`explore.rank_by="effects"`), which predicts all of the space; no accuracy of the table goes '
-    "in. *Scores*: ranked by the scores themselves, of those that were scored. Regimes, views and this way of ranking "
-    "were chosen on the tuned half, by seed 0.",
+    "in. *Scores*: ranked by the scores themselves, of those that were scored. Regimes, views, which score ranks and "
+    "this way of ranking were chosen on the tuned half, by seed 0. As sums of effects have few parameters that both "
+    "halves share, the other half checks little more than all do; other seeds do. Intervals of effects take the fit as "
+    "it is; where few were scored, seeds tell more.",
     "",
 )
 
@@ -82,10 +85,16 @@ class Found:
         """Scores of the architectures that have one, the higher the better."""
         return {arch: -score[SCORES.index(by)] for arch, score in self.scores.items()}
 
-    def sums(self, by: str, archs: Sequence[str]) -> dict[str, float]:
-        """Sums of main effects, of any architectures."""
-        effects = main_effects({digits(arch): v for arch, v in self.values(by).items()}, len(OPERATIONS))
-        return {arch: effects.score(digits(arch)) for arch in archs}
+    def sums(self, by: str, archs: Sequence[str], among: Container[str] | None = None) -> dict[str, float]:
+        """Sums of main effects of any architectures, by the scores of all that have one, or of ``among`` alone."""
+        values = {digits(arch): v for arch, v in self.values(by).items() if among is None or arch in among}
+        return effect_sums(values, archs)
+
+
+def effect_sums(values: Mapping[Arch, float], archs: Sequence[str]) -> dict[str, float]:
+    """Sums of main effects; equal ones are equal, however they are added up."""
+    effects = main_effects(values, len(OPERATIONS))
+    return {arch: float(f"{effects.score(digits(arch)):.9g}") for arch in archs}
 
 
 def digits(arch: str) -> Arch:
@@ -114,9 +123,11 @@ def read_found(folder: Path) -> list[Found]:
         with path.with_suffix(".csv").open(newline="") as file:
             scores = {row["arch"]: tuple(float(row.get(k) or math.nan) for k in SCORES) for row in csv.DictReader(file)}
         found.append(Found(path.stem, json.loads(path.read_text()), scores))
+    most: dict[tuple[Any, ...], Found] = {}  # of the same supernet, the one with most scores
+    for f in sorted(found, key=lambda f: len(f.scores)):
+        most[f.facts["run"], f.facts["architectures"], f.facts["minutes"], f.facts["threads"], f.facts["seed"]] = f
     return sorted(
-        found,
-        key=lambda f: (not f.name.startswith("pinas"), f.facts["run"], f.core_minutes, f.facts["seed"], len(f.scores)),
+        most.values(), key=lambda f: (not f.name.startswith("pinas"), f.facts["run"], f.core_minutes, f.facts["seed"])
     )
 
 
@@ -132,14 +143,14 @@ def tuned_half(archs: Sequence[str]) -> set[str]:
     return {ordered[k] for k in np.random.default_rng(123).permutation(len(ordered))[: len(ordered) // 2]}
 
 
-def criterion(found: Found, table: Mapping[str, Row]) -> str:
-    """What a run's architectures are ranked by: chosen on the tuned half."""
-    half = sorted(tuned_half(archs_of(table, 729)))
-    return max(found.known, key=lambda by: plain_tau(found.sums(by, half), table))
+def criterion(found: Found) -> str:
+    """What a run's architectures are ranked by: fixed for a method."""
+    return "squared_error" if found.facts["run"] in SUPERVISED else "consistency"
 
 
 def plain_tau(values: Mapping[str, float], table: Mapping[str, Row]) -> float:
-    return tau(np.array(list(values.values())), np.array([table[arch].truth for arch in values]))
+    known = [arch for arch in values if arch in table]
+    return tau(np.array([values[arch] for arch in known]), np.array([table[arch].truth for arch in known]))
 
 
 def ranking(values: Mapping[str, float], table: Mapping[str, Row], archs: Container[str]) -> Ranking:
@@ -154,7 +165,7 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
     lines = [
         f"## {size:,} architectures: {', '.join(SPACES[size])}",
         "",
-        "| supernet | seed | minutes x threads | steps | images/s a core | accuracy of probes | ranked by "
+        "| supernet | seed | minutes x threads | steps | images a core second | accuracy of probes | ranked by "
         "| tau of effects, all | held-out half | less that of FLOPs | best one found | scored | tau of scores "
         "| tau of other effects |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -163,7 +174,7 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         facts = f.facts
         if facts["architectures"] != size:
             continue
-        by = criterion(f, table)
+        by = criterion(f)
         sums = f.sums(by, archs)
         everything = ranking(sums, table, sums)
         others = [f"{LOSSES[o]} {plain_tau(f.sums(o, archs), table):+.3f}" for o in f.known if o != by]
@@ -181,8 +192,7 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         "each trained for 200 epochs, validation images": {a: table[a].valid for a in archs},
     }.items():
         best = table[max(values, key=lambda a: values[a])].truth
-        own = main_effects({digits(a): v for a, v in values.items()}, len(OPERATIONS))
-        effects = {a: own.score(digits(a)) for a in archs}
+        effects = effect_sums({digits(a): v for a, v in values.items()}, archs)
         lines.append(
             f"| {title} | | | | | | | {plain_tau(effects, table):+.3f} | | | {best:.2f}% | "
             f"| {plain_tau(values, table):+.3f} | |"
@@ -208,7 +218,7 @@ def seeds(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
 
     for (title, minutes), some in groups.items():
         if len({f.facts["seed"] for f in some}) > 1:
-            by = [criterion(f, table) for f in some]
+            by = [criterion(f) for f in some]
             sums = [plain_tau(f.sums(b, archs), table) for f, b in zip(some, by, strict=True)]
             scores = [plain_tau(f.values(b), table) for f, b in zip(some, by, strict=True)]
             lines.append(f"| {title} | {minutes:g} | {len(some)} | {told(sums)} | {told(scores)} |")
@@ -231,8 +241,9 @@ def pairs(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         ours = known.get(("pinas", minutes, seed))
         if name == "pinas" or ours is None:
             continue
-        a, b = (criterion(f, table) for f in (ours, other))
-        effects = difference(ours.sums(a, archs), other.sums(b, archs))
+        a, b = (criterion(f) for f in (ours, other))
+        both = ours.scores.keys() & other.scores.keys()
+        effects = difference(ours.sums(a, archs, both), other.sums(b, archs, both))
         scores = difference(ours.values(a), other.values(b))
         lines.append(f"| {other.facts['title']} | {minutes:g} | {seed} | {effects} | {scores} |")
     return [*lines, ""] if len(lines) > 2 else []
@@ -255,7 +266,7 @@ def ablations(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
     for f in some:
         if f.facts["run"].startswith("pinas") and (f.core_minutes, f.facts["seed"]) in ablated:
             values = " | ".join(f"{f.facts[k]:.3f}" if k in f.facts else "–" for k in ("similarity", "drift", "spread"))
-            by = criterion(f, table)
+            by = criterion(f)
             value = ranking(f.sums(by, archs), table, table).score
             lines.append(
                 f"| {f.facts['title']} | {f.facts['seed']} | {f.core_minutes:g} | {LOSSES[by]} | {value} | {values} |"
@@ -283,7 +294,7 @@ def skips(found: Sequence[Found], table: Mapping[str, Row], best: int = 100) -> 
     for f in some:
         if f is some[0]:
             lines.append(f"| accuracy alone | | {count(sorted(table, key=lambda a: -table[a].truth)[:best])} |")
-        sums = f.sums(criterion(f, table), list(table))
+        sums = f.sums(criterion(f), list(table))
         lines.append(
             f"| {f.facts['title']} | {f.facts['seed']} | {count(sorted(sums, key=lambda a: -sums[a])[:best])} |"
         )
@@ -311,10 +322,11 @@ def draw(found: Found, table: Mapping[str, Row]) -> None:
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
 
-    facts, by = found.facts, criterion(found, table)
+    facts, by = found.facts, criterion(found)
     figure, axes = plt.subplots(figsize=(4, 4), layout="constrained")
     values = found.values(by)
-    axes.plot(list(values.values()), [table[a].truth for a in values], ".", markersize=4, alpha=0.6)
+    known = [a for a in values if a in table]
+    axes.plot([values[a] for a in known], [table[a].truth for a in known], ".", markersize=4, alpha=0.6)
     axes.set(ylabel="accuracy alone, %", title=f"tau {plain_tau(values, table):+.3f}")
     axes.set_xlabel(f"score in the supernet, by {LOSSES[by]} ({facts['title']}, seed {facts['seed']})")
     figure.savefig(RESULTS / f"{found.name}.svg")

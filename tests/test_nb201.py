@@ -68,9 +68,9 @@ def table_rows(text: str, columns: int) -> list[list[str]]:
     return [row for row in rows if len(row) == columns]
 
 
-def test_the_report_ranks_by_what_the_tuned_half_prefers(report, tmp_path):
+def test_the_report_ranks_a_method_by_its_own_score_and_shows_the_others(report, tmp_path):
     write_run(report, "pinas", "Π-NAS", consistency=1, squared_error=-1)
-    write_run(report, "pinas", "Π-NAS", seed=1, consistency=-1, squared_error=1)
+    write_run(report, "pinas", "Π-NAS", seed=1, consistency=0.5, squared_error=1)
     write_run(report, "spos", "SPOS", consistency=-1, squared_error=0, cross_entropy=-1)
     write_run(report, "pinas_no_mt", "Π-NAS without mean teacher", consistency=0, squared_error=0)
     report.report(report.read_rows(write_table(tmp_path / "table.csv")))
@@ -82,7 +82,7 @@ def test_the_report_ranks_by_what_the_tuned_half_prefers(report, tmp_path):
     assert float(ours[10].rstrip("%")) == pytest.approx(max(TRUTH.values()), abs=0.3)
     assert ours[11:13] == ["60", "+1.000 [+1.000, +1.000]"]
     assert float(ours[13].removeprefix("probe ")) < -0.95
-    assert other[6] == "probe"
+    assert other[6] == "consistency"
     assert (spos[0], spos[6], spos[7]) == ("SPOS", "probe", "+0.000 [+0.000, +0.000]")
     assert [cell.split()[0] for cell in spos[13].split(", ")] == ["consistency", "classifier"]
     (mean,) = (row for row in table_rows(text, 5) if row[0] == "Π-NAS")

@@ -27,10 +27,10 @@ SPREAD = 1e-6  # least standard deviation of a feature
 class Consistency:
     """Scores paths by the mean cosine of features for the same image in two views, less that for different images.
 
-    Features are standardised over the two views of a batch before, so that each counts the same. It is Eqn. 4 without
-    its temperature, which it approaches as the temperature grows, and without the head, which the network that is
-    searched for does not have. It lies in -2..2; features that are all alike score 0. Batch norms go by the batch, so
-    that nothing is recalibrated.
+    It follows Eqn. 4, which asks that an image be told from others by another view of it, with a margin in the
+    temperature's place and without the head, which the network that is searched for does not have; instead, features
+    are standardised over the two views of a batch, so that each counts the same. It lies in -2..2; features that are
+    all alike score 0. Batch norms go by the batch, so that nothing is recalibrated.
 
     Args:
         supernet: Learned, by whichever method; left as it was after every call.

@@ -2,8 +2,9 @@
 
 A supernet's score of one architecture holds what the architecture is worth, what its weights suffered from the paths
 that share them, and chance. An additive model has few parameters, so that every score helps to find each of them, and
-keeps mostly the first: its sums rank architectures better than the scores it is fitted to, on NAS-Bench-201 by 0.02 to
-0.1 in Kendall's tau (benchmarks/results/nb201.md). No accuracy of a trained network goes in.
+keeps mostly the first: on NAS-Bench-201 its sums rank architectures better than the supernets' scores that it is fitted
+to (benchmarks/results/nb201.md). Scores that are good by themselves it makes worse, since it leaves out what choices do
+to each other. No accuracy of a trained network goes in.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class Effects:
     Attributes:
         mean: Of all scores.
         table: What a candidate adds to it, layers x candidates.
-        explained: Share of the scores' variance, up to 1; what is missing is interaction and noise.
+        explained: Share of the scores' variance that it predicts of a score that it was not fitted to (leave-one-out),
+            up to 1, below 0 where the mean predicts better; what is missing is interaction and noise.
     """
 
     mean: float
@@ -49,8 +51,11 @@ def main_effects(scores: Mapping[Arch, float], num_candidates: int) -> Effects:
     values = np.array(list(scores.values()))
     mean = values.mean()
     chosen = np.eye(num_candidates)[choices].reshape(len(values), -1)  # N x (layers * candidates), ones and zeros
-    gram = chosen.T @ chosen + RIDGE * np.eye(chosen.shape[1])
-    effects = np.linalg.solve(gram, chosen.T @ (values - mean))
-    rest, total = values - mean - chosen @ effects, values - mean
-    explained = 1 - (rest @ rest) / (total @ total) if total.any() else 0.0
-    return Effects(float(mean), effects.reshape(-1, num_candidates), float(explained))
+    solver = np.linalg.solve(chosen.T @ chosen + RIDGE * np.eye(chosen.shape[1]), chosen.T)  # effects of scores
+    effects = solver @ (values - mean)
+    explained = 0.0
+    if np.ptp(values) > 0:
+        own = np.einsum("nk,kn->n", chosen, solver)  # a score's weight in its own fit
+        errors = (values - mean - chosen @ effects) / (1 - own)
+        explained = 1 - float((errors @ errors) / ((values - mean) @ (values - mean)))
+    return Effects(float(mean), effects.reshape(-1, num_candidates), explained)

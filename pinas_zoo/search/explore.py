@@ -272,7 +272,7 @@ def write_ranking(
         The best.
     """
     effects = main_effects({arch: score.accuracy for arch, score in scores.items()}, space.num_candidates)
-    sums = {arch: effects.score(arch) for arch in scores}
+    sums = {arch: round(effects.score(arch), 9) for arch in scores}  # equal ones to the bit, however they are added
     order = sorted(scores, key=lambda arch: (-scores[arch].accuracy, scores[arch].loss))
     if rank_by == "effects":
         order.sort(key=lambda arch: -sums[arch])

@@ -86,8 +86,9 @@ def _page(run: Run, facts: Mapping[str, Mapping[str, Any]]) -> str:
     figures.append(_figure(heat_map(matrix), title))
     stages = [[name, f["summary"], f"{f['seconds']:.0f}", f"{f['peak_memory_mib']}"] for name, f in facts.items()]
     stages.append(["all", "", f"{sum(f['seconds'] for f in facts.values()):.0f}", ""])
+    columns = {"loss": "loss", "params_m": "params, M", "flops_g": "multiply-adds, G", "effects": "sum of effects"}
     top = [
-        [r["rank"], r["arch"], f"{float(r['accuracy']):.2%}", r["loss"], r["params_m"], r["flops_g"]]
+        [r["rank"], r["arch"], f"{float(r['accuracy']):.2%}", *(r.get(key, "") for key in columns)]
         for r in ranking[:10]
     ]
     kind = "trained alone" if trained else "as cut out of the supernet"
@@ -116,7 +117,7 @@ test images right. Found among {len(ranking)} scored of {run.space.size:,} archi
 <p>Ranked by {RANKED[config.explore.rank_by]}. Accuracy is {SCORES[config.explore.score]}, in the supernet;
 parameters in millions and multiply-adds in billions at
 {config.data.image_size} x {config.data.image_size} pixels, without classifier. All are in explore/ranking.csv.</p>
-{_table(["rank", "architecture", "accuracy", "loss", "params, M", "multiply-adds, G"], top, (0, 2, 3, 4, 5))}
+{_table(["rank", "architecture", "accuracy", *columns.values()], top, (0, 2, 3, 4, 5, 6))}
 {_effects_section(scores, run.space.num_candidates)}
 {_tree_section(scores, run.space.num_candidates)}
 {_rank_section(run.folder)}
@@ -150,7 +151,8 @@ def _effects_section(scores: Mapping[Arch, Score], num_candidates: int) -> str:
     rows = [[str(layer), *(f"{100 * v:+.2f}" for v in row)] for layer, row in enumerate(found.table, 1)]
     return f"""<h2>What each choice adds</h2>
 <p>Least squares over all {len(scores)} scored candidates, in percentage points beside their mean of {found.mean:.2%};
-sums over layers explain {max(0.0, found.explained):.0%} of the variance. Layers count from 1, candidates from 0.</p>
+sums over layers predict {max(0.0, found.explained):.0%} of the variance of a score that is left out. Layers count from
+1, candidates from 0.</p>
 {_table(head, rows, range(num_candidates + 1))}"""
 
 

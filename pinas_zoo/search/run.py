@@ -1,7 +1,7 @@
 """A run is a folder: stages in order, each in its own sub-folder, skipped when complete, gone on with when not::
 
 work_dirs/<name>/config.json              the resolved configuration
-                 learn/                   supernet.safetensors, curve.csv; the method's classifier or head, if any
+                 learn/                   supernet.safetensors, curve.csv; the method's classifier, if any
                  linear/                  classifier.safetensors, curve.csv
                  explore/                 study.db, ranking.csv
                  winner/                  a timm model folder, weights cut out of the supernet; provenance.json
@@ -270,6 +270,7 @@ class Run:
         summary = (
             f"{len(scores)} of {self.space.size} architectures, "
             f"{QUANTITY[self.config.explore.score]} {accuracies[0]:.1%} to {accuracies[-1]:.1%}, best {winner}"
+            + (" by effects" if rank_by == "effects" else "")
         )
         matrix = self.similarity(SIMILARITY_IMAGES, SIMILARITY_PATHS)
         write_matrix(folder / "similarity.csv", matrix)
@@ -277,15 +278,25 @@ class Run:
         self.done("explore", exploration_seconds(self.study), summary, facts)
 
     def explore_paths(self) -> dict[Arch, Score]:
-        """Score candidates until the goal is reached, beside other workers where there are any."""
+        """Score candidates until the goal is reached, beside other workers where there are any.
+
+        Raises:
+            UserError: Some were scored by consistency of another kind, which an earlier version had.
+        """
         size = self.config.data.image_size
+        consistency = self.config.explore.score == "consistency"
+        if consistency and (self.folder / "learn" / "head.safetensors").is_file() and self.scores():
+            raise UserError(
+                "expected scores by consistency of features, got some by that of a head's outputs, of an earlier "
+                f"version; delete {self.folder / 'explore'}, and what is kept in explore.storage, to score anew"
+            )
 
         def latency(arch: Arch) -> float:
             args = {**self.space.model_args(arch), "num_classes": self.splits.num_classes}
             network = timm.create_model(self.space.architecture, **args)
             return latency_ms(network, size, get_device())
 
-        scorer = self.consistency if self.config.explore.score == "consistency" else self.evaluator
+        scorer = self.consistency if consistency else self.evaluator
         return explore(self.space, scorer.scores, self.config.explore, self.study, self.config.seed, size, latency)
 
     def work(self) -> None:

@@ -36,6 +36,7 @@ def path_similarity(
     """
     if paths < 2 or len(images) < 2:
         raise ValueError(f"expected at least 2 paths and 2 images, got {paths} and {len(images)}")
+    images = images.to(next(supernet.parameters()).device)
     drawn = step_rng(seed, 0, BEGINNINGS)
     beginnings = [tuple(space.sample(drawn)[0])[:-1] for _ in range(paths)]
     with batch_statistics(supernet):

@@ -136,6 +136,7 @@ class BatchViews(nn.Module):
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Without augmentation: uint8 … x 3 x H x W to float of that shape."""
+        self.to(pixels.device)
         planes = pixels.contiguous().float()  # broadcasting over interleaved channels takes twice as long
         return planes.sub_(self.mean * 255).div_(self.std * 255)
 
@@ -145,6 +146,7 @@ class BatchViews(nn.Module):
     ) -> torch.Tensor:
         """Views of this rank's share of the batch; draws are made for the whole of it, so that they do not depend on
         how it is shared."""
+        self.to(pixels.device)
         x = pixels.float() / 255
 
         def uniform(low: float = 0.0, high: float = 1.0) -> torch.Tensor:

@@ -51,6 +51,25 @@ def test_a_candidate_that_none_has_seen_adds_nothing():
 
 
 def test_equal_scores_have_no_effects():
-    found = main_effects(dict.fromkeys(ARCHS[:7], 0.5), 3)
-    assert not found.table.any()
+    found = main_effects(dict.fromkeys(ARCHS[:7], 0.7), 3)
+    assert abs(found.table).max() < 1e-12
     assert found.explained == 0
+
+
+def test_of_noise_nothing_is_explained():
+    rng = np.random.default_rng(0)
+    archs = [Arch(tuple(row)) for row in rng.integers(4, size=(100, 16))]
+    assert main_effects(dict(zip(archs, rng.normal(size=100), strict=True)), 4).explained < 0
+
+
+def test_what_is_explained_is_of_scores_left_out():
+    _, sums = additive(1)
+    scores = dict(zip(ARCHS[::7], sums[::7] + np.random.default_rng(1).normal(size=35), strict=True))
+    rest, mean = [], np.mean(list(scores.values()))
+    for arch, value in scores.items():
+        others = {a: v + 0.0 for a, v in scores.items() if a != arch}
+        # the mean of all, as it stands in the fit: scores about it, which is then their mean too
+        others = {a: v - np.mean(list(others.values())) + mean for a, v in others.items()}
+        rest.append(value - main_effects(others, 3).score(arch))
+    total = np.array(list(scores.values())) - mean
+    assert main_effects(scores, 3).explained == pytest.approx(1 - np.sum(np.square(rest)) / (total @ total), abs=0.05)
