@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pinas_zoo.errors import BrokenWeights, NotSafetensors, WeightsMissing, WrongShapes
-from pinas_zoo.folder import tensor_shapes
+from pinas_zoo.tensors import tensor_shapes
 
 Tensors = dict[str, Tensor]
 

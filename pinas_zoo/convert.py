@@ -20,8 +20,8 @@ from torch import Tensor
 from pinas_zoo.arch import Arch
 from pinas_zoo.checkpoint import Tensors, read_checkpoint
 from pinas_zoo.errors import UserError, WrongShapes
-from pinas_zoo.folder import network_shapes, shape_problems
 from pinas_zoo.models.pinas import CANDIDATES, DEPTHS, EXPANSION, STEM_WIDTH, WIDTHS
+from pinas_zoo.tensors import network_shapes, shape_problems
 
 # The authors validate on crops of 7/8 of the short side, resized to 224 bicubically, in the ImageNet mean and std.
 AUTHORS_CFG = {"input_size": (3, 224, 224), "crop_pct": 0.875, "interpolation": "bicubic"}

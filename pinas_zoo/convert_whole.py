@@ -22,8 +22,8 @@ from torch import Tensor
 from pinas_zoo.checkpoint import Tensors
 from pinas_zoo.convert import Converted, infer_args, network_of
 from pinas_zoo.errors import UserError, WrongShapes
-from pinas_zoo.folder import network_shapes, shape_problems
 from pinas_zoo.models.pinas import EXPANSION, WIDTHS
+from pinas_zoo.tensors import network_shapes, shape_problems
 
 Shape = tuple[int, ...]
 BACKBONE = "backbone."  # where mmdet's and mmseg's models have it

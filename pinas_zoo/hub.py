@@ -36,14 +36,13 @@ from pinas_zoo.folder import (
     FACTS_FILE,
     PICKLES,
     WEIGHTS_FILE,
-    check_tensors,
     make_config,
     parse_config,
     read_config,
     read_facts,
-    tensor_shapes,
 )
 from pinas_zoo.hub_client import TIMEOUTS, bounded, endpoint, explain, head_timeout, is_offline, split_repo
+from pinas_zoo.tensors import check_tensors, tensor_shapes
 from pinas_zoo.version import __version__
 from pinas_zoo.writing import new_folder, to_json, write_json
 

@@ -30,13 +30,11 @@ from pinas_zoo.folder import (
     CONFIG_FILE,
     PICKLES,
     WEIGHTS_FILE,
-    check_real,
     function_differences,
     read_config,
     save_model_folder,
-    shape_problems,
-    tensor_shapes,
 )
+from pinas_zoo.tensors import check_real, shape_problems, tensor_shapes
 
 __all__ = ["PLANNED", "PUBLISHED", "Published", "Source", "build_with_weights", "find_source", "save_model_folder"]
 

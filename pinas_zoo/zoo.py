@@ -32,19 +32,17 @@ from pinas_zoo.folder import WEIGHTS_FILE as WEIGHTS_FILE
 from pinas_zoo.folder import (
     check_args,
     check_cfg,
-    check_tensors,
     function_differences,
     make_config,
-    network_shapes,
     plain_args,
     read_config,
-    tensor_shapes,
 )
 from pinas_zoo.models import (
     found,
     nasbench201,  # noqa: F401  registers its entry point
 )
 from pinas_zoo.models import pinas as family
+from pinas_zoo.tensors import check_tensors, network_shapes, tensor_shapes
 from pinas_zoo.writing import write_json as write_json
 
 PICTURED = ("pinas_beta", "pinas_delta", "pinas_epsilon")  # known from the paper's Figure 9 alone; not invented here

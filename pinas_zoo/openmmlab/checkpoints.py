@@ -27,7 +27,8 @@ from torch import Tensor, nn
 
 from pinas_zoo import hub, weights
 from pinas_zoo.errors import UserError, WrongShapes
-from pinas_zoo.folder import WEIGHTS_FILE, shape_problems, tensor_shapes
+from pinas_zoo.folder import WEIGHTS_FILE
+from pinas_zoo.tensors import shape_problems, tensor_shapes
 
 Checkpoint = dict[str, Any]
 PREFIX = "backbone."

@@ -10,8 +10,8 @@ from mmengine.registry import MODELS, init_default_scope
 
 from pinas_zoo.convert_whole import Whole
 from pinas_zoo.errors import UserError, WrongShapes
-from pinas_zoo.folder import shape_problems
 from pinas_zoo.openmmlab.launch import read_config
+from pinas_zoo.tensors import shape_problems
 
 
 def check_config(file: Path, whole: Whole) -> None:
