@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import platform
 import shutil
 import sys
@@ -117,12 +118,22 @@ def configuration(name: str, seed: int, size: int, images: Path, steps: int) -> 
 
 
 def image_folder(images: Path, folder: Path) -> Path:
-    """CIFAR-10 as a folder with one sub-folder a class; JPEGs of an .npz are written out, once, byte by byte."""
+    """CIFAR-10 as a folder with one sub-folder a class; JPEGs of an .npz are written out, once, byte by byte.
+
+    Raises:
+        UserError: Neither a folder nor such a file.
+    """
     if images.is_dir():
         return images
     if not folder.exists():
-        pack = np.load(images)
-        header, body, offsets, labels = (pack[k] for k in ("header", "body", "offsets", "labels"))
+        try:
+            with np.load(images) as pack:  # never unpickles
+                header, body, offsets, labels = (pack[k] for k in ("header", "body", "offsets", "labels"))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"expected --images as a folder of CIFAR-10 or an .npz of JPEGs with header, body, offsets and labels, "
+                f"got {images}: {error}"
+            ) from error
         temporary = folder.with_name(f".{folder.name}")
         shutil.rmtree(temporary, ignore_errors=True)
         for split, name in product(("train", "validation"), CLASSES):
@@ -187,9 +198,10 @@ def speed(names: Sequence[str], size: int, threads: int, images: Path, work: Pat
     lines = [
         "# A learning step on NAS-Bench-201's cells, beside its bare compute",
         "",
-        f"`python benchmarks/nb201.py --speed --threads {threads}`; {MACHINE}. 128 images of 16 x 16 pixels, one "
-        f"cell a stage, {size} architectures. Bare: the same paths forward and backward, and the two teacher passes; "
-        f"no views, head, loss or update. CPU milliseconds, mean of {TIMED} steps of each, by turns.",
+        f"`python benchmarks/nb201.py --images IMAGES --table CSV --speed --threads {threads}`; {MACHINE}. 128 images "
+        f"of 16 x 16 pixels, one cell a stage, {size} architectures. Bare: the same paths forward and backward, and "
+        "the two teacher passes; no views, head, loss or update. CPU milliseconds, mean of "
+        f"{TIMED} steps of each, by turns.",
         "",
         "| supernet | step, ms | bare, ms | ratio | images/s a core | bare |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -304,6 +316,13 @@ def inputs(images: ImageSet, count: int, normalise: Any) -> tuple[torch.Tensor, 
     return normalise(pixels).contiguous(memory_format=torch.channels_last), labels
 
 
+def positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a positive number, got {text}")
+    return value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, required=True, help="CSV of NAS-Bench-201's accuracies")
@@ -311,8 +330,8 @@ def main() -> None:
     parser.add_argument("--runs", nargs="+", choices=list(RUNS), default=["pinas", "spos", "fairnas"])
     parser.add_argument("--sizes", nargs="+", type=int, choices=list(SPACES), default=[729], help="architectures")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--minutes", type=float, default=60, help="of learning, a run")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--minutes", type=positive, default=60, help="of learning, a run")
+    parser.add_argument("--threads", type=int, choices=range(1, 1 + (os.cpu_count() or 1)), default=2, metavar="N")
     parser.add_argument(
         "--count", type=int, help=f"score so many architectures at most, random ones (default: {COUNT})"
     )
@@ -346,7 +365,8 @@ if __name__ == "__main__":
     try:
         main()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)

@@ -108,9 +108,41 @@ def test_the_runs_of_the_repository_are_whole(report):
     assert all(len(f.scores) == f.facts["scored"] for f in found)
 
 
-def test_too_few_architectures_are_refused_before_anything_is_learned(nb201, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["nb201.py", "--table", "absent.csv", "--count", "5"])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--count", "5"), "expected --count of at least 30"),
+        (("--minutes", "0"), "expected a positive number, got 0"),
+        (("--threads", "0"), "argument --threads: invalid choice: 0"),
+    ],
+)
+def test_budgets_that_make_no_sense_are_refused_before_anything_is_learned(words, message, nb201, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["nb201.py", "--table", "absent.csv", *words])
     with pytest.raises(SystemExit) as stopped:
         nb201.main()
     assert stopped.value.code == 2
-    assert "expected --count of at least 30" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
+
+
+def test_images_that_are_none_are_one_clear_error(nb201, tmp_path):
+    (tmp_path / "text.npz").write_text("no archive")
+    np.savez(tmp_path / "other.npz", pixels=np.zeros(3))
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    for name in ("absent.npz", "text.npz", "other.npz", "array.npy"):
+        with pytest.raises(UserError, match=f"expected --images as a folder of CIFAR-10 or an .npz.*{name}"):
+            nb201.image_folder(tmp_path / name, tmp_path / "images")
+    assert not (tmp_path / "images").exists()
+
+
+def test_the_spread_of_fits_is_of_runs_with_scores_to_spare(report, monkeypatch, tmp_path):
+    write_run(report, "pinas", "Π-NAS", consistency=1)
+    write_run(report, "spos", "SPOS", squared_error=0)
+    table, found = report.read_rows(write_table(tmp_path / "table.csv")), report.read_found(report.RESULTS)
+    assert report.fits(found, table, 729) == []
+    monkeypatch.setattr(report, "FITTED", 30)
+    (ours, spos) = table_rows("\n".join(report.fits(found, table, 729)), 5)[2:]
+    assert ours[:3] == ["Π-NAS, 60 scored", "2", "0"]
+    low, high = (float(word) for word in ours[4].split(" to "))
+    assert low < float(ours[3]) < high
+    assert low > 0.7
+    assert spos[3:] == ["+0.000", "+0.000 to +0.000"]
