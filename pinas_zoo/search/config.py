@@ -8,12 +8,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.own import is_file
 
+
+def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("expected the lower bound first")
+    return pair
+
+
 Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Strength = Annotated[float, Field(ge=0)]
+Turn = Annotated[float, Field(ge=0, le=0.5)]
+Range = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
+Shares = Annotated[tuple[Share, Share], AfterValidator(_rising)]
 
 
 class Table(BaseModel):
@@ -23,7 +35,7 @@ class Table(BaseModel):
 
 
 class Data(Table):
-    """Where images come from; see :mod:`pinas_zoo.search.data` and docs/scale.md."""
+    """Where images come from; see :mod:`pinas_zoo.search.splits` and docs/scale.md."""
 
     type: str = "timm"  # "digits" (scikit-learn's scans) or "timm" (any of timm's dataset readers)
     name: str = ""  # timm's dataset name, such as "torch/cifar10"; empty for a folder with one sub-folder a class
@@ -44,14 +56,14 @@ class Data(Table):
 class Views(Table):
     """Random augmentation of one view; sec. 4.1's values are the defaults."""
 
-    scale: tuple[Positive, Positive] = (0.2, 1.0)  # area of the crop relative to the image
-    ratio: tuple[Positive, Positive] = (0.75, 4 / 3)  # aspect of the crop
+    scale: Shares = (0.2, 1.0)  # area of the crop relative to the image
+    ratio: Range = (0.75, 4 / 3)  # aspect of the crop
     flip: float = Field(0.5, ge=0, le=1)  # probability of mirroring
-    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.4)  # brightness, contrast, saturation, hue
+    jitter: tuple[Strength, Strength, Strength, Turn] = (0.4, 0.4, 0.4, 0.4)  # brightness, contrast, saturation, hue
     jitter_p: float = Field(0.8, ge=0, le=1)
     gray_p: float = Field(0.2, ge=0, le=1)
     blur_p: float = Field(0.5, ge=0, le=1)
-    blur_sigma: tuple[Positive, Positive] = (0.1, 2.0)  # pixels
+    blur_sigma: Range = (0.1, 2.0)  # pixels
 
 
 class Learn(Table):
@@ -206,7 +218,9 @@ def parse_config(values: Mapping[str, Any], where: str = "configuration") -> Sea
             raise UserError(f"{where}: unknown key {key!r}; {_hint(first['loc'])}") from error
         if first["type"] == "missing":
             raise UserError(f"{where}: expected a key {key!r}, found none") from error
-        raise UserError(f"{where}: {key!r}: {first['msg'].lower()}, got {first['input']!r}") from error
+        raise UserError(
+            f"{where}: {key!r}: {first['msg'].removeprefix('Value error, ').lower()}, got {first['input']!r}"
+        ) from error
 
 
 def _hint(loc: tuple[int | str, ...]) -> str:

@@ -21,6 +21,7 @@ from pinas_zoo.search.evaluate import Batches, Score
 from pinas_zoo.search.space import Supernet, step_rng
 
 VIEWS = 10  # random stream
+COMPARED = "features"  # kept in the study: scores of another kind are not ranked beside these
 SPREAD = 1e-6  # least standard deviation of a feature
 
 

@@ -26,11 +26,6 @@ from pinas_zoo.search.space import Piece, Supernet, step_rng
 
 SUBSET = 5  # random stream
 TOGETHER = 128  # paths in one tree; each holds statistics of its own, up to 0.4 MB in the paper's space
-QUANTITY = {  # what a candidate's score is called, by explore.score
-    "classifier": "held-out accuracy",
-    "probe": "held-out accuracy",
-    "consistency": "held-out consistency",
-}
 PROBES_MIB = 512  # of a tree's probes; one has 48 MiB with the paper's 2,048 features and 1,000 classes
 
 

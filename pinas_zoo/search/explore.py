@@ -25,7 +25,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import claims, config
 from pinas_zoo.search.claims import Claims
-from pinas_zoo.search.effects import main_effects
+from pinas_zoo.search.effects import Effects
 from pinas_zoo.search.evaluate import Score
 from pinas_zoo.search.limits import Limits
 from pinas_zoo.search.samplers import ActionSpaceSampler
@@ -261,18 +261,18 @@ def known_scores(study: optuna.Study) -> dict[Arch, Score]:
 
 
 def write_ranking(
-    path: Path, space: SearchSpace, scores: Mapping[Arch, Score], image_size: int, rank_by: str = "score"
+    path: Path, space: SearchSpace, scores: Mapping[Arch, Score], image_size: int, effects: Effects, rank_by: str
 ) -> Arch:
     """A CSV of all scored architectures, the best first; params in millions, multiply-adds in billions.
 
     Args:
+        effects: Of the scores.
         rank_by: ``score``: by accuracy, of equals by loss; ``effects``: by the sums of main effects, of equals so.
 
     Returns:
         The best.
     """
-    effects = main_effects({arch: score.accuracy for arch, score in scores.items()}, space.num_candidates)
-    sums = {arch: round(effects.score(arch), 9) for arch in scores}  # equal ones to the bit, however they are added
+    sums = {arch: effects.score(arch) for arch in scores}
     order = sorted(scores, key=lambda arch: (-scores[arch].accuracy, scores[arch].loss))
     if rank_by == "effects":
         order.sort(key=lambda arch: -sums[arch])

@@ -14,7 +14,7 @@ from pinas_zoo.search.engine import DTYPES
 from pinas_zoo.search.memory import path_mib
 from pinas_zoo.search.methods import build_method
 from pinas_zoo.search.record import DONE, STAGES, check_folder
-from pinas_zoo.search.run import LEFT_OUT, needs_linear
+from pinas_zoo.search.scores import KINDS, needs_linear
 from pinas_zoo.search.space import build_space, step_rng
 
 
@@ -52,13 +52,17 @@ def plan(config: SearchConfig, folder: Path) -> str:
         "learn": f"{length(learn)} of {learn.batch_size} images, {method.num_views} views each ({views} in all)",
         "linear": f"{length(config.linear)} of {config.linear.batch_size} images, a random path each"
         if needs_linear(config)
-        else f"left out: {LEFT_OUT[config.explore.score]}",
+        else f"left out: {KINDS[config.explore.score].left_out}",
         "explore": f"{evaluations} of {space.size:,} architectures by {config.explore.sampler}, "
         + ("scored without labels" if config.explore.score == "consistency" else recalibrated),
         "winner": "the best one cut out of the supernet, and tested",
         "train": alone,
     }
-    lines = [config.model_dump_json(indent=2), "", f"space    {space.num_layers} layers of {space.num_candidates}"]
+    data = config.data
+    lines = [config.model_dump_json(indent=2), ""]
+    if data.type == "timm" and not data.name.startswith("hfds/") and not Path(data.root).exists():
+        lines.append(f"data     NOT HERE: there is no folder {data.root!r}, which the search will ask for")
+    lines += [f"space    {space.num_layers} layers of {space.num_candidates}"]
     for stage in STAGES:
         state = "complete" if (folder / stage / DONE).is_file() else "to do"
         lines.append(f"{stage:8} {what[stage]} [{state}]")

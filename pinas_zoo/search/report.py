@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from pinas_zoo.arch import Arch
 from pinas_zoo.search import config, engine
 from pinas_zoo.search.effects import main_effects
-from pinas_zoo.search.evaluate import QUANTITY, Score
+from pinas_zoo.search.evaluate import Score
 from pinas_zoo.search.explore import read_ranking
 from pinas_zoo.search.methods import method_class
 from pinas_zoo.search.record import DONE, STAGES, read_done
+from pinas_zoo.search.scores import KINDS
 from pinas_zoo.search.similarity import heat_map, off_diagonal, read_matrix
 from pinas_zoo.search.tree_figure import LEAST, tree_figure
 from pinas_zoo.version import __version__
@@ -31,12 +33,6 @@ BEST = (
     "over evaluations. Random search: what to expect of draws from the candidates that were "
     "drawn at random here, whose best it cannot exceed; with few of them it looks worse than it is"
 )
-SCORES = {  # what a candidate's accuracy is, by explore.score
-    "classifier": "top-1 accuracy",
-    "probe": "top-1 accuracy of a probe of its own",
-    "consistency": "how much more alike two views of one image are than views of two (difference of mean cosines)",
-}
-RANKED = {"score": "accuracy, then loss", "effects": "the sums of what each choice adds (below)"}
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;background:#fff;max-width:60rem;margin:0 auto;padding:1rem}
 h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #ddd}
@@ -75,7 +71,8 @@ def _page(run: Run, facts: Mapping[str, Mapping[str, Any]]) -> str:
     if trained:
         curves.append(("train", "accuracy", "The winner alone: accuracy"))
     figures = [_figure(_curve(engine.read_curve(run.folder / stage), key), title) for stage, key, title in curves]
-    quantity = QUANTITY[config.explore.score]
+    kind = KINDS[config.explore.score]
+    quantity = f"held-out {kind.name}"
     figures.append(_figure(_histogram(accuracies, quantity), f"{quantity.capitalize()} of the candidates"))
     figures.append(_figure(_best_so_far(accuracies, random_draws(config.explore), quantity), f"Best {quantity} {BEST}"))
     figures.append(
@@ -86,12 +83,14 @@ def _page(run: Run, facts: Mapping[str, Mapping[str, Any]]) -> str:
     figures.append(_figure(heat_map(matrix), title))
     stages = [[name, f["summary"], f"{f['seconds']:.0f}", f"{f['peak_memory_mib']}"] for name, f in facts.items()]
     stages.append(["all", "", f"{sum(f['seconds'] for f in facts.values()):.0f}", ""])
+    by_effects = config.explore.rank_by == "effects"
+    ranked = "the sums of what each choice adds (below)" if by_effects else f"{kind.name}, then loss"
     columns = {"loss": "loss", "params_m": "params, M", "flops_g": "multiply-adds, G", "effects": "sum of effects"}
     top = [
         [r["rank"], r["arch"], f"{float(r['accuracy']):.2%}", *(r.get(key, "") for key in columns)]
         for r in ranking[:10]
     ]
-    kind = "trained alone" if trained else "as cut out of the supernet"
+    measured = "trained alone" if trained else "as cut out of the supernet"
     load = (
         "import timm, pinas_zoo\n"
         f'model = timm.create_model("{config.name}_winner", pretrained=True)  # test accuracy {test:.2%}'
@@ -104,9 +103,9 @@ def _page(run: Run, facts: Mapping[str, Mapping[str, Any]]) -> str:
     body = f"""
 <h1>{html.escape(config.name)}: the network that the search found</h1>
 {warning}
-<p><strong>{html.escape(name)}</strong>, {kind}: <strong>{test:.2%}</strong> of {facts["winner"]["test_images"]}
+<p><strong>{html.escape(name)}</strong>, {measured}: <strong>{test:.2%}</strong> of {facts["winner"]["test_images"]}
 test images right. Found among {len(ranking)} scored of {run.space.size:,} architectures, by
-{SCORES[config.explore.score]} on {facts["explore"]["held_out"]} held-out images in the supernet.</p>
+{kind.words} on {facts["explore"]["held_out"]} held-out images in the supernet.</p>
 <pre>{html.escape(load)}</pre>
 {picture}
 <h2>How it was found</h2>
@@ -114,10 +113,10 @@ test images right. Found among {len(ranking)} scored of {run.space.size:,} archi
 <h2>Time and memory</h2>
 {_table(["stage", "what came of it", "seconds", "peak memory so far, MiB"], stages, numeric=(2, 3))}
 <h2>The ten best candidates</h2>
-<p>Ranked by {RANKED[config.explore.rank_by]}. Accuracy is {SCORES[config.explore.score]}, in the supernet;
+<p>Ranked by {ranked}. {kind.name.capitalize()} is {kind.words}, in the supernet;
 parameters in millions and multiply-adds in billions at
 {config.data.image_size} x {config.data.image_size} pixels, without classifier. All are in explore/ranking.csv.</p>
-{_table(["rank", "architecture", "accuracy", *columns.values()], top, (0, 2, 3, 4, 5, 6))}
+{_table(["rank", "architecture", kind.name, *columns.values()], top, (0, 2, 3, 4, 5, 6))}
 {_effects_section(scores, run.space.num_candidates)}
 {_tree_section(scores, run.space.num_candidates)}
 {_rank_section(run.folder)}
@@ -147,13 +146,15 @@ the choices (layer=candidate, layers from 1) that speak most for its left, bette
 def _effects_section(scores: Mapping[Arch, Score], num_candidates: int) -> str:
     """What each choice adds to the score on average."""
     found = main_effects({arch: score.accuracy for arch, score in scores.items()}, num_candidates)
-    head = ["layer", *(f"candidate {k}" for k in range(num_candidates))]
-    rows = [[str(layer), *(f"{100 * v:+.2f}" for v in row)] for layer, row in enumerate(found.table, 1)]
+    decimals = max(2, 1 - math.floor(math.log10(100 * largest))) if (largest := abs(found.table).max()) else 2
+    rows = [[str(layer), *(f"{100 * v:+.{decimals}f}" for v in row)] for layer, row in enumerate(found.table, 1)]
+    few = f"<p><strong>Warning:</strong> {warning}.</p>" if (warning := found.trouble()) else ""
     return f"""<h2>What each choice adds</h2>
+{few}
 <p>Least squares over all {len(scores)} scored candidates, in percentage points beside their mean of {found.mean:.2%};
 sums over layers predict {max(0.0, found.explained):.0%} of the variance of a score that is left out. Layers count from
 1, candidates from 0.</p>
-{_table(head, rows, range(num_candidates + 1))}"""
+{_table(["layer", *(f"candidate {k}" for k in range(num_candidates))], rows, range(num_candidates + 1))}"""
 
 
 def _rank_section(folder: Path) -> str:
@@ -162,18 +163,17 @@ def _rank_section(folder: Path) -> str:
         return ""
     found = json.loads((folder / "rank.json").read_text(encoding="utf-8"))
 
-    def row(name: str) -> list[str]:
-        return [f"{found[name][key]:+.3f}" for key in ("value", "low", "high")]
+    def row(name: str, tau: Mapping[str, float]) -> list[str]:
+        return [name, *(f"{tau[key]:+.3f}" for key in ("value", "low", "high"))]
 
     rows = [
-        ["scores in the supernet", *row("score")],
-        ["multiply-adds alone", *row("flops")],
-        ["difference", *row("difference")],
+        row("scores in the supernet", found["score"]),
+        row("multiply-adds alone", found["flops"]),
+        row("difference", found["difference"]),
     ]
     if "effects" in found:  # not where an older version has written it
-        found |= {f"effects_{key}": value for key, value in found["effects"].items()}
-        rows.append(["main effects of the scores", *row("effects_score")])
-        rows.append(["difference to the scores", *row("effects_difference")])
+        rows.append(row("main effects of the scores", found["effects"]["score"]))
+        rows.append(row("difference to the scores", found["effects"]["difference"]))
     svg = (folder / "rank.svg").read_text(encoding="utf-8")
     return f"""<h2>Ranking against networks trained alone</h2>
 <p>Kendall's tau over {found["count"]} architectures against {html.escape(found["column"])} of

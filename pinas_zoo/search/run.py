@@ -18,7 +18,6 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import nn
 
-import pinas_zoo
 from pinas_zoo import zoo
 from pinas_zoo.arch import Arch
 from pinas_zoo.architectures import on_meta
@@ -39,28 +37,25 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.search import engine, ranks
 from pinas_zoo.search.claims import open_study
 from pinas_zoo.search.config import Learn, Linear, SearchConfig, load_config
-from pinas_zoo.search.consistency import Consistency
+from pinas_zoo.search.consistency import COMPARED, Consistency
 from pinas_zoo.search.data import StepSampler
-from pinas_zoo.search.evaluate import QUANTITY, Evaluator, Score, recalibration_subset
-from pinas_zoo.search.explore import exploration_seconds, explore, known_scores, read_ranking, write_ranking
+from pinas_zoo.search.effects import main_effects
+from pinas_zoo.search.evaluate import Evaluator, Score, recalibration_subset
+from pinas_zoo.search.explore import exploration_seconds, explore, known_scores, write_ranking
 from pinas_zoo.search.limits import latency_ms
 from pinas_zoo.search.linear import LinearEvaluation
-from pinas_zoo.search.methods import Method, build_method, method_class
+from pinas_zoo.search.methods import Method, build_method
 from pinas_zoo.search.record import DONE, STAGES, check_folder, read_done, save_tensors
+from pinas_zoo.search.scores import KINDS, needs_linear
 from pinas_zoo.search.similarity import off_diagonal, path_similarity, write_matrix
 from pinas_zoo.search.space import SearchSpace, Supernet, build_space, step_rng
 from pinas_zoo.search.splits import Splits, load_splits
 from pinas_zoo.search.standalone import StandAlone, accuracy, check_compiler
 from pinas_zoo.search.views import BatchViews
-from pinas_zoo.weights import save_model_folder
+from pinas_zoo.search.winner import save_winner
 
 IMAGES = 9  # random stream
 SIMILARITY_IMAGES, SIMILARITY_PATHS = 256, 4
-LEFT_OUT = {  # why there is no linear stage, by explore.score
-    "classifier": "the method's own classifier scores candidates",
-    "probe": "each candidate has a classifier of its own",
-    "consistency": "candidates are scored without labels",
-}
 Say = Callable[[str], None]
 
 
@@ -166,6 +161,11 @@ class Run:
             for options in trained:  # which reads the images
                 StepSampler(len(self.splits.train), options.batch_size, 0, 0, 1, world=ranks.world())
                 engine.check_precision(options.precision, type(options).__name__.lower() + ".precision")
+            if self.splits.num_classes < 2 and self.config.explore.score != "consistency":
+                raise UserError(
+                    f"expected images of at least 2 classes in {self.config.data.root}, got {self.splits.num_classes}: "
+                    "one sub-folder a class; or score without labels, by explore.score='consistency'"
+                )
             engine.log_backends(self.config.log, self.folder)  # are they there?
             with torch.device("meta"):
                 self.method()  # checks its options and takes no memory
@@ -185,7 +185,7 @@ class Run:
             if stage == "train" and not self.config.train.enabled:
                 self.say("train    switched off by train.enabled")
             elif stage == "linear" and not needs_linear(self.config):
-                self.say(f"linear   left out: {LEFT_OUT[self.config.explore.score]}")
+                self.say(f"linear   left out: {KINDS[self.config.explore.score].left_out}")
             elif (self.folder / stage / DONE).is_file():
                 self.say(f"{stage:8} complete already: {read_done(self.folder / stage)['summary']}")
             else:
@@ -264,14 +264,18 @@ class Run:
         scores = self.explore_paths()
         if ranks.rank() > 0:
             return
-        rank_by = self.config.explore.rank_by
-        winner = write_ranking(folder / "ranking.csv", self.space, scores, self.config.data.image_size, rank_by)
-        accuracies = sorted(score.accuracy for score in scores.values())
+        accuracies = {arch: score.accuracy for arch, score in scores.items()}
+        effects = main_effects(accuracies, self.space.num_candidates)
+        options, size = self.config.explore, self.config.data.image_size
+        winner = write_ranking(folder / "ranking.csv", self.space, scores, size, effects, options.rank_by)
+        low, high = min(accuracies.values()), max(accuracies.values())
         summary = (
-            f"{len(scores)} of {self.space.size} architectures, "
-            f"{QUANTITY[self.config.explore.score]} {accuracies[0]:.1%} to {accuracies[-1]:.1%}, best {winner}"
-            + (" by effects" if rank_by == "effects" else "")
+            f"{len(scores)} of {self.space.size} architectures, held-out {KINDS[options.score].name} {low:.1%} to "
+            f"{high:.1%}, best {winner}"
         )
+        if options.rank_by == "effects":
+            trouble = effects.trouble()
+            summary += " by effects" + (f"; WARNING: {trouble}" if trouble else "")
         matrix = self.similarity(SIMILARITY_IMAGES, SIMILARITY_PATHS)
         write_matrix(folder / "similarity.csv", matrix)
         facts = {"winner": str(winner), "similarity": off_diagonal(matrix), "held_out": len(self.splits.val)}
@@ -285,11 +289,13 @@ class Run:
         """
         size = self.config.data.image_size
         consistency = self.config.explore.score == "consistency"
-        if consistency and (self.folder / "learn" / "head.safetensors").is_file() and self.scores():
-            raise UserError(
-                "expected scores by consistency of features, got some by that of a head's outputs, of an earlier "
-                f"version; delete {self.folder / 'explore'}, and what is kept in explore.storage, to score anew"
-            )
+        if consistency and self.study.user_attrs.get("consistency") != COMPARED:
+            if self.scores():
+                raise UserError(
+                    f"expected scores by consistency of {COMPARED}, got some of an earlier version's kind; delete "
+                    f"{self.folder / 'explore'}, and what is kept in explore.storage, to score anew"
+                )
+            self.study.set_user_attr("consistency", COMPARED)
 
         def latency(arch: Arch) -> float:
             args = {**self.space.model_args(arch), "num_classes": self.splits.num_classes}
@@ -326,7 +332,7 @@ class Run:
         args = {**self.space.model_args(arch), "num_classes": self.splits.num_classes}
         head = on_meta(self.space.architecture, args).pretrained_cfg["classifier"]
         state |= {f"{head}.{key}": value for key, value in self.evaluator.fit(arch).state_dict().items()}
-        self.save_winner("winner", arch, state, {})
+        save_winner(self, "winner", arch, state, {})
         model = self.load("winner")
         value = accuracy(model, self.splits.test, self.views(self.config.views).normalise)
         params_m, flops_g = self.space.cost(arch, self.config.data.image_size)
@@ -362,7 +368,7 @@ class Run:
         normalise = self.views(options.views).normalise
         value = accuracy(model, self.splits.test, normalise)
         arch = self.space.parse(read_done(self.folder / "explore")["winner"])
-        self.save_winner("trained", arch, model.state_dict(), {"test_accuracy": value})
+        save_winner(self, "trained", arch, model.state_dict(), {"test_accuracy": value})
         summary = f"{options.epochs} epochs alone, test accuracy {value:.1%}"
         self.done("train", seconds, summary, {"test_accuracy": value})
 
@@ -397,36 +403,6 @@ class Run:
         for log in (self.folder / stage).glob("20[0-9][0-9]*_*"):  # the engine's own, a pair an attempt
             shutil.rmtree(log) if log.is_dir() else log.unlink()
         self.say(f"{stage:8} {summary} ({seconds:.0f} s)")
-
-    def save_winner(self, where: str, arch: Arch, state: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
-        mean, std = self.normalisation
-        size = self.config.data.image_size
-        pretrained_cfg = {
-            "num_classes": self.splits.num_classes,
-            "input_size": [3, size, size],
-            "architecture": self.space.architecture,
-            "crop_pct": self.config.data.crop_pct,
-            "interpolation": "bicubic",
-            "mean": list(mean),
-            "std": list(std),
-            "label_names": list(self.splits.class_names),
-        }
-        facts = {
-            "dataset": self.config.data.name or self.config.data.root if self.config.data.type == "timm" else "digits",
-            "seed": self.config.seed,
-            "commands": {  # in this folder
-                "register": f"pinas-zoo register {self.config.name}_winner --folder .",
-                "load to train on": "import pinas_zoo, timm; "
-                f'model = timm.create_model("local-dir:.", pretrained=True, num_classes={self.splits.num_classes})',
-            },
-            "config": self.config.model_dump(mode="json"),
-            "score": read_ranking(self.folder / "explore" / "ranking.csv")[0],
-            "versions": {name: version(name) for name in ("torch", "timm", "mmengine", "optuna")}
-            | {"pinas_zoo": pinas_zoo.__version__},
-            **values,
-        }
-        args = {**self.space.model_args(arch), "num_classes": self.splits.num_classes}
-        save_model_folder(self.folder / where, state, args, pretrained_cfg, facts)
 
     def load(self, where: str) -> Any:
         return timm.create_model(f"local-dir:{self.folder / where}", pretrained=True)
@@ -463,21 +439,3 @@ def open_run(folder: Path, stage: str, overrides: Mapping[str, Any] | None = Non
     if not (folder / stage / DONE).is_file():
         raise UserError(f"expected a run whose stage {stage} is complete, got {folder}; go on with `pinas-zoo search`")
     return Run(load_config(folder / "config.json", overrides), folder, say=lambda text: None)
-
-
-def needs_linear(config: SearchConfig) -> bool:
-    """Whether a run has a linear stage: as it says, or unless candidates are scored by another classifier than its.
-
-    Raises:
-        UserError: No such method; or the stage is switched off and nothing else learns a classifier.
-    """
-    if config.explore.score != "classifier":
-        return bool(config.linear.enabled)
-    supervised = method_class(config.learn.method).supervised
-    enabled = config.linear.enabled
-    if enabled is False and not supervised:
-        raise UserError(
-            f"expected linear.enabled to be true, since method {config.learn.method!r} learns no "
-            "classifier, got false; or set explore.score to 'probe'"
-        )
-    return not supervised if enabled is None else enabled

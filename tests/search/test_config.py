@@ -31,6 +31,11 @@ def test_every_configuration_loads_and_survives_json(path):
         ({"name": "x", "learn": {"steps": "many"}}, "'learn.steps'.*got 'many'"),
         ({"name": "../x"}, "'name'"),
         ({"name": "x", "views": {"scale": [1.0]}}, "views.scale"),
+        ({"name": "x", "views": {"scale": [0.2, 1.5]}}, r"'views\.scale\.1'.*less than or equal to 1, got 1\.5"),
+        ({"name": "x", "views": {"scale": [1.0, 0.2]}}, r"'views\.scale': expected the lower bound first, got \[1\.0"),
+        ({"name": "x", "views": {"blur_sigma": [2.0, 0.1]}}, r"'views\.blur_sigma': expected the lower bound first"),
+        ({"name": "x", "explore": {"views": {"jitter": [-1, 0, 0, 0]}}}, r"'explore\.views.*jitter\.0'.*got -1"),
+        ({"name": "x", "views": {"jitter": [0, 0, 0, 0.6]}}, r"'views\.jitter\.3'.*less than or equal to 0\.5"),
     ],
 )
 def test_what_is_wrong_is_named(values, message):

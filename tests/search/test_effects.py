@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.search.effects import main_effects
+from pinas_zoo.search.effects import Effects, main_effects
 from pinas_zoo.search.rank import tau
 
 ARCHS = [Arch(digits) for digits in itertools.product(range(3), repeat=5)]
@@ -63,13 +63,37 @@ def test_of_noise_nothing_is_explained():
 
 
 def test_what_is_explained_is_of_scores_left_out():
+    """By fits to all scores but one, each with its score put at their mean, which leaves the mean as it was."""
     _, sums = additive(1)
-    scores = dict(zip(ARCHS[::7], sums[::7] + np.random.default_rng(1).normal(size=35), strict=True))
-    rest, mean = [], np.mean(list(scores.values()))
-    for arch, value in scores.items():
-        others = {a: v + 0.0 for a, v in scores.items() if a != arch}
-        # the mean of all, as it stands in the fit: scores about it, which is then their mean too
-        others = {a: v - np.mean(list(others.values())) + mean for a, v in others.items()}
-        rest.append(value - main_effects(others, 3).score(arch))
-    total = np.array(list(scores.values())) - mean
-    assert main_effects(scores, 3).explained == pytest.approx(1 - np.sum(np.square(rest)) / (total @ total), abs=0.05)
+    values = sums[::7] + np.random.default_rng(1).normal(size=35)
+    archs, errors = ARCHS[::7], []
+    for k, arch in enumerate(archs):
+        others = np.delete(values, k)
+        shifted = dict(zip(np.delete(np.arange(35), k), others - others.mean() + values.mean(), strict=True))
+        fit = main_effects({archs[n]: value for n, value in shifted.items()}, 3)
+        errors.append(values[k] - fit.score(arch))
+    found = main_effects(dict(zip(archs, values, strict=True)), 3)
+    assert found.explained == pytest.approx(1 - np.mean(np.square(errors)) / values.var(), abs=0.05)
+
+
+def test_equal_sums_are_equal_however_they_are_added():
+    table = np.array([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [0.2, 0.3, 0.1]])
+    found = Effects(99, 0.0, table, 1.0)
+    assert found.score(Arch((0, 0, 0))) == found.score(Arch((2, 1, 2))) == found.score(Arch((1, 2, 1))) == 0.6
+
+
+@pytest.mark.parametrize(
+    ("scores", "noise", "warning"),
+    [
+        (21, 0.0, "21 scores are few for main effects, which have 11 unknowns"),
+        (22, 0.0, None),
+        (200, 9.0, "of the variance of scores that are left out"),
+        (200, 0.1, None),
+    ],
+)
+def test_sums_that_mean_little_are_told(scores, noise, warning):
+    _, sums = additive(0)
+    rng = np.random.default_rng(0)
+    some = rng.permutation(len(ARCHS))[:scores]
+    found = main_effects({ARCHS[k]: float(sums[k] + rng.normal(scale=noise + 1e-9)) for k in some}, 3)
+    assert (found.trouble() is None) if warning is None else (warning in str(found.trouble()))

@@ -23,6 +23,7 @@ from pinas_zoo.search import explore as explore_module
 from pinas_zoo.search.claims import Claims, open_study
 from pinas_zoo.search.config import Explore
 from pinas_zoo.search.data import Images
+from pinas_zoo.search.effects import Effects, main_effects
 from pinas_zoo.search.evaluate import Evaluator, Score
 from pinas_zoo.search.explore import explore, read_ranking, write_ranking
 from pinas_zoo.search.limits import latency_ms
@@ -208,7 +209,7 @@ def test_three_workers_one_of_them_killed(kind, tmp_path):
 
     wait(lambda: len(list(tmp_path.glob("ready.*"))) == 3)
     (tmp_path / "go").touch()
-    wait(lambda: sum(pid == victim.pid and what == "begin" for what, _, pid in log(tmp_path)) > 4)
+    wait(lambda: sum(pid == victim.pid and what == "begin" for what, _, pid in log(tmp_path)) == 8)
     victim.kill()
     victim.join()  # a process that nobody has waited for counts as alive until it has not beaten for long
     for process in workers:
@@ -344,10 +345,14 @@ def test_scores_of_an_older_study_are_read():
     assert explore_module.exploration_seconds(study) == 2.0
 
 
+def effects_of(scores: dict[Arch, Score]) -> Effects:
+    return main_effects({arch: score.accuracy for arch, score in scores.items()}, 4)
+
+
 def test_ranking_breaks_ties_by_loss(space, tmp_path):
     a, b, c = Arch((0, 0, 0, 0)), Arch((1, 1, 1, 1)), Arch((2, 2, 2, 2))
     scores = {a: Score(0.5, 1.0), b: Score(0.9, 2.0), c: Score(0.9, 1.5)}
-    assert write_ranking(tmp_path / "ranking.csv", space, scores, 32) == c
+    assert write_ranking(tmp_path / "ranking.csv", space, scores, 32, effects_of(scores), "score") == c
     rows = read_ranking(tmp_path / "ranking.csv")
     assert [r["arch"] for r in rows] == ["2222", "1111", "0000"]
     assert [r["evaluation"] for r in rows] == ["2", "1", "0"]
@@ -359,8 +364,9 @@ def test_ranking_by_effects_puts_what_is_good_on_average_before_one_lucky_score(
     lucky, good = archs[0], Arch((3, 3, 0, 0))
     scores[lucky] = Score(0.7, 0.0)
     path = tmp_path / "ranking.csv"
-    assert write_ranking(path, space, scores, 32) == lucky
-    assert write_ranking(path, space, scores, 32, "effects") == good
+    effects = effects_of(scores)
+    assert write_ranking(path, space, scores, 32, effects, "score") == lucky
+    assert write_ranking(path, space, scores, 32, effects, "effects") == good
     rows = read_ranking(path)
     assert (rows[0]["arch"], rows[0]["rank"], rows[0]["accuracy"]) == ("3300", "1", "0.60000")
     assert [float(r["effects"]) for r in rows] == sorted((float(r["effects"]) for r in rows), reverse=True)

@@ -417,7 +417,10 @@ def test_dry_run_writes_nothing(tmp_path):
     assert '"name": "digits"' in result.stdout
     assert "4 views each" in result.stdout
     assert "MiB" in result.stdout
+    assert "NOT HERE" not in result.stdout
     assert os.listdir(tmp_path) == []
+    absent = search("--dry-run", "--set", "data.root=nowhere", cwd=tmp_path, config="cifar10")
+    assert "NOT HERE: there is no folder 'nowhere'" in absent.stdout
 
 
 def test_a_checkpoint_that_wants_to_run_code_is_refused(tmp_path):
@@ -458,6 +461,42 @@ def test_candidates_scored_by_other_means_need_no_linear_stage(score, why, words
     with (tmp_path / "run" / "explore" / "ranking.csv").open(newline="") as file:
         ranking = list(csv.DictReader(file))
     assert provenance["score"] == ranking[0] == max(ranking, key=lambda row: float(row["effects"]))
+    assert "by effects; WARNING: 6 scores are few for main effects" in ran.stdout
+    assert "WARNING" not in explored_by("score", tmp_path, options)
+
+
+def explored_by(rank_by: str, tmp_path: Path, options: list[str]) -> str:
+    words = ["--set", f"explore.rank_by={rank_by}", "--set", "until=explore"]
+    return search("--work-dir", str(tmp_path / rank_by), *options, *words, home=tmp_path).stdout
+
+
+def test_scores_by_an_earlier_kind_of_consistency_are_not_ranked_beside_these(tmp_path):
+    words = ["--work-dir", str(tmp_path / "run"), *tiny(**{"explore.score": "consistency", "until": "explore"})]
+    assert search(*words, home=tmp_path).returncode == 0
+    folder = tmp_path / "run" / "explore"
+    (folder / "done.json").unlink()
+    assert search(*words, home=tmp_path).returncode == 0  # of this kind
+    (folder / "done.json").unlink()
+    open_study("", folder).set_user_attr("consistency", "outputs")
+    refused = search(*words, home=tmp_path)
+    assert refused.returncode == 2
+    assert "expected scores by consistency of features" in refused.stderr
+    assert f"delete {folder}" in refused.stderr
+
+
+def test_one_class_has_no_accuracy(tmp_path):
+    root = tmp_path / "images"
+    cifar_folder(root)
+    for kept in root.glob("*/class[1-9]"):
+        shutil.rmtree(kept)
+    sizes = {"data.val_per_class": "3", "learn.batch_size": "4", "linear.batch_size": "4"}
+    words = tiny(**{"data.root": str(root), "data.name": "", "until": "learn", **sizes})
+    words += ["--work-dir", str(tmp_path / "run")]
+    refused = search(*words, config="cifar10")
+    assert refused.returncode == 2
+    assert "expected images of at least 2 classes" in refused.stderr
+    assert not (tmp_path / "run").exists()
+    assert search(*words, "--set", "explore.score=consistency", config="cifar10").returncode == 0
 
 
 def test_a_folder_from_before_a_key_was_added_is_gone_on_with(tmp_path):

@@ -197,6 +197,11 @@ def test_views_of_an_image_follow_from_the_generator(photo):
     assert np.array_equal(plain, photo[:, :120])
 
 
+def test_views_are_made_where_the_pixels_are(pixels):
+    made = draw(BatchViews(Views(), (0.5,) * 3, (0.2,) * 3), pixels.to("meta"), 2)
+    assert (made.device.type, made.shape) == ("meta", (len(pixels), 2, *pixels.shape[1:]))
+
+
 def test_a_batch_is_the_same_however_many_ranks_share_it(pixels):
     module = BatchViews(Views(), (0.5,) * 3, (0.25,) * 3)
     whole = module(pixels, torch.Generator().manual_seed(3), 2)
