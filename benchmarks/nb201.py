@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import bench_table
+import nb201_figures
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -358,7 +359,7 @@ def main() -> None:
                 print(f"{result}: measured already", flush=True)
             else:
                 measure(name, seed, size, budget, images, args.work_dir, count)
-    report(table)
+    nb201_figures.draw(report(table), table, RESULTS)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ SPACES = {  # by number of architectures
 SCORES = ("accuracy", "squared_error", "consistency", "cross_entropy")  # a file's columns; what is not known is empty
 SUPERVISED = ("spos", "fairnas")
 FITTED, FITS = 150, 200  # architectures, and draws of them
+SKIPS_OF = 100  # best architectures
 LOSSES = {"squared_error": "probe", "consistency": "consistency", "cross_entropy": "classifier"}  # what ranks
 
 HEAD = (
@@ -293,35 +294,40 @@ def ablations(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
     return [*lines, ""]
 
 
-def skips(found: Sequence[Found], table: Mapping[str, Row], best: int = 100) -> list[str]:
-    """Figure 7: how many edges of the best architectures are skip connections, by truth and by score."""
+def skip_counts(ranked: Sequence[str]) -> list[int]:
+    """How many of the best have 0, 1, … 6 skip connections."""
     digit = str(OPERATIONS.index("skip_connect"))
+    values = [arch.count(digit) for arch in ranked[:SKIPS_OF]]
+    return [values.count(k) for k in range(7)]
+
+
+def skips(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
+    """Figure 7: how many edges of the best architectures are skip connections, by truth and by score."""
     some = [f for f in found if f.facts["architectures"] == 15625]
     if not some:
         return []
 
-    def count(archs: Sequence[str]) -> str:
-        values = [a.count(digit) for a in archs]
-        return f"{np.mean(values):.2f} | {' / '.join(str(values.count(k)) for k in range(7))}"
+    def row(title: str, seed: str, ranked: Sequence[str]) -> str:
+        counts = skip_counts(ranked)
+        mean = sum(k * count for k, count in enumerate(counts)) / sum(counts)
+        return f"| {title} | {seed} | {mean:.2f} | {' / '.join(map(str, counts))} |"
 
     lines = [
-        f"## Skip connections (Figure 7) among the {best} best by effects",
+        f"## Skip connections (Figure 7) among the {SKIPS_OF} best by effects, of 15,625",
         "",
         "| ranked by | seed | mean number | architectures with 0 / 1 / … / 6 |",
         "| --- | --- | --- | --- |",
+        row("accuracy alone", "", sorted(table, key=lambda a: -table[a].truth)),
+        row("FLOPs alone", "", sorted(table, key=lambda a: -table[a].flops)),
     ]
     for f in some:
-        if f is some[0]:
-            lines.append(f"| accuracy alone | | {count(sorted(table, key=lambda a: -table[a].truth)[:best])} |")
         sums = f.sums(criterion(f), list(table))
-        lines.append(
-            f"| {f.facts['title']} | {f.facts['seed']} | {count(sorted(sums, key=lambda a: -sums[a])[:best])} |"
-        )
+        lines.append(row(f.facts["title"], f"{f.facts['seed']}", sorted(sums, key=lambda a: -sums[a])))
     return [*lines, ""]
 
 
-def report(table: Mapping[str, Row]) -> None:
-    """results/nb201.md and, not kept in the repository, a scatter plot of each run (Figures 3 and 8)."""
+def report(table: Mapping[str, Row]) -> list[Found]:
+    """results/nb201.md."""
     found = read_found(RESULTS)
     lines = ["# Ranking on NAS-Bench-201", "", *HEAD]
     for size in SPACES:
@@ -332,22 +338,4 @@ def report(table: Mapping[str, Row]) -> None:
     text = "\n".join(lines).rstrip() + "\n"
     bench_table.write(RESULTS.with_suffix(".md"), text)
     print(text)
-    for f in found:
-        draw(f, table)
-
-
-def draw(found: Found, table: Mapping[str, Row]) -> None:
-    import matplotlib
-
-    matplotlib.use("svg")
-    import matplotlib.pyplot as plt
-
-    facts, by = found.facts, criterion(found)
-    figure, axes = plt.subplots(figsize=(4, 4), layout="constrained")
-    values = found.values(by)
-    known = [a for a in values if a in table]
-    axes.plot([values[a] for a in known], [table[a].truth for a in known], ".", markersize=4, alpha=0.6)
-    axes.set(ylabel="accuracy alone, %", title=f"tau {plain_tau(values, table):+.3f}")
-    axes.set_xlabel(f"score in the supernet, by {LOSSES[by]} ({facts['title']}, seed {facts['seed']})")
-    figure.savefig(RESULTS / f"{found.name}.svg")
-    plt.close(figure)
+    return found

@@ -73,7 +73,8 @@ def test_the_report_ranks_a_method_by_its_own_score_and_shows_the_others(report,
     write_run(report, "pinas", "Π-NAS", seed=1, consistency=0.5, squared_error=1)
     write_run(report, "spos", "SPOS", consistency=-1, squared_error=0, cross_entropy=-1)
     write_run(report, "pinas_no_mt", "Π-NAS without mean teacher", consistency=0, squared_error=0)
-    report.report(report.read_rows(write_table(tmp_path / "table.csv")))
+    table = report.read_rows(write_table(tmp_path / "table.csv"))
+    importlib.import_module("nb201_figures").draw(report.report(table), table, report.RESULTS)
     text = report.RESULTS.with_suffix(".md").read_text()
     ours, other, *_, spos = (row for row in table_rows(text, 14) if row[1] in ("0", "1"))
     assert ours[:5] == ["Π-NAS", "0", "2 x 1", "60", "64"]
@@ -93,6 +94,12 @@ def test_the_report_ranks_a_method_by_its_own_score_and_shows_the_others(report,
     assert any(row[0] == "each trained for 12 epochs" and row[12] == "-1.000" for row in table_rows(text, 14))
     assert any(row[0] == "Π-NAS without mean teacher" and row[5:] == ["0.900", "–", "–"] for row in table_rows(text, 8))
     assert sorted(p.name for p in report.RESULTS.glob("*.svg"))[0] == "pinas_729_2x1_0_of_60.svg"
+    assert report.RESULTS.with_suffix(".svg").is_file()
+
+
+def test_skip_connections_are_counted_among_the_best(report, monkeypatch):
+    monkeypatch.setattr(report, "SKIPS_OF", 3)
+    assert report.skip_counts(["111111", "012341", "000000", "111111"]) == [1, 0, 1, 0, 0, 0, 1]
 
 
 def test_a_table_that_lacks_a_column_is_refused(report, tmp_path):

@@ -1,0 +1,75 @@
+"""Figures of benchmarks/nb201.py: all runs at a glance, and for each its scores beside what they are to rank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+from nb201_report import LOSSES, SKIPS_OF, Found, Row, archs_of, criterion, plain_tau, skip_counts
+
+matplotlib.rcParams["svg.hashsalt"] = "pinas"  # the same file each time
+PRINTED = {"paper, Π-NAS": 0.70, "paper, SPOS": 0.57}
+
+
+def draw(found: Sequence[Found], table: Mapping[str, Row], results: Path) -> None:
+    """An overview beside the table; and, not kept in the repository, scores beside accuracies of each run."""
+    overview(found, table, results.with_suffix(".svg"))
+    for f in found:
+        scatter(f, table, results / f"{f.name}.svg")
+
+
+def overview(found: Sequence[Found], table: Mapping[str, Row], path: Path) -> None:
+    """Taus of effects and similarity of paths on the 729, a dot a seed; and how many skip connections the best of the
+    15,625 have, where those were scored."""
+    archs, whole = archs_of(table, 729), [f for f in found if f.facts["architectures"] == 15625]
+    some = [f for f in found if f.facts["architectures"] == 729]
+    names = list(dict.fromkeys(_name(f) for f in some))
+    rows = [names.index(_name(f)) for f in some]
+    figure, panels = plt.subplots(1, 3 if whole else 2, figsize=(12, 4.5), layout="constrained")
+    taus = [plain_tau(f.sums(criterion(f), archs), table) for f in some]
+    panels[0].plot(taus, rows, "o", alpha=0.7)
+    marks = {"FLOPs alone": plain_tau({a: table[a].flops for a in archs}, table), **PRINTED}
+    for style, (name, value) in zip((":", "--", "-."), marks.items(), strict=True):
+        panels[0].axvline(value, color="grey", linestyle=style, label=f"{name}: {value:.2f}")
+    panels[0].legend(fontsize="small", loc="lower left")
+    panels[0].set(xlabel="Kendall's tau of main effects, 729 architectures")
+    panels[1].plot([f.facts["similarity"] for f in some], rows, "o", alpha=0.7)
+    panels[1].set(xlabel="similarity of paths (Figure 5's mean off the diagonal)")
+    panels[1].sharey(panels[0])
+    panels[0].set_yticks(range(len(names)), names)
+    panels[0].invert_yaxis()
+    if whole:
+        numbers = range(7)
+        panels[2].plot(numbers, skip_counts(sorted(table, key=lambda a: -table[a].truth)), "k-", label="accuracy alone")
+        for f in whole:
+            sums = f.sums(criterion(f), list(table))
+            counts = skip_counts(sorted(sums, key=lambda a: -sums[a]))
+            panels[2].plot(numbers, counts, "o--", label=f"{_name(f)}, seed {f.facts['seed']}")
+        panels[2].set(xlabel="skip connections (Figure 7)", ylabel=f"of the {SKIPS_OF} best of 15,625")
+        panels[2].legend(fontsize="small")
+    _save(figure, path)
+
+
+def scatter(found: Found, table: Mapping[str, Row], path: Path) -> None:
+    """Figures 3 and 8."""
+    facts, by = found.facts, criterion(found)
+    figure, axes = plt.subplots(figsize=(4, 4), layout="constrained")
+    values = found.values(by)
+    axes.plot(list(values.values()), [table[a].truth for a in values], ".", markersize=4, alpha=0.6)
+    axes.set(ylabel="accuracy alone, %", title=f"tau {plain_tau(values, table):+.3f}")
+    axes.set_xlabel(f"score in the supernet, by {LOSSES[by]} ({facts['title']}, seed {facts['seed']})")
+    _save(figure, path)
+
+
+def _name(found: Found) -> str:
+    return f"{found.facts['title']}, {found.core_minutes:g} min"
+
+
+def _save(figure: Any, path: Path) -> None:
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
