@@ -23,6 +23,8 @@ class LinearEvaluation(nn.Module):
         batch_norm_images: Images that share batch statistics, as :class:`pinas_zoo.search.methods.pinas.Method`.
     """
 
+    num_views = 1
+
     def __init__(
         self, space: SearchSpace, supernet: Supernet, num_classes: int, seed: int, batch_norm_images: int | None = None
     ):

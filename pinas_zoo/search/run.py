@@ -36,9 +36,9 @@ from pinas_zoo.architectures import on_meta
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import engine, ranks
 from pinas_zoo.search.claims import open_study
-from pinas_zoo.search.config import Learn, Linear, SearchConfig, load_config
+from pinas_zoo.search.config import Learn, Linear, SearchConfig, Train, Views, load_config
 from pinas_zoo.search.consistency import COMPARED, Consistency
-from pinas_zoo.search.data import StepSampler
+from pinas_zoo.search.data import ImageSet, StepSampler
 from pinas_zoo.search.effects import main_effects
 from pinas_zoo.search.evaluate import Evaluator, Score, recalibration_subset
 from pinas_zoo.search.explore import exploration_seconds, explore, known_scores, write_ranking
@@ -151,24 +151,7 @@ class Run:
         Raises:
             UserError: Images that cannot be used, or a method that cannot be built; nothing is left behind then.
         """
-        if self.config.train.enabled and self.config.train.compile and not (self.folder / "train" / DONE).is_file():
-            check_compiler("train.compile")
-        trained: list[Learn | Linear] = [self.config.learn]
-        if needs_linear(self.config):
-            trained.append(self.config.linear)
-        stages = [s for s in ("learn", "linear", "explore") if s != "linear" or needs_linear(self.config)]
-        if not all((self.folder / stage / DONE).is_file() for stage in stages):
-            for options in trained:  # which reads the images
-                StepSampler(len(self.splits.train), options.batch_size, 0, 0, 1, world=ranks.world())
-                engine.check_precision(options.precision, type(options).__name__.lower() + ".precision")
-            if self.splits.num_classes < 2 and self.config.explore.score != "consistency":
-                raise UserError(
-                    f"expected images of at least 2 classes in {self.config.data.root}, got {self.splits.num_classes}: "
-                    "one sub-folder a class; or score without labels, by explore.score='consistency'"
-                )
-            engine.log_backends(self.config.log, self.folder)  # are they there?
-            with torch.device("meta"):
-                self.method()  # checks its options and takes no memory
+        self.check()
         if ranks.rank() == 0:
             zoo.write_json(self.folder / "config.json", self.config.model_dump(mode="json"))
             for left in [*self.folder.glob(".winner.*"), *self.folder.glob(".trained.*")]:  # by a kill within a write
@@ -197,24 +180,37 @@ class Run:
         if ranks.rank() == 0:
             self.finish()
 
+    def check(self) -> None:
+        """What would fail within a stage that is to do.
+
+        Raises:
+            UserError: Images that cannot be used, a method that cannot be built, or what is asked for is not there.
+        """
+        if self.config.train.enabled and self.config.train.compile and not (self.folder / "train" / DONE).is_file():
+            check_compiler("train.compile")
+        trained: list[Learn | Linear] = [self.config.learn]
+        if needs_linear(self.config):
+            trained.append(self.config.linear)
+        stages = [s for s in ("learn", "linear", "explore") if s != "linear" or needs_linear(self.config)]
+        if not all((self.folder / stage / DONE).is_file() for stage in stages):
+            for options in trained:  # which reads the images
+                StepSampler(len(self.splits.train), options.batch_size, 0, 0, 1, world=ranks.world())
+                engine.check_precision(options.precision, type(options).__name__.lower() + ".precision")
+            if self.splits.num_classes < 2 and self.config.explore.score != "consistency":
+                raise UserError(
+                    f"expected images of at least 2 classes in {self.config.data.root}, got {self.splits.num_classes}: "
+                    "one sub-folder a class; or score without labels, by explore.score='consistency'"
+                )
+            engine.log_backends(self.config.log, self.folder)  # are they there?
+            with torch.device("meta"):
+                self.method()  # checks its options and takes no memory
+
     def learn(self) -> None:
         folder, options = self.folder / "learn", self.config.learn
         method = self.method()
         steps = engine.total_steps(options, len(self.splits.train))
-        seconds = engine.train(
-            method,
-            self.splits.train,
-            self.views(self.config.views),
-            method.num_views,
-            options,
-            steps,
-            engine.cosine(steps, options.warmup),
-            folder,
-            "learn",
-            self.config.seed,
-            self.config.data.workers,
-            self.config.log,
-        )
+        schedule = engine.cosine(steps, options.warmup)
+        seconds = self.fit("learn", method, self.splits.train, self.config.views, options, steps, schedule)
         if ranks.rank() > 0:
             return
         save_tensors(folder / "supernet.safetensors", method.learned.state_dict())
@@ -228,31 +224,18 @@ class Run:
         self.done("learn", seconds, summary, {"trouble": trouble})
 
     def linear(self) -> None:
-        folder, options = self.folder / "linear", self.config.linear
+        options = self.config.linear
         torch.manual_seed(self.config.seed)
         network = LinearEvaluation(
             self.space, self.supernet, self.splits.num_classes, self.config.seed, options.batch_norm_images
         )
         steps = engine.total_steps(options, len(self.splits.train))
-        milestones = [max(1, int(steps * m)) for m in options.milestones]
-        seconds = engine.train(
-            network,
-            self.splits.train,
-            self.views(options.views),
-            1,
-            options,
-            steps,
-            [dict(type="MultiStepLR", milestones=milestones)],
-            folder,
-            "linear",
-            self.config.seed,
-            self.config.data.workers,
-            self.config.log,
-        )
+        schedule = [dict(type="MultiStepLR", milestones=[max(1, int(steps * m)) for m in options.milestones])]
+        seconds = self.fit("linear", network, self.splits.train, options.views, options, steps, schedule)
         if ranks.rank() > 0:
             return
-        save_tensors(folder / "classifier.safetensors", network.fc.state_dict())
-        last = engine.read_curve(folder)["accuracy"][-10:]
+        save_tensors(self.folder / "linear" / "classifier.safetensors", network.fc.state_dict())
+        last = engine.read_curve(self.folder / "linear")["accuracy"][-10:]
         value = sum(last) / len(last)
         self.done("linear", seconds, f"{steps} steps, accuracy of random paths in training {value:.1%}", {})
 
@@ -341,7 +324,7 @@ class Run:
         self.done("winner", time.perf_counter() - started, summary, facts)
 
     def train(self) -> None:
-        folder, options = self.folder / "train", self.config.train
+        options = self.config.train
         images = self.splits.trainval
         batch_size = min(options.batch_size, len(images)) // ranks.world() * ranks.world()
         options = options.model_copy(update={"batch_size": batch_size})
@@ -349,20 +332,8 @@ class Run:
         torch.manual_seed(self.config.seed)
         model = self.load("winner")
         model.reset_classifier(self.splits.num_classes)  # linear evaluation's rate leaves weights too large to move on
-        seconds = engine.train(
-            StandAlone(model, options.label_smoothing, options.compile),
-            images,
-            self.views(options.views),
-            1,
-            options,
-            steps,
-            engine.cosine(steps),
-            folder,
-            "train",
-            self.config.seed,
-            self.config.data.workers,
-            self.config.log,
-        )
+        alone = StandAlone(model, options.label_smoothing, options.compile)
+        seconds = self.fit("train", alone, images, options.views, options, steps, engine.cosine(steps))
         if ranks.rank() > 0:
             return
         normalise = self.views(options.views).normalise
@@ -388,7 +359,33 @@ class Run:
         self.say("import timm, pinas_zoo")
         self.say(f'model = timm.create_model("{name}", pretrained=True)  # test accuracy {value:.2%}')
 
-    # the folder ------------------------------------------------------------------------------------------------------
+    # what stages do alike --------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        stage: str,
+        network: Method | LinearEvaluation | StandAlone,
+        images: ImageSet,
+        views: Views,
+        options: Learn | Linear | Train,
+        steps: int,
+        schedule: list[dict[str, Any]],
+    ) -> float:
+        """Train a stage's network in its folder, going on from the checkpoint there; returns seconds in all."""
+        return engine.train(
+            network,
+            images,
+            self.views(views),
+            network.num_views,
+            options,
+            steps,
+            schedule,
+            self.folder / stage,
+            stage,
+            self.config.seed,
+            self.config.data.workers,
+            self.config.log,
+        )
 
     def done(self, stage: str, seconds: float, summary: str, values: Mapping[str, Any]) -> None:
         """Mark a stage as complete; its checkpoint is not needed any more."""

@@ -24,6 +24,8 @@ class StandAlone(nn.Module):
         compiled: Run it through ``torch.compile``; names in the state dict stay, and so does what others call.
     """
 
+    num_views = 1
+
     def __init__(self, model: nn.Module, label_smoothing: float, compiled: bool = False):
         super().__init__()
         self.model, self.label_smoothing = model, label_smoothing
