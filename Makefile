@@ -18,10 +18,11 @@ test-all: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py
 
-# IMAGES: CIFAR-10 as a folder or an .npz of JPEGs; TABLE: a CSV of NAS-Bench-201's accuracies (docs/nasbench201.md)
+# IMAGES: CIFAR-10 as a folder or an .npz of JPEGs; TABLE: a CSV of NAS-Bench-201's accuracies (docs/nasbench201.md);
+# ARGS: more, such as ARGS="--sizes 729 --minutes 30"
 evidence-nb201: $(READY)
 	$(if $(and $(IMAGES),$(TABLE)),,$(error expected IMAGES=... and TABLE=..., as in: make evidence-nb201 IMAGES=cifar10.npz TABLE=nb201.csv))
-	$(BIN)/python benchmarks/nb201.py --images $(IMAGES) --table $(TABLE)
+	$(BIN)/python benchmarks/nb201.py --images $(IMAGES) --table $(TABLE) $(ARGS)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "expected Python 3.10 or newer, got " + sys.version.split()[0] + "; try make PYTHON=python3.11")'

@@ -1,6 +1,6 @@
 """What the shared downsample does (Table 7's DS): the digits search with and without it, nothing else changed.
 
-    python benchmarks/downsample.py                 # three seeds each, some ten minutes on two cores
+    python benchmarks/downsample.py                 # three seeds each; 18 minutes on one busy core
     python benchmarks/downsample.py --seeds 0 --steps 20 --candidates 8
 
 Per run: the loss it ends with, how alike features are along paths that end in different candidates (Figure 5's mean off

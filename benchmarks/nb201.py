@@ -1,6 +1,6 @@
 """Does a supernet rank architectures? NAS-Bench-201 on CIFAR-10 (Table 4, Figures 3 and 5 to 8), measured.
 
-    python benchmarks/nb201.py --images cifar10_jpegpack.npz --table nb201_cifar10.csv              # 9 hours a machine
+    python benchmarks/nb201.py --images cifar10_jpegpack.npz --table nb201_cifar10.csv    # 27 hours, and scoring
     python benchmarks/nb201.py --images IMAGES --table CSV --runs pinas spos --seeds 0 --minutes 10
     python benchmarks/nb201.py --table CSV --report                                                 # tables again
 
@@ -329,7 +329,9 @@ def main() -> None:
     parser.add_argument("--table", type=Path, required=True, help="CSV of NAS-Bench-201's accuracies")
     parser.add_argument("--images", type=Path, help="CIFAR-10: a folder, or an .npz of JPEGs")
     parser.add_argument("--runs", nargs="+", choices=list(RUNS), default=["pinas", "spos", "fairnas"])
-    parser.add_argument("--sizes", nargs="+", type=int, choices=list(SPACES), default=[729], help="architectures")
+    parser.add_argument(
+        "--sizes", nargs="+", type=int, choices=list(SPACES), default=list(SPACES), help="architectures of the space"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--minutes", type=positive, default=60, help="of learning, a run")
     parser.add_argument("--threads", type=int, choices=range(1, 1 + (os.cpu_count() or 1)), default=2, metavar="N")
@@ -352,7 +354,7 @@ def main() -> None:
             speed(args.runs, args.sizes[0], args.threads, images, args.work_dir)
             return
         budget = Budget(args.minutes, args.threads)
-        for seed, size, name in product(args.seeds, args.sizes, args.runs):
+        for size, seed, name in product(args.sizes, args.seeds, args.runs):
             count = min(args.count or COUNT, size)
             result = results_of(budget.run(name, seed, size), size, count)
             if (RESULTS / f"{result}.json").is_file():
