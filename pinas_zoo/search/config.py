@@ -20,9 +20,9 @@ def _rising(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1)]
-Strength = Annotated[float, Field(ge=0)]
+Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Turn = Annotated[float, Field(ge=0, le=0.5)]
 Range = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
 Shares = Annotated[tuple[Share, Share], AfterValidator(_rising)]

@@ -2,13 +2,14 @@
 
 A supernet's score of one architecture holds what the architecture is worth, what its weights suffered from the paths
 that share them, and chance. An additive model has few parameters, so that every score helps to find each of them, and
-keeps mostly the first: on NAS-Bench-201 its sums rank architectures better than the supernets' scores that it is fitted
-to (benchmarks/results/nb201.md). Scores that are good by themselves it makes worse, since it leaves out what choices do
-to each other. No accuracy of a trained network goes in.
+keeps mostly the first: on NAS-Bench-201 its sums rank architectures as well as the supernets' scores that it is fitted
+to, or better (benchmarks/results/nb201.md), and those too that were not scored. Scores that are good by themselves it
+makes worse, since it leaves out what choices do to each other. No accuracy of a trained network goes in.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 
 from pinas_zoo.arch import Arch
 
-DIGITS = 9  # of a sum that count
-LITTLE = 0.3  # of the variance
+DIGITS = 9  # that count, of the largest number that goes into a sum
+LITTLE = 0.5  # of a fit's reliability
 RIDGE = 1.0  # observations of no effect beside those that there are: a candidate that none has seen adds nothing
 
 
@@ -32,28 +33,34 @@ class Effects:
         table: What a candidate adds to it, layers x candidates.
         explained: Share of the scores' variance that it predicts of a score that it was not fitted to (leave-one-out),
             up to 1, below 0 where the mean predicts better; what is missing is interaction and noise.
+        reliability: Share of the sums' own variance, over the architectures that were scored, that is not what noise in
+            the scores would give: 1 - 1/F of the fit's F statistic, at least 0. It grows with the number of scores.
     """
 
     count: int
     mean: float
     table: NDArray[np.float64]
     explained: float
+    reliability: float
 
     def score(self, arch: Arch) -> float:
         """Of any architecture of the space, scored or not; equal sums are equal, however they are added up."""
+        largest = max(abs(self.mean), float(abs(self.table).max()))
         value = self.mean + self.table[np.arange(len(arch)), list(arch)].sum()
-        return float(f"{value:.{DIGITS}g}")
+        return round(float(value), DIGITS - math.floor(math.log10(largest))) if largest else 0.0
 
     def trouble(self) -> str | None:
         """Why sums mean little, in one line, as far as the fit can see."""
         layers, candidates = self.table.shape
         free = layers * (candidates - 1) + 1
-        if self.count < 2 * free:
-            return f"{self.count} scores are few for main effects, which have {free} unknowns: score twice as many"
-        if self.explained < LITTLE:
+        if not self.table.any():
+            return f"all {self.count} scores are equal"
+        if self.count < min(2 * free, candidates**layers):
+            return f"{self.count} scores are few for main effects, which have {free} unknowns: score {2 * free} or more"
+        if self.reliability < LITTLE:
             return (
-                f"main effects predict {max(0.0, self.explained):.0%} of the variance of scores that are left out: "
-                "scores differ by noise, or choices depend on each other"
+                f"of what the sums of main effects differ by, noise in the {self.count} scores would give "
+                f"{1 - self.reliability:.0%}: score more candidates, or learn for longer"
             )
         return None
 
@@ -67,13 +74,17 @@ def main_effects(scores: Mapping[Arch, float], num_candidates: int) -> Effects:
     """
     choices = np.array([list(arch) for arch in scores])  # N x layers
     values = np.array(list(scores.values()))
-    mean = values.mean()
+    count, mean = len(values), float(values.mean())
+    if np.ptp(values) == 0:
+        return Effects(count, float(values[0]), np.zeros((choices.shape[1], num_candidates)), 0.0, 0.0)
     chosen = np.eye(num_candidates)[choices].reshape(len(values), -1)  # N x (layers * candidates), ones and zeros
     solver = np.linalg.solve(chosen.T @ chosen + RIDGE * np.eye(chosen.shape[1]), chosen.T)  # effects of scores
     effects = solver @ (values - mean)
-    explained = 0.0
-    if np.ptp(values) > 0:
-        own = np.einsum("nk,kn->n", chosen, solver)  # a score's weight in its own fit
-        errors = (values - mean - chosen @ effects) / (1 - own)
-        explained = 1 - float((errors @ errors) / ((values - mean) @ (values - mean)))
-    return Effects(len(values), float(mean), effects.reshape(-1, num_candidates), explained)
+    own = np.einsum("nk,kn->n", chosen, solver)  # a score's weight in its own fit
+    fitted, centred = chosen @ effects, values - mean
+    rest, free = centred - fitted, own.sum()
+    left_out = rest / (1 - own)
+    explained = 1 - float(left_out @ left_out / (centred @ centred))
+    by_noise = rest @ rest / max(count - 1 - free, 1.0) * free
+    reliability = max(0.0, 1 - float(by_noise / (fitted @ fitted))) if fitted.any() else 0.0
+    return Effects(count, mean, effects.reshape(-1, num_candidates), explained, reliability)

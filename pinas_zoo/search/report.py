@@ -146,14 +146,16 @@ the choices (layer=candidate, layers from 1) that speak most for its left, bette
 def _effects_section(scores: Mapping[Arch, Score], num_candidates: int) -> str:
     """What each choice adds to the score on average."""
     found = main_effects({arch: score.accuracy for arch, score in scores.items()}, num_candidates)
-    decimals = max(2, 1 - math.floor(math.log10(100 * largest))) if (largest := abs(found.table).max()) else 2
+    largest = 100 * abs(found.table).max()
+    decimals = min(6, max(2, 1 - math.floor(math.log10(largest)))) if largest else 2
     rows = [[str(layer), *(f"{100 * v:+.{decimals}f}" for v in row)] for layer, row in enumerate(found.table, 1)]
     few = f"<p><strong>Warning:</strong> {warning}.</p>" if (warning := found.trouble()) else ""
     return f"""<h2>What each choice adds</h2>
 {few}
 <p>Least squares over all {len(scores)} scored candidates, in percentage points beside their mean of {found.mean:.2%};
-sums over layers predict {max(0.0, found.explained):.0%} of the variance of a score that is left out. Layers count from
-1, candidates from 0.</p>
+sums over layers predict {max(0.0, found.explained):.0%} of the variance of a score that is left out, and
+{found.reliability:.0%} of what they differ by is more than noise in the scores would give. Layers count from 1,
+candidates from 0.</p>
 {_table(["layer", *(f"candidate {k}" for k in range(num_candidates))], rows, range(num_candidates + 1))}"""
 
 

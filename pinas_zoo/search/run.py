@@ -44,7 +44,7 @@ from pinas_zoo.search.evaluate import Evaluator, Score, recalibration_subset
 from pinas_zoo.search.explore import exploration_seconds, explore, known_scores, write_ranking
 from pinas_zoo.search.limits import latency_ms
 from pinas_zoo.search.linear import LinearEvaluation
-from pinas_zoo.search.methods import Method, build_method
+from pinas_zoo.search.methods import Method, build_method, method_class
 from pinas_zoo.search.record import DONE, STAGES, check_folder, read_done, save_tensors
 from pinas_zoo.search.scores import KINDS, needs_linear
 from pinas_zoo.search.similarity import off_diagonal, path_similarity, write_matrix
@@ -196,10 +196,12 @@ class Run:
             for options in trained:  # which reads the images
                 StepSampler(len(self.splits.train), options.batch_size, 0, 0, 1, world=ranks.world())
                 engine.check_precision(options.precision, type(options).__name__.lower() + ".precision")
-            if self.splits.num_classes < 2 and self.config.explore.score != "consistency":
+            blind = self.config.explore.score == "consistency" and not method_class(self.config.learn.method).supervised
+            if self.splits.num_classes < 2 and not (blind and self.config.until in ("learn", "explore")):
                 raise UserError(
-                    f"expected images of at least 2 classes in {self.config.data.root}, got {self.splits.num_classes}: "
-                    "one sub-folder a class; or score without labels, by explore.score='consistency'"
+                    f"expected images of at least 2 classes in {self.config.data.root}, got {self.splits.num_classes}; "
+                    "without labels, explore.score='consistency' ranks what an unsupervised method has learned: add "
+                    "until='explore', as no accuracy can be told"
                 )
             engine.log_backends(self.config.log, self.folder)  # are they there?
             with torch.device("meta"):
@@ -268,15 +270,17 @@ class Run:
         """Score candidates until the goal is reached, beside other workers where there are any.
 
         Raises:
-            UserError: Some were scored by consistency of another kind, which an earlier version had.
+            UserError: Some were scored by consistency of another kind, as an earlier version did, which kept its heads.
         """
         size = self.config.data.image_size
         consistency = self.config.explore.score == "consistency"
+        scored = bool(self.scores())  # looked up before the mark, which other workers set before they score
         if consistency and self.study.user_attrs.get("consistency") != COMPARED:
-            if self.scores():
+            if scored and (self.folder / "learn" / "head.safetensors").is_file():
                 raise UserError(
-                    f"expected scores by consistency of {COMPARED}, got some of an earlier version's kind; delete "
-                    f"{self.folder / 'explore'}, and what is kept in explore.storage, to score anew"
+                    f"expected scores by consistency of {COMPARED}, got some by that of a head's outputs, of an "
+                    f"earlier version; delete {self.folder / 'explore'}, and what is kept in explore.storage, to score "
+                    "anew"
                 )
             self.study.set_user_attr("consistency", COMPARED)
 

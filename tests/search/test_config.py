@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ def test_every_configuration_loads_and_survives_json(path):
         ({"name": "x", "views": {"scale": [1.0, 0.2]}}, r"'views\.scale': expected the lower bound first, got \[1\.0"),
         ({"name": "x", "views": {"blur_sigma": [2.0, 0.1]}}, r"'views\.blur_sigma': expected the lower bound first"),
         ({"name": "x", "explore": {"views": {"jitter": [-1, 0, 0, 0]}}}, r"'explore\.views.*jitter\.0'.*got -1"),
+        ({"name": "x", "views": {"ratio": [0.5, math.inf]}}, r"'views\.ratio\.1'.*got inf"),
         ({"name": "x", "views": {"jitter": [0, 0, 0, 0.6]}}, r"'views\.jitter\.3'.*less than or equal to 0\.5"),
     ],
 )

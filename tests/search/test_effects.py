@@ -52,8 +52,10 @@ def test_a_candidate_that_none_has_seen_adds_nothing():
 
 def test_equal_scores_have_no_effects():
     found = main_effects(dict.fromkeys(ARCHS[:7], 0.7), 3)
-    assert abs(found.table).max() < 1e-12
-    assert found.explained == 0
+    assert not found.table.any()
+    assert (found.mean, found.explained, found.reliability) == (0.7, 0, 0)
+    assert found.trouble() == "all 7 scores are equal"
+    assert main_effects(dict.fromkeys(ARCHS[:64], 0.97333), 3).mean == 0.97333  # its plain mean is another
 
 
 def test_of_noise_nothing_is_explained():
@@ -77,17 +79,20 @@ def test_what_is_explained_is_of_scores_left_out():
 
 
 def test_equal_sums_are_equal_however_they_are_added():
-    table = np.array([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [0.2, 0.3, 0.1]])
-    found = Effects(99, 0.0, table, 1.0)
-    assert found.score(Arch((0, 0, 0))) == found.score(Arch((2, 1, 2))) == found.score(Arch((1, 2, 1))) == 0.6
+    parts = (0.1, 0.2, -0.3)
+    table = np.array([parts] * 3)
+    orders = [Arch(order) for order in itertools.permutations(range(3))]
+    for mean in (0.0, 0.6, -1e-6, 1e6):
+        assert {Effects(99, mean, table, 1.0, 1.0).score(arch) for arch in orders} == {mean}
+    assert Effects(99, 0.5, table, 1.0, 1.0).score(Arch((0, 0, 0))) == 0.8
 
 
 @pytest.mark.parametrize(
     ("scores", "noise", "warning"),
     [
-        (21, 0.0, "21 scores are few for main effects, which have 11 unknowns"),
+        (21, 0.0, "21 scores are few for main effects, which have 11 unknowns: score 22 or more"),
         (22, 0.0, None),
-        (200, 9.0, "of the variance of scores that are left out"),
+        (200, 20.0, "noise in the 200 scores would give"),
         (200, 0.1, None),
     ],
 )
@@ -97,3 +102,22 @@ def test_sums_that_mean_little_are_told(scores, noise, warning):
     some = rng.permutation(len(ARCHS))[:scores]
     found = main_effects({ARCHS[k]: float(sums[k] + rng.normal(scale=noise + 1e-9)) for k in some}, 3)
     assert (found.trouble() is None) if warning is None else (warning in str(found.trouble()))
+
+
+@pytest.mark.parametrize("count", [60, 120, 243])
+def test_reliability_is_the_squared_correlation_of_sums_with_what_is_additive(count):
+    """Where scores are too noisy to be worth much by themselves, on average over ten draws."""
+    told, found = [], []
+    for seed in range(10):
+        _, sums = additive(seed)
+        rng = np.random.default_rng(seed)
+        some = rng.permutation(len(ARCHS))[:count]
+        fit = main_effects({ARCHS[k]: float(sums[k] + 1.5 * rng.normal(scale=sums.std())) for k in some}, 3)
+        told.append(fit.reliability)
+        found.append(np.corrcoef([fit.score(a) for a in ARCHS], sums)[0, 1] ** 2)
+    assert np.mean(told) == pytest.approx(np.mean(found), abs=0.1)
+    assert np.mean(told) > 2 * max(0.0, fit.explained)
+
+
+def test_the_whole_of_a_small_space_is_not_few():
+    assert main_effects({Arch((a, b)): float(a + b) for a in range(3) for b in range(3)}, 3).trouble() is None

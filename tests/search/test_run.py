@@ -462,23 +462,28 @@ def test_candidates_scored_by_other_means_need_no_linear_stage(score, why, words
         ranking = list(csv.DictReader(file))
     assert provenance["score"] == ranking[0] == max(ranking, key=lambda row: float(row["effects"]))
     assert "by effects; WARNING: 6 scores are few for main effects" in ran.stdout
-    assert "WARNING" not in explored_by("score", tmp_path, options)
-
-
-def explored_by(rank_by: str, tmp_path: Path, options: list[str]) -> str:
-    words = ["--set", f"explore.rank_by={rank_by}", "--set", "until=explore"]
-    return search("--work-dir", str(tmp_path / rank_by), *options, *words, home=tmp_path).stdout
+    plain = search("--work-dir", str(tmp_path / "plain"), *options, "--set", "explore.rank_by=score", home=tmp_path)
+    assert plain.returncode == 0, plain.stderr
+    assert "best" in plain.stdout
+    assert "WARNING" not in plain.stdout
 
 
 def test_scores_by_an_earlier_kind_of_consistency_are_not_ranked_beside_these(tmp_path):
+    """Earlier versions set no mark; those that compared a head's outputs kept the head."""
     words = ["--work-dir", str(tmp_path / "run"), *tiny(**{"explore.score": "consistency", "until": "explore"})]
+    folder, head = tmp_path / "run" / "explore", tmp_path / "run" / "learn" / "head.safetensors"
+
+    def again(mark: str | None) -> SimpleNamespace:
+        (folder / "done.json").unlink()
+        open_study("", folder).set_user_attr("consistency", mark)
+        return search(*words, home=tmp_path)
+
     assert search(*words, home=tmp_path).returncode == 0
-    folder = tmp_path / "run" / "explore"
-    (folder / "done.json").unlink()
-    assert search(*words, home=tmp_path).returncode == 0  # of this kind
-    (folder / "done.json").unlink()
-    open_study("", folder).set_user_attr("consistency", "outputs")
-    refused = search(*words, home=tmp_path)
+    assert open_study("", folder).user_attrs["consistency"] == "features"
+    assert again(None).returncode == 0
+    head.touch()
+    assert again("features").returncode == 0  # of another's head, but scored since
+    refused = again(None)
     assert refused.returncode == 2
     assert "expected scores by consistency of features" in refused.stderr
     assert f"delete {folder}" in refused.stderr
@@ -490,13 +495,16 @@ def test_one_class_has_no_accuracy(tmp_path):
     for kept in root.glob("*/class[1-9]"):
         shutil.rmtree(kept)
     sizes = {"data.val_per_class": "3", "learn.batch_size": "4", "linear.batch_size": "4"}
-    words = tiny(**{"data.root": str(root), "data.name": "", "until": "learn", **sizes})
-    words += ["--work-dir", str(tmp_path / "run")]
-    refused = search(*words, config="cifar10")
-    assert refused.returncode == 2
-    assert "expected images of at least 2 classes" in refused.stderr
-    assert not (tmp_path / "run").exists()
-    assert search(*words, "--set", "explore.score=consistency", config="cifar10").returncode == 0
+    words = tiny(**{"data.root": str(root), "data.name": "", "explore.batch_size": "3", **sizes})
+    words += ["--work-dir", str(tmp_path / "run"), "--set", "explore.score=consistency"]
+    for more in ((), ("--set", "until=explore", "--set", "explore.score=probe")):
+        refused = search(*words, *more, config="cifar10")
+        assert refused.returncode == 2
+        assert "expected images of at least 2 classes" in refused.stderr
+        assert not (tmp_path / "run").exists()
+    blind = search(*words, "--set", "until=explore", config="cifar10")
+    assert blind.returncode == 0, blind.stderr
+    assert "held-out consistency" in blind.stdout
 
 
 def test_a_folder_from_before_a_key_was_added_is_gone_on_with(tmp_path):
