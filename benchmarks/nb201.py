@@ -32,26 +32,21 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import bench_table
 import nb201_figures
 import numpy as np
 import torch
-import torch.nn.functional as F
-from mmengine.device import get_device
 from nb201_report import RESULTS, SCORES, SPACES, read_rows, report
-from safetensors.torch import load_file
-from torch import nn
+from nb201_scores import Scorer
 from tqdm import tqdm
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import engine, run
-from pinas_zoo.search.batchnorm import batch_statistics
 from pinas_zoo.search.config import SearchConfig, parse_config
-from pinas_zoo.search.data import ImageSet
 from pinas_zoo.search.methods import pinas
-from pinas_zoo.search.probe import Probe
 from pinas_zoo.search.record import read_done
 from pinas_zoo.search.run import Run
 from pinas_zoo.search.similarity import off_diagonal
@@ -81,8 +76,7 @@ RUNS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # title, learn,
 }
 WARM, TIMED = 5, 15  # steps
 MACHINE = f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}"
-PROBE_IMAGES, HELD_OUT = 500, 1000  # of a path's own linear probe: to fit it, and to score
-VIEWED, BATCH = 1000, 500  # images of which two views are compared, and how many at a time
+BATCH = 500  # images of which two views are compared at a time
 LEAST, COUNT = 30, 1000  # architectures that are scored: at least, and unless told
 
 
@@ -130,7 +124,9 @@ def image_folder(images: Path, folder: Path) -> Path:
         try:
             with np.load(images) as pack:  # never unpickles
                 header, body, offsets, labels = (pack[k] for k in ("header", "body", "offsets", "labels"))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if not {*labels} <= {*range(len(CLASSES))} or len(offsets) != 1 + len(labels):
+                raise ValueError("labels are not 0 to 9 each, or offsets not one more than labels")
+        except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"expected --images as a folder of CIFAR-10 or an .npz of JPEGs with header, body, offsets and labels, "
                 f"got {images}: {error}"
@@ -272,49 +268,6 @@ def measure(name: str, seed: int, size: int, budget: Budget, images: Path, work:
 def results_of(name: str, size: int, count: int) -> str:
     """What the results of a run are called, when so many of its architectures are scored."""
     return name if count >= size else f"{name}_of_{count}"
-
-
-class Scorer:
-    """Scores of a path on held-out images: accuracy and squared error of a linear probe of its own, consistency of two
-    views, and cross-entropy of a supervised method's classifier. Batch norms go by the batch.
-    """
-
-    def __init__(self, one: Run):
-        splits, normalise = one.splits, one.views(one.config.views).normalise
-        self.supernet = one.supernet
-        self.train, self.train_labels = inputs(splits.train, PROBE_IMAGES, normalise)
-        self.held, self.held_labels = inputs(splits.val, HELD_OUT, normalise)
-        self.num_classes = splits.num_classes
-        self.consistency = one.consistency
-        self.consistency.held_out = subset(splits.val, VIEWED)
-        self.classifier: nn.Linear | None = None
-        learned = one.folder / "learn" / "classifier.safetensors"
-        if learned.is_file():
-            self.classifier = nn.Linear(self.supernet.num_features, splits.num_classes).to(get_device())
-            self.classifier.load_state_dict(load_file(learned))
-
-    @torch.no_grad()
-    def score(self, path: Arch) -> tuple[float, ...]:
-        """As SCORES."""
-        with batch_statistics(self.supernet):
-            train, held = self.supernet(self.train, path), self.supernet(self.held, path)
-        probe = Probe(self.num_classes)
-        probe.add(train, self.train_labels)
-        outputs = probe.solve()(held)  # N x classes
-        accuracy = float((outputs.argmax(1) == self.held_labels).float().mean())
-        error = float((outputs - F.one_hot(self.held_labels, outputs.shape[1])).square().sum(1).mean())
-        known = math.nan if self.classifier is None else float(F.cross_entropy(self.classifier(held), self.held_labels))
-        return accuracy, error, self.consistency.score(path).loss, known
-
-
-def subset(images: ImageSet, count: int) -> ImageSet:
-    return images.subset(step_rng(0, 0, 2).permutation(len(images))[:count])
-
-
-def inputs(images: ImageSet, count: int, normalise: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    batch = next(subset(images, count).batches(count))
-    pixels, labels = batch["pixels"].to(get_device()), batch["labels"].to(get_device())
-    return normalise(pixels).contiguous(memory_format=torch.channels_last), labels
 
 
 def positive(text: str) -> float:

@@ -67,7 +67,7 @@ def scatter(found: Found, table: Mapping[str, Row], path: Path) -> None:
 
 
 def _name(found: Found) -> str:
-    return f"{found.facts['title']}, {found.core_minutes:g} min"
+    return f"{found.facts['title']}, {found.budget} min"
 
 
 def _save(figure: Any, path: Path) -> None:

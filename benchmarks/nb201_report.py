@@ -50,7 +50,8 @@ HEAD = (
     "in. *Scores*: ranked by the scores themselves, of those that were scored. Regimes, views, which score ranks and "
     "this way of ranking were chosen on the tuned half, by seed 0. As sums of effects have few parameters that both "
     "halves share, the other half checks little more than all do; other seeds do. Intervals of effects take the fit as "
-    "it is: they hold no chance of which architectures were scored, which a table below shows, nor of the seed.",
+    "it is: they hold no chance of which architectures were scored, which a table shows where a run has enough scores, "
+    "nor of the seed.",
     "",
 )
 
@@ -76,6 +77,11 @@ class Found:
     @property
     def core_minutes(self) -> float:
         return self.facts["minutes"] * self.facts["threads"]
+
+    @property
+    def budget(self) -> str:
+        """Minutes x threads."""
+        return f"{self.facts['minutes']:g} x {self.facts['threads']}"
 
     @property
     def known(self) -> list[str]:
@@ -154,6 +160,11 @@ def ranking(values: Mapping[str, float], table: Mapping[str, Row], archs: Contai
     return correlate([(a, v, table[a].flops, table[a].truth) for a, v in values.items() if a in archs])
 
 
+def difference(ours: Mapping[str, float], theirs: Mapping[str, float], table: Mapping[str, Row]) -> Tau:
+    """Of taus over the architectures that both have."""
+    return correlate([(a, ours[a], theirs[a], table[a].truth) for a in ours if a in theirs]).difference
+
+
 def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
     """Kendall's tau of every run on the spaces of ``size`` architectures, and the accuracy of the best one found."""
     archs = archs_of(table, size)
@@ -163,8 +174,8 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         "",
         "| supernet | seed | minutes x threads | steps | images a core second of the budget | accuracy of probes "
         "| ranked by | tau of effects, all | held-out half | less that of FLOPs | best one found | scored "
-        "| tau of scores | tau of other effects |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| tau of scores, of the scored | tau of their effects less that | tau of other effects |",
+        "|" + " --- |" * 15,
     ]
     for f in found:
         facts = f.facts
@@ -175,11 +186,11 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         everything = ranking(sums, table, sums)
         others = [f"{LOSSES[o]} {plain_tau(f.sums(o, archs), table):+.3f}" for o in f.known if o != by]
         lines.append(
-            f"| {facts['title']} | {facts['seed']} | {facts['minutes']:g} x {facts['threads']} | {facts['steps']:,} "
+            f"| {facts['title']} | {facts['seed']} | {f.budget} | {facts['steps']:,} "
             f"| {facts['steps'] * facts['images_per_step'] / (60 * f.core_minutes):.0f} | {facts['accuracy']:.1%} "
             f"| {LOSSES[by]} | {everything.score} | {ranking(sums, table, held).score} | {everything.difference} "
             f"| {everything.best_truth:.2f}% | {len(f.scores):,} | {ranking(f.values(by), table, table).score} "
-            f"| {', '.join(others)} |"
+            f"| {difference(sums, f.values(by), table)} | {', '.join(others)} |"
         )
     truth = np.array([table[a].truth for a in archs])
     for title, values in {
@@ -192,7 +203,7 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         effects = effect_sums(values, archs)
         lines.append(
             f"| {title} | | | | | | | {plain_tau(effects, table):+.3f} | | | {best:.2f}% | "
-            f"| {plain_tau(values, table):+.3f} | |"
+            f"| {plain_tau(values, table):+.3f} | {plain_tau(effects, table) - plain_tau(values, table):+.3f} | |"
         )
     lines += ["", f"The best architecture of this space has {truth.max():.2f}%, the mean {truth.mean():.2f}%.", ""]
     return lines
@@ -202,23 +213,23 @@ def seeds(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
     """Means over the seeds of each method and budget that has several."""
     archs = archs_of(table, size)
     lines = [
-        "| over seeds | core minutes | seeds | tau of effects | tau of scores |",
+        "| over seeds | minutes x threads | seeds | tau of effects | tau of scores |",
         "| --- | --- | --- | --- | --- |",
     ]
-    groups: dict[tuple[str, float], list[Found]] = {}
+    groups: dict[tuple[str, str], list[Found]] = {}
     for f in found:
         if f.facts["architectures"] == size:
-            groups.setdefault((f.facts["title"], f.core_minutes), []).append(f)
+            groups.setdefault((f.facts["title"], f.budget), []).append(f)
 
     def told(values: Sequence[float]) -> str:
         return f"{np.mean(values):+.3f} ({min(values):+.3f} to {max(values):+.3f})"
 
-    for (title, minutes), some in groups.items():
-        if len({f.facts["seed"] for f in some}) > 1:
+    for (title, budget), some in groups.items():
+        if len(some) > 1:
             by = [criterion(f) for f in some]
             sums = [plain_tau(f.sums(b, archs), table) for f, b in zip(some, by, strict=True)]
             scores = [plain_tau(f.values(b), table) for f, b in zip(some, by, strict=True)]
-            lines.append(f"| {title} | {minutes:g} | {len(some)} | {told(sums)} | {told(scores)} |")
+            lines.append(f"| {title} | {budget} | {len(some)} | {told(sums)} | {told(scores)} |")
     return [*lines, ""] if len(lines) > 2 else []
 
 
@@ -226,7 +237,7 @@ def fits(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[st
     """How much a tau of effects depends on which architectures were scored: fits to random parts of a run's scores."""
     archs = archs_of(table, size)
     lines = [
-        f"| tau of effects fitted to random {FITTED} of a run's scores | core minutes | seed | mean "
+        f"| tau of effects fitted to random {FITTED} of a run's scores | minutes x threads | seed | mean "
         f"| 95% of {FITS} fits |",
         "| --- | --- | --- | --- | --- |",
     ]
@@ -239,7 +250,7 @@ def fits(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[st
             taus.append(plain_tau(f.sums(by, archs, some), table))
         low, high = np.quantile(taus, (0.025, 0.975))
         lines.append(
-            f"| {f.facts['title']}, {len(f.scores):,} scored | {f.core_minutes:g} | {f.facts['seed']} "
+            f"| {f.facts['title']}, {len(f.scores):,} scored | {f.budget} | {f.facts['seed']} "
             f"| {np.mean(taus):+.3f} | {low:+.3f} to {high:+.3f} |"
         )
     return [*lines, ""] if len(lines) > 2 else []
@@ -247,25 +258,22 @@ def fits(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[st
 
 def pairs(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
     """Π-NAS beside each other method at the same seed, budget and architectures."""
-    known = {(f.facts["run"], f.core_minutes, f.facts["seed"]): f for f in found if f.facts["architectures"] == size}
+    known = {(f.facts["run"], f.budget, f.facts["seed"]): f for f in found if f.facts["architectures"] == size}
     archs = archs_of(table, size)
     lines = [
-        f"| tau of Π-NAS less that of ({size:,} architectures) | core minutes | seed | by effects | by scores |",
+        f"| tau of Π-NAS less that of ({size:,} architectures) | minutes x threads | seed | by effects | by scores |",
         "| --- | --- | --- | --- | --- |",
     ]
 
-    def difference(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Tau:
-        return correlate([(a, ours[a], theirs[a], table[a].truth) for a in ours if a in theirs]).difference
-
-    for (name, minutes, seed), other in known.items():
-        ours = known.get(("pinas", minutes, seed))
+    for (name, budget, seed), other in known.items():
+        ours = known.get(("pinas", budget, seed))
         if name == "pinas" or ours is None:
             continue
         a, b = (criterion(f) for f in (ours, other))
         both = ours.scores.keys() & other.scores.keys()
-        effects = difference(ours.sums(a, archs, both), other.sums(b, archs, both))
-        scores = difference(ours.values(a), other.values(b))
-        lines.append(f"| {other.facts['title']} | {minutes:g} | {seed} | {effects} | {scores} |")
+        effects = difference(ours.sums(a, archs, both), other.sums(b, archs, both), table)
+        scores = difference(ours.values(a), other.values(b), table)
+        lines.append(f"| {other.facts['title']} | {budget} | {seed} | {effects} | {scores} |")
     return [*lines, ""] if len(lines) > 2 else []
 
 
@@ -274,23 +282,21 @@ def ablations(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
     lines = [
         "## Ablations (Table 7, Figure 5), 729 architectures",
         "",
-        "| supernet | seed | core minutes | ranked by | tau of effects | similarity of paths | teacher's drift "
+        "| supernet | seed | minutes x threads | ranked by | tau of effects | similarity of paths | teacher's drift "
         "| spread of outputs |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     some = [f for f in found if f.facts["architectures"] == 729]
-    ablated = {(f.core_minutes, f.facts["seed"]) for f in some if f.facts["run"].startswith("pinas_")}
+    ablated = {(f.budget, f.facts["seed"]) for f in some if f.facts["run"].startswith("pinas_")}
     if not ablated:
         return []
     archs = archs_of(table, 729)
     for f in some:
-        if f.facts["run"].startswith("pinas") and (f.core_minutes, f.facts["seed"]) in ablated:
+        if f.facts["run"].startswith("pinas") and (f.budget, f.facts["seed"]) in ablated:
             values = " | ".join(f"{f.facts[k]:.3f}" if k in f.facts else "–" for k in ("similarity", "drift", "spread"))
             by = criterion(f)
             value = ranking(f.sums(by, archs), table, table).score
-            lines.append(
-                f"| {f.facts['title']} | {f.facts['seed']} | {f.core_minutes:g} | {LOSSES[by]} | {value} | {values} |"
-            )
+            lines.append(f"| {f.facts['title']} | {f.facts['seed']} | {f.budget} | {LOSSES[by]} | {value} | {values} |")
     return [*lines, ""]
 
 
@@ -313,12 +319,11 @@ def skips(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
         return f"| {title} | {seed} | {mean:.2f} | {' / '.join(map(str, counts))} |"
 
     lines = [
-        f"## Skip connections (Figure 7) among the {SKIPS_OF} best by effects, of 15,625",
+        f"## Skip connections (Figure 7) among the {SKIPS_OF} best of 15,625, supernets' by effects",
         "",
         "| ranked by | seed | mean number | architectures with 0 / 1 / … / 6 |",
         "| --- | --- | --- | --- |",
         row("accuracy alone", "", sorted(table, key=lambda a: -table[a].truth)),
-        row("FLOPs alone", "", sorted(table, key=lambda a: -table[a].flops)),
     ]
     for f in some:
         sums = f.sums(criterion(f), list(table))

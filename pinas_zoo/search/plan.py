@@ -16,6 +16,7 @@ from pinas_zoo.search.methods import build_method
 from pinas_zoo.search.record import DONE, STAGES, check_folder
 from pinas_zoo.search.scores import KINDS, needs_linear
 from pinas_zoo.search.space import build_space, step_rng
+from pinas_zoo.search.splits import root_found
 
 
 def length(options: Learn | Linear) -> str:
@@ -58,10 +59,9 @@ def plan(config: SearchConfig, folder: Path) -> str:
         "winner": "the best one cut out of the supernet, and tested",
         "train": alone,
     }
-    data = config.data
     lines = [config.model_dump_json(indent=2), ""]
-    if data.type == "timm" and not data.name.startswith("hfds/") and not Path(data.root).exists():
-        lines.append(f"data     NOT HERE: there is no folder {data.root!r}, which the search will ask for")
+    if not root_found(config.data):
+        lines.append(f"data     NOT HERE: there is no folder {config.data.root!r}, which the search will ask for")
     lines += [f"space    {space.num_layers} layers of {space.num_candidates}"]
     for stage in STAGES:
         state = "complete" if (folder / stage / DONE).is_file() else "to do"

@@ -116,6 +116,11 @@ def _digits(options: config.Data, seed: int) -> tuple[Images, Images, tuple[str,
     return images.subset(everything[~test]), images.subset(everything[test]), tuple(map(str, raw.target_names))
 
 
+def root_found(options: config.Data) -> bool:
+    """Whether there is what the reader reads: a folder or file at ``data.root``, which some readers do not need."""
+    return options.type != "timm" or options.name.lower().startswith("hfds/") or Path(options.root).exists()
+
+
 def _timm(options: config.Data, split: str, limit: int | None, seed: int) -> tuple[Files, tuple[str, ...]]:
     """One split through timm's readers; WebDataset's shards through our own, which has random access."""
     from timm.data import ImageDataset, create_dataset
@@ -127,7 +132,7 @@ def _timm(options: config.Data, split: str, limit: int | None, seed: int) -> tup
             f"{'try hfds/ in place of hfids/' if kind == 'hfids' else 'write it to a folder'}, or copy its tar shards "
             "to a disk and take data.name=wds/"
         )
-    if not Path(options.root).exists() and kind != "hfds":
+    if not root_found(options):
         raise UserError(
             f"expected images in data.root, found no folder {options.root!r}; "
             "name where they are, as in `--set data.root=FOLDER`"
