@@ -4,7 +4,9 @@ A supernet's score of one architecture holds what the architecture is worth, wha
 that share them, and chance. An additive model has few parameters, so that every score helps to find each of them, and
 keeps mostly the first: on NAS-Bench-201 its sums rank architectures as well as the supernets' scores that it is fitted
 to, or better (benchmarks/results/nb201.md), and those too that were not scored. Scores that are good by themselves it
-makes worse, since it leaves out what choices do to each other. No accuracy of a trained network goes in.
+makes worse, since it leaves out what choices do to each other. Of these, one is drastic: choices that together cut a
+network's input off. Such scores lie far from all others and would outweigh them; they are drawn in before the fit. No
+accuracy of a trained network goes in.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import median_abs_deviation
 
 from pinas_zoo.arch import Arch
 
 DIGITS = 9  # that count, of the largest number that goes into a sum
+FAR = 6.0  # from the median, in standard deviations as the median absolute deviation tells them
 LITTLE = 0.5  # of a fit's reliability
 RIDGE = 1.0  # observations of no effect beside those that there are: a candidate that none has seen adds nothing
 
@@ -29,7 +33,7 @@ class Effects:
 
     Attributes:
         count: Of scores.
-        mean: Of all scores.
+        mean: Of all scores, those that lie far from the median drawn in to :data:`FAR`.
         table: What a candidate adds to it, layers x candidates.
         explained: Share of the scores' variance that it predicts of a score that it was not fitted to (leave-one-out),
             up to 1, below 0 where the mean predicts better; what is missing is interaction and noise.
@@ -74,9 +78,12 @@ def main_effects(scores: Mapping[Arch, float], num_candidates: int) -> Effects:
     """
     choices = np.array([list(arch) for arch in scores])  # N x layers
     values = np.array(list(scores.values()))
+    middle = np.median(values)
+    if spread := float(median_abs_deviation(values, scale="normal")):
+        values = np.clip(values, middle - FAR * spread, middle + FAR * spread)
     count, mean = len(values), float(values.mean())
     if np.ptp(values) == 0:
-        return Effects(count, float(values[0]), np.zeros((choices.shape[1], num_candidates)), 0.0, 0.0)
+        return Effects(count, float(middle), np.zeros((choices.shape[1], num_candidates)), 0.0, 0.0)
     chosen = np.eye(num_candidates)[choices].reshape(len(values), -1)  # N x (layers * candidates), ones and zeros
     solver = np.linalg.solve(chosen.T @ chosen + RIDGE * np.eye(chosen.shape[1]), chosen.T)  # effects of scores
     effects = solver @ (values - mean)

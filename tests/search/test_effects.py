@@ -30,6 +30,16 @@ def test_additive_scores_are_found_up_to_the_ridge():
 
 
 @pytest.mark.parametrize("seed", range(5))
+def test_networks_that_are_cut_off_do_not_outweigh_the_others(seed):
+    """A twentieth of the scores is far below the rest, whatever their choices."""
+    _, sums = additive(seed)
+    values = sums.copy()
+    values[np.random.default_rng(seed).permutation(len(values))[:12]] -= 50 * sums.std()
+    found = main_effects(dict(zip(ARCHS, values, strict=True)), 3)
+    assert tau(np.array([found.score(a) for a in ARCHS]), sums) > 0.7
+
+
+@pytest.mark.parametrize("seed", range(5))
 def test_sums_of_effects_rank_better_than_noisy_scores_of_a_few(seed):
     _, sums = additive(seed)
     rng = np.random.default_rng(seed)
