@@ -168,7 +168,7 @@ def difference(ours: Mapping[str, float], theirs: Mapping[str, float], table: Ma
 def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
     """Kendall's tau of every run on the spaces of ``size`` architectures, and the accuracy of the best one found."""
     archs = archs_of(table, size)
-    held = set(archs) - tuned_half(archs_of(table, 729))
+    held = set(archs) - tuned_half(archs) if size == 729 else set()
     lines = [
         f"## {size:,} architectures: {', '.join(SPACES[size])}",
         "",
@@ -184,11 +184,12 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         by = criterion(f)
         sums = f.sums(by, archs)
         everything = ranking(sums, table, sums)
+        half = ranking(sums, table, held).score if held else "–"
         others = [f"{LOSSES[o]} {plain_tau(f.sums(o, archs), table):+.3f}" for o in f.known if o != by]
         lines.append(
             f"| {facts['title']} | {facts['seed']} | {f.budget} | {facts['steps']:,} "
             f"| {facts['steps'] * facts['images_per_step'] / (60 * f.core_minutes):.0f} | {facts['accuracy']:.1%} "
-            f"| {LOSSES[by]} | {everything.score} | {ranking(sums, table, held).score} | {everything.difference} "
+            f"| {LOSSES[by]} | {everything.score} | {half} | {everything.difference} "
             f"| {everything.best_truth:.2f}% | {len(f.scores):,} | {ranking(f.values(by), table, table).score} "
             f"| {difference(sums, f.values(by), table)} | {', '.join(others)} |"
         )
