@@ -2,6 +2,7 @@
 
     python benchmarks/nb201.py --images cifar10_jpegpack.npz --table nb201_cifar10.csv    # 27 hours, and scoring
     python benchmarks/nb201.py --images IMAGES --table CSV --runs pinas spos --seeds 0 --minutes 10
+    python benchmarks/nb201.py --images IMAGES --table CSV --sizes 729 --runs spos --minutes 4 --set learn.lr=0.2
     python benchmarks/nb201.py --table CSV --report                                                 # tables again
 
 A run is a supernet of one method and seed, learned within a budget of minutes times threads, then scores of the
@@ -24,6 +25,7 @@ import json
 import math
 import os
 import platform
+import re
 import shutil
 import sys
 import time
@@ -38,11 +40,14 @@ import bench_table
 import nb201_figures
 import numpy as np
 import torch
-from nb201_report import RESULTS, SCORES, SPACES, read_rows, report
+from mmengine.config import Config
+from nb201_found import SCORES, SPACES, read_rows
+from nb201_report import RESULTS, report
 from nb201_scores import Scorer
 from tqdm import tqdm
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.commands.search import parse_overrides
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import engine, run
 from pinas_zoo.search.config import SearchConfig, parse_config
@@ -81,35 +86,38 @@ LEAST, COUNT = 30, 1000  # architectures that are scored: at least, and unless t
 
 
 @dataclass(frozen=True)
-class Budget:
-    """Of learning."""
+class Setting:
+    """One supernet and the budget of its learning."""
 
+    run: str  # of RUNS
+    size: int
+    seed: int
     minutes: float
     threads: int
+    changes: tuple[str, ...] = ()  # KEY=VALUE of the configuration
 
     @property
-    def core_seconds(self) -> float:
-        return 60 * self.minutes * self.threads
+    def name(self) -> str:
+        """Of its files."""
+        changes = "".join(f"_{re.sub(r'[^A-Za-z0-9_.=-]+', '-', text)}" for text in self.changes)
+        return f"{self.run}{changes}_{self.size}_{self.minutes:g}x{self.threads}_{self.seed}"
 
-    def run(self, name: str, seed: int, size: int) -> str:
-        """What a run is called."""
-        return f"{name}_{size}_{self.minutes:g}x{self.threads}_{seed}"
-
-
-def configuration(name: str, seed: int, size: int, images: Path, steps: int) -> SearchConfig:
-    """The search of one run; ``pinas-zoo search`` takes it as well."""
-    _, learn, views = RUNS[name]
-    return parse_config(
-        dict(
-            name=f"nb201_{name}_{size}_{seed}",
-            seed=seed,
-            space=dict(type="nasbench201", operations=SPACES[size], channels=16, cells=1),
-            data=dict(root=str(images), image_size=16, val_per_class=500),
-            views=views,
-            learn=dict(**learn, steps=steps, batch_size=128, log_every=50, checkpoint_every=1000),
-            explore=dict(score="consistency", batch_size=BATCH),
+    def configuration(self, images: Path, steps: int) -> SearchConfig:
+        """The search; ``pinas-zoo search`` takes it as well."""
+        _, learn, views = RUNS[self.run]
+        values = Config(
+            dict(
+                name=f"nb201_{self.run}_{self.size}_{self.seed}",
+                seed=self.seed,
+                space=dict(type="nasbench201", operations=SPACES[self.size], channels=16, cells=1),
+                data=dict(root=str(images), image_size=16, val_per_class=500),
+                views=views,
+                learn=dict(**learn, steps=steps, batch_size=128, log_every=50, checkpoint_every=1000),
+                explore=dict(score="consistency", batch_size=BATCH),
+            )
         )
-    )
+        values.merge_from_dict(parse_overrides(self.changes))
+        return parse_config(values.to_dict())
 
 
 def image_folder(images: Path, folder: Path) -> Path:
@@ -204,7 +212,8 @@ def speed(names: Sequence[str], size: int, threads: int, images: Path, work: Pat
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name in names:
-        one = Run(configuration(name, 0, size, images, 1), work / "speed" / name, say=lambda text: None)
+        config = Setting(name, size, 0, 1, threads).configuration(images, 1)
+        one = Run(config, work / "speed" / name, say=lambda text: None)
         step, bare = seconds(learning_step(one), bare_step(one))
         count = one.config.learn.batch_size
         lines.append(
@@ -216,17 +225,17 @@ def speed(names: Sequence[str], size: int, threads: int, images: Path, work: Pat
     print(text)
 
 
-def measure(name: str, seed: int, size: int, budget: Budget, images: Path, work: Path, count: int) -> None:
+def measure(setting: Setting, images: Path, work: Path, count: int) -> None:
     """Learn and score one supernet; writes a ``.csv`` of scores and a ``.json`` of facts into the results."""
-    torch.set_num_threads(budget.threads)
-    folder = work / budget.run(name, seed, size)
+    torch.set_num_threads(setting.threads)
+    folder = work / setting.name
     if not (folder / "config.json").is_file():
-        (cost,) = seconds(learning_step(Run(configuration(name, seed, size, images, 1), folder)))
-        steps = round(budget.core_seconds / cost)
-        print(f"{name}, {size} architectures, seed {seed}: {1000 * cost:.0f} ms a step, {steps} steps", flush=True)
+        (cost,) = seconds(learning_step(Run(setting.configuration(images, 1), folder)))
+        steps = round(60 * setting.minutes * setting.threads / cost)
+        print(f"{setting.name}: {1000 * cost:.0f} ms a step, {steps} steps", flush=True)
     else:
         steps = json.loads((folder / "config.json").read_text())["learn"]["steps"]
-    config = configuration(name, seed, size, images, steps)
+    config = setting.configuration(images, steps)
     one = Run(config.model_copy(update={"until": "learn"}), folder)
     one.run()
     space = one.space
@@ -239,13 +248,14 @@ def measure(name: str, seed: int, size: int, budget: Budget, images: Path, work:
     scoring = time.perf_counter() - started
     curve = engine.read_curve(folder / "learn")
     facts: dict[str, Any] = {
-        "run": name,
-        "title": RUNS[name][0],
-        "seed": seed,
-        "architectures": size,
+        "run": setting.run,
+        "title": RUNS[setting.run][0],
+        "changes": list(setting.changes),
+        "seed": setting.seed,
+        "architectures": setting.size,
         "scored": len(archs),
-        "minutes": budget.minutes,
-        "threads": budget.threads,
+        "minutes": setting.minutes,
+        "threads": setting.threads,
         "steps": steps,
         "images_per_step": config.learn.batch_size,
         "wall_seconds": read_done(folder / "learn")["seconds"],
@@ -256,7 +266,7 @@ def measure(name: str, seed: int, size: int, budget: Budget, images: Path, work:
         "machine": MACHINE,
         "config": config.model_dump(mode="json", include={"space", "views", "learn"}),
     }
-    path = RESULTS / f"{results_of(folder.name, size, count)}.csv"
+    path = RESULTS / f"{results_of(setting, count)}.csv"
     rows = [
         [str(space.operations_of(a)), *("" if math.isnan(v) else f"{v:.5f}" for v in s)]
         for a, s in zip(archs, scores, strict=True)
@@ -265,9 +275,9 @@ def measure(name: str, seed: int, size: int, budget: Budget, images: Path, work:
     write_json(path.with_suffix(".json"), facts)
 
 
-def results_of(name: str, size: int, count: int) -> str:
-    """What the results of a run are called, when so many of its architectures are scored."""
-    return name if count >= size else f"{name}_of_{count}"
+def results_of(setting: Setting, count: int) -> str:
+    """What its results are called, when so many of its architectures are scored."""
+    return setting.name if count >= setting.size else f"{setting.name}_of_{count}"
 
 
 def positive(text: str) -> float:
@@ -291,6 +301,9 @@ def main() -> None:
     parser.add_argument(
         "--count", type=int, help=f"score so many architectures at most, random ones (default: {COUNT})"
     )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a trial: change the runs' configuration"
+    )
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/nb201"))
     parser.add_argument("--speed", action="store_true", help="only time a step of each method beside its bare compute")
     parser.add_argument("--report", action="store_true", help="only write the tables of what has been measured")
@@ -306,14 +319,15 @@ def main() -> None:
         if args.speed:
             speed(args.runs, args.sizes[0], args.threads, images, args.work_dir)
             return
-        budget = Budget(args.minutes, args.threads)
         for size, seed, name in product(args.sizes, args.seeds, args.runs):
             count = min(args.count or COUNT, size)
-            result = results_of(budget.run(name, seed, size), size, count)
+            setting = Setting(name, size, seed, args.minutes, args.threads, tuple(args.set))
+            setting.configuration(images, 1)  # is it one?
+            result = results_of(setting, count)
             if (RESULTS / f"{result}.json").is_file():
                 print(f"{result}: measured already", flush=True)
             else:
-                measure(name, seed, size, budget, images, args.work_dir, count)
+                measure(setting, images, args.work_dir, count)
     nb201_figures.draw(report(table), table, RESULTS)
 
 

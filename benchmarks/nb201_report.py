@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import math
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import bench_table
 import numpy as np
+from nb201_found import (
+    LOSSES,
+    SPACES,
+    Found,
+    Row,
+    archs_of,
+    criterion,
+    effect_sums,
+    plain_tau,
+    read_found,
+    tuned_half,
+)
 
-from pinas_zoo.arch import Arch
-from pinas_zoo.errors import UserError
-from pinas_zoo.models.nasbench201 import OPERATIONS, arch_string
-from pinas_zoo.search.effects import main_effects
-from pinas_zoo.search.rank import Ranking, Tau, correlate, tau
-from pinas_zoo.search.tables import read_table
+from pinas_zoo.models.nasbench201 import OPERATIONS
+from pinas_zoo.search.rank import Ranking, Tau, correlate
 
 RESULTS = Path(__file__).parent / "results" / "nb201"
-TEST, SHORT, VALID = "cifar10_test_acc", "cifar10_test_acc_12ep", "cifar10_valid_acc"
-CONVS = ("nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-SPACES = {  # by number of architectures
-    729: CONVS,
-    4096: ("none", *CONVS),
-    15625: ("none", "skip_connect", *CONVS),
-}
-SCORES = ("accuracy", "squared_error", "consistency", "cross_entropy")  # a file's columns; what is not known is empty
-SUPERVISED = ("spos", "fairnas")
 FITTED, FITS = 150, 200  # architectures, and draws of them
 SKIPS_OF = 100  # best architectures
-LOSSES = {"squared_error": "probe", "consistency": "consistency", "cross_entropy": "classifier"}  # what ranks
 
 HEAD = (
     "Command: `python benchmarks/nb201.py --images IMAGES --table CSV`, which adds runs to those below; a row is one "
@@ -54,105 +47,6 @@ HEAD = (
     "nor of the seed.",
     "",
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """An architecture of the table."""
-
-    truth: float
-    flops: float
-    short: float  # accuracy after 12 epochs
-    valid: float  # after 200, on held-out images
-
-
-@dataclass(frozen=True)
-class Found:
-    """A run that is complete: its facts, and scores by architecture in the benchmark's digits."""
-
-    name: str  # of its files
-    facts: dict[str, Any]
-    scores: dict[str, tuple[float, ...]]  # SCORES
-
-    @property
-    def core_minutes(self) -> float:
-        return self.facts["minutes"] * self.facts["threads"]
-
-    @property
-    def budget(self) -> str:
-        """Minutes x threads."""
-        return f"{self.facts['minutes']:g} x {self.facts['threads']}"
-
-    @property
-    def known(self) -> list[str]:
-        """Which of LOSSES it has."""
-        first = next(iter(self.scores.values()))
-        return [by for by in LOSSES if not math.isnan(first[SCORES.index(by)])]
-
-    def values(self, by: str) -> dict[str, float]:
-        """Scores of the architectures that have one, the higher the better."""
-        return {arch: -score[SCORES.index(by)] for arch, score in self.scores.items()}
-
-    def sums(self, by: str, archs: Sequence[str], among: Container[str] | None = None) -> dict[str, float]:
-        """Sums of main effects of any architectures, by the scores of all that have one, or of ``among`` alone."""
-        return effect_sums({a: v for a, v in self.values(by).items() if among is None or a in among}, archs)
-
-
-def effect_sums(values: Mapping[str, float], archs: Sequence[str]) -> dict[str, float]:
-    effects = main_effects({Arch.parse(arch): value for arch, value in values.items()}, len(OPERATIONS))
-    return {arch: effects.score(Arch.parse(arch)) for arch in archs}
-
-
-def read_rows(path: Path) -> dict[str, Row]:
-    """By the benchmark's digits.
-
-    Raises:
-        UserError: Not such a table.
-    """
-    rows = {}
-    for arch, trained in read_table(path).items():
-        missing = [name for name in (TEST, SHORT, VALID) if name not in trained.accuracies]
-        if missing or trained.flops is None:
-            raise UserError(f"expected {', '.join(missing or ['flops_computed'])} of {arch_string(arch)} in {path}")
-        truth, short, valid = (trained.accuracies[name] for name in (TEST, SHORT, VALID))
-        rows[str(arch)] = Row(truth, trained.flops, short, valid)
-    return rows
-
-
-def read_found(folder: Path) -> list[Found]:
-    found = []
-    for path in sorted(folder.glob("*.json")):
-        with path.with_suffix(".csv").open(newline="") as file:
-            scores = {row["arch"]: tuple(float(row.get(k) or math.nan) for k in SCORES) for row in csv.DictReader(file)}
-        found.append(Found(path.stem, json.loads(path.read_text()), scores))
-    most: dict[tuple[Any, ...], Found] = {}  # of the same supernet, the one with most scores
-    for f in sorted(found, key=lambda f: len(f.scores)):
-        most[f.facts["run"], f.facts["architectures"], f.facts["minutes"], f.facts["threads"], f.facts["seed"]] = f
-    return sorted(
-        most.values(), key=lambda f: (not f.name.startswith("pinas"), f.facts["run"], f.core_minutes, f.facts["seed"])
-    )
-
-
-def archs_of(table: Mapping[str, Row], size: int) -> list[str]:
-    """The architectures of the table that the space of ``size`` has."""
-    digits = {str(OPERATIONS.index(o)) for o in SPACES[size]}
-    return [a for a in table if set(a) <= digits]
-
-
-def tuned_half(archs: Sequence[str]) -> set[str]:
-    """Half of the architectures, by seed: what regimes were chosen on."""
-    ordered = sorted(archs)
-    return {ordered[k] for k in np.random.default_rng(123).permutation(len(ordered))[: len(ordered) // 2]}
-
-
-def criterion(found: Found) -> str:
-    """What a run's architectures are ranked by: fixed for a method."""
-    return "squared_error" if found.facts["run"] in SUPERVISED else "consistency"
-
-
-def plain_tau(values: Mapping[str, float], table: Mapping[str, Row]) -> float:
-    known = [arch for arch in values if arch in table]
-    return tau(np.array([values[arch] for arch in known]), np.array([table[arch].truth for arch in known]))
 
 
 def ranking(values: Mapping[str, float], table: Mapping[str, Row], archs: Container[str]) -> Ranking:
@@ -301,6 +195,32 @@ def ablations(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
     return [*lines, ""]
 
 
+def trials(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
+    """Regimes that were tried on the 729, by the half that they are chosen on."""
+    tried = {(f.facts["run"], f.budget) for f in found if f.changes}
+    if not tried:
+        return []
+    half = sorted(tuned_half(archs_of(table, 729)))
+    lines = [
+        "## Trials, 729 architectures, by the tuned half",
+        "",
+        "| supernet | changed by `--set` | seed | minutes x threads | steps | accuracy of probes | tau of effects |",
+        "|" + " --- |" * 7,
+    ]
+    for f in found:
+        if (f.facts["run"], f.budget) in tried and f.facts["architectures"] == 729:
+            by = criterion(f)
+            taus = [
+                f"{LOSSES[o]} {plain_tau(f.sums(o, half), table):+.3f}" for o in (by, *(o for o in f.known if o != by))
+            ]
+            changes = " ".join(f"`{text}`" for text in f.changes) or "nothing"
+            lines.append(
+                f"| {f.facts['title']} | {changes} | {f.facts['seed']} | {f.budget} | {f.facts['steps']:,} "
+                f"| {f.facts['accuracy']:.1%} | {', '.join(taus)} |"
+            )
+    return [*lines, ""]
+
+
 def skip_counts(ranked: Sequence[str]) -> list[int]:
     """How many of the best have 0, 1, … 6 skip connections."""
     digit = str(OPERATIONS.index("skip_connect"))
@@ -334,13 +254,14 @@ def skips(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
 
 def report(table: Mapping[str, Row]) -> list[Found]:
     """results/nb201.md."""
-    found = read_found(RESULTS)
+    everything = read_found(RESULTS)
+    found = [f for f in everything if not f.changes]
     lines = ["# Ranking on NAS-Bench-201", "", *HEAD]
     for size in SPACES:
         if any(f.facts["architectures"] == size for f in found):
             lines += ranks(found, table, size) + seeds(found, table, size)
             lines += fits(found, table, size) + pairs(found, table, size)
-    lines += ablations(found, table) + skips(found, table)
+    lines += ablations(found, table) + skips(found, table) + trials(everything, table)
     text = "\n".join(lines).rstrip() + "\n"
     bench_table.write(RESULTS.with_suffix(".md"), text)
     print(text)

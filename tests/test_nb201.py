@@ -38,6 +38,10 @@ def report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     return module
 
 
+def runs() -> ModuleType:
+    return importlib.import_module("nb201_found")
+
+
 def write_table(path: Path, drop: str = "") -> Path:
     names = ["arch_str", "cifar10_test_acc", "cifar10_test_acc_12ep", "cifar10_valid_acc", "flops_computed"]
     with path.open("w", newline="") as file:
@@ -49,16 +53,20 @@ def write_table(path: Path, drop: str = "") -> Path:
     return path
 
 
-def write_run(report: ModuleType, name: str, title: str, seed: int = 0, **losses: float) -> None:
+def write_run(
+    report: ModuleType, name: str, title: str, seed: int = 0, changes: tuple[str, ...] = (), **losses: float
+) -> None:
     """60 architectures; a loss ranks them by truth (1), the other way round (-1), not at all (0) or is not known."""
     report.RESULTS.mkdir(parents=True, exist_ok=True)
-    lines = [",".join(["arch", *report.SCORES])]
+    lines = [",".join(["arch", *runs().SCORES])]
     for arch in SCORED:
-        known = [str(-losses[by] * TRUTH[arch]) if by in losses else "" for by in report.LOSSES]
+        known = [str(-losses[by] * TRUTH[arch]) if by in losses else "" for by in runs().LOSSES]
         lines.append(",".join([arch, "0.5", *known]))
-    facts = dict(run=name, title=title, seed=seed, architectures=729, scored=60, minutes=2.0, threads=1)
+    facts = dict(
+        run=name, title=title, changes=changes, seed=seed, architectures=729, scored=60, minutes=2.0, threads=1
+    )
     facts |= dict(steps=60, images_per_step=128, wall_seconds=9.0, accuracy=0.5, similarity=0.9, loss=1.0)
-    path = report.RESULTS / f"{name}_729_2x1_{seed}_of_60.csv"
+    path = report.RESULTS / f"{name}{''.join(changes)}_729_2x1_{seed}_of_60.csv"
     path.write_text("\n".join(lines) + "\n")
     path.with_suffix(".json").write_text(json.dumps(facts))
 
@@ -73,7 +81,7 @@ def test_the_report_ranks_a_method_by_its_own_score_and_shows_the_others(report,
     write_run(report, "pinas", "Π-NAS", seed=1, consistency=0.5, squared_error=1)
     write_run(report, "spos", "SPOS", consistency=-1, squared_error=0, cross_entropy=-1)
     write_run(report, "pinas_no_mt", "Π-NAS without mean teacher", consistency=0, squared_error=0)
-    table = report.read_rows(write_table(tmp_path / "table.csv"))
+    table = runs().read_rows(write_table(tmp_path / "table.csv"))
     importlib.import_module("nb201_figures").draw(report.report(table), table, report.RESULTS)
     text = report.RESULTS.with_suffix(".md").read_text()
     ours, other, *_, spos = (row for row in table_rows(text, 15) if row[1] in ("0", "1"))
@@ -105,13 +113,13 @@ def test_skip_connections_are_counted_among_the_best(report, monkeypatch):
 
 def test_a_table_that_lacks_a_column_is_refused(report, tmp_path):
     with pytest.raises(UserError, match="expected cifar10_valid_acc of "):
-        report.read_rows(write_table(tmp_path / "table.csv", drop="cifar10_valid_acc"))
+        runs().read_rows(write_table(tmp_path / "table.csv", drop="cifar10_valid_acc"))
     with pytest.raises(UserError, match="expected flops_computed of "):
-        report.read_rows(write_table(tmp_path / "table.csv", drop="flops_computed"))
+        runs().read_rows(write_table(tmp_path / "table.csv", drop="flops_computed"))
 
 
 def test_the_runs_of_the_repository_are_whole(report):
-    found = report.read_found(BENCHMARKS / "results" / "nb201")
+    found = runs().read_found(BENCHMARKS / "results" / "nb201")
     assert found
     assert all(len(f.scores) == f.facts["scored"] for f in found)
 
@@ -149,7 +157,7 @@ def test_images_that_are_none_are_one_clear_error(nb201, tmp_path):
 def test_the_spread_of_fits_is_of_runs_with_scores_to_spare(report, monkeypatch, tmp_path):
     write_run(report, "pinas", "Π-NAS", consistency=1)
     write_run(report, "spos", "SPOS", squared_error=0)
-    table, found = report.read_rows(write_table(tmp_path / "table.csv")), report.read_found(report.RESULTS)
+    table, found = runs().read_rows(write_table(tmp_path / "table.csv")), runs().read_found(report.RESULTS)
     assert report.fits(found, table, 729) == []
     monkeypatch.setattr(report, "FITTED", 30)
     (ours, spos) = table_rows("\n".join(report.fits(found, table, 729)), 5)[2:]
@@ -158,3 +166,23 @@ def test_the_spread_of_fits_is_of_runs_with_scores_to_spare(report, monkeypatch,
     assert low < float(ours[3]) < high
     assert low > 0.7
     assert spos[3:] == ["+0.000", "+0.000 to +0.000"]
+
+
+def test_trials_stand_apart_and_are_told_by_the_tuned_half(report, tmp_path):
+    write_run(report, "spos", "SPOS", squared_error=1)
+    write_run(report, "spos", "SPOS", squared_error=-1, changes=("learn.lr=0.2",))
+    table = runs().read_rows(write_table(tmp_path / "table.csv"))
+    assert len(report.report(table)) == 1
+    text = report.RESULTS.with_suffix(".md").read_text()
+    plain, tried = (row for row in table_rows(text[text.index("## Trials") :], 7) if row[0] == "SPOS")
+    assert (plain[1], tried[1]) == ("nothing", "`learn.lr=0.2`")
+    assert float(plain[6].removeprefix("probe ")) > 0.9 > -0.9 > float(tried[6].removeprefix("probe "))
+
+
+def test_a_setting_names_its_files_by_what_it_changes(nb201, tmp_path):
+    setting = nb201.Setting("spos", 729, 1, 4.0, 1, ("learn.lr=0.2", "views.scale=(0.9, 1.0)"))
+    assert setting.name == "spos_learn.lr=0.2_views.scale=-0.9-1.0-_729_4x1_1"
+    config = setting.configuration(tmp_path, 7)
+    assert (config.learn.lr, config.views.scale, config.learn.steps, config.seed) == (0.2, (0.9, 1.0), 7, 1)
+    with pytest.raises(UserError, match=r"unknown key 'learn\.rate'"):
+        nb201.Setting("spos", 729, 1, 4.0, 1, ("learn.rate=0.2",)).configuration(tmp_path, 7)
