@@ -314,7 +314,6 @@ def main() -> None:
     if not args.report:
         if args.images is None:
             parser.error("expected --images, CIFAR-10 as a folder or an .npz of JPEGs, got none")
-        args.work_dir.mkdir(parents=True, exist_ok=True)
         images = image_folder(args.images, args.work_dir / "images")
         if args.speed:
             speed(args.runs, args.sizes[0], args.threads, images, args.work_dir)

@@ -19,13 +19,15 @@ from nb201_found import (
     read_found,
     tuned_half,
 )
+from tqdm import tqdm
 
 from pinas_zoo.models.nasbench201 import OPERATIONS
-from pinas_zoo.search.rank import Ranking, Tau, correlate
+from pinas_zoo.search.rank import RESAMPLES, Ranking, Tau, correlate
 
 RESULTS = Path(__file__).parent / "results" / "nb201"
 FITTED, FITS = 150, 200  # architectures, and draws of them
 SKIPS_OF = 100  # best architectures
+MANY = 5000  # architectures, of which fewer resamples do
 
 HEAD = (
     "Command: `python benchmarks/nb201.py --images IMAGES --table CSV`, which adds runs to those below; a row is one "
@@ -49,14 +51,20 @@ HEAD = (
 )
 
 
+def resampled(rows: Sequence[tuple[str, float, float, float]]) -> Ranking:
+    return correlate(rows, resamples=RESAMPLES if len(rows) < MANY else RESAMPLES // 4)
+
+
 def ranking(values: Mapping[str, float], table: Mapping[str, Row], archs: Container[str]) -> Ranking:
     """Of those of ``archs`` that have a value, beside FLOPs."""
-    return correlate([(a, v, table[a].flops, table[a].truth) for a, v in values.items() if a in archs])
+    rows = [(a, v, table[a].flops, table[a].truth) for a, v in values.items() if a in archs]
+    return resampled(rows)
 
 
 def difference(ours: Mapping[str, float], theirs: Mapping[str, float], table: Mapping[str, Row]) -> Tau:
     """Of taus over the architectures that both have."""
-    return correlate([(a, ours[a], theirs[a], table[a].truth) for a in ours if a in theirs]).difference
+    rows = [(a, ours[a], theirs[a], table[a].truth) for a in ours if a in theirs]
+    return resampled(rows).difference
 
 
 def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
@@ -71,11 +79,8 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         "| tau of scores, of the scored | tau of their effects less that | tau of other effects |",
         "|" + " --- |" * 15,
     ]
-    for f in found:
-        facts = f.facts
-        if facts["architectures"] != size:
-            continue
-        by = criterion(f)
+    for f in tqdm([f for f in found if f.facts["architectures"] == size], desc=f"{size} architectures", unit="run"):
+        facts, by = f.facts, criterion(f)
         sums = f.sums(by, archs)
         everything = ranking(sums, table, sums)
         half = ranking(sums, table, held).score if held else "–"
@@ -177,9 +182,9 @@ def ablations(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
     lines = [
         "## Ablations (Table 7, Figure 5), 729 architectures",
         "",
-        "| supernet | seed | minutes x threads | ranked by | tau of effects | similarity of paths | teacher's drift "
-        "| spread of outputs |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| supernet | seed | minutes x threads | steps | ranked by | tau of effects | similarity of paths "
+        "| teacher's drift | spread of outputs |",
+        "|" + " --- |" * 9,
     ]
     some = [f for f in found if f.facts["architectures"] == 729]
     ablated = {(f.budget, f.facts["seed"]) for f in some if f.facts["run"].startswith("pinas_")}
@@ -191,7 +196,10 @@ def ablations(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
             values = " | ".join(f"{f.facts[k]:.3f}" if k in f.facts else "–" for k in ("similarity", "drift", "spread"))
             by = criterion(f)
             value = ranking(f.sums(by, archs), table, table).score
-            lines.append(f"| {f.facts['title']} | {f.facts['seed']} | {f.budget} | {LOSSES[by]} | {value} | {values} |")
+            lines.append(
+                f"| {f.facts['title']} | {f.facts['seed']} | {f.budget} | {f.facts['steps']:,} | {LOSSES[by]} "
+                f"| {value} | {values} |"
+            )
     return [*lines, ""]
 
 

@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.explore import read_ranking
     from pinas_zoo.search.report import save_figure, write_report
     from pinas_zoo.search.run import open_run
+    from pinas_zoo.search.scores import KINDS
 
     opened = open_run(args.run_folder, "explore", parse_overrides(args.set))
     truth, column = rank.read_truth(args.truth, args.arch_column, args.accuracy_column)
@@ -70,7 +71,8 @@ def run(args: argparse.Namespace) -> None:
     print(f"best by effects     {sums.best}, {sums.best_truth:g} alone")
     facts = {"truth": args.truth.name, "column": column, "seed": args.seed, **found.to_dict()}
     facts["effects"] = {key: sums.to_dict()[key] for key in ("score", "difference", "best", "best_truth")}
-    save_figure(opened.folder / "rank.svg", rank.scatter(rows, found), f"{column} over accuracy in the supernet")
+    name = KINDS[opened.config.explore.score].name
+    save_figure(opened.folder / "rank.svg", rank.scatter(rows, found, name), f"{column} over {name} in the supernet")
     zoo.write_json(opened.folder / "rank.json", facts)
     print(f"written             {opened.folder / 'rank.json'}, rank.svg")
     if (opened.folder / "report.html").is_file():

@@ -97,5 +97,10 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
         try:
             overrides[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
+            if value.startswith("dict("):
+                raise UserError(
+                    f"expected a value of Python without calls, got {text!r}; set keys one by one, as in "
+                    f"`--set {key}.KEY=VALUE`, or write it as {{'KEY': VALUE}}"
+                ) from None
             overrides[key] = value
     return overrides

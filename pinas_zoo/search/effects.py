@@ -2,11 +2,11 @@
 
 A supernet's score of one architecture holds what the architecture is worth, what its weights suffered from the paths
 that share them, and chance. An additive model has few parameters, so that every score helps to find each of them, and
-keeps mostly the first: on NAS-Bench-201 its sums rank architectures as well as the supernets' scores that it is fitted
-to, or better (benchmarks/results/nb201.md), and those too that were not scored. Scores that are good by themselves it
-makes worse, since it leaves out what choices do to each other. Of these, one is drastic: choices that together cut a
-network's input off. Such scores lie far from all others and would outweigh them; they are drawn in before the fit. No
-accuracy of a trained network goes in.
+keeps mostly the first: on the 729 architectures of NAS-Bench-201 without ``none`` and skip connections its sums rank as
+well as the supernets' scores that it is fitted to, or better, and those too that were not scored; on all 15,625 they
+rank worse (benchmarks/results/nb201.md), since it leaves out what choices do to each other. Of these, one is drastic:
+choices that together cut a network's input off. Such scores lie far from all others and would outweigh them; they are
+drawn in before the fit. No accuracy of a trained network goes in.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Effects:
     Attributes:
         count: Of scores.
         mean: Of all scores, those that lie far from the median drawn in to :data:`FAR`.
-        table: What a candidate adds to it, layers x candidates.
+        table: What a candidate adds to it, layers x candidates; over the scores, 0 on average in each layer.
         explained: Share of the scores' variance that it predicts of a score that it was not fitted to (leave-one-out),
             up to 1, below 0 where the mean predicts better; what is missing is interaction and noise.
         reliability: Share of the sums' own variance, over the architectures that were scored, that is not what noise in
@@ -87,6 +87,9 @@ def main_effects(scores: Mapping[Arch, float], num_candidates: int) -> Effects:
     chosen = np.eye(num_candidates)[choices].reshape(len(values), -1)  # N x (layers * candidates), ones and zeros
     solver = np.linalg.solve(chosen.T @ chosen + RIDGE * np.eye(chosen.shape[1]), chosen.T)  # effects of scores
     effects = solver @ (values - mean)
+    counts = chosen.sum(0).reshape(-1, num_candidates)
+    table = effects.reshape(-1, num_candidates)
+    table = np.where(counts > 0, table - (table * counts).sum(1, keepdims=True) / count, 0.0)
     own = np.einsum("nk,kn->n", chosen, solver)  # a score's weight in its own fit
     fitted, centred = chosen @ effects, values - mean
     rest, free = centred - fitted, own.sum()
@@ -94,4 +97,4 @@ def main_effects(scores: Mapping[Arch, float], num_candidates: int) -> Effects:
     explained = 1 - float(left_out @ left_out / (centred @ centred))
     by_noise = rest @ rest / max(count - 1 - free, 1.0) * free
     reliability = max(0.0, 1 - float(by_noise / (fitted @ fitted))) if fitted.any() else 0.0
-    return Effects(count, mean, effects.reshape(-1, num_candidates), explained, reliability)
+    return Effects(count, mean, table, explained, reliability)

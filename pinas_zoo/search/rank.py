@@ -156,12 +156,14 @@ def _interval(value: float, samples: NDArray[np.float64]) -> Tau:
     return Tau(value, float(low), float(high))
 
 
-def scatter(rows: Sequence[tuple[str, float, float, float]], ranking: Ranking) -> Callable[[Any], None]:
-    """Draws accuracy alone over the score, as the paper's Figures 3 and 8 do, on matplotlib axes."""
+def scatter(
+    rows: Sequence[tuple[str, float, float, float]], ranking: Ranking, name: str = "accuracy"
+) -> Callable[[Any], None]:
+    """Draws accuracy alone over the score of that name, as the paper's Figures 3 and 8 do, on matplotlib axes."""
 
     def draw(axes: Any) -> None:
         axes.plot([100 * row[1] for row in rows], [row[3] for row in rows], ".", markersize=4, alpha=0.6)
-        axes.set(xlabel="accuracy in the supernet, %", ylabel="accuracy alone")
+        axes.set(xlabel=f"{name} in the supernet, %", ylabel="accuracy alone")
         axes.set_title(f"tau {ranking.score}, n = {ranking.count}", fontsize=8)
 
     return draw

@@ -193,9 +193,6 @@ class Run:
             trained.append(self.config.linear)
         stages = [s for s in ("learn", "linear", "explore") if s != "linear" or needs_linear(self.config)]
         if not all((self.folder / stage / DONE).is_file() for stage in stages):
-            for options in trained:  # which reads the images
-                StepSampler(len(self.splits.train), options.batch_size, 0, 0, 1, world=ranks.world())
-                engine.check_precision(options.precision, type(options).__name__.lower() + ".precision")
             blind = self.config.explore.score == "consistency" and not method_class(self.config.learn.method).supervised
             if self.splits.num_classes < 2 and not (blind and self.config.until in ("learn", "explore")):
                 raise UserError(
@@ -203,6 +200,9 @@ class Run:
                     "without labels, explore.score='consistency' ranks what an unsupervised method has learned: add "
                     "until='explore', as no accuracy can be told"
                 )
+            for options in trained:
+                StepSampler(len(self.splits.train), options.batch_size, 0, 0, 1, world=ranks.world())
+                engine.check_precision(options.precision, type(options).__name__.lower() + ".precision")
             engine.log_backends(self.config.log, self.folder)  # are they there?
             with torch.device("meta"):
                 self.method()  # checks its options and takes no memory

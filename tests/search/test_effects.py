@@ -60,6 +60,17 @@ def test_a_candidate_that_none_has_seen_adds_nothing():
     assert found.score(Arch((3, 3))) == found.mean == 2.0
 
 
+def test_effects_are_beside_the_mean_however_unevenly_candidates_were_tried():
+    _, sums = additive(0)
+    rng = np.random.default_rng(0)
+    often = rng.permutation(len(ARCHS))[np.minimum(rng.geometric(0.02, 150), len(ARCHS)) - 1]
+    scores = {ARCHS[k]: float(sums[k]) for k in often}
+    found = main_effects(scores, 3)
+    assert np.mean([found.score(a) for a in scores]) == pytest.approx(found.mean, abs=1e-9)
+    for layer in range(5):
+        assert np.mean([found.table[layer, arch[layer]] for arch in scores]) == pytest.approx(0, abs=1e-12)
+
+
 def test_equal_scores_have_no_effects():
     found = main_effects(dict.fromkeys(ARCHS[:7], 0.7), 3)
     assert not found.table.any()
