@@ -338,7 +338,11 @@ def test_a_run_killed_around_the_winner_stage_goes_on(tmp_path):
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     command = [*COMMAND, "search", str(ROOT / "configs" / "search" / "digits.py"), "--work-dir", str(tmp_path / "r")]
     process = subprocess.Popen(
-        [*command, *tiny(**{"learn.steps": "500"})], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [*command, *tiny(**{"learn.steps": "500"})],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what a shell starts with & ignores it
     )
     deadline = time.monotonic() + 200
     while not something_to_go_on_from(tmp_path / "r", "learn") and process.poll() is None:
