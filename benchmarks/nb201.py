@@ -256,7 +256,7 @@ def measure(setting: Setting, images: Path, work: Path, count: int) -> None:
         "scored": len(archs),
         "minutes": setting.minutes,
         "threads": setting.threads,
-        "steps": steps,
+        "steps": config.learn.steps,
         "images_per_step": config.learn.batch_size,
         "wall_seconds": read_done(folder / "learn")["seconds"],
         "scoring_seconds": round(scoring, 1),

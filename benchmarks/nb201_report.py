@@ -43,7 +43,8 @@ HEAD = (
     "*Effects*: architectures ranked by the sums of what each edge's choice adds to the score on average over those "
     'that were scored (`explore.rank_by="effects"`), which predicts all of the space; no accuracy of the table goes '
     "in. *Scores*: ranked by the scores themselves, of those that were scored. Regimes, views, which score ranks and "
-    "this way of ranking were chosen on the tuned half, by seed 0. As sums of effects have few parameters that both "
+    "this way of ranking were chosen on the tuned half, by seed 0; how far a score counts before it is drawn in, with "
+    "Π-NAS on the larger spaces in sight. As sums of effects have few parameters that both "
     "halves share, the other half checks little more than all do; other seeds do. Intervals of effects take the fit as "
     "it is: they hold no chance of which architectures were scored, which a table shows where a run has enough scores, "
     "nor of the seed.",

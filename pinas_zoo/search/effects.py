@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +50,13 @@ class Effects:
 
     def score(self, arch: Arch) -> float:
         """Of any architecture of the space, scored or not; equal sums are equal, however they are added up."""
-        largest = max(abs(self.mean), float(abs(self.table).max()))
         value = self.mean + self.table[np.arange(len(arch)), list(arch)].sum()
-        return round(float(value), DIGITS - math.floor(math.log10(largest))) if largest else 0.0
+        return round(float(value), self._decimals)
+
+    @cached_property
+    def _decimals(self) -> int:
+        largest = max(abs(self.mean), float(abs(self.table).max()))
+        return DIGITS - math.floor(math.log10(largest)) if largest else DIGITS
 
     def trouble(self) -> str | None:
         """Why sums mean little, in one line, as far as the fit can see."""

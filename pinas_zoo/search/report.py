@@ -152,11 +152,11 @@ def _effects_section(scores: Mapping[Arch, Score], num_candidates: int) -> str:
     few = f"<p><strong>Warning:</strong> {warning}.</p>" if (warning := found.trouble()) else ""
     return f"""<h2>What each choice adds</h2>
 {few}
-<p>Least squares over all {len(scores)} scored candidates, in percentage points beside their mean of {found.mean:.2%};
-sums over layers predict {max(0.0, found.explained):.0%} of the variance of a score that is left out, and
-{found.reliability:.0%} of what they differ by is more than noise in the scores would give. That scores mean what they
-should, no fit can see: a supernet that has learned nothing can have reliable sums. Layers count from 1, candidates from
-0.</p>
+<p>Least squares over all {len(scores)} scored candidates, in percentage points beside their mean of {found.mean:.2%},
+scores that lie far from all others drawn in; sums over layers predict {max(0.0, found.explained):.0%} of the variance
+of a score that is left out, and {found.reliability:.0%} of what they differ by is more than noise in the scores would
+give. That scores mean what they should, no fit can see: a supernet that has learned nothing can have reliable sums.
+Layers count from 1, candidates from 0.</p>
 {_table(["layer", *(f"candidate {k}" for k in range(num_candidates))], rows, range(num_candidates + 1))}"""
 
 

@@ -35,22 +35,23 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.architectures import on_meta
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import engine, ranks
+from pinas_zoo.search.checks import check_run, check_scores
 from pinas_zoo.search.claims import open_study
 from pinas_zoo.search.config import Learn, Linear, SearchConfig, Train, Views, load_config
-from pinas_zoo.search.consistency import COMPARED, Consistency
-from pinas_zoo.search.data import ImageSet, StepSampler
+from pinas_zoo.search.consistency import Consistency
+from pinas_zoo.search.data import ImageSet
 from pinas_zoo.search.effects import main_effects
 from pinas_zoo.search.evaluate import Evaluator, Score, recalibration_subset
 from pinas_zoo.search.explore import exploration_seconds, explore, known_scores, write_ranking
 from pinas_zoo.search.limits import latency_ms
 from pinas_zoo.search.linear import LinearEvaluation
-from pinas_zoo.search.methods import Method, build_method, method_class
+from pinas_zoo.search.methods import Method, build_method
 from pinas_zoo.search.record import DONE, STAGES, check_folder, read_done, save_tensors
 from pinas_zoo.search.scores import KINDS, needs_linear
 from pinas_zoo.search.similarity import off_diagonal, path_similarity, write_matrix
 from pinas_zoo.search.space import SearchSpace, Supernet, build_space, step_rng
 from pinas_zoo.search.splits import Splits, load_splits
-from pinas_zoo.search.standalone import StandAlone, accuracy, check_compiler
+from pinas_zoo.search.standalone import StandAlone, accuracy
 from pinas_zoo.search.views import BatchViews
 from pinas_zoo.search.winner import save_winner
 
@@ -151,7 +152,7 @@ class Run:
         Raises:
             UserError: Images that cannot be used, or a method that cannot be built; nothing is left behind then.
         """
-        self.check()
+        check_run(self)
         if ranks.rank() == 0:
             zoo.write_json(self.folder / "config.json", self.config.model_dump(mode="json"))
             for left in [*self.folder.glob(".winner.*"), *self.folder.glob(".trained.*")]:  # by a kill within a write
@@ -179,33 +180,6 @@ class Run:
                 return
         if ranks.rank() == 0:
             self.finish()
-
-    def check(self) -> None:
-        """What would fail within a stage that is to do.
-
-        Raises:
-            UserError: Images that cannot be used, a method that cannot be built, or what is asked for is not there.
-        """
-        if self.config.train.enabled and self.config.train.compile and not (self.folder / "train" / DONE).is_file():
-            check_compiler("train.compile")
-        trained: list[Learn | Linear] = [self.config.learn]
-        if needs_linear(self.config):
-            trained.append(self.config.linear)
-        stages = [s for s in ("learn", "linear", "explore") if s != "linear" or needs_linear(self.config)]
-        if not all((self.folder / stage / DONE).is_file() for stage in stages):
-            blind = self.config.explore.score == "consistency" and not method_class(self.config.learn.method).supervised
-            if self.splits.num_classes < 2 and not (blind and self.config.until in ("learn", "explore")):
-                raise UserError(
-                    f"expected images of at least 2 classes in {self.config.data.root}, got {self.splits.num_classes}; "
-                    "without labels, explore.score='consistency' ranks what an unsupervised method has learned: add "
-                    "until='explore', as no accuracy can be told"
-                )
-            for options in trained:
-                StepSampler(len(self.splits.train), options.batch_size, 0, 0, 1, world=ranks.world())
-                engine.check_precision(options.precision, type(options).__name__.lower() + ".precision")
-            engine.log_backends(self.config.log, self.folder)  # are they there?
-            with torch.device("meta"):
-                self.method()  # checks its options and takes no memory
 
     def learn(self) -> None:
         folder, options = self.folder / "learn", self.config.learn
@@ -274,15 +248,8 @@ class Run:
         """
         size = self.config.data.image_size
         consistency = self.config.explore.score == "consistency"
-        scored = bool(self.scores())  # looked up before the mark, which other workers set before they score
-        if consistency and self.study.user_attrs.get("consistency") != COMPARED:
-            if scored and (self.folder / "learn" / "head.safetensors").is_file():
-                raise UserError(
-                    f"expected scores by consistency of {COMPARED}, got some by that of a head's outputs, of an "
-                    f"earlier version; delete {self.folder / 'explore'}, and what is kept in explore.storage, to score "
-                    "anew"
-                )
-            self.study.set_user_attr("consistency", COMPARED)
+        if consistency:
+            check_scores(self)
 
         def latency(arch: Arch) -> float:
             args = {**self.space.model_args(arch), "num_classes": self.splits.num_classes}
