@@ -158,23 +158,24 @@ def fits(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[st
 
 
 def pairs(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
-    """Π-NAS beside each other method at the same seed, budget and architectures."""
-    known = {(f.facts["run"], f.budget, f.facts["seed"]): f for f in found if f.facts["architectures"] == size}
+    """Π-NAS beside each other method, and trials, at the same seed, budget and architectures."""
+    some = [f for f in found if f.facts["architectures"] == size]
+    known = {(f.facts["run"], f.changes, f.budget, f.facts["seed"]): f for f in some}
     archs = archs_of(table, size)
     lines = [
         f"| tau of Π-NAS less that of ({size:,} architectures) | minutes x threads | seed | by effects | by scores |",
         "| --- | --- | --- | --- | --- |",
     ]
-
-    for (name, budget, seed), other in known.items():
-        ours = known.get(("pinas", budget, seed))
-        if name == "pinas" or ours is None:
+    for (_, changes, budget, seed), other in known.items():
+        ours = known.get(("pinas", (), budget, seed))
+        if ours is None or ours is other:
             continue
         a, b = (criterion(f) for f in (ours, other))
         both = ours.scores.keys() & other.scores.keys()
         effects = difference(ours.sums(a, archs, both), other.sums(b, archs, both), table)
         scores = difference(ours.values(a), other.values(b), table)
-        lines.append(f"| {other.facts['title']} | {budget} | {seed} | {effects} | {scores} |")
+        title = other.facts["title"] + "".join(f", `{text}`" for text in changes)
+        lines.append(f"| {title} | {budget} | {seed} | {effects} | {scores} |")
     return [*lines, ""] if len(lines) > 2 else []
 
 
@@ -269,7 +270,7 @@ def report(table: Mapping[str, Row]) -> list[Found]:
     for size in SPACES:
         if any(f.facts["architectures"] == size for f in found):
             lines += ranks(found, table, size) + seeds(found, table, size)
-            lines += fits(found, table, size) + pairs(found, table, size)
+            lines += fits(found, table, size) + pairs(everything, table, size)
     lines += ablations(found, table) + skips(found, table) + trials(everything, table)
     text = "\n".join(lines).rstrip() + "\n"
     bench_table.write(RESULTS.with_suffix(".md"), text)
