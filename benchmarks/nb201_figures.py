@@ -62,17 +62,17 @@ def overview(found: Sequence[Found], table: Mapping[str, Row], path: Path) -> No
 
 def scatter(found: Found, table: Mapping[str, Row], path: Path) -> None:
     """Figures 3 and 8."""
-    facts, by = found.facts, criterion(found)
+    by = criterion(found)
     figure, axes = plt.subplots(figsize=(4, 4), layout="constrained")
     values = found.values(by)
     axes.plot(list(values.values()), [table[a].truth for a in values], ".", markersize=4, alpha=0.6)
     axes.set(ylabel="accuracy alone, %", title=f"tau {plain_tau(values, table):+.3f}")
-    axes.set_xlabel(f"score in the supernet, by {LOSSES[by]} ({facts['title']}, seed {facts['seed']})")
+    axes.set_xlabel(f"score in the supernet, by {LOSSES[by]} ({found.title}, seed {found.facts['seed']})")
     _save(figure, path)
 
 
 def _name(found: Found) -> str:
-    return f"{found.facts['title']}, {found.budget} min"
+    return f"{found.title}, {found.budget} min"
 
 
 def _save(figure: Any, path: Path) -> None:

@@ -64,6 +64,11 @@ class Found:
         return tuple(self.facts.get("changes", ()))
 
     @property
+    def title(self) -> str:
+        """Of its method, and what a trial changes."""
+        return ", ".join([self.facts["title"], *self.changes])
+
+    @property
     def known(self) -> list[str]:
         """Which of LOSSES it has."""
         first = next(iter(self.scores.values()))

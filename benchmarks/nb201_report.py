@@ -87,7 +87,7 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         half = ranking(sums, table, held).score if held else "–"
         others = [f"{LOSSES[o]} {plain_tau(f.sums(o, archs), table):+.3f}" for o in f.known if o != by]
         lines.append(
-            f"| {facts['title']} | {facts['seed']} | {f.budget} | {facts['steps']:,} "
+            f"| {f.title} | {facts['seed']} | {f.budget} | {facts['steps']:,} "
             f"| {facts['steps'] * facts['images_per_step'] / (60 * f.core_minutes):.0f} | {facts['accuracy']:.1%} "
             f"| {LOSSES[by]} | {everything.score} | {half} | {everything.difference} "
             f"| {everything.best_truth:.2f}% | {len(f.scores):,} | {ranking(f.values(by), table, table).score} "
@@ -120,7 +120,7 @@ def seeds(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
     groups: dict[tuple[str, str], list[Found]] = {}
     for f in found:
         if f.facts["architectures"] == size:
-            groups.setdefault((f.facts["title"], f.budget), []).append(f)
+            groups.setdefault((f.title, f.budget), []).append(f)
 
     def told(values: Sequence[float]) -> str:
         return f"{np.mean(values):+.3f} ({min(values):+.3f} to {max(values):+.3f})"
@@ -151,7 +151,7 @@ def fits(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[st
             taus.append(plain_tau(f.sums(by, archs, some), table))
         low, high = np.quantile(taus, (0.025, 0.975))
         lines.append(
-            f"| {f.facts['title']}, {len(f.scores):,} scored | {f.budget} | {f.facts['seed']} "
+            f"| {f.title}, {len(f.scores):,} scored | {f.budget} | {f.facts['seed']} "
             f"| {np.mean(taus):+.3f} | {low:+.3f} to {high:+.3f} |"
         )
     return [*lines, ""] if len(lines) > 2 else []
@@ -166,7 +166,7 @@ def pairs(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         f"| tau of Π-NAS less that of ({size:,} architectures) | minutes x threads | seed | by effects | by scores |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for (_, changes, budget, seed), other in known.items():
+    for (_, _, budget, seed), other in known.items():
         ours = known.get(("pinas", (), budget, seed))
         if ours is None or ours is other:
             continue
@@ -174,8 +174,7 @@ def pairs(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         both = ours.scores.keys() & other.scores.keys()
         effects = difference(ours.sums(a, archs, both), other.sums(b, archs, both), table)
         scores = difference(ours.values(a), other.values(b), table)
-        title = other.facts["title"] + "".join(f", `{text}`" for text in changes)
-        lines.append(f"| {title} | {budget} | {seed} | {effects} | {scores} |")
+        lines.append(f"| {other.title} | {budget} | {seed} | {effects} | {scores} |")
     return [*lines, ""] if len(lines) > 2 else []
 
 
@@ -188,7 +187,7 @@ def ablations(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
         "| teacher's drift | spread of outputs |",
         "|" + " --- |" * 9,
     ]
-    some = [f for f in found if f.facts["architectures"] == 729]
+    some = [f for f in found if f.facts["architectures"] == 729 and not f.changes]
     ablated = {(f.budget, f.facts["seed"]) for f in some if f.facts["run"].startswith("pinas_")}
     if not ablated:
         return []
@@ -258,14 +257,15 @@ def skips(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
     ]
     for f in some:
         sums = f.sums(criterion(f), list(table))
-        lines.append(row(f.facts["title"], f"{f.facts['seed']}", sorted(sums, key=lambda a: -sums[a])))
+        lines.append(row(f.title, f"{f.facts['seed']}", sorted(sums, key=lambda a: -sums[a])))
     return [*lines, ""]
 
 
 def report(table: Mapping[str, Row]) -> list[Found]:
-    """results/nb201.md."""
+    """results/nb201.md; returns what it tells in full: trials only where Π-NAS stands beside them."""
     everything = read_found(RESULTS)
-    found = [f for f in everything if not f.changes]
+    ours = {(f.facts["architectures"], f.budget) for f in everything if f.facts["run"] == "pinas"}
+    found = [f for f in everything if not f.changes or (f.facts["architectures"], f.budget) in ours]
     lines = ["# Ranking on NAS-Bench-201", "", *HEAD]
     for size in SPACES:
         if any(f.facts["architectures"] == size for f in found):

@@ -117,10 +117,18 @@ def test_a_table_that_lacks_a_column_is_refused(report, tmp_path):
         runs().read_rows(write_table(tmp_path / "table.csv", drop="flops_computed"))
 
 
-def test_the_runs_of_the_repository_are_whole(report):
+def test_the_runs_of_the_repository_are_whole_and_what_their_names_say(report, nb201, tmp_path):
     found = runs().read_found(BENCHMARKS / "results" / "nb201")
     assert found
-    assert all(len(f.scores) == f.facts["scored"] for f in found)
+    for f in found:
+        facts = f.facts
+        assert len(f.scores) == facts["scored"]
+        setting = nb201.Setting(
+            facts["run"], facts["architectures"], facts["seed"], facts["minutes"], facts["threads"], f.changes
+        )
+        assert f.name == nb201.results_of(setting, facts["scored"])
+        config = setting.configuration(tmp_path, facts["steps"]).model_dump(mode="json", include={*facts["config"]})
+        assert config == facts["config"], f"{f.name} was learned in another regime than it would be now"
 
 
 @pytest.mark.parametrize(
@@ -167,11 +175,15 @@ def test_the_spread_of_fits_is_of_runs_with_scores_to_spare(report, monkeypatch,
     assert spos[3:] == ["+0.000", "+0.000 to +0.000"]
 
 
-def test_trials_stand_apart_and_are_told_by_the_tuned_half(report, tmp_path):
+def test_trials_stand_apart_by_the_tuned_half_and_in_full_where_pinas_stands_beside_them(report, tmp_path):
     write_run(report, "spos", "SPOS", squared_error=1)
     write_run(report, "spos", "SPOS", squared_error=-1, changes=("learn.lr=0.2",))
     table = runs().read_rows(write_table(tmp_path / "table.csv"))
     assert len(report.report(table)) == 1
+    text = report.RESULTS.with_suffix(".md").read_text()
+    assert text.count("SPOS, learn.lr=0.2") == 0
+    write_run(report, "pinas", "Π-NAS", consistency=1)
+    assert len(report.report(table)) == 3
     text = report.RESULTS.with_suffix(".md").read_text()
     plain, tried = (row for row in table_rows(text[text.index("## Trials") :], 7) if row[0] == "SPOS")
     assert (plain[1], tried[1]) == ("nothing", "`learn.lr=0.2`")
