@@ -60,7 +60,7 @@ from pinas_zoo.search.spaces.nasbench201 import Space
 from pinas_zoo.writing import write_json
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-LABELS: dict[str, Any] = dict(options={}, lr=0.1, warmup=0.1, weight_decay=1e-4)
+LABELS: dict[str, Any] = dict(options={}, lr=0.2, warmup=0.1, weight_decay=5e-4)
 OPTIONS = dict(hidden=128, head_norm=True, queue_size=1024, temperature=0.1, momentum=0.99, warm_queue=True)
 MILD = dict(scale=(0.5, 1.0), jitter_p=0.0, gray_p=0.0, blur_p=0.0)  # labels need less augmentation
 STRONG = dict(scale=(0.3, 1.0), blur_p=0.0)
