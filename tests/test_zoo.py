@@ -331,6 +331,7 @@ def test_list_goes_on_past_a_bad_network(capsys):
         del zoo._mine["bad"]
     shown = capsys.readouterr()
     assert "mine" in shown.out
+    assert "0.00" not in shown.out  # a small network costs something
     assert "bad skipped" in shown.err
 
 

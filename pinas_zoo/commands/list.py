@@ -120,4 +120,5 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     size = "x".join(map(str, row["input_size"]))
     if row["params"] is None:
         return row["name"], row["arch"], "", "", size, where
-    return row["name"], row["arch"], f"{row['params'] / 1e6:.2f} M", f"{row['macs'] / 1e9:.2f} G", size, where
+    macs = f"{row['macs'] / 1e9:.2f} G" if row["macs"] >= 1e8 else f"{row['macs'] / 1e6:.2f} M"
+    return row["name"], row["arch"], f"{row['params'] / 1e6:.2f} M", macs, size, where
