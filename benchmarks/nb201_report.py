@@ -158,23 +158,27 @@ def fits(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[st
 
 
 def pairs(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
-    """Π-NAS beside each other method, and trials, at the same seed, budget and architectures."""
+    """Π-NAS beside each other method, and trials, at the same seed, budget and architectures.
+
+    A supervised one is ranked by its own score, and by Π-NAS's.
+    """
     some = [f for f in found if f.facts["architectures"] == size]
     known = {(f.facts["run"], f.changes, f.budget, f.facts["seed"]): f for f in some}
     archs = archs_of(table, size)
     lines = [
-        f"| tau of Π-NAS less that of ({size:,} architectures) | minutes x threads | seed | by effects | by scores |",
-        "| --- | --- | --- | --- | --- |",
+        f"| tau of Π-NAS less that of ({size:,} architectures) | which is ranked by | minutes x threads | seed "
+        "| by effects | by scores |",
+        "|" + " --- |" * 6,
     ]
     for (_, _, budget, seed), other in known.items():
         ours = known.get(("pinas", (), budget, seed))
         if ours is None or ours is other:
             continue
-        a, b = (criterion(f) for f in (ours, other))
-        both = ours.scores.keys() & other.scores.keys()
-        effects = difference(ours.sums(a, archs, both), other.sums(b, archs, both), table)
-        scores = difference(ours.values(a), other.values(b), table)
-        lines.append(f"| {other.title} | {budget} | {seed} | {effects} | {scores} |")
+        a, both = criterion(ours), ours.scores.keys() & other.scores.keys()
+        for b in dict.fromkeys(b for b in (criterion(other), a) if b in other.known):
+            effects = difference(ours.sums(a, archs, both), other.sums(b, archs, both), table)
+            scores = difference(ours.values(a), other.values(b), table)
+            lines.append(f"| {other.title} | {LOSSES[b]} | {budget} | {seed} | {effects} | {scores} |")
     return [*lines, ""] if len(lines) > 2 else []
 
 

@@ -96,9 +96,9 @@ def test_the_report_ranks_a_method_by_its_own_score_and_shows_the_others(report,
     assert [cell.split()[0] for cell in spos[14].split(", ")] == ["consistency", "classifier"]
     (mean,) = (row for row in table_rows(text, 5) if row[0] == "Π-NAS")
     assert (mean[1], mean[2], mean[4]) == ("2 x 1", "2", "+1.000 (+1.000 to +1.000)")
-    (pair,) = (row for row in table_rows(text, 5) if row[0] == "SPOS")
-    assert pair[1:3] == ["2 x 1", "0"]
-    assert pair[4] == "+1.000 [+1.000, +1.000]"
+    by_own, by_ours = (row for row in table_rows(text, 6) if row[0] == "SPOS")
+    assert (by_own[1:4], by_ours[1:4]) == (["probe", "2 x 1", "0"], ["consistency", "2 x 1", "0"])
+    assert (by_own[5], by_ours[5]) == ("+1.000 [+1.000, +1.000]", "+2.000 [+2.000, +2.000]")
     assert any(row[0] == "each trained for 12 epochs" and row[12] == "-1.000" for row in table_rows(text, 15))
     assert any(row[0] == "Π-NAS without mean teacher" and row[6:] == ["0.900", "–", "–"] for row in table_rows(text, 9))
     assert sorted(p.name for p in report.RESULTS.glob("*.svg"))[0] == "pinas_729_2x1_0_of_60.svg"
