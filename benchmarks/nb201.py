@@ -40,6 +40,7 @@ import bench_table
 import nb201_figures
 import numpy as np
 import torch
+from inference import hardware
 from mmengine.config import Config
 from nb201_found import SCORES, SPACES, read_rows
 from nb201_report import RESULTS, report
@@ -80,7 +81,7 @@ RUNS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # title, learn,
     "untrained": ("nothing learned", dict(method="spos", **{**LABELS, "lr": 0.0, "weight_decay": 0.0}), MILD),
 }
 WARM, TIMED = 5, 15  # steps
-MACHINE = f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}"
+MACHINE = f"{hardware()}; Python {platform.python_version()}, torch {torch.__version__}"
 BATCH = 500  # images of which two views are compared at a time
 LEAST, COUNT = 30, 1000  # architectures that are scored: at least, and unless told
 

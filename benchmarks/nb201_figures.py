@@ -15,6 +15,7 @@ from nb201_report import SKIPS_OF, skip_counts
 
 matplotlib.rcParams.update({"svg.hashsalt": "pinas", "svg.fonttype": "none"})  # the same file each time, text as text
 LEFT = 0.5  # of the taus that are drawn; what is below stands there as a number
+COLORS = dict(zip(LOSSES, ("C1", "C0", "C2"), strict=True))
 PRINTED = {"paper, Π-NAS": 0.70, "paper, SPOS": 0.57}
 
 
@@ -26,37 +27,43 @@ def draw(found: Sequence[Found], table: Mapping[str, Row], results: Path) -> Non
 
 
 def overview(found: Sequence[Found], table: Mapping[str, Row], path: Path) -> None:
-    """Taus of effects and similarity of paths on the 729, a dot a seed; and how many skip connections the best of the
-    15,625 have."""
-    archs, whole = archs_of(table, 729), [f for f in found if f.facts["architectures"] == 15625]
-    some = [f for f in found if f.facts["architectures"] == 729]
+    """Taus of effects and similarity of paths on the 729, a mark a seed; and how many skip connections the best of the
+    15,625 have. Regimes that were tried and not taken are left out."""
+    archs, taken = archs_of(table, 729), [f for f in found if not f.changes]
+    some = [f for f in taken if f.facts["architectures"] == 729]
     names = list(dict.fromkeys(_name(f) for f in some))
     rows = [names.index(_name(f)) for f in some]
     figure, panels = plt.subplots(1, 3, figsize=(13, 4.5), width_ratios=(4, 3, 3), layout="constrained")
     for row, f in zip(rows, some, strict=True):
-        value = plain_tau(f.sums(criterion(f), archs), table)
-        panels[0].plot(max(value, LEFT), row, "C0<" if value < LEFT else "C0o", alpha=0.7)
-        if value < LEFT:
-            panels[0].text(LEFT, row, f"   {value:.2f}", va="center")
+        for by in f.by_rank():
+            value = plain_tau(f.sums(by, archs), table)
+            own = by == criterion(f)
+            color, mark = COLORS[by], "o" if value >= LEFT else "<"
+            panels[0].plot(max(value, LEFT), row, mark, color=color, fillstyle="full" if own else "none", alpha=0.8)
+            if value < LEFT and own:
+                panels[0].text(LEFT, row, f"   {value:.2f}", va="center")
+    for by, color in COLORS.items():
+        panels[0].plot([], [], "o", color=color, label=LOSSES[by])
     marks = {"FLOPs alone": plain_tau({a: table[a].flops for a in archs}, table), **PRINTED}
     for style, (name, value) in zip((":", "--", "-."), marks.items(), strict=True):
         panels[0].axvline(value, color="grey", linestyle=style, label=f"{name}: {value:.2f}")
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
-    panels[0].set_title("Kendall's tau of main effects, 729 architectures", fontsize="medium")
-    panels[1].plot([f.facts["similarity"] for f in some], rows, "o", alpha=0.7)
+    panels[0].set_title("Kendall's tau of main effects, 729;\nfilled: of the score that ranks", fontsize="medium")
+    panels[1].plot([f.facts["similarity"] for f in some], rows, "o", color="black", alpha=0.7)
     panels[1].set_yticks(range(len(names)), [""] * len(names))
     panels[1].set_ylim(panels[0].get_ylim())
-    panels[1].set_title("Similarity of paths (Figure 5's mean)", fontsize="medium")
+    panels[1].set_title("Similarity of paths\n(Figure 5's mean)", fontsize="medium")
     numbers = range(7)
     panels[2].plot(numbers, skip_counts(sorted(table, key=lambda a: -table[a].truth)), "k-", label="accuracy alone")
-    for f in whole:
-        sums = f.sums(criterion(f), list(table))
-        counts = skip_counts(sorted(sums, key=lambda a: -sums[a]))
-        panels[2].plot(numbers, counts, "o--", label=f"{_name(f)}, seed {f.facts['seed']}")
-    panels[2].set_title(f"Skips in the {SKIPS_OF} best of 15,625 (Figure 7)", fontsize="medium")
-    for panel in panels[::2]:
-        panel.legend(fontsize="small")
+    for f in taken:
+        if f.facts["architectures"] == 15625:
+            sums = f.sums(criterion(f), list(table))
+            counts = skip_counts(sorted(sums, key=lambda a: -sums[a]))
+            panels[2].plot(numbers, counts, "o--", label=f"{_name(f)}, seed {f.facts['seed']}")
+    panels[2].set_title(f"Skips in the {SKIPS_OF} best of 15,625\n(Figure 7)", fontsize="medium")
+    figure.legend(*panels[0].get_legend_handles_labels(), fontsize="small", loc="outside lower left", ncols=6)
+    panels[2].legend(fontsize="small")
     _save(figure, path)
 
 

@@ -74,6 +74,10 @@ class Found:
         first = next(iter(self.scores.values()))
         return [by for by in LOSSES if not math.isnan(first[SCORES.index(by)])]
 
+    def by_rank(self) -> list[str]:
+        """What it has, the method's own criterion first."""
+        return sorted(self.known, key=lambda by: by != criterion(self))
+
     def values(self, by: str) -> dict[str, float]:
         """Scores of the architectures that have one, the higher the better."""
         return {arch: -score[SCORES.index(by)] for arch, score in self.scores.items()}

@@ -34,6 +34,7 @@ def report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     module = importlib.import_module("nb201_report")
     monkeypatch.setattr(module, "RESULTS", tmp_path / "results" / "nb201")
     monkeypatch.setattr(module, "RESAMPLES", 20)
+    monkeypatch.setattr(module, "FITTED", 60)
     return module
 
 
@@ -94,8 +95,9 @@ def test_the_report_ranks_a_method_by_its_own_score_and_shows_the_others(report,
     assert other[6] == "consistency"
     assert (spos[0], spos[6], spos[7]) == ("SPOS", "probe", "+0.000 [+0.000, +0.000]")
     assert [cell.split()[0] for cell in spos[14].split(", ")] == ["consistency", "classifier"]
-    (mean,) = (row for row in table_rows(text, 5) if row[0] == "Π-NAS")
-    assert (mean[1], mean[2], mean[4]) == ("2 x 1", "2", "+1.000 (+1.000 to +1.000)")
+    mean, by_probe = (row for row in table_rows(text, 6) if row[0] == "Π-NAS")
+    assert mean[1:4] + mean[5:] == ["consistency", "2 x 1", "2", "+1.000 (+1.000 to +1.000)"]
+    assert by_probe[1:4] + by_probe[5:] == ["probe", "2 x 1", "2", "+0.000 (-1.000 to +1.000)"]
     by_own, by_ours = (row for row in table_rows(text, 6) if row[0] == "SPOS")
     assert (by_own[1:4], by_ours[1:4]) == (["probe", "2 x 1", "0"], ["consistency", "2 x 1", "0"])
     assert (by_own[5], by_ours[5]) == ("+1.000 [+1.000, +1.000]", "+2.000 [+2.000, +2.000]")
@@ -165,7 +167,7 @@ def test_the_spread_of_fits_is_of_runs_with_scores_to_spare(report, monkeypatch,
     write_run(report, "pinas", "Π-NAS", consistency=1)
     write_run(report, "spos", "SPOS", squared_error=0)
     table, found = runs().read_rows(write_table(tmp_path / "table.csv")), runs().read_found(report.RESULTS)
-    assert report.fits(found, table, 729) == []
+    assert report.fits(found, table, 729) == []  # 60 of 60 scores are one fit
     monkeypatch.setattr(report, "FITTED", 30)
     (ours, spos) = table_rows("\n".join(report.fits(found, table, 729)), 5)[2:]
     assert ours[:3] == ["Π-NAS, 60 scored", "2 x 1", "0"]
@@ -175,16 +177,16 @@ def test_the_spread_of_fits_is_of_runs_with_scores_to_spare(report, monkeypatch,
     assert spos[3:] == ["+0.000", "+0.000 to +0.000"]
 
 
-def test_trials_stand_apart_by_the_tuned_half_and_in_full_where_pinas_stands_beside_them(report, tmp_path):
+def test_trials_stand_apart_by_the_tuned_half_and_in_full_where_they_have_scores_enough(report, monkeypatch, tmp_path):
     write_run(report, "spos", "SPOS", squared_error=1)
     write_run(report, "spos", "SPOS", squared_error=-1, changes=("learn.lr=0.2",))
     table = runs().read_rows(write_table(tmp_path / "table.csv"))
-    assert len(report.report(table)) == 1
+    assert len(report.report(table)) == 2
+    assert report.RESULTS.with_suffix(".md").read_text().count("SPOS, learn.lr=0.2") == 1
+    monkeypatch.setattr(report, "FITTED", 61)
+    assert report.report(table) == []
     text = report.RESULTS.with_suffix(".md").read_text()
     assert text.count("SPOS, learn.lr=0.2") == 0
-    write_run(report, "pinas", "Π-NAS", consistency=1)
-    assert len(report.report(table)) == 3
-    text = report.RESULTS.with_suffix(".md").read_text()
     plain, tried = (row for row in table_rows(text[text.index("## Trials") :], 7) if row[0] == "SPOS")
     assert (plain[1], tried[1]) == ("nothing", "`learn.lr=0.2`")
     assert float(plain[6].removeprefix("probe ")) > 0.9 > -0.9 > float(tried[6].removeprefix("probe "))

@@ -22,6 +22,7 @@ from pinas_zoo.errors import UserError
 
 RESAMPLES = 2000
 LEAST = 3  # architectures
+PAIRWISE = 1500  # architectures, up to which pairs are held in memory
 ARCH_COLUMNS = ("arch", "arch_str")
 ACCURACY_COLUMNS = ("accuracy", "cifar10_test_acc", "test_accuracy")
 
@@ -128,11 +129,10 @@ def correlate(rows: Sequence[tuple[str, float, float, float]], seed: int = 0, re
     """Taus of the architectures that :func:`common` gives."""
     score, flops, truth = (np.array([row[k] for row in rows]) for k in (1, 2, 3))
     rng = np.random.default_rng(seed)
-    samples = []
-    for _ in range(resamples):
-        pick = rng.integers(len(rows), size=len(rows))
-        samples.append((tau(score[pick], truth[pick]), tau(flops[pick], truth[pick])))
-    by_score, by_flops = np.array(samples).T
+    counts = np.array(
+        [np.bincount(rng.integers(len(rows), size=len(rows)), minlength=len(rows)) for _ in range(resamples)]
+    )
+    by_score, by_flops = (_resampled(values, truth, counts) for values in (score, flops))
     best = int(np.argmax(score))
     return Ranking(
         count=len(rows),
@@ -149,6 +149,22 @@ def tau(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Kendall's tau-b; 0 where one side does not vary, which orders nothing."""
     value = float(kendalltau(a, b, method="asymptotic").statistic)
     return 0.0 if np.isnan(value) else value
+
+
+def _resampled(a: NDArray[np.float64], b: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Tau-b of each resample; ``counts`` says how often it holds each architecture, resamples x N.
+
+    As sums over all pairs, in matrix products, where the pairs are few: 10 times as fast as a sort for each resample.
+    """
+    if len(a) > PAIRWISE:
+        return np.array([tau(np.repeat(a, count), np.repeat(b, count)) for count in counts])
+    weights = counts.astype(float)
+    order_a, order_b = (np.sign(x[:, None] - x) for x in (a, b))  # N x N
+    agree, apart_a, apart_b = (
+        ((weights @ pairs) * weights).sum(1) for pairs in (order_a * order_b, abs(order_a), abs(order_b))
+    )
+    most = np.sqrt(apart_a * apart_b)
+    return np.divide(agree, most, out=np.zeros_like(most), where=most > 0)
 
 
 def _interval(value: float, samples: NDArray[np.float64]) -> Tau:

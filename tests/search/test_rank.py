@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.search import rank
 from pinas_zoo.search.rank import common, correlate, read_truth, tau
 from pinas_zoo.search.report import expected_best
 from tests.golden import shared_dir
@@ -33,6 +34,21 @@ def test_tau_equals_a_count_of_pairs_with_ties(seed):
     a = rng.integers(6, size=25).astype(float)
     b = a * rng.integers(-1, 2) + rng.integers(4, size=25)
     assert tau(a, b) == pytest.approx(by_pairs(a, b), abs=1e-12)
+
+
+def test_resamples_in_matrix_products_are_those_one_by_one(monkeypatch):
+    rng = np.random.default_rng(3)
+    truth = rng.integers(12, size=40).astype(float)
+    three = rows(truth + rng.integers(6, size=40), rng.integers(2, size=40), truth)
+    pairwise = correlate(three, resamples=50)
+    monkeypatch.setattr(rank, "PAIRWISE", 0)
+    one_by_one = correlate(three, resamples=50)
+    for field in ("score", "flops", "difference"):
+        ours, theirs = getattr(pairwise, field), getattr(one_by_one, field)
+        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+        assert ours.low < ours.value < ours.high
+    few = correlate(rows([1.0, 2.0, 3.0], [1.0, 1.0, 1.0], [1.0, 2.0, 3.0]), resamples=50)  # some hold one alone
+    assert (few.flops.low, few.flops.high) == (0.0, 0.0)
 
 
 def test_tau_of_what_does_not_vary_is_zero():
