@@ -10,12 +10,12 @@ import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
-from nb201_found import LOSSES, Found, Row, archs_of, criterion, plain_tau
+from nb201_found import CRITERION, LOSSES, Found, Row, archs_of, plain_tau
 from nb201_report import SKIPS_OF, skip_counts
 
 matplotlib.rcParams.update({"svg.hashsalt": "pinas", "svg.fonttype": "none"})  # the same file each time, text as text
 LEFT = 0.5  # of the taus that are drawn; what is below stands there as a number
-COLORS = dict(zip(LOSSES, ("C1", "C0", "C2"), strict=True))
+COLORS = dict(zip(LOSSES, ("C0", "C1", "C2"), strict=True))
 PRINTED = {"paper, Π-NAS": 0.70, "paper, SPOS": 0.57}
 
 
@@ -35,12 +35,11 @@ def overview(found: Sequence[Found], table: Mapping[str, Row], path: Path) -> No
     rows = [names.index(_name(f)) for f in some]
     figure, panels = plt.subplots(1, 3, figsize=(13, 4.5), width_ratios=(4, 3, 3), layout="constrained")
     for row, f in zip(rows, some, strict=True):
-        for by in f.by_rank():
+        for by in f.known:
             value = plain_tau(f.sums(by, archs), table)
-            own = by == criterion(f)
             color, mark = COLORS[by], "o" if value >= LEFT else "<"
-            panels[0].plot(max(value, LEFT), row, mark, color=color, fillstyle="full" if own else "none", alpha=0.8)
-            if value < LEFT and own:
+            panels[0].plot(max(value, LEFT), row, mark, color=color, alpha=0.7)
+            if value < LEFT and by == CRITERION:
                 panels[0].text(LEFT, row, f"   {value:.2f}", va="center")
     for by, color in COLORS.items():
         panels[0].plot([], [], "o", color=color, label=LOSSES[by])
@@ -49,7 +48,7 @@ def overview(found: Sequence[Found], table: Mapping[str, Row], path: Path) -> No
         panels[0].axvline(value, color="grey", linestyle=style, label=f"{name}: {value:.2f}")
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
-    panels[0].set_title("Kendall's tau of main effects, 729;\nfilled: of the score that ranks", fontsize="medium")
+    panels[0].set_title("Kendall's tau of main effects,\n729 architectures", fontsize="medium")
     panels[1].plot([f.facts["similarity"] for f in some], rows, "o", color="black", alpha=0.7)
     panels[1].set_yticks(range(len(names)), [""] * len(names))
     panels[1].set_ylim(panels[0].get_ylim())
@@ -58,7 +57,7 @@ def overview(found: Sequence[Found], table: Mapping[str, Row], path: Path) -> No
     panels[2].plot(numbers, skip_counts(sorted(table, key=lambda a: -table[a].truth)), "k-", label="accuracy alone")
     for f in taken:
         if f.facts["architectures"] == 15625:
-            sums = f.sums(criterion(f), list(table))
+            sums = f.sums(CRITERION, list(table))
             counts = skip_counts(sorted(sums, key=lambda a: -sums[a]))
             panels[2].plot(numbers, counts, "o--", label=f"{_name(f)}, seed {f.facts['seed']}")
     panels[2].set_title(f"Skips in the {SKIPS_OF} best of 15,625\n(Figure 7)", fontsize="medium")
@@ -69,7 +68,7 @@ def overview(found: Sequence[Found], table: Mapping[str, Row], path: Path) -> No
 
 def scatter(found: Found, table: Mapping[str, Row], path: Path) -> None:
     """Figures 3 and 8."""
-    by = criterion(found)
+    by = CRITERION
     figure, axes = plt.subplots(figsize=(4, 4), layout="constrained")
     values = found.values(by)
     axes.plot(list(values.values()), [table[a].truth for a in values], ".", markersize=4, alpha=0.6)

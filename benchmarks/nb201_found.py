@@ -27,8 +27,8 @@ SPACES = {  # by number of architectures
     15625: ("none", "skip_connect", *CONVS),
 }
 SCORES = ("accuracy", "squared_error", "consistency", "cross_entropy")  # a file's columns; what is not known is empty
-SUPERVISED = ("spos", "fairnas")
-LOSSES = {"squared_error": "probe", "consistency": "consistency", "cross_entropy": "classifier"}  # what ranks
+LOSSES = {"consistency": "consistency", "squared_error": "probe", "cross_entropy": "classifier"}  # what can rank
+CRITERION = "consistency"  # what does: of each method, at the longest budget, what the tuned half prefers
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,6 @@ class Found:
         """Which of LOSSES it has."""
         first = next(iter(self.scores.values()))
         return [by for by in LOSSES if not math.isnan(first[SCORES.index(by)])]
-
-    def by_rank(self) -> list[str]:
-        """What it has, the method's own criterion first."""
-        return sorted(self.known, key=lambda by: by != criterion(self))
 
     def values(self, by: str) -> dict[str, float]:
         """Scores of the architectures that have one, the higher the better."""
@@ -134,11 +130,6 @@ def tuned_half(archs: Sequence[str]) -> set[str]:
     """Half of the architectures, by seed: what regimes were chosen on."""
     ordered = sorted(archs)
     return {ordered[k] for k in np.random.default_rng(123).permutation(len(ordered))[: len(ordered) // 2]}
-
-
-def criterion(found: Found) -> str:
-    """What a run's architectures are ranked by: fixed for a method."""
-    return "squared_error" if found.facts["run"] in SUPERVISED else "consistency"
 
 
 def plain_tau(values: Mapping[str, float], table: Mapping[str, Row]) -> float:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import bench_table
 import numpy as np
 from nb201_found import (
+    CRITERION,
     LOSSES,
     SPACES,
     Found,
     Row,
     archs_of,
-    criterion,
     effect_sums,
     plain_tau,
     read_found,
@@ -34,11 +35,10 @@ HEAD = (
     "supernet, learned on CIFAR-10 at 16 x 16 pixels, one cell a stage, 16 channels. Tau is Kendall's, against the "
     "table's test accuracy after 200 epochs, with its 95% bootstrap interval over architectures.",
     "",
-    "Paths are scored in two or three ways, one of which ranks. *Consistency*, which ranks Π-NAS and its ablations: "
-    "how much more alike two views of a held-out image are than views of two, by features "
-    '(`explore.score="consistency"`, 1,000 images). *Probe*, which ranks the supervised ones: the squared error of a '
-    "ridge regression of each path's own, fitted on 500 training images, on 1,000 held-out ones. *Classifier*: "
-    "the cross-entropy of the one that a supervised supernet learned, on as many.",
+    "Paths are scored in two or three ways. *Consistency*, by which all are ranked: how much more alike two views of a "
+    'held-out image are than views of two, by features (`explore.score="consistency"`, 1,000 images). *Probe*: the '
+    "squared error of a ridge regression of each path's own, fitted on 500 training images, on 1,000 held-out ones. "
+    "*Classifier*: the cross-entropy of the one that a supervised supernet learned, on as many.",
     "",
     "*Effects*: architectures ranked by the sums of what each edge's choice adds to the score on average over those "
     'that were scored (`explore.rank_by="effects"`), which predicts all of the space; no accuracy of the table goes '
@@ -47,7 +47,7 @@ HEAD = (
     "Π-NAS on the larger spaces in sight. As sums of effects have few parameters that both "
     "halves share, the other half checks little more than all do; other seeds do. Intervals of effects take the fit as "
     "it is: they hold no chance of which architectures were scored, which a table shows where a run has enough scores, "
-    "nor of the seed.",
+    "nor of the seed. Minutes of two machines are not the same: compare steps.",
     "",
 )
 
@@ -76,22 +76,22 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         f"## {size:,} architectures: {', '.join(SPACES[size])}",
         "",
         "| supernet | seed | minutes x threads | steps | images a core second of the budget | accuracy of probes "
-        "| ranked by | tau of effects, all | held-out half | less that of FLOPs | best one found | scored "
-        "| tau of scores, of the scored | tau of their effects less that | tau of other effects |",
+        "| tau of effects, all | held-out half | less that of FLOPs | best one found | scored "
+        "| tau of scores, of the scored | tau of their effects less that | tau of other effects | machine |",
         "|" + " --- |" * 15,
     ]
     for f in tqdm([f for f in found if f.facts["architectures"] == size], desc=f"{size} architectures", unit="run"):
-        facts, by = f.facts, criterion(f)
-        sums = f.sums(by, archs)
+        facts = f.facts
+        sums = f.sums(CRITERION, archs)
         everything = ranking(sums, table, sums)
         half = ranking(sums, table, held).score if held else "–"
-        others = [f"{LOSSES[o]} {plain_tau(f.sums(o, archs), table):+.3f}" for o in f.by_rank()[1:]]
+        others = [f"{LOSSES[o]} {plain_tau(f.sums(o, archs), table):+.3f}" for o in f.known if o != CRITERION]
         lines.append(
             f"| {f.title} | {facts['seed']} | {f.budget} | {facts['steps']:,} "
             f"| {facts['steps'] * facts['images_per_step'] / (60 * f.core_minutes):.0f} | {facts['accuracy']:.1%} "
-            f"| {LOSSES[by]} | {everything.score} | {half} | {everything.difference} "
-            f"| {everything.best_truth:.2f}% | {len(f.scores):,} | {ranking(f.values(by), table, table).score} "
-            f"| {difference(sums, f.values(by), table)} | {', '.join(others)} |"
+            f"| {everything.score} | {half} | {everything.difference} "
+            f"| {everything.best_truth:.2f}% | {len(f.scores):,} | {ranking(f.values(CRITERION), table, table).score} "
+            f"| {difference(sums, f.values(CRITERION), table)} | {', '.join(others)} | {facts['machine']} |"
         )
     truth = np.array([table[a].truth for a in archs])
     for title, values in {
@@ -103,8 +103,8 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         best = table[max(values, key=lambda a: values[a])].truth
         effects = effect_sums(values, archs)
         lines.append(
-            f"| {title} | | | | | | | {plain_tau(effects, table):+.3f} | | | {best:.2f}% | "
-            f"| {plain_tau(values, table):+.3f} | {plain_tau(effects, table) - plain_tau(values, table):+.3f} | |"
+            f"| {title} | | | | | | {plain_tau(effects, table):+.3f} | | | {best:.2f}% | "
+            f"| {plain_tau(values, table):+.3f} | {plain_tau(effects, table) - plain_tau(values, table):+.3f} | | |"
         )
     lines += ["", f"The best architecture of this space has {truth.max():.2f}%, the mean {truth.mean():.2f}%.", ""]
     return lines
@@ -126,7 +126,7 @@ def seeds(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         return f"{np.mean(values):+.3f} ({min(values):+.3f} to {max(values):+.3f})"
 
     for (title, budget), some in groups.items():
-        for by in some[0].by_rank() if len(some) > 1 else ():
+        for by in some[0].known if len(some) > 1 else ():
             sums = [plain_tau(f.sums(by, archs), table) for f in some]
             scores = [plain_tau(f.values(by), table) for f in some]
             lines.append(f"| {title} | {LOSSES[by]} | {budget} | {len(some)} | {told(sums)} | {told(scores)} |")
@@ -144,10 +144,10 @@ def fits(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[st
     for f in found:
         if f.facts["architectures"] != size or len(f.scores) < 2 * FITTED:
             continue
-        rng, by, taus = np.random.default_rng(0), criterion(f), []
+        rng, taus = np.random.default_rng(0), []
         for _ in range(FITS):
             some = set(rng.choice(sorted(f.scores), FITTED, replace=False))
-            taus.append(plain_tau(f.sums(by, archs, some), table))
+            taus.append(plain_tau(f.sums(CRITERION, archs, some), table))
         low, high = np.quantile(taus, (0.025, 0.975))
         lines.append(
             f"| {f.title}, {len(f.scores):,} scored | {f.budget} | {f.facts['seed']} "
@@ -157,10 +157,8 @@ def fits(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[st
 
 
 def pairs(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
-    """Π-NAS beside each other method, and trials, at the same seed, budget and architectures.
-
-    A supervised one is ranked by its own score, and by Π-NAS's.
-    """
+    """Π-NAS by its score beside each other method, and trials, by each of theirs, at the same seed, budget and
+    architectures."""
     some = [f for f in found if f.facts["architectures"] == size]
     known = {(f.facts["run"], f.changes, f.budget, f.facts["seed"]): f for f in some}
     archs = archs_of(table, size)
@@ -173,11 +171,11 @@ def pairs(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         ours = known.get(("pinas", (), budget, seed))
         if ours is None or ours is other:
             continue
-        a, both = criterion(ours), ours.scores.keys() & other.scores.keys()
-        for b in dict.fromkeys(b for b in (criterion(other), a) if b in other.known):
-            effects = difference(ours.sums(a, archs, both), other.sums(b, archs, both), table)
-            scores = difference(ours.values(a), other.values(b), table)
-            lines.append(f"| {other.title} | {LOSSES[b]} | {budget} | {seed} | {effects} | {scores} |")
+        both = ours.scores.keys() & other.scores.keys()
+        for by in other.known:
+            effects = difference(ours.sums(CRITERION, archs, both), other.sums(by, archs, both), table)
+            scores = difference(ours.values(CRITERION), other.values(by), table)
+            lines.append(f"| {other.title} | {LOSSES[by]} | {budget} | {seed} | {effects} | {scores} |")
     return [*lines, ""] if len(lines) > 2 else []
 
 
@@ -186,24 +184,24 @@ def ablations(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
     lines = [
         "## Ablations (Table 7, Figure 5), 729 architectures",
         "",
-        "| supernet | seed | minutes x threads | steps | ranked by | tau of effects | similarity of paths "
-        "| teacher's drift | spread of outputs |",
-        "|" + " --- |" * 9,
+        "| supernet | seed | minutes x threads | steps | tau of effects | similarity of paths | teacher's drift "
+        "| spread of outputs |",
+        "|" + " --- |" * 8,
     ]
-    some = [f for f in found if f.facts["architectures"] == 729 and not f.changes]
-    ablated = {(f.budget, f.facts["seed"]) for f in some if f.facts["run"].startswith("pinas_")}
+
+    def setting(f: Found) -> tuple[Any, ...]:
+        return f.changes, f.budget, f.facts["seed"]
+
+    some = [f for f in found if f.facts["architectures"] == 729]
+    ablated = {setting(f) for f in some if f.facts["run"].startswith("pinas_")}
     if not ablated:
         return []
     archs = archs_of(table, 729)
     for f in some:
-        if f.facts["run"].startswith("pinas") and (f.budget, f.facts["seed"]) in ablated:
+        if f.facts["run"].startswith("pinas") and setting(f) in ablated:
             values = " | ".join(f"{f.facts[k]:.3f}" if k in f.facts else "–" for k in ("similarity", "drift", "spread"))
-            by = criterion(f)
-            value = ranking(f.sums(by, archs), table, table).score
-            lines.append(
-                f"| {f.facts['title']} | {f.facts['seed']} | {f.budget} | {f.facts['steps']:,} | {LOSSES[by]} "
-                f"| {value} | {values} |"
-            )
+            value = ranking(f.sums(CRITERION, archs), table, table).score
+            lines.append(f"| {f.title} | {f.facts['seed']} | {f.budget} | {f.facts['steps']:,} | {value} | {values} |")
     return [*lines, ""]
 
 
@@ -221,7 +219,7 @@ def trials(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
     ]
     for f in found:
         if (f.facts["run"], f.budget) in tried and f.facts["architectures"] == 729:
-            taus = [f"{LOSSES[by]} {plain_tau(f.sums(by, half), table):+.3f}" for by in f.by_rank()]
+            taus = [f"{LOSSES[by]} {plain_tau(f.sums(by, half), table):+.3f}" for by in f.known]
             changes = " ".join(f"`{text}`" for text in f.changes) or "nothing"
             lines.append(
                 f"| {f.facts['title']} | {changes} | {f.facts['seed']} | {f.budget} | {f.facts['steps']:,} "
@@ -256,7 +254,7 @@ def skips(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
         row("accuracy alone", "", sorted(table, key=lambda a: -table[a].truth)),
     ]
     for f in some:
-        sums = f.sums(criterion(f), list(table))
+        sums = f.sums(CRITERION, list(table))
         lines.append(row(f.title, f"{f.facts['seed']}", sorted(sums, key=lambda a: -sums[a])))
     return [*lines, ""]
 

@@ -60,12 +60,13 @@ def write_run(
     report.RESULTS.mkdir(parents=True, exist_ok=True)
     lines = [",".join(["arch", *runs().SCORES])]
     for arch in SCORED:
-        known = [str(-losses[by] * TRUTH[arch]) if by in losses else "" for by in runs().LOSSES]
+        known = [str(-losses[by] * TRUTH[arch]) if by in losses else "" for by in runs().SCORES[1:]]
         lines.append(",".join([arch, "0.5", *known]))
     facts = dict(
         run=name, title=title, changes=changes, seed=seed, architectures=729, scored=60, minutes=2.0, threads=1
     )
     facts |= dict(steps=60, images_per_step=128, wall_seconds=9.0, accuracy=0.5, similarity=0.9, loss=1.0)
+    facts["machine"] = "a processor"
     path = report.RESULTS / f"{name}{''.join(changes)}_729_2x1_{seed}_of_60.csv"
     path.write_text("\n".join(lines) + "\n")
     path.with_suffix(".json").write_text(json.dumps(facts))
@@ -76,7 +77,7 @@ def table_rows(text: str, columns: int) -> list[list[str]]:
     return [row for row in rows if len(row) == columns]
 
 
-def test_the_report_ranks_a_method_by_its_own_score_and_shows_the_others(report, tmp_path):
+def test_the_report_ranks_by_consistency_and_shows_the_other_scores(report, tmp_path):
     write_run(report, "pinas", "Π-NAS", consistency=1, squared_error=-1)
     write_run(report, "pinas", "Π-NAS", seed=1, consistency=0.5, squared_error=1)
     write_run(report, "spos", "SPOS", consistency=-1, squared_error=0, cross_entropy=-1)
@@ -86,25 +87,35 @@ def test_the_report_ranks_a_method_by_its_own_score_and_shows_the_others(report,
     text = report.RESULTS.with_suffix(".md").read_text()
     ours, other, *_, spos = (row for row in table_rows(text, 15) if row[1] in ("0", "1"))
     assert ours[:5] == ["Π-NAS", "0", "2 x 1", "60", "64"]
-    assert ours[6] == "consistency"
-    assert float(ours[7].split()[0]) > 0.95  # additive truth, fitted to 60 of the 729
-    assert float(ours[10].rstrip("%")) == pytest.approx(max(TRUTH.values()), abs=0.3)
-    assert ours[11:13] == ["60", "+1.000 [+1.000, +1.000]"]
-    assert -0.05 < float(ours[13].split()[0]) < 0  # sums of 60 scores that are the truth itself
-    assert float(ours[14].removeprefix("probe ")) < -0.95
-    assert other[6] == "consistency"
-    assert (spos[0], spos[6], spos[7]) == ("SPOS", "probe", "+0.000 [+0.000, +0.000]")
-    assert [cell.split()[0] for cell in spos[14].split(", ")] == ["consistency", "classifier"]
+    assert float(ours[6].split()[0]) > 0.95  # additive truth, fitted to 60 of the 729
+    assert float(ours[9].rstrip("%")) == pytest.approx(max(TRUTH.values()), abs=0.3)
+    assert ours[10:12] == ["60", "+1.000 [+1.000, +1.000]"]
+    assert -0.05 < float(ours[12].split()[0]) < 0  # sums of 60 scores that are the truth itself
+    assert float(ours[13].removeprefix("probe ")) < -0.95
+    assert (ours[14], other[1]) == ("a processor", "1")
+    assert (spos[0], spos[11]) == ("SPOS", "-1.000 [-1.000, -1.000]")
+    assert [cell.split()[0] for cell in spos[13].split(", ")] == ["probe", "classifier"]
     mean, by_probe = (row for row in table_rows(text, 6) if row[0] == "Π-NAS")
     assert mean[1:4] + mean[5:] == ["consistency", "2 x 1", "2", "+1.000 (+1.000 to +1.000)"]
     assert by_probe[1:4] + by_probe[5:] == ["probe", "2 x 1", "2", "+0.000 (-1.000 to +1.000)"]
-    by_own, by_ours = (row for row in table_rows(text, 6) if row[0] == "SPOS")
-    assert (by_own[1:4], by_ours[1:4]) == (["probe", "2 x 1", "0"], ["consistency", "2 x 1", "0"])
-    assert (by_own[5], by_ours[5]) == ("+1.000 [+1.000, +1.000]", "+2.000 [+2.000, +2.000]")
-    assert any(row[0] == "each trained for 12 epochs" and row[12] == "-1.000" for row in table_rows(text, 15))
-    assert any(row[0] == "Π-NAS without mean teacher" and row[6:] == ["0.900", "–", "–"] for row in table_rows(text, 9))
+    pairs = {row[1]: row[2:] for row in table_rows(text, 6) if row[0] == "SPOS"}
+    assert list(pairs) == ["consistency", "probe", "classifier"]
+    assert pairs["probe"][:2] == ["2 x 1", "0"]
+    assert (pairs["consistency"][3], pairs["probe"][3]) == ("+2.000 [+2.000, +2.000]", "+1.000 [+1.000, +1.000]")
+    assert any(row[0] == "each trained for 12 epochs" and row[11] == "-1.000" for row in table_rows(text, 15))
+    assert any(row[0] == "Π-NAS without mean teacher" and row[5:] == ["0.900", "–", "–"] for row in table_rows(text, 8))
     assert sorted(p.name for p in report.RESULTS.glob("*.svg"))[0] == "pinas_729_2x1_0_of_60.svg"
     assert report.RESULTS.with_suffix(".svg").is_file()
+
+
+def test_ablations_stand_beside_what_they_change_nothing_else_of(report, tmp_path):
+    other = ("learn.weight_decay=0.0",)
+    write_run(report, "pinas", "Π-NAS", consistency=1)
+    write_run(report, "pinas", "Π-NAS", consistency=1, changes=other)
+    write_run(report, "pinas_no_mt", "Π-NAS without mean teacher", consistency=0, changes=other)
+    table = runs().read_rows(write_table(tmp_path / "table.csv"))
+    rows = table_rows("\n".join(report.ablations(runs().read_found(report.RESULTS), table)), 8)[2:]
+    assert [row[0] for row in rows] == [f"Π-NAS{text}, {other[0]}" for text in ("", " without mean teacher")]
 
 
 def test_skip_connections_are_counted_among_the_best(report, monkeypatch):
@@ -165,7 +176,7 @@ def test_images_that_are_none_are_one_clear_error(nb201, tmp_path):
 
 def test_the_spread_of_fits_is_of_runs_with_scores_to_spare(report, monkeypatch, tmp_path):
     write_run(report, "pinas", "Π-NAS", consistency=1)
-    write_run(report, "spos", "SPOS", squared_error=0)
+    write_run(report, "spos", "SPOS", consistency=0)
     table, found = runs().read_rows(write_table(tmp_path / "table.csv")), runs().read_found(report.RESULTS)
     assert report.fits(found, table, 729) == []  # 60 of 60 scores are one fit
     monkeypatch.setattr(report, "FITTED", 30)
@@ -178,8 +189,8 @@ def test_the_spread_of_fits_is_of_runs_with_scores_to_spare(report, monkeypatch,
 
 
 def test_trials_stand_apart_by_the_tuned_half_and_in_full_where_they_have_scores_enough(report, monkeypatch, tmp_path):
-    write_run(report, "spos", "SPOS", squared_error=1)
-    write_run(report, "spos", "SPOS", squared_error=-1, changes=("learn.lr=0.2",))
+    write_run(report, "spos", "SPOS", consistency=1)
+    write_run(report, "spos", "SPOS", consistency=-1, changes=("learn.lr=0.2",))
     table = runs().read_rows(write_table(tmp_path / "table.csv"))
     assert len(report.report(table)) == 2
     assert report.RESULTS.with_suffix(".md").read_text().count("SPOS, learn.lr=0.2") == 1
@@ -189,7 +200,7 @@ def test_trials_stand_apart_by_the_tuned_half_and_in_full_where_they_have_scores
     assert text.count("SPOS, learn.lr=0.2") == 0
     plain, tried = (row for row in table_rows(text[text.index("## Trials") :], 7) if row[0] == "SPOS")
     assert (plain[1], tried[1]) == ("nothing", "`learn.lr=0.2`")
-    assert float(plain[6].removeprefix("probe ")) > 0.9 > -0.9 > float(tried[6].removeprefix("probe "))
+    assert float(plain[6].removeprefix("consistency ")) > 0.9 > -0.9 > float(tried[6].removeprefix("consistency "))
 
 
 def test_a_setting_names_its_files_by_what_it_changes(nb201, tmp_path):
