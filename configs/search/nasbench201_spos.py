@@ -7,5 +7,4 @@ _base_ = "nasbench201.py"
 
 name = "nasbench201_spos"
 views = dict(scale=(0.5, 1.0), jitter_p=0.0, gray_p=0.0)
-learn = dict(method="spos", options=dict(_delete_=True), steps=60_000, lr=0.1)  # as long: one pass for Π-NAS's four
-explore = dict(score="probe")  # ranks better than its classifier: benchmarks/results/nb201.md
+learn = dict(method="spos", options=dict(_delete_=True), steps=60_000, lr=0.2)  # as long: one pass for Π-NAS's four
