@@ -12,6 +12,7 @@ from nb201_found import (
     CRITERION,
     LOSSES,
     SPACES,
+    SUPERVISED,
     Found,
     Row,
     archs_of,
@@ -157,8 +158,10 @@ def fits(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[st
 
 
 def pairs(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
-    """Π-NAS by its score beside each other method, and trials, by each of theirs, at the same seed, budget and
-    architectures."""
+    """Π-NAS beside each other method, and trials, at the same seed, budget and architectures.
+
+    Supernets learned with labels are ranked by each of their scores, others by consistency alone.
+    """
     some = [f for f in found if f.facts["architectures"] == size]
     known = {(f.facts["run"], f.changes, f.budget, f.facts["seed"]): f for f in some}
     archs = archs_of(table, size)
@@ -172,7 +175,7 @@ def pairs(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
         if ours is None or ours is other:
             continue
         both = ours.scores.keys() & other.scores.keys()
-        for by in other.known:
+        for by in other.known if SUPERVISED in other.known else [CRITERION]:
             effects = difference(ours.sums(CRITERION, archs, both), other.sums(by, archs, both), table)
             scores = difference(ours.values(CRITERION), other.values(by), table)
             lines.append(f"| {other.title} | {LOSSES[by]} | {budget} | {seed} | {effects} | {scores} |")
@@ -206,7 +209,8 @@ def ablations(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
 
 
 def trials(found: Sequence[Found], table: Mapping[str, Row]) -> list[str]:
-    """Regimes that were tried on the 729, by the half that they are chosen on."""
+    """Regimes of the methods that were tried on the 729, by the half that they are chosen on."""
+    found = [f for f in found if not f.facts["run"].startswith("pinas_")]
     tried = {(f.facts["run"], f.budget) for f in found if f.changes}
     if not tried:
         return []
