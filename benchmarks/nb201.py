@@ -2,7 +2,7 @@
 
     python benchmarks/nb201.py --images cifar10_jpegpack.npz --table nb201_cifar10.csv    # 27 hours, and scoring
     python benchmarks/nb201.py --images IMAGES --table CSV --runs pinas spos --seeds 0 --minutes 10
-    python benchmarks/nb201.py --images IMAGES --table CSV --sizes 729 --runs spos --minutes 4 --set learn.lr=0.2
+    python benchmarks/nb201.py --images IMAGES --table CSV --sizes 729 --runs spos --minutes 4 --set learn.lr=0.1
     python benchmarks/nb201.py --table CSV --report                                                 # tables again
 
 A run is a supernet of one method and seed, learned within a budget of minutes times threads, then scores of the

@@ -14,7 +14,7 @@ from nb201_found import CRITERION, LOSSES, Found, Row, archs_of, plain_tau
 from nb201_report import SKIPS_OF, skip_counts
 
 matplotlib.rcParams.update({"svg.hashsalt": "pinas", "svg.fonttype": "none"})  # the same file each time, text as text
-LEFT = 0.5  # of the taus that are drawn; what is below stands there as a number
+LEFT = 0.5  # of the taus that are drawn; what is below stands there, the one that ranks as a number
 COLORS = dict(zip(LOSSES, ("C0", "C1", "C2"), strict=True))
 PRINTED = {"paper, Π-NAS": 0.70, "paper, SPOS": 0.57}
 
@@ -28,9 +28,9 @@ def draw(found: Sequence[Found], table: Mapping[str, Row], results: Path) -> Non
 
 def overview(found: Sequence[Found], table: Mapping[str, Row], path: Path) -> None:
     """Taus of effects and similarity of paths on the 729, a mark a seed; and how many skip connections the best of the
-    15,625 have. Regimes that were tried and not taken are left out."""
-    archs, taken = archs_of(table, 729), [f for f in found if not f.changes]
-    some = [f for f in taken if f.facts["architectures"] == 729]
+    15,625 have. On the 729, regimes that were tried and not taken are left out."""
+    archs = archs_of(table, 729)
+    some = [f for f in found if f.facts["architectures"] == 729 and not f.changes]
     names = list(dict.fromkeys(_name(f) for f in some))
     rows = [names.index(_name(f)) for f in some]
     figure, panels = plt.subplots(1, 3, figsize=(13, 4.5), width_ratios=(4, 3, 3), layout="constrained")
@@ -55,7 +55,7 @@ def overview(found: Sequence[Found], table: Mapping[str, Row], path: Path) -> No
     panels[1].set_title("Similarity of paths\n(Figure 5's mean)", fontsize="medium")
     numbers = range(7)
     panels[2].plot(numbers, skip_counts(sorted(table, key=lambda a: -table[a].truth)), "k-", label="accuracy alone")
-    for f in taken:
+    for f in found:
         if f.facts["architectures"] == 15625:
             sums = f.sums(CRITERION, list(table))
             counts = skip_counts(sorted(sums, key=lambda a: -sums[a]))

@@ -29,7 +29,7 @@ SPACES = {  # by number of architectures
 SCORES = ("accuracy", "squared_error", "consistency", "cross_entropy")  # a file's columns; what is not known is empty
 LOSSES = {"consistency": "consistency", "squared_error": "probe", "cross_entropy": "classifier"}  # what can rank
 SUPERVISED = "cross_entropy"  # the score that a method with labels has, and no other
-CRITERION = "consistency"  # what does: of each method, at the longest budget, what the tuned half prefers
+CRITERION = "consistency"  # what does: what the tuned half prefers for each method, in its regime, after 30 minutes
 
 
 @dataclass(frozen=True)

@@ -104,17 +104,22 @@ def test_the_report_ranks_by_consistency_and_shows_the_other_scores(report, tmp_
     assert (pairs["consistency"][3], pairs["probe"][3]) == ("+2.000 [+2.000, +2.000]", "+1.000 [+1.000, +1.000]")
     assert any(row[0] == "each trained for 12 epochs" and row[11] == "-1.000" for row in table_rows(text, 15))
     assert any(row[0] == "Π-NAS without mean teacher" and row[5:] == ["0.900", "–", "–"] for row in table_rows(text, 8))
+    assert len([row for row in table_rows(text, 6) if row[0] == "Π-NAS without mean teacher"]) == 1  # no probe's pair
     assert sorted(p.name for p in report.RESULTS.glob("*.svg"))[0] == "pinas_729_2x1_0_of_60.svg"
     assert report.RESULTS.with_suffix(".svg").is_file()
 
 
 def test_ablations_stand_beside_what_they_change_nothing_else_of(report, tmp_path):
     other = ("learn.weight_decay=0.0",)
-    write_run(report, "pinas", "Π-NAS", consistency=1)
+    write_run(report, "pinas", "Π-NAS", consistency=0)
     write_run(report, "pinas", "Π-NAS", consistency=1, changes=other)
     write_run(report, "pinas_no_mt", "Π-NAS without mean teacher", consistency=0, changes=other)
-    table = runs().read_rows(write_table(tmp_path / "table.csv"))
-    rows = table_rows("\n".join(report.ablations(runs().read_found(report.RESULTS), table)), 8)[2:]
+    table, found = runs().read_rows(write_table(tmp_path / "table.csv")), runs().read_found(report.RESULTS)
+    assert {f.facts["run"] for f in report.tried(found)} == {"pinas"}
+    pairs = table_rows("\n".join(report.pairs(found, table, 729)), 6)[2:]
+    assert [row[0] for row in pairs] == [f"Π-NAS, {other[0]}", f"Π-NAS without mean teacher, {other[0]}"]
+    rows = table_rows("\n".join(report.ablations(found, table)), 8)[2:]
+    assert pairs[1][5].startswith("+1.000")  # less than Π-NAS with the same change
     assert [row[0] for row in rows] == [f"Π-NAS{text}, {other[0]}" for text in ("", " without mean teacher")]
 
 
@@ -191,11 +196,15 @@ def test_the_spread_of_fits_is_of_runs_with_scores_to_spare(report, monkeypatch,
 def test_trials_stand_apart_by_the_tuned_half_and_in_full_where_they_have_scores_enough(report, monkeypatch, tmp_path):
     write_run(report, "spos", "SPOS", consistency=1)
     write_run(report, "spos", "SPOS", consistency=-1, changes=("learn.lr=0.2",))
+    write_run(report, "fairnas", "FairNAS", consistency=1)
     table = runs().read_rows(write_table(tmp_path / "table.csv"))
-    assert len(report.report(table)) == 2
+    found = report.report(table)
+    assert len(found) == 3
     assert report.RESULTS.with_suffix(".md").read_text().count("SPOS, learn.lr=0.2") == 1
+    importlib.import_module("nb201_figures").draw(found, table, report.RESULTS)
+    assert "learn.lr" not in report.RESULTS.with_suffix(".svg").read_text()
     monkeypatch.setattr(report, "FITTED", 61)
-    assert report.report(table) == []
+    assert [f.title for f in report.report(table)] == ["FairNAS"]  # where nothing was tried, nothing is a trial
     text = report.RESULTS.with_suffix(".md").read_text()
     assert text.count("SPOS, learn.lr=0.2") == 0
     plain, tried = (row for row in table_rows(text[text.index("## Trials") :], 7) if row[0] == "SPOS")
