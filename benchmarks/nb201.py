@@ -68,7 +68,7 @@ STRONG = dict(scale=(0.3, 1.0), blur_p=0.0)
 
 
 def pinas_learn(**changes: bool) -> dict[str, Any]:
-    return dict(method="pinas", options={**OPTIONS, **changes}, lr=0.12, warmup=0.1, weight_decay=5e-4)
+    return dict(method="pinas", options={**OPTIONS, **changes}, lr=0.12, warmup=0.1, weight_decay=1e-4)
 
 
 RUNS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # title, learn, views

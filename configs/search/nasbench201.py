@@ -32,7 +32,6 @@ learn = dict(
     batch_size=128,
     lr=0.12,
     warmup=0.1,
-    weight_decay=5e-4,
     log_every=50,
 )
 explore = dict(score="consistency", rank_by="effects", evaluations=729, batch_size=500, recalibration_images=2048)
