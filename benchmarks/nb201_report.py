@@ -113,26 +113,47 @@ def ranks(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[s
     return lines
 
 
+def together(found: Sequence[Found], by: str, archs: Sequence[str]) -> dict[str, float]:
+    """Mean of several supernets' sums of effects, each over its own standard deviation."""
+    values = np.array([[sums[a] for a in archs] for sums in (f.sums(by, archs) for f in found)])
+    spread = values.std(1, keepdims=True)
+    return dict(zip(archs, (values / np.where(spread > 0, spread, 1)).mean(0), strict=True))
+
+
 def seeds(found: Sequence[Found], table: Mapping[str, Row], size: int) -> list[str]:
-    """Means over the seeds of each method and budget that has several, by each of its scores."""
+    """Means over the seeds of each method and budget that has several, by each of its scores; and all of its supernets
+    together, beside Π-NAS's."""
     archs = archs_of(table, size)
     lines = [
-        "| over seeds | ranked by | minutes x threads | seeds | tau of effects | tau of scores |",
-        "|" + " --- |" * 6,
+        "| over seeds | ranked by | minutes x threads | seeds | tau of effects | tau of scores "
+        "| tau of all supernets' effects together | tau of Π-NAS's together less that |",
+        "|" + " --- |" * 8,
     ]
     groups: dict[tuple[str, str], list[Found]] = {}
     for f in found:
         if f.facts["architectures"] == size:
             groups.setdefault((f.title, f.budget), []).append(f)
+    groups = {key: some for key, some in groups.items() if len(some) > 1}
+    ours = {
+        (budget, len(some)): together(some, CRITERION, archs)
+        for (_, budget), some in groups.items()
+        if some[0].facts["run"] == "pinas" and not some[0].changes
+    }
 
     def told(values: Sequence[float]) -> str:
         return f"{np.mean(values):+.3f} ({min(values):+.3f} to {max(values):+.3f})"
 
     for (title, budget), some in groups.items():
-        for by in some[0].known if len(some) > 1 else ():
+        for by in some[0].known:
             sums = [plain_tau(f.sums(by, archs), table) for f in some]
             scores = [plain_tau(f.values(by), table) for f in some]
-            lines.append(f"| {title} | {LOSSES[by]} | {budget} | {len(some)} | {told(sums)} | {told(scores)} |")
+            all_sums = together(some, by, archs)
+            beside = ours.get((budget, len(some)))
+            less = difference(beside, all_sums, table) if beside and beside != all_sums else ""
+            lines.append(
+                f"| {title} | {LOSSES[by]} | {budget} | {len(some)} | {told(sums)} | {told(scores)} "
+                f"| {ranking(all_sums, table, all_sums).score} | {less} |"
+            )
     return [*lines, ""] if len(lines) > 2 else []
 
 

@@ -95,9 +95,13 @@ def test_the_report_ranks_by_consistency_and_shows_the_other_scores(report, tmp_
     assert (ours[14], other[1]) == ("a processor", "1")
     assert (spos[0], spos[11]) == ("SPOS", "-1.000 [-1.000, -1.000]")
     assert [cell.split()[0] for cell in spos[13].split(", ")] == ["probe", "classifier"]
-    mean, by_probe = (row for row in table_rows(text, 6) if row[0] == "Π-NAS")
-    assert mean[1:4] + mean[5:] == ["consistency", "2 x 1", "2", "+1.000 (+1.000 to +1.000)"]
-    assert by_probe[1:4] + by_probe[5:] == ["probe", "2 x 1", "2", "+0.000 (-1.000 to +1.000)"]
+    mean, by_probe = (row for row in table_rows(text, 8) if row[0] == "Π-NAS" and row[1] in ("consistency", "probe"))
+    assert mean[2:4] + mean[5:6] + mean[7:] == ["2 x 1", "2", "+1.000 (+1.000 to +1.000)", ""]
+    assert by_probe[2:4] + by_probe[5:6] == ["2 x 1", "2", "+0.000 (-1.000 to +1.000)"]
+    assert float(mean[6].split()[0]) > 0.95 > 0.3 > abs(float(by_probe[6].split()[0]))  # one each way: nothing is left
+    assert float(by_probe[7].split()[0]) == pytest.approx(
+        float(mean[6].split()[0]) - float(by_probe[6].split()[0]), abs=0.002
+    )
     pairs = {row[1]: row[2:] for row in table_rows(text, 6) if row[0] == "SPOS"}
     assert list(pairs) == ["consistency", "probe", "classifier"]
     assert pairs["probe"][:2] == ["2 x 1", "0"]
