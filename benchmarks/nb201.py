@@ -80,7 +80,7 @@ RUNS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # title, learn,
     "pinas_no_negatives": ("Π-NAS without negatives", pinas_learn(negatives=False), STRONG),
     "untrained": ("nothing learned", dict(method="spos", **{**LABELS, "lr": 0.0, "weight_decay": 0.0}), MILD),
 }
-WARM, TIMED = 5, 15  # steps
+WARM, TIMED = 5, 50  # steps; their paths differ in cost by several times
 MACHINE = f"{hardware()}; Python {platform.python_version()}, torch {torch.__version__}"
 BATCH = 500  # images of which two views are compared at a time
 LEAST, COUNT = 30, 1000  # architectures that are scored: at least, and unless told
