@@ -8,7 +8,9 @@
 A run is a supernet of one method and seed, learned within a budget of minutes times threads, then scores of the
 architectures of its space, or of ``--count`` random ones where there are more. How many steps a budget buys is found
 first, from the CPU seconds of a few. Each run leaves scores and facts in results/nb201/, and is skipped when they are
-there: runs add up over days and machines, and ``--report`` writes results/nb201.md from what there is.
+there: runs add up over days and machines, and ``--report`` writes results/nb201.md from what there is. To take a run
+back, delete its two files. Where several regimes of a method were tried at one budget (``--set``), those of fewer than
+150 scores stand in the table of trials alone, other runs in all tables.
 
 Images: CIFAR-10 as a folder (``train`` and ``validation``, one sub-folder a class), or an .npz of JPEGs (``header``,
 ``body``, ``offsets``, ``labels``, the first 50,000 for training), which is written out as such a folder once. The table
@@ -29,12 +31,13 @@ import re
 import shutil
 import sys
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import bench_table
 import nb201_figures
@@ -121,25 +124,29 @@ class Setting:
         return parse_config(values.to_dict())
 
 
-def image_folder(images: Path, folder: Path) -> Path:
-    """CIFAR-10 as a folder with one sub-folder a class; JPEGs of an .npz are written out, once, byte by byte.
+def image_folder(images: Path, work: Path) -> Path:
+    """CIFAR-10 as a folder with one sub-folder a class; JPEGs of an .npz are written out into ``work``, once for each
+    such file's labels and sizes, byte by byte.
 
     Raises:
         UserError: Neither a folder nor such a file.
     """
     if images.is_dir():
         return images
+    try:
+        if images.exists() and not is_zipfile(images):
+            raise ValueError("no archive")
+        with np.load(images) as pack:  # never unpickles
+            header, body, offsets, labels = (pack[k] for k in ("header", "body", "offsets", "labels"))
+        if not {*labels} <= {*range(len(CLASSES))} or len(offsets) != 1 + len(labels):
+            raise ValueError("labels are not 0 to 9 each, or offsets not one more than labels")
+    except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"expected --images as a folder of CIFAR-10 or an .npz of JPEGs with header, body, offsets and labels, "
+            f"got {images}: {error}"
+        ) from error
+    folder = work / f"images_{zlib.crc32(labels.tobytes(), zlib.crc32(offsets.tobytes())):08x}"
     if not folder.exists():
-        try:
-            with np.load(images) as pack:  # never unpickles
-                header, body, offsets, labels = (pack[k] for k in ("header", "body", "offsets", "labels"))
-            if not {*labels} <= {*range(len(CLASSES))} or len(offsets) != 1 + len(labels):
-                raise ValueError("labels are not 0 to 9 each, or offsets not one more than labels")
-        except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"expected --images as a folder of CIFAR-10 or an .npz of JPEGs with header, body, offsets and labels, "
-                f"got {images}: {error}"
-            ) from error
         temporary = folder.with_name(f".{folder.name}")
         shutil.rmtree(temporary, ignore_errors=True)
         for split, name in product(("train", "validation"), CLASSES):
@@ -315,7 +322,7 @@ def main() -> None:
     if not args.report:
         if args.images is None:
             parser.error("expected --images, CIFAR-10 as a folder or an .npz of JPEGs, got none")
-        images = image_folder(args.images, args.work_dir / "images")
+        images = image_folder(args.images, args.work_dir)
         if args.speed:
             speed(args.runs, args.sizes[0], args.threads, images, args.work_dir)
             return

@@ -179,8 +179,23 @@ def test_images_that_are_none_are_one_clear_error(nb201, tmp_path):
     (tmp_path / "cut.npz").write_bytes((tmp_path / "labels.npz").read_bytes()[:-30])
     for name in ("absent.npz", "text.npz", "other.npz", "array.npy", "empty.npz", "labels.npz", "cut.npz"):
         with pytest.raises(UserError, match=f"expected --images as a folder of CIFAR-10 or an .npz.*{name}"):
-            nb201.image_folder(tmp_path / name, tmp_path / "images")
-    assert not (tmp_path / "images").exists()
+            nb201.image_folder(tmp_path / name, tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+def test_images_are_written_out_once_and_each_file_has_a_folder_of_its_own(nb201, tmp_path):
+    pack = dict(header=np.array([1], "u1"), body=np.array([2, 3, 4], "u1"), offsets=np.array([0, 1, 3]))
+    np.savez(tmp_path / "one.npz", **pack, labels=np.array([0, 9]))
+    np.savez(tmp_path / "other.npz", **pack, labels=np.array([0, 8]))
+    one, other = (nb201.image_folder(tmp_path / name, tmp_path / "work") for name in ("one.npz", "other.npz"))
+    assert one != other
+    assert (one / "train" / "truck" / "00001.jpg").read_bytes() == bytes([1, 3, 4])
+    assert (other / "train" / "ship" / "00001.jpg").is_file()
+    (one / "train" / "truck" / "00001.jpg").unlink()
+    assert nb201.image_folder(tmp_path / "one.npz", tmp_path / "work") == one
+    assert not (one / "train" / "truck" / "00001.jpg").exists()  # not written again
+    with pytest.raises(UserError, match="absent"):
+        nb201.image_folder(tmp_path / "absent.npz", tmp_path / "work")
 
 
 def test_the_spread_of_fits_is_of_runs_with_scores_to_spare(report, monkeypatch, tmp_path):
