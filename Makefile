@@ -6,6 +6,8 @@ export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
 
 .PHONY: demo test test-all bench evidence-nb201 clean
 
+# threads that wait sleep: spinning beside another busy program, they took 40 times as long
+demo: export OMP_WAIT_POLICY ?= PASSIVE
 demo: $(READY)
 	$(BIN)/pinas-zoo search configs/search/digits.py
 

@@ -4,7 +4,7 @@ A supernet's score of one architecture holds what the architecture is worth, wha
 that share them, and chance. An additive model has few parameters, so that every score helps to find each of them, and
 keeps mostly the first: on the 729 architectures of NAS-Bench-201 without ``none`` and skip connections its sums rank as
 well as the consistency scores that it is fitted to, or better, and those too that were not scored; on all 15,625 they
-rank no better than those and worse than multiply-adds (benchmarks/results/nb201.md), since it leaves out what choices
+rank no better than those, nor than multiply-adds alone (benchmarks/results/nb201.md), since it leaves out what choices
 do to each other. Of these, one is drastic: choices that together cut a network's input off. Such scores lie far from
 all others and would outweigh them; they are drawn in before the fit. No accuracy of a trained network goes in.
 """
