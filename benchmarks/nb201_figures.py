@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 from nb201_found import CRITERION, LOSSES, Found, Row, archs_of, plain_tau
 from nb201_report import SKIPS_OF, skip_counts
 
-matplotlib.rcParams.update({"svg.hashsalt": "pinas", "svg.fonttype": "none"})  # the same file each time, text as text
+SVG = {"svg.hashsalt": "pinas", "svg.fonttype": "none"}  # the same file each time, text as text
 LEFT = 0.5  # of the taus that are drawn; what is below stands there, the one that ranks as a number
 COLORS = dict(zip(LOSSES, ("C0", "C1", "C2"), strict=True))
 PRINTED = {"paper, Π-NAS": 0.70, "paper, SPOS": 0.57}
@@ -59,8 +59,10 @@ def overview(found: Sequence[Found], table: Mapping[str, Row], path: Path) -> No
         if f.facts["architectures"] == 15625:
             sums = f.sums(CRITERION, list(table))
             counts = skip_counts(sorted(sums, key=lambda a: -sums[a]))
-            panels[2].plot(numbers, counts, "o--", label=f"{_name(f)}, seed {f.facts['seed']}")
-    panels[2].set_title(f"Skips in the {SKIPS_OF} best of 15,625\n(Figure 7)", fontsize="medium")
+            panels[2].plot(
+                numbers, counts, "o--", label=f"{f.facts['title']}{'*' * bool(f.changes)}, seed {f.facts['seed']}"
+            )
+    panels[2].set_title(f"Skips in the {SKIPS_OF} best of 15,625\n(Figure 7; *: another regime)", fontsize="medium")
     figure.legend(*panels[0].get_legend_handles_labels(), fontsize="small", loc="outside lower left", ncols=6)
     panels[2].legend(fontsize="small")
     _save(figure, path)
@@ -82,5 +84,6 @@ def _name(found: Found) -> str:
 
 
 def _save(figure: Any, path: Path) -> None:
-    figure.savefig(path, metadata={"Date": None})
+    with matplotlib.rc_context(SVG):
+        figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
