@@ -13,7 +13,6 @@ import matplotlib.pyplot as plt
 from nb201_found import CRITERION, LOSSES, Found, Row, archs_of, plain_tau
 from nb201_report import SKIPS_OF, skip_counts
 
-SVG = {"svg.hashsalt": "pinas", "svg.fonttype": "none"}  # the same file each time, text as text
 LEFT = 0.5  # of the taus that are drawn; what is below stands there, the one that ranks as a number
 COLORS = dict(zip(LOSSES, ("C0", "C1", "C2"), strict=True))
 PRINTED = {"paper, Π-NAS": 0.70, "paper, SPOS": 0.57}
@@ -84,6 +83,6 @@ def _name(found: Found) -> str:
 
 
 def _save(figure: Any, path: Path) -> None:
-    with matplotlib.rc_context(SVG):
+    with matplotlib.rc_context({"svg.hashsalt": "pinas", "svg.fonttype": "none"}):  # the same each time, text as text
         figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
