@@ -49,7 +49,7 @@ from sklearn.datasets import load_sample_images
 from torch import nn
 
 import pinas_zoo
-from pinas_zoo import openmmlab_extra
+from pinas_zoo import extras
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Views
 from pinas_zoo.search.spaces.resnest50 import Space
@@ -244,8 +244,8 @@ def create_row() -> Row:
 
 def segmenter_row() -> Row:
     measured = "a training iteration of DeepLabV3 on pinas_cls, 2 x 64², with its optimiser"
-    if openmmlab_extra.missing():
-        cure = f"not installed: {', '.join(openmmlab_extra.missing())}; {openmmlab_extra.CURE}"
+    if extras.missing():
+        cure = f"not installed: {', '.join(extras.missing())}; {extras.CURE}"
         return Row("segmenter_step", measured, "ms", None, None, cure, None, None, "", None, where())
     import mmdet
     import mmseg

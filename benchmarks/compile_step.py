@@ -19,7 +19,7 @@ import timm
 import torch
 
 import pinas_zoo  # noqa: F401
-from pinas_zoo.search.standalone import StandAlone
+from pinas_zoo.search.stages.train import StandAlone
 
 TINY: dict[str, Any] = dict(arch="0123", depths=[1, 1, 1, 1], widths=[16, 16, 16, 16], stem_width=8)
 

@@ -19,10 +19,11 @@ import bench_table
 import numpy as np
 import torch
 
-from pinas_zoo.search import engine, run
+from pinas_zoo.engine import trainer
+from pinas_zoo.search import pipeline
 from pinas_zoo.search.config import load_config
-from pinas_zoo.search.run import Run
-from pinas_zoo.search.similarity import off_diagonal
+from pinas_zoo.search.pipeline import Run
+from pinas_zoo.search.ranking.similarity import off_diagonal
 
 CONFIG = Path(__file__).parents[1] / "configs" / "search" / "digits.py"
 RESULT = Path(__file__).parent / "results" / "downsample.md"
@@ -41,9 +42,9 @@ def measure(shared: bool, seed: int, steps: int, candidates: int, folder: Path) 
     }
     one = Run(load_config(CONFIG, changes), folder)
     one.run()
-    curve = engine.read_curve(folder / "learn")
+    curve = trainer.read_curve(folder / "learn")
     loss, drift, spread = (float(np.mean(curve[key][-3:])) for key in ("loss", "drift", "spread"))
-    similarity = off_diagonal(one.similarity(run.SIMILARITY_IMAGES, run.SIMILARITY_PATHS))
+    similarity = off_diagonal(one.similarity(pipeline.SIMILARITY_IMAGES, pipeline.SIMILARITY_PATHS))
     accuracies = [score.accuracy for score in one.scores().values()]
     return (
         f"| {'shared' if shared else 'separate'} | {seed} | {loss:.2f} | {similarity:.3f} | {drift:.3f} | {spread:.3f} "

@@ -27,15 +27,16 @@ from learn_step import Step
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.data.images import Images
+from pinas_zoo.engine import distributed
 from pinas_zoo.models.blocks import CANDIDATES, PiNASBlock
-from pinas_zoo.search import config, ranks
-from pinas_zoo.search.claims import open_study
-from pinas_zoo.search.data import Images
-from pinas_zoo.search.evaluate import Evaluator, Score
-from pinas_zoo.search.explore import explore
+from pinas_zoo.search import config
 from pinas_zoo.search.methods.pinas import Method
-from pinas_zoo.search.space import SearchSpace
+from pinas_zoo.search.scorers.classifier import Evaluator, Score
+from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.search.spaces.resnest50 import ResNeStSupernet, Space
+from pinas_zoo.search.study.leases import open_study
+from pinas_zoo.search.study.loop import explore
 
 SHALLOW = (1, 1, 1, 1)  # layers a stage, at the paper's widths
 IMAGES, SIZE, DIM = 8, 64, 128
@@ -128,15 +129,15 @@ def queue(length: int) -> None:
 
 
 def steps(images: int) -> None:
-    ranks.start("pytorch")
-    step = Step("fp32", False, images // ranks.world(), SIZE, Method(Space(depths=SHALLOW), queue_size=4096))
+    distributed.start("pytorch")
+    step = Step("fp32", False, images // distributed.world(), SIZE, Method(Space(depths=SHALLOW), queue_size=4096))
     seconds = []
     for number in range(1 + STEPS):
-        ranks.wait()
+        distributed.wait()
         started = time.perf_counter()
         step.ours(number)
         seconds.append(time.perf_counter() - started)
-    if ranks.rank() == 0:
+    if distributed.rank() == 0:
         print(*seconds[1:])
 
 

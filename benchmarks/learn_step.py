@@ -24,11 +24,11 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 import pinas_zoo  # noqa: F401
+from pinas_zoo.data.augmentation import BatchViews
+from pinas_zoo.engine.trainer import Trainee, peak_memory_mb
 from pinas_zoo.search.config import Views
-from pinas_zoo.search.engine import Trainee, peak_memory_mb
 from pinas_zoo.search.methods.pinas import Method
 from pinas_zoo.search.spaces.resnest50 import Space
-from pinas_zoo.search.views import BatchViews
 
 SETTINGS = {"fp32": ("fp32", False), "fp32 channels-last": ("fp32", True), "bf16 channels-last": ("bf16", True)}
 OPTIMISER = dict(type="SGD", lr=0.03, momentum=0.9, weight_decay=1e-4)

@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import torch
 
-from pinas_zoo.search.batchnorm import batch_statistics
-from pinas_zoo.search.linear import LinearEvaluation
+from pinas_zoo.engine.batchnorm import batch_statistics
 from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.search.stages.linear import LinearEvaluation
 
 
 def main() -> None:

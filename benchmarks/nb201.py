@@ -52,16 +52,17 @@ from tqdm import tqdm
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.commands.search import parse_overrides
+from pinas_zoo.engine import trainer
 from pinas_zoo.errors import UserError
-from pinas_zoo.search import engine, run
+from pinas_zoo.search import pipeline
 from pinas_zoo.search.config import SearchConfig, parse_config
 from pinas_zoo.search.methods import pinas
-from pinas_zoo.search.record import read_done
-from pinas_zoo.search.run import Run
-from pinas_zoo.search.similarity import off_diagonal
-from pinas_zoo.search.space import step_rng
+from pinas_zoo.search.pipeline import Run
+from pinas_zoo.search.ranking.similarity import off_diagonal
+from pinas_zoo.search.run_folder import read_done
+from pinas_zoo.search.spaces.base import step_rng
 from pinas_zoo.search.spaces.nasbench201 import Space
-from pinas_zoo.writing import write_json
+from pinas_zoo.weights.atomic import write_json
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 LABELS: dict[str, Any] = dict(options={}, lr=0.2, warmup=0.1, weight_decay=5e-4)
@@ -164,7 +165,7 @@ def learning_step(one: Run) -> Callable[[int], None]:
     method, learn, splits = one.method(), one.config.learn, one.splits
     views = one.views(one.config.views)
     optimizer = torch.optim.SGD(method.parameters(), lr=1e-3, momentum=learn.momentum)
-    trainee = engine.Trainee(method, views, method.num_views, one.config.seed, learn.precision, learn.channels_last)
+    trainee = trainer.Trainee(method, views, method.num_views, one.config.seed, learn.precision, learn.channels_last)
 
     def step(k: int) -> None:
         batch = next(splits.train.subset(torch.randperm(len(splits.train))[: learn.batch_size]).batches(10**6))
@@ -254,7 +255,7 @@ def measure(setting: Setting, images: Path, work: Path, count: int) -> None:
     scorer = Scorer(one)
     scores = [scorer.score(arch) for arch in tqdm(archs, desc="score", unit="arch", mininterval=5)]
     scoring = time.perf_counter() - started
-    curve = engine.read_curve(folder / "learn")
+    curve = trainer.read_curve(folder / "learn")
     facts: dict[str, Any] = {
         "run": setting.run,
         "title": RUNS[setting.run][0],
@@ -269,7 +270,7 @@ def measure(setting: Setting, images: Path, work: Path, count: int) -> None:
         "wall_seconds": read_done(folder / "learn")["seconds"],
         "scoring_seconds": round(scoring, 1),
         "accuracy": round(float(np.mean([values[0] for values in scores])), 4),
-        "similarity": round(off_diagonal(one.similarity(run.SIMILARITY_IMAGES, run.SIMILARITY_PATHS)), 4),
+        "similarity": round(off_diagonal(one.similarity(pipeline.SIMILARITY_IMAGES, pipeline.SIMILARITY_PATHS)), 4),
         **{key: round(float(np.mean(curve[key][-10:])), 4) for key in ("loss", "spread", "drift") if key in curve},
         "machine": MACHINE,
         "config": config.model_dump(mode="json", include={"space", "views", "learn"}),

@@ -15,9 +15,9 @@ import numpy as np
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import OPERATIONS, arch_string
-from pinas_zoo.search.effects import main_effects
-from pinas_zoo.search.rank import tau
-from pinas_zoo.search.tables import read_table
+from pinas_zoo.search.ranking.benchmark_table import read_table
+from pinas_zoo.search.ranking.kendall import tau
+from pinas_zoo.search.ranking.main_effects import main_effects
 
 TEST, SHORT, VALID = "cifar10_test_acc", "cifar10_test_acc_12ep", "cifar10_valid_acc"
 CONVS = ("nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")

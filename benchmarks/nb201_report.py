@@ -24,7 +24,7 @@ from nb201_found import (
 from tqdm import tqdm
 
 from pinas_zoo.models.nasbench201 import OPERATIONS
-from pinas_zoo.search.rank import RESAMPLES, Ranking, Tau, correlate
+from pinas_zoo.search.ranking.kendall import RESAMPLES, Ranking, Tau, correlate
 
 RESULTS = Path(__file__).parent / "results" / "nb201"
 FITTED, FITS = 150, 200  # architectures that effects are fitted to at least, and draws of them

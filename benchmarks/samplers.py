@@ -31,7 +31,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 
-from pinas_zoo.search.samplers import ActionSpaceSampler
+from pinas_zoo.search.samplers.action_space import ActionSpaceSampler
 
 SIZES = (100, 200, 400)
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")

@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.search import claims
 from pinas_zoo.search.config import Explore
-from pinas_zoo.search.evaluate import Score
-from pinas_zoo.search.explore import explore
+from pinas_zoo.search.scorers.classifier import Score
 from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.search.study import leases
+from pinas_zoo.search.study.loop import explore
 
 commits: list[float] = []  # seconds of each
 
 
-class Counting(claims.WriteAhead):
+class Counting(leases.WriteAhead):
     """As a run folder has it; keeps how long commits took, of those that changed something."""
 
     def commit(self) -> None:
@@ -51,9 +51,9 @@ def scores(archs: Sequence[Arch]) -> list[Score]:
 
 def run(kind: type[Counting], folder: Path, candidates: int) -> list[float]:
     """Of an exploration, per candidate: commits, their milliseconds, all milliseconds, those of CPU."""
-    vars(claims)["WriteAhead"] = kind
+    vars(leases)["WriteAhead"] = kind
     with tempfile.TemporaryDirectory(dir=folder) as made:
-        study = claims.open_study("", Path(made))
+        study = leases.open_study("", Path(made))
         commits.clear()
         started, worked = time.perf_counter(), time.process_time()
         explore(Space(), scores, Explore(evaluations=candidates, sampler="random"), study, seed=0)
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    if not claims.on_local_disk(args.folder):
+    if not leases.on_local_disk(args.folder):
         raise SystemExit(f"expected a disk of this machine, got {args.folder.resolve()}: both ways are the same there")
     kinds = {"SQLite's default": Default, "as a run folder has it": Counting}
     found: dict[str, list[list[float]]] = {name: [] for name in kinds}

@@ -21,9 +21,9 @@ import torch
 from PIL import Image, ImageFilter
 from torchvision import transforms as T
 
+from pinas_zoo.data.augmentation import BatchViews, ImageViews
+from pinas_zoo.data.images import decode
 from pinas_zoo.search.config import Views
-from pinas_zoo.search.data import decode
-from pinas_zoo.search.views import BatchViews, ImageViews
 
 NUM_VIEWS, SIZE = 4, 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -95,12 +95,12 @@ def main() -> None:
     cv2.setNumThreads(0)
     jpegs = [encode(Image.open(path)) for path in sorted(args.images.rglob("*.jpg"))[: args.count]]
     rows = {
-        "pinas_zoo.search.views.ImageViews": ours(Views()),
+        "pinas_zoo.data.augmentation.ImageViews": ours(Views()),
         "torchvision on Pillow": theirs(T.GaussianBlur(23, (0.1, 2.0))),
         "torchvision on Pillow, Pillow's blur": theirs(PillowBlur()),
     }
     rates = {name: images_per_second(make, jpegs, args.rounds) for name, make in rows.items()}
-    fastest = rates["pinas_zoo.search.views.ImageViews"]
+    fastest = rates["pinas_zoo.data.augmentation.ImageViews"]
     print(f"{len(jpegs)} JPEGs of 500 x 375, {NUM_VIEWS} views of {SIZE} x {SIZE}, one thread, best of {args.rounds}")
     for name, rate in rates.items():
         print(f"{name:40} {rate:7.1f} images/s   {fastest / rate:5.2f} x as long as ours" if rate != fastest else

@@ -33,19 +33,19 @@ def pytest_sessionfinish() -> None:
 @pytest.fixture
 def zoo_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty registry; names that a test registers are forgotten after it."""
-    from pinas_zoo import zoo
+    from pinas_zoo.zoo import registry
 
     home = tmp_path / "zoo home"
     monkeypatch.setenv("PINAS_ZOO_HOME", str(home))
     yield home
-    for entry in zoo.known():
-        zoo.unregister(entry.name) if zoo.entry_path(entry.name).is_file() else zoo.forget(entry.name)
+    for entry in registry.known():
+        registry.unregister(entry.name) if registry.entry_path(entry.name).is_file() else registry.forget(entry.name)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _names_of_one_module() -> Iterator[None]:
     """What a module's tests register in this process is forgotten after it: another one may list what there is."""
     yield
-    zoo = sys.modules.get("pinas_zoo.zoo")
-    for entry in list(zoo.known()) if zoo else []:
-        zoo.forget(entry.name)
+    registry = sys.modules.get("pinas_zoo.zoo.registry")
+    for entry in list(registry.known()) if registry else []:
+        registry.forget(entry.name)

@@ -12,7 +12,7 @@ import timm
 import torch
 
 import pinas_zoo  # noqa: F401  registers the family
-from pinas_zoo.folder import save_model_folder
+from pinas_zoo.weights.model_folder import save_model_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY: dict[str, Any] = {"depths": (1, 1, 1, 1), "widths": (16, 32, 64, 128), "stem_width": 8}

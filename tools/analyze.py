@@ -117,9 +117,9 @@ def analyze(args: argparse.Namespace) -> list[tuple[str, str, str]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """0 when it worked, 2 with one line on stderr when the input was wrong."""
     try:
-        from pinas_zoo import openmmlab_extra
+        from pinas_zoo import extras
 
-        openmmlab_extra.require()
+        extras.require()
         from mmengine.config import DictAction
 
         parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -3,8 +3,9 @@
     python tools/publish.py FOLDER OWNER/NAME --name pinas_alpha          # shows what would be sent
     python tools/publish.py FOLDER OWNER/NAME --name pinas_alpha --yes    # sends it and prints the row
 
-The row goes into ``PUBLISHED`` in ``pinas_zoo/weights.py``; from then on ``timm.create_model(NAME, pretrained=True)``
-fetches that commit and accepts no other bytes. For networks of your own, ``pinas-zoo push`` is enough.
+The row goes into ``PUBLISHED`` in ``pinas_zoo/weights/builder.py``; from then on
+``timm.create_model(NAME, pretrained=True)`` fetches that commit and accepts no other bytes. For
+networks of your own, ``pinas-zoo push`` is enough.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from collections.abc import Sequence
 
 from pinas_zoo.commands.push import add_options, send
 from pinas_zoo.errors import UserError
-from pinas_zoo.folder import WEIGHTS_FILE, read_config
 from pinas_zoo.models.pinas import ALIASES, ARCHS, PiNAS
+from pinas_zoo.weights.model_folder import WEIGHTS_FILE, read_config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +56,7 @@ def publish(args: argparse.Namespace) -> None:
         return
     plan, commit = sent
     sha256 = next(file.sha256 for file in plan.files if file.path == WEIGHTS_FILE)
-    print("the row for PUBLISHED in pinas_zoo/weights.py:\n")
+    print("the row for PUBLISHED in pinas_zoo/weights/builder.py:\n")
     print(f'    "{name}": Published(\n        "{plan.repo}",\n        "{commit}",\n        "{sha256}",\n    ),')
 
 

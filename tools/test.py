@@ -53,9 +53,9 @@ def test(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """0 when it worked, 2 with one line on stderr when the input was wrong."""
     try:
-        from pinas_zoo import openmmlab_extra
+        from pinas_zoo import extras
 
-        openmmlab_extra.require()
+        extras.require()
         test(parse_args(argv))
     except UserError as error:
         print(f"test.py: {error}", file=sys.stderr)

@@ -56,9 +56,9 @@ def train(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """0 when it worked, 2 with one line on stderr when the input was wrong."""
     try:
-        from pinas_zoo import openmmlab_extra
+        from pinas_zoo import extras
 
-        openmmlab_extra.require()
+        extras.require()
         train(parse_args(argv))
     except UserError as error:
         print(f"train.py: {error}", file=sys.stderr)

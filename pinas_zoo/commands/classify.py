@@ -99,9 +99,9 @@ def load_model(source: str, device: str) -> Any:
     from safetensors import SafetensorError
 
     import pinas_zoo  # noqa: F401  registers the family and the user's networks
-    from pinas_zoo import hub
     from pinas_zoo.errors import UserError
-    from pinas_zoo.hub_client import bounded, explain
+    from pinas_zoo.weights import hub
+    from pinas_zoo.weights.hub_client import bounded, explain
 
     try:
         torch.zeros(1, device=device).cpu()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pinas_zoo.convert import Converted
-    from pinas_zoo.convert_whole import Whole
+    from pinas_zoo.convert.classifier import Converted
+    from pinas_zoo.convert.whole_model import Whole
 
 HELP = "turn a checkpoint of the authors' code into a model folder, or into a detector or segmenter of our configs"
 EPILOG = """\
@@ -65,12 +65,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from pinas_zoo import convert_det, convert_seg
     from pinas_zoo.arch import Arch
-    from pinas_zoo.checkpoint import read_checkpoint
-    from pinas_zoo.convert import Options, check_arch, convert_tensors
+    from pinas_zoo.convert import detector, segmenter
+    from pinas_zoo.convert.classifier import Options, check_arch, convert_tensors
     from pinas_zoo.errors import UserError
-    from pinas_zoo.folder import CONFIG_FILE
+    from pinas_zoo.weights.checkpoint_reader import read_checkpoint
+    from pinas_zoo.weights.model_folder import CONFIG_FILE
 
     place, checkpoint, where = Path(args.out), Path(args.checkpoint), args.checkpoint
     if (place.is_file() or (place / CONFIG_FILE).exists()) and not args.overwrite:
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     except ValueError as error:
         raise UserError(str(error)) from None
     tensors = read_checkpoint(checkpoint)
-    kind = "det" if convert_det.knows(tensors) else "seg" if convert_seg.knows(tensors) else "cls"
+    kind = "det" if detector.knows(tensors) else "seg" if segmenter.knows(tensors) else "cls"
     if args.to not in (None, kind, "cls"):
         raise UserError(f"expected {KINDS[args.to]} in {where}, got the tensors of {KINDS[kind]}; leave out --to")
     if kind != "det" and args.colors:
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> None:
         return
     if path is not None or args.teacher:
         raise UserError(f"expected no path and no teacher for {where}, which holds {KINDS[kind]}, not a supernet")
-    read = convert_det.read_detector if kind == "det" else convert_seg.read_segmenter
+    read = detector.read_detector if kind == "det" else segmenter.read_segmenter
     whole = read(tensors, where, **({"colors": args.colors} if args.colors else {}))
     check_arch(whole.backbone_args, arch, where)
     facts = _facts(checkpoint, whole.layout, args, None)
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> None:
         _write_network(place, whole.backbone(), facts)
         return
     if args.config:
-        from pinas_zoo.openmmlab.config_check import check_config
+        from pinas_zoo.openmmlab.fit_check import check_config
 
         check_config(Path(args.config), whole)
     _write_whole(place, whole, facts)
@@ -128,9 +128,9 @@ def _facts(checkpoint: Path, layout: str, args: argparse.Namespace, path: Any) -
 
 
 def _write_network(folder: Path, converted: Converted, facts: dict[str, Any]) -> None:
-    from pinas_zoo.convert import AUTHORS_CFG
+    from pinas_zoo.convert.classifier import AUTHORS_CFG
     from pinas_zoo.errors import UserError
-    from pinas_zoo.folder import save_model_folder
+    from pinas_zoo.weights.model_folder import save_model_folder
 
     try:
         save_model_folder(folder, converted.state_dict, converted.model_args, AUTHORS_CFG, facts)
@@ -145,7 +145,7 @@ def _write_network(folder: Path, converted: Converted, facts: dict[str, Any]) ->
 
 
 def _write_whole(file: Path, whole: Whole, facts: dict[str, Any]) -> None:
-    from pinas_zoo.convert_whole import save_whole
+    from pinas_zoo.convert.whole_model import save_whole
 
     known = {k: v for k, v in whole.backbone_args.items() if k != "num_classes"}
     save_whole(

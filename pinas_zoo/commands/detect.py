@@ -47,9 +47,9 @@ class Options(argparse.Action):
 
 
 def run(args: argparse.Namespace) -> None:
-    from pinas_zoo import openmmlab_extra
+    from pinas_zoo import extras
 
-    openmmlab_extra.require()
-    from pinas_zoo.openmmlab import pictures
+    extras.require()
+    from pinas_zoo.openmmlab import drawing
 
-    pictures.draw(args, "mmdet")
+    drawing.draw(args, "mmdet")

@@ -48,7 +48,7 @@ def findings(args: argparse.Namespace) -> Iterator[tuple[str, str, str | None]]:
     import torch
 
     from pinas_zoo.errors import UserError
-    from pinas_zoo.openmmlab_extra import missing, require, version
+    from pinas_zoo.extras import missing, require, version
 
     absent = missing()
     for name in LIBRARIES:
@@ -61,12 +61,12 @@ def findings(args: argparse.Namespace) -> Iterator[tuple[str, str, str | None]]:
     except UserError as error:
         yield "operators", "none" if absent else "opencv does not load", str(error)
     else:
-        from pinas_zoo.openmmlab import ops
+        from pinas_zoo.openmmlab import operators
 
-        if ops.live() == "compiled":
+        if operators.live() == "compiled":
             yield "operators", "mmcv's own, compiled", None
         else:
-            names = ", ".join(name for name in ops.SUPPLIED if not name.startswith("get_"))
+            names = ", ".join(name for name in operators.SUPPLIED if not name.startswith("get_"))
             yield "operators", f"from torchvision: {names}; another one says how to get it when it is called", None
     yield from weights_found()
     if args.config and not absent:
@@ -75,10 +75,10 @@ def findings(args: argparse.Namespace) -> Iterator[tuple[str, str, str | None]]:
 
 def weights_found() -> Iterator[tuple[str, str, str | None]]:
     """Where the family's weights are; their absence is no fault, and no cure is due."""
-    from pinas_zoo import zoo
     from pinas_zoo.errors import UserError
     from pinas_zoo.models.pinas import ALIASES
-    from pinas_zoo.weights import find_source
+    from pinas_zoo.weights.builder import find_source
+    from pinas_zoo.zoo import registry
 
     for name in ALIASES:
         try:
@@ -86,7 +86,7 @@ def weights_found() -> Iterator[tuple[str, str, str | None]]:
             yield name, f"weights from {source.path or source.repo}", None
         except UserError as error:
             yield name, str(error).split(";")[0], None
-    mine = [entry for entry in zoo.known() if entry.name not in ALIASES]
+    mine = [entry for entry in registry.known() if entry.name not in ALIASES]
     yield "registered", ", ".join(e.name + ("" if e.folder else " (arch alone)") for e in mine) or "none", None
 
 
@@ -95,7 +95,7 @@ def config_findings(args: argparse.Namespace) -> Iterator[tuple[str, str, str | 
     from mmengine.registry import init_default_scope
 
     from pinas_zoo.errors import UserError
-    from pinas_zoo.openmmlab import checks, launch
+    from pinas_zoo.openmmlab import data_checks, launch
 
     cfg = launch.read_config(args.config)
     if args.data_root:
@@ -104,22 +104,22 @@ def config_findings(args: argparse.Namespace) -> Iterator[tuple[str, str, str | 
     launch._registry(cfg.default_scope)
     for loader in ("train_dataloader", "val_dataloader"):
         try:
-            checks.check_data(cfg, (loader,))
-            checks.check_classes(cfg, (loader,))
+            data_checks.check_data(cfg, (loader,))
+            data_checks.check_classes(cfg, (loader,))
         except UserError as error:
             yield "data", f"{loader} not ready", str(error)
             continue
-        for dataset in checks.datasets(cfg, loader):
+        for dataset in data_checks.datasets(cfg, loader):
             text = f"{loader}: all folders and files are in {dataset.get('data_root')}"
             if dataset.get("type") == "CocoDataset":
                 path = Path(dataset["data_root"]) / dataset["ann_file"]
-                counts = checks.coco_problems(path, None)
+                counts = data_checks.coco_problems(path, None)
                 text += "".join(f"; {count} {what}" for what, count in counts.items())
             yield "data", text, None
     init_cfg = cfg.model.get("backbone", {}).get("init_cfg") or {}
     checkpoint = init_cfg.get("checkpoint")
     if checkpoint and checkpoint.startswith("pinas:"):
-        from pinas_zoo.weights import find_source
+        from pinas_zoo.weights.builder import find_source
 
         try:
             find_source(checkpoint.partition(":")[2])

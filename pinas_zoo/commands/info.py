@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-    from pinas_zoo.paper import Check, Figures
+    from pinas_zoo.analysis.paper_tables import Check, Figures
 
 HELP = "show a network: layers, parameters, multiply-adds, picture, and the check against the paper's figures"
 EPILOG = """\
@@ -62,7 +62,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from pinas_zoo.cost import count_module, count_operations, network_cost
+    from pinas_zoo.analysis.cost import count_module, count_operations, network_cost
     from pinas_zoo.errors import UserError
 
     expected = parse_expected(args.expect) if args.expect else None
@@ -111,9 +111,9 @@ def find_subject(args: argparse.Namespace) -> Subject:
     import timm
 
     import pinas_zoo  # noqa: F401  registers the family and the user's networks
+    from pinas_zoo.analysis.paper_tables import UNKNOWN
     from pinas_zoo.errors import UserError
     from pinas_zoo.models.pinas import PiNAS
-    from pinas_zoo.paper import UNKNOWN
 
     word = args.network
     sizes = {
@@ -167,10 +167,10 @@ def find_subject(args: argparse.Namespace) -> Subject:
 
 def folder_subject(folder: Path, side: int | None) -> Subject:
     """A timm model folder; its weights are not read, and nothing in it is run."""
-    from pinas_zoo.architectures import FAMILY, architecture_of, on_meta
     from pinas_zoo.errors import UserError
-    from pinas_zoo.folder import read_config
     from pinas_zoo.models.pinas import PiNAS
+    from pinas_zoo.weights.entry_points import FAMILY, architecture_of, on_meta
+    from pinas_zoo.weights.model_folder import read_config
 
     if (folder / "winner" / "config.json").is_file():
         raise UserError(f"expected a timm model folder, got the search run {folder}; give its winner/ or trained/")
@@ -204,7 +204,7 @@ def family_args(model: Any) -> dict[str, Any]:
 
 
 def print_table(model_args: dict[str, Any], size: tuple[int, int, int]) -> None:
-    from pinas_zoo.draw import HEADINGS, layer_table, table_cells
+    from pinas_zoo.analysis.diagram import HEADINGS, layer_table, table_cells
 
     rows = [HEADINGS, *table_cells(layer_table(**model_args, image_size=size[1:]))]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
@@ -215,9 +215,9 @@ def print_table(model_args: dict[str, Any], size: tuple[int, int, int]) -> None:
 
 def paper_checks(subject: Subject, expected: Figures | None) -> list[Check]:
     """The check against the paper's figures, for a network that stands there under this name or architecture."""
-    from pinas_zoo.cost import count_module, count_operations
+    from pinas_zoo.analysis.cost import count_module, count_operations
+    from pinas_zoo.analysis.paper_tables import FIGURES, UNKNOWN, Check, Measured, check
     from pinas_zoo.models.pinas import ARCHS, DEPTHS, STEM_WIDTH, WIDTHS
-    from pinas_zoo.paper import FIGURES, UNKNOWN, Check, Measured, check
 
     name, args = subject.name, subject.args
     sizes = (DEPTHS, WIDTHS, STEM_WIDTH, 32)
@@ -247,7 +247,7 @@ def write_picture(subject: Subject, path: Path, kind: str) -> None:
     import os
     import uuid
 
-    from pinas_zoo.draw import network_png, network_svg
+    from pinas_zoo.analysis.diagram import network_png, network_svg
     from pinas_zoo.errors import UserError
 
     assert subject.args is not None
@@ -273,8 +273,8 @@ def parse_expected(text: str) -> Figures:
     """
     import re
 
+    from pinas_zoo.analysis.paper_tables import Figures
     from pinas_zoo.errors import UserError
-    from pinas_zoo.paper import Figures
 
     match = re.fullmatch(r"(\d+(?:\.\d+)?)M?,(\d+(?:\.\d+)?)G?", text.replace(" ", ""))
     if match is None:

@@ -26,14 +26,15 @@ def run(args: argparse.Namespace) -> None:
     import json
     from fnmatch import fnmatch
 
-    from pinas_zoo import zoo
+    from pinas_zoo.zoo import registry
 
     rows = [row for row in (_rows_of_mine() if args.mine else _rows()) if fnmatch(row["name"], args.pattern)]
     if args.json:
         print(json.dumps(rows, indent=2))
         return
     if not rows:
-        print(f"none; {'`pinas-zoo register` keeps one' if args.mine else 'no name matches'} (registry: {zoo.home()})")
+        what = "`pinas-zoo register` keeps one" if args.mine else "no name matches"
+        print(f"none; {what} (registry: {registry.home()})")
         return
     cells: list[tuple[str, ...]] = [("name", "architecture", "params", "multiply-adds", "input", "weights")]
     cells += [_cells(row) for row in rows]
@@ -43,15 +44,15 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _rows() -> list[dict[str, Any]]:
-    from pinas_zoo import zoo
     from pinas_zoo.models import pinas as family
+    from pinas_zoo.zoo import registry
 
     rows = []
     for name in (*family.ARCHS, *family.ALIASES):
         row = _row(name, {"arch": family.ARCHS[family.ALIASES.get(name, name)]}, (3, 224, 224))
         rows.append({**row, **_weights(name)})
     mine = {row["name"]: row for row in _rows_of_mine()}
-    for name in zoo.PICTURED:
+    for name in registry.PICTURED:
         if name not in mine:
             rows.append(
                 {"name": name, "arch": None, "params": None, "macs": None, "input_size": None, "weights": "none"}
@@ -61,10 +62,10 @@ def _rows() -> list[dict[str, Any]]:
 
 
 def _rows_of_mine() -> list[dict[str, Any]]:
-    from pinas_zoo import zoo
+    from pinas_zoo.zoo import registry
 
     rows = []
-    for entry in zoo.known():
+    for entry in registry.known():
         size = entry.pretrained_cfg.get("input_size") or (entry.model_args.get("in_chans", 3), 224, 224)
         try:
             row = _row(entry.name, entry.model_args, size, entry.architecture)
@@ -76,8 +77,8 @@ def _rows_of_mine() -> list[dict[str, Any]]:
 
 
 def _row(name: str, model_args: Any, input_size: Any, architecture: str = "pinas") -> dict[str, Any]:
-    from pinas_zoo.architectures import FAMILY, UnknownArchitecture, on_meta
-    from pinas_zoo.cost import count_module, network_cost
+    from pinas_zoo.analysis.cost import count_module, network_cost
+    from pinas_zoo.weights.entry_points import FAMILY, UnknownArchitecture, on_meta
 
     channels, height, width = input_size
     if architecture == FAMILY:
@@ -98,11 +99,11 @@ def _row(name: str, model_args: Any, input_size: Any, architecture: str = "pinas
 
 
 def _weights(name: str) -> dict[str, Any]:
-    from pinas_zoo import zoo
     from pinas_zoo.errors import NotPublished
-    from pinas_zoo.weights import find_source
+    from pinas_zoo.weights.builder import find_source
+    from pinas_zoo.zoo import registry
 
-    entry = zoo.entry_with_weights(name)
+    entry = registry.entry_with_weights(name)
     if entry is not None and entry.weights is not None:
         if entry.weights.is_file():
             return {"weights": "local", "where": str(entry.folder)}

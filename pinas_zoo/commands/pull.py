@@ -25,12 +25,13 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from pinas_zoo import hub, zoo
     from pinas_zoo.errors import UserError
-    from pinas_zoo.folder import CONFIG_FILE, read_facts
+    from pinas_zoo.weights import hub
+    from pinas_zoo.weights.model_folder import CONFIG_FILE, read_facts
+    from pinas_zoo.zoo import registry
 
     if args.register:
-        zoo.check_name(args.register)  # before the download
+        registry.check_name(args.register)  # before the download
     repo, _ = hub.split_repo(args.repo)
     place = Path(args.folder or repo.partition("/")[2])
     if (place / CONFIG_FILE).exists() and not args.overwrite:
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
     origin = read_facts(folder)["hub"]
     print(f"pulled {origin['repo']} at commit {origin['revision']} into {folder}")
     if args.register:
-        zoo.register(args.register, folder=folder)
+        registry.register(args.register, folder=folder)
         print(f'timm.create_model("{args.register}", pretrained=True)  # after import pinas_zoo')
     else:
         print(f'timm.create_model("local-dir:{folder}", pretrained=True)  # after import pinas_zoo')

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
 
 def send(args: argparse.Namespace) -> tuple[Any, str] | None:
     """Show what would be sent; with --yes send it, and return what was sent and its commit."""
-    from pinas_zoo import hub
+    from pinas_zoo.weights import hub
 
     plan = hub.plan_push(args.folder, args.repo, facts_of(args))
     show(plan)

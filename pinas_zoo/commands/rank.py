@@ -14,7 +14,7 @@ def add_parser(subparsers: Any) -> None:
         description=(
             "Kendall's tau between the scores of a run and the accuracies of networks trained alone, with 95%% "
             "bootstrap intervals, beside the tau of multiply-adds alone and that of the scores' main effects. Writes "
-            "rank.json and rank.svg into the run's folder, and its report anew."
+            "rank.json and kendall.svg into the run's folder, and its report anew."
         ),
         epilog="pinas-zoo rank work_dirs/nb201 --truth nb201_cifar10.csv --accuracy-column cifar10_test_acc",
     )
@@ -37,17 +37,17 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.commands.search import need_search_extra, parse_overrides
 
     need_search_extra()
-    from pinas_zoo import zoo
     from pinas_zoo.errors import UserError
-    from pinas_zoo.search import rank
-    from pinas_zoo.search.effects import main_effects
-    from pinas_zoo.search.explore import read_ranking
-    from pinas_zoo.search.report import save_figure, write_report
-    from pinas_zoo.search.run import open_run
-    from pinas_zoo.search.scores import KINDS
+    from pinas_zoo.search.pipeline import open_run
+    from pinas_zoo.search.ranking import kendall
+    from pinas_zoo.search.ranking.main_effects import main_effects
+    from pinas_zoo.search.report.page import save_figure, write_report
+    from pinas_zoo.search.scorers.kinds import KINDS
+    from pinas_zoo.search.study.loop import read_ranking
+    from pinas_zoo.zoo import registry
 
     opened = open_run(args.run_folder, "explore", parse_overrides(args.set))
-    truth, column = rank.read_truth(args.truth, args.arch_column, args.accuracy_column)
+    truth, column = kendall.read_truth(args.truth, args.arch_column, args.accuracy_column)
 
     def canonical(text: str) -> str | None:
         try:
@@ -56,11 +56,11 @@ def run(args: argparse.Namespace) -> None:
             return None
 
     ranking = read_ranking(opened.folder / "explore" / "ranking.csv")
-    rows = rank.common(ranking, truth, canonical)
-    found = rank.correlate(rows, args.seed)
+    rows = kendall.common(ranking, truth, canonical)
+    found = kendall.correlate(rows, args.seed)
     scores = {opened.space.parse(row["arch"]): float(row["accuracy"]) for row in ranking}
     effects = main_effects(scores, opened.space.num_candidates)
-    sums = rank.correlate([(a, effects.score(opened.space.parse(a)), s, t) for a, s, _, t in rows], args.seed)
+    sums = kendall.correlate([(a, effects.score(opened.space.parse(a)), s, t) for a, s, _, t in rows], args.seed)
     print(f"architectures       {found.count} (truth: {column} of {args.truth.name})")
     print(f"tau of the scores   {found.score}")
     print(f"tau of FLOPs alone  {found.flops}")
@@ -72,8 +72,8 @@ def run(args: argparse.Namespace) -> None:
     facts = {"truth": args.truth.name, "column": column, "seed": args.seed, **found.to_dict()}
     facts["effects"] = {key: sums.to_dict()[key] for key in ("score", "difference", "best", "best_truth")}
     name = KINDS[opened.config.explore.score].name
-    save_figure(opened.folder / "rank.svg", rank.scatter(rows, found, name), f"{column} over {name} in the supernet")
-    zoo.write_json(opened.folder / "rank.json", facts)
-    print(f"written             {opened.folder / 'rank.json'}, rank.svg")
+    save_figure(opened.folder / "rank.svg", kendall.scatter(rows, found, name), f"{column} over {name} in the supernet")
+    registry.write_json(opened.folder / "rank.json", facts)
+    print(f"written             {opened.folder / 'rank.json'}, kendall.svg")
     if (opened.folder / "report.html").is_file():
         print(f"report              {write_report(opened)}")

@@ -30,11 +30,11 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from pinas_zoo import zoo
+    from pinas_zoo.zoo import registry
 
     names = ("depths", "widths", "stem_width", "num_classes", "in_chans")
     sizes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    entry = zoo.register(args.name, arch=args.arch, folder=args.folder, **sizes)
+    entry = registry.register(args.name, arch=args.arch, folder=args.folder, **sizes)
     weights = f"weights in {entry.folder}" if entry.folder else "no weights"
     print(f"registered {entry.name}: arch {entry.arch}, {weights}")
     print(f'timm.create_model("{entry.name}"{", pretrained=True" if entry.folder else ""})  # after import pinas_zoo')

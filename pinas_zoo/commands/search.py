@@ -71,12 +71,12 @@ def need_search_extra() -> None:
 
 def run(args: argparse.Namespace) -> None:
     need_search_extra()
-    from pinas_zoo.search import ranks
+    from pinas_zoo.engine import distributed
     from pinas_zoo.search.config import load_config
+    from pinas_zoo.search.pipeline import Run
     from pinas_zoo.search.plan import plan
-    from pinas_zoo.search.run import Run
 
-    ranks.start(args.launcher)
+    distributed.start(args.launcher)
     config = load_config(args.config, parse_overrides(args.set))
     folder = args.work_dir or Path("work_dirs") / config.name
     if args.dry_run:

@@ -25,9 +25,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from pinas_zoo import openmmlab_extra
+    from pinas_zoo import extras
 
-    openmmlab_extra.require()
-    from pinas_zoo.openmmlab import pictures
+    extras.require()
+    from pinas_zoo.openmmlab import drawing
 
-    pictures.draw(args, "mmseg")
+    drawing.draw(args, "mmseg")

@@ -17,8 +17,8 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from pinas_zoo import zoo
+    from pinas_zoo.zoo import registry
 
     for name in args.name:
-        zoo.unregister(name)
+        registry.unregister(name)
         print(f"unregistered {name}")

@@ -20,7 +20,7 @@ from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
-from pinas_zoo.weights import build_with_weights
+from pinas_zoo.weights.builder import build_with_weights
 
 __all__ = ["EDGES", "OPERATIONS", "NASBench201", "arch_string", "parse_arch"]
 
@@ -278,7 +278,7 @@ def check_sizes(channels: int, cells: int) -> None:
 
 
 def create(variant: str, pretrained: bool = False, **kwargs: Any) -> NASBench201:
-    """A network under a registered name; weights by this package's rules (:mod:`pinas_zoo.weights`)."""
+    """A network under a registered name; weights by this package's rules (:mod:`pinas_zoo.weights.builder`)."""
     if kwargs.get("features_only"):
         kwargs["feature_cfg"] = {"out_indices": tuple(range(STAGES)), **(kwargs.get("feature_cfg") or {})}
     if pretrained:

@@ -34,7 +34,7 @@ from pinas_zoo.models.blocks import (
     make_stem,
 )
 from pinas_zoo.models.checkpointing import FEATURE_CLASSES, set_block_checkpointing
-from pinas_zoo.weights import build_with_weights, hub_fields
+from pinas_zoo.weights.builder import build_with_weights, hub_fields
 
 __all__ = [
     "ARCHS",

@@ -9,13 +9,13 @@ checkpoints. A script of your own imports this module before mmdet or mmseg.
 
 from __future__ import annotations
 
-from pinas_zoo import openmmlab_extra
+from pinas_zoo import extras
 
-openmmlab_extra.require()
+extras.require()
 
-from pinas_zoo.openmmlab import ops  # noqa: E402
+from pinas_zoo.openmmlab import operators  # noqa: E402
 
-ops.supply()
+operators.supply()
 
 from pinas_zoo.openmmlab import sync_bn  # noqa: E402
 from pinas_zoo.openmmlab.backbone import PiNASBackbone  # noqa: E402

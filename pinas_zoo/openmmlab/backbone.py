@@ -16,12 +16,13 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pinas_zoo import hub, zoo
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
-from pinas_zoo.folder import CONFIG_FILE, parse_config, read_config
 from pinas_zoo.models import pinas as family
 from pinas_zoo.openmmlab.checkpoints import load_backbone
+from pinas_zoo.weights import hub
+from pinas_zoo.weights.model_folder import CONFIG_FILE, parse_config, read_config
+from pinas_zoo.zoo import registry
 
 STAGES = 4
 _SIZES = ("depths", "widths", "stem_width")
@@ -184,7 +185,7 @@ def _named(name: str) -> dict[str, Any]:
     elif folder.is_dir():
         args, _ = read_config(folder)
     else:
-        entry = next((entry for entry in zoo.known() if entry.name == name), None)
+        entry = next((entry for entry in registry.known() if entry.name == name), None)
         if entry is None:
             raise UserError(
                 f"expected an arch as 16 digits 0-3, a name of `pinas-zoo list`, a timm model folder or "

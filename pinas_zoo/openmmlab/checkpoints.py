@@ -25,10 +25,10 @@ from mmengine.runner import BaseLoop, CheckpointLoader, Runner
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pinas_zoo import hub, weights
 from pinas_zoo.errors import UserError, WrongShapes
-from pinas_zoo.folder import WEIGHTS_FILE
-from pinas_zoo.tensors import shape_problems, tensor_shapes
+from pinas_zoo.weights import builder, hub
+from pinas_zoo.weights.model_folder import WEIGHTS_FILE
+from pinas_zoo.weights.tensors import shape_problems, tensor_shapes
 
 Checkpoint = dict[str, Any]
 PREFIX = "backbone."
@@ -51,7 +51,7 @@ def load_from_folder(filename: str, map_location: Any = None) -> Checkpoint:
 def load_from_registry(filename: str, map_location: Any = None) -> Checkpoint:
     """``pinas:NAME``: what ``timm.create_model(NAME, pretrained=True)`` would load."""
     name = filename.partition(":")[2]
-    place, _ = weights._locate(weights.find_source(name), name, None)
+    place, _ = builder._locate(builder.find_source(name), name, None)
     return _read(Path(place), map_location)
 
 

@@ -17,8 +17,8 @@ from torch import nn
 
 from pinas_zoo.errors import UserError, WrongShapes
 from pinas_zoo.openmmlab.checkpoints import _state_dict
-from pinas_zoo.openmmlab.checks import check_classes, check_data
-from pinas_zoo.tensors import shape_problems
+from pinas_zoo.openmmlab.data_checks import check_classes, check_data
+from pinas_zoo.weights.tensors import shape_problems
 
 TASKS = {"mmdet": "detector", "mmseg": "segmenter"}
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pinas_zoo.errors import UserError
-from pinas_zoo.search.own import is_file
+from pinas_zoo.search.plugins import is_file
 
 
 def _rising(pair: tuple[float, float]) -> tuple[float, float]:
@@ -35,7 +35,7 @@ class Table(BaseModel):
 
 
 class Data(Table):
-    """Where images come from; see :mod:`pinas_zoo.search.splits` and docs/scale.md."""
+    """Where images come from; see :mod:`pinas_zoo.data.splits` and docs/scale.md."""
 
     type: str = "timm"  # "digits" (scikit-learn's scans) or "timm" (any of timm's dataset readers)
     name: str = ""  # timm's dataset name, such as "torch/cifar10"; empty for a folder with one sub-folder a class
@@ -176,7 +176,7 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Searc
 
     Raises:
         UserError: No such file, a file that does not run, an unknown key, a value of the wrong type or range; a Python
-            file that JSON names as space or method, unless the overrides name it too (:mod:`pinas_zoo.search.own`).
+            file that JSON names as space or method, unless the overrides name it too (:mod:`pinas_zoo.search.plugins`).
     """
     from mmengine.config import Config
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.search import ranks
+from pinas_zoo.data.splits import root_found
+from pinas_zoo.engine import distributed
+from pinas_zoo.engine.memory import path_mib
+from pinas_zoo.engine.trainer import DTYPES
 from pinas_zoo.search.config import Learn, Linear, SearchConfig
-from pinas_zoo.search.engine import DTYPES
-from pinas_zoo.search.memory import path_mib
-from pinas_zoo.search.methods import build_method
-from pinas_zoo.search.record import DONE, STAGES, check_folder
-from pinas_zoo.search.scores import KINDS, needs_linear
-from pinas_zoo.search.space import build_space, step_rng
-from pinas_zoo.search.splits import root_found
+from pinas_zoo.search.methods.base import build_method
+from pinas_zoo.search.run_folder import DONE, STAGES, check_folder
+from pinas_zoo.search.scorers.kinds import KINDS, needs_linear
+from pinas_zoo.search.spaces.base import build_space, step_rng
 
 
 def length(options: Learn | Linear) -> str:
@@ -39,7 +39,7 @@ def plan(config: SearchConfig, folder: Path) -> str:
     pixels_mib = 3 * config.data.image_size**2 / 2**20
     trained_mib = sum(p.numel() * p.element_size() for p in method.parameters() if p.requires_grad) / 2**20
     views = learn.batch_size * method.num_views
-    world = ranks.world()
+    world = distributed.world()
     (first,) = space.sample(step_rng(config.seed, 0, 0))
     sample: Callable[[int], Sequence[Arch]] = getattr(method, "sample_paths", lambda step: [first])
     paths = sample(0)

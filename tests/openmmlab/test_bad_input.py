@@ -14,7 +14,7 @@ from PIL import Image
 
 pytest.importorskip("mmdet")
 from pinas_zoo import cli
-from pinas_zoo.openmmlab.checks import coco_problems
+from pinas_zoo.openmmlab.data_checks import coco_problems
 from tests.networks import python
 from tests.openmmlab.small import DET, DET_OPTIONS, ROOT, SEG, SEG_OPTIONS, model_options, tool
 

@@ -23,8 +23,8 @@ from mmseg.models import SegDataPreProcessor
 from mmseg.structures import SegDataSample
 
 from pinas_zoo.openmmlab.multi_eval import EncodingTTAModel, scaled_size, starts
+from tests.convert.authors import MEAN, STD
 from tests.golden import seeded_input, shared_dir
-from tests.openmmlab.authors import MEAN, STD
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ import pytest
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import SearchConfig, load_config, parse_config
-from pinas_zoo.search.space import build_space
+from pinas_zoo.search.spaces.base import build_space
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs" / "search").rglob("*.py"))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.methods import spos
-from pinas_zoo.search.space import step_rng
+from pinas_zoo.search.spaces.base import step_rng
 
 
 class Method(spos.Method):

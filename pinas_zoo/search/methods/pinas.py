@@ -21,9 +21,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.engine import distributed
 from pinas_zoo.errors import UserError
-from pinas_zoo.search import methods, ranks
-from pinas_zoo.search.space import SearchSpace, Supernet, step_rng
+from pinas_zoo.search.methods import base
+from pinas_zoo.search.spaces.base import SearchSpace, Supernet, step_rng
 
 PATHS, SHUFFLE = 1, 6  # random streams: the path pair; which images share the teacher's batch statistics
 COLLAPSED = 0.1  # spread of outputs below which they count as alike; 1 is uniform on the sphere
@@ -48,7 +49,7 @@ class Encoder(nn.Module):
         return [p for module in (*modules, self.mlp) for p in module.parameters()]
 
 
-class Method(methods.Method):
+class Method(base.Method):
     """Π-NAS learning.
 
     Args:
@@ -157,8 +158,8 @@ class Method(methods.Method):
         with torch.autocast(views.device.type, enabled=False):
             # a copy, since the queue changes before the backward pass
             queue = self.queue[:, : int(self.queue_filled)].clone()
-            loss = self.contrast(student_i, ranks.own(teacher_j), queue)
-            loss = loss + self.contrast(student_j, ranks.own(teacher_i), queue)
+            loss = self.contrast(student_i, distributed.own(teacher_j), queue)
+            loss = loss + self.contrast(student_j, distributed.own(teacher_i), queue)
         if self.negatives:
             self.enqueue((teacher_i + teacher_j) / 2)
         return loss
@@ -176,12 +177,12 @@ class Method(methods.Method):
     def encode_shuffled(self, encoder: Encoder, x: torch.Tensor, path: Arch, step: int) -> torch.Tensor:
         """This process's N x C x H x W to the outputs for all processes' images, in order; groups are drawn at random
         from all of them."""
-        count = len(x) * ranks.world()
+        count = len(x) * distributed.world()
         if (self.batch_norm_images or len(x)) >= count:
             return encoder(x, path)
         order = torch.from_numpy(step_rng(self.seed, step, SHUFFLE).permutation(count)).to(x.device)
-        shuffled = ranks.own(ranks.gather(x)[order])
-        return ranks.gather(self.encode(encoder, shuffled, path))[order.argsort()]
+        shuffled = distributed.own(distributed.gather(x)[order])
+        return distributed.gather(self.encode(encoder, shuffled, path))[order.argsort()]
 
     def contrast(self, student: torch.Tensor, teacher: torch.Tensor, queue: torch.Tensor) -> torch.Tensor:
         """Eqn. 4: cross-entropy of picking the teacher's output of the same image among the queue's.
@@ -232,7 +233,7 @@ class Method(methods.Method):
         before = self.trouble()
         low = torch.stack([self.spread < COLLAPSED, (loss > CHANCE * chance) & (chance > 0)])
         self.low_steps.copy_(torch.where(low, self.low_steps + 1, 0))
-        if before is None and self.trouble() is not None and ranks.rank() == 0:
+        if before is None and self.trouble() is not None and distributed.rank() == 0:
             print(f"\nwarning: {self.trouble()}", file=sys.stderr)
 
     def trouble(self) -> str | None:

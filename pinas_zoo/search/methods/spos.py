@@ -7,13 +7,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.search import methods
-from pinas_zoo.search.space import SearchSpace, Supernet, step_rng
+from pinas_zoo.search.methods import base
+from pinas_zoo.search.spaces.base import SearchSpace, Supernet, step_rng
 
 PATHS = 1  # random stream
 
 
-class Method(methods.Method):
+class Method(base.Method):
     """SPOS.
 
     Args:

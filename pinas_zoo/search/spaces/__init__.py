@@ -1,1 +1,1 @@
-"""Search spaces, one module each; a module's ``Space`` is the class that a configuration's ``space.type`` names."""
+"""Search spaces, one file each; a module's ``Space`` is the class that ``space.type`` names."""

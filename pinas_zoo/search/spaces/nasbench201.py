@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from pinas_zoo.analysis.cost import Cost
+from pinas_zoo.analysis.diagram import cell_svg
 from pinas_zoo.arch import Arch
-from pinas_zoo.cost import Cost
-from pinas_zoo.draw import cell_svg
 from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import (
     EDGES,
@@ -27,7 +27,7 @@ from pinas_zoo.models.nasbench201 import (
     parse_arch,
     stage_widths,
 )
-from pinas_zoo.search.space import Piece, SearchSpace, Supernet
+from pinas_zoo.search.spaces.base import Piece, SearchSpace, Supernet
 
 NOISE = 0.3  # of the usual random weights beside the identity
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from pinas_zoo.analysis.cost import Cost, layer_costs, stem_cost
+from pinas_zoo.analysis.diagram import network_svg
 from pinas_zoo.arch import Arch
-from pinas_zoo.cost import Cost, layer_costs, stem_cost
-from pinas_zoo.draw import network_svg
 from pinas_zoo.models.pinas import (
     CANDIDATES,
     DEPTHS,
@@ -27,7 +27,7 @@ from pinas_zoo.models.pinas import (
     make_downsample,
     make_stem,
 )
-from pinas_zoo.search.space import Piece, SearchSpace, Supernet
+from pinas_zoo.search.spaces.base import Piece, SearchSpace, Supernet
 
 
 class ResNeStSupernet(Supernet):

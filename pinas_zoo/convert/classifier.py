@@ -1,0 +1,268 @@
+"""Checkpoints of the authors' code into networks of this package.
+
+    file ─► checkpoint.read_checkpoint ─► one of READERS ─► Converted ─► folder.save_model_folder
+
+A reader knows one layout: it says whether tensors are laid out its way and turns them into a stand-alone network's.
+Whole detectors and segmenters: :mod:`pinas_zoo.convert.whole_model`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.errors import UserError, WrongShapes
+from pinas_zoo.models.pinas import CANDIDATES, DEPTHS, EXPANSION, STEM_WIDTH, WIDTHS
+from pinas_zoo.weights.checkpoint_reader import Tensors, read_checkpoint
+from pinas_zoo.weights.tensors import network_shapes, shape_problems
+
+# The authors validate on crops of 7/8 of the short side, resized to 224 bicubically, in the ImageNet mean and std.
+AUTHORS_CFG = {"input_size": (3, 224, 224), "crop_pct": 0.875, "interpolation": "bicubic"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the file alone cannot say.
+
+    Attributes:
+        path: Which candidate of every layer to take out of a supernet.
+        teacher: Take the supernet's teacher (the moving average) instead of its student.
+    """
+
+    path: Arch | None = None
+    teacher: bool = False
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A stand-alone network out of a checkpoint.
+
+    Attributes:
+        state_dict: All of its tensors, by timm's names.
+        model_args: Arguments of :class:`pinas_zoo.models.pinas.PiNAS` that build it.
+        layout: The reader that knew the checkpoint.
+        left_out: Per part of the checkpoint that is not in the network, its number of tensors.
+    """
+
+    state_dict: Tensors
+    model_args: dict[str, Any]
+    layout: str
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One layout of checkpoints: ``knows`` looks at the tensors' names, ``read`` makes the network."""
+
+    layout: str
+    knows: Callable[[Mapping[str, Tensor]], bool]
+    read: Callable[[Tensors, Options, str], Converted]
+
+
+def convert_checkpoint(file: Path | str, options: Options | None = None, arch: Arch | None = None) -> Converted:
+    """Read a checkpoint of any known layout; nothing is written.
+
+    Args:
+        file: ``.pth.tar``, ``.pth`` and the like (read as data only), or ``.safetensors``.
+        options: Path and teacher, for supernets.
+        arch: The architecture that the file is expected to hold.
+
+    Raises:
+        UserError: No such file, not a checkpoint, a pickle that wants more than data, an unknown layout, tensors that
+            are missing, unknown or of another shape, another architecture than ``arch``.
+    """
+    return convert_tensors(read_checkpoint(file), str(file), options, arch)
+
+
+def convert_tensors(
+    tensors: Tensors, where: str, options: Options | None = None, arch: Arch | None = None
+) -> Converted:
+    """What :func:`convert_checkpoint` does, from the tensors of the file ``where``."""
+    reader = next((r for r in READERS if r.knows(tensors)), None)
+    if reader is None:
+        raise WrongShapes(
+            f"expected tensors of a network ({'; or '.join(r.layout for r in READERS)}) in {where}, "
+            f"got {len(tensors)} others, such as {', '.join(list(tensors)[:3])}"
+        )
+    converted = reader.read(tensors, options or Options(), where)
+    check_arch(converted.model_args, arch, where)
+    return converted
+
+
+def check_arch(model_args: Mapping[str, Any], arch: Arch | None, where: str) -> None:
+    """Hold what a file was found to hold against what was expected, if anything was.
+
+    Raises:
+        WrongShapes: Another architecture.
+    """
+    found = Arch.parse(model_args["arch"])
+    if arch is not None and found != arch:
+        raise WrongShapes(f"expected architecture {arch} in {where}, got the tensors of {found}; leave out the arch")
+
+
+def network_of(tensors: Tensors, layout: str, where: str, left_out: Mapping[str, int] | None = None) -> Converted:
+    """A stand-alone network from tensors by timm's names; its architecture and sizes are read off the shapes.
+
+    Raises:
+        WrongShapes: No candidate has a layer's shapes; or tensors missing, unknown, of another shape or not finite.
+    """
+    tensors = dict(tensors)
+    args = infer_args({name: tuple(value.shape) for name, value in tensors.items()}, where)
+    expected = network_shapes(args)
+    for name, shape in expected.items():
+        if name.endswith("num_batches_tracked") and name not in tensors:  # PyTorch before 0.4.1 had none
+            tensors[name] = torch.zeros(shape, dtype=torch.int64)
+    problems = shape_problems({name: tuple(value.shape) for name, value in tensors.items()}, expected)
+    if problems:
+        raise WrongShapes(f"expected the tensors of architecture {args['arch']} in {where}, got {'; '.join(problems)}")
+    broken = [n for n, v in tensors.items() if v.is_floating_point() and not torch.isfinite(v).all()]
+    if broken:
+        raise WrongShapes(
+            f"expected finite weights in {where}, got NaN or infinity in {len(broken)} tensors (first {broken[0]}); "
+            "the training behind it has diverged"
+        )
+    return Converted({name: tensors[name] for name in expected}, args, layout, dict(left_out or {}))
+
+
+def infer_args(shapes: Mapping[str, tuple[int, ...]], where: str) -> dict[str, Any]:
+    """The arguments of the network whose tensors have these shapes; sizes of the paper's network are left out.
+
+    A candidate is told by the width of its first convolution and the splits and groups of its second.
+
+    Raises:
+        WrongShapes: The names or shapes are of no network of the space.
+    """
+    depths, widths, choices = [], [], []
+    for stage in range(1, 5):
+        depth = 0
+        while f"layer{stage}.{depth}.conv1.weight" in shapes:
+            choices.append(_candidate(shapes, f"layer{stage}.{depth}", where))
+            depth += 1
+        if depth == 0:
+            raise WrongShapes(f"expected layers of stage {stage} in {where}, got none (no layer{stage}.0.conv1.weight)")
+        depths.append(depth)
+        widths.append(_shape(shapes, f"layer{stage}.0.conv3.weight", 4, where)[0] // EXPANSION)
+    stem_width, in_chans = _shape(shapes, "conv1.0.weight", 4, where)[:2]
+    head = shapes.get("fc.weight")
+    args: dict[str, Any] = {"arch": str(Arch(tuple(choices))), "num_classes": 0 if head is None else head[0]}
+    sizes = {"depths": (depths, DEPTHS), "widths": (widths, WIDTHS)}
+    args.update({name: found for name, (found, usual) in sizes.items() if found != list(usual)})
+    if stem_width != STEM_WIDTH:
+        args["stem_width"] = stem_width
+    if in_chans != 3:
+        args["in_chans"] = in_chans
+    return args
+
+
+def _candidate(shapes: Mapping[str, tuple[int, ...]], layer: str, where: str) -> int:
+    """Which candidate a layer's tensors belong to."""
+    planes = _shape(shapes, f"{layer}.conv3.weight", 4, where)[0] // EXPANSION
+    width = _shape(shapes, f"{layer}.conv1.weight", 4, where)[0]
+    splits, per_group = _shape(shapes, f"{layer}.conv2.conv.weight", 4, where)[:2]
+    for choice, candidate in enumerate(CANDIDATES):
+        groups = candidate.cardinality * candidate.radix
+        if (width, splits, per_group * groups) == (candidate.width(planes), width * candidate.radix, width):
+            return choice
+    raise WrongShapes(
+        f"expected one of {', '.join(map(str, CANDIDATES))} in {layer} of {where}, got a layer of width {width} with "
+        f"{splits} split channels from groups of {per_group}, which is none of them"
+    )
+
+
+def _shape(shapes: Mapping[str, tuple[int, ...]], name: str, ndim: int, where: str) -> tuple[int, ...]:
+    if name not in shapes or len(shapes[name]) != ndim:
+        found = f"of shape {shapes[name]}" if name in shapes else "missing"
+        raise WrongShapes(f"expected {name} with {ndim} dimensions in {where}, got it {found}")
+    return shapes[name]
+
+
+def _read_standalone(tensors: Tensors, options: Options, where: str) -> Converted:
+    if options.path is not None or options.teacher:
+        raise UserError(f"expected no path and no teacher for {where}, which holds one network, not a supernet")
+    return network_of(tensors, STANDALONE, where)
+
+
+def _read_supernet(tensors: Tensors, options: Options, where: str) -> Converted:
+    """One path out of a supernet; its candidates share the downsample, which is stored under each of them."""
+    prefix = _supernet_prefix(tensors, options.teacher)
+    if prefix is None:
+        wanted, other = ("teacher", "student") if options.teacher else ("student", "teacher")
+        raise WrongShapes(f"expected a supernet's {wanted} in {where}, got only its {other}")
+    backbone = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
+    layers = _supernet_layers(backbone)
+    if options.path is None:
+        raise UserError(
+            f"expected a path for {where}, which is a supernet of {len(layers)} layers; give one candidate per layer, "
+            f"such as '{(('3013231203213032' * len(layers))[: len(layers)])}'"
+        )
+    path = Arch.parse(options.path, num_layers=len(layers), num_candidates=len(CANDIDATES))
+    network: Tensors = {}
+    for name, value in backbone.items():
+        if (match := _SUPERNET_LAYER.match(name)) is None:
+            if prefix or name.startswith(("conv1.", "bn1.")):
+                network[name] = value
+        elif int(match[2]) == path[layers[match[1]]]:
+            network[f"{match[1]}.{name[match.end() :]}"] = value
+    converted = network_of(network, SUPERNET, where)
+    found = converted.model_args["arch"]
+    if found != str(path):  # cannot happen in the authors' supernet; a supernet of other candidates, then
+        raise WrongShapes(f"expected the candidates of path {path} in {where}, got those of {found}")
+    return Converted(converted.state_dict, converted.model_args, SUPERNET, _left_out(tensors, prefix))
+
+
+# Teacher and student of the authors' learning stage are encoder_k and encoder_q; backbone is the student once more.
+_SUPERNET_LAYER = re.compile(r"(layer[1-4]\.\d+)\.(\d+)\.(?=[a-z])")
+STANDALONE = "a stand-alone network's layer1.0.conv1.weight, … and fc.weight"
+SUPERNET = "a supernet's layer1.0.0.conv1.weight, … (alone, or under backbone, encoder_q.0, encoder_k.0)"
+_FIRST = "layer1.0.0.conv1.weight"
+
+
+def _supernet_prefix(tensors: Mapping[str, Tensor], teacher: bool = False) -> str | None:
+    prefixes = ("encoder_k.0.",) if teacher else ("backbone.", "encoder_q.0.", "")
+    return next((prefix for prefix in prefixes if prefix + _FIRST in tensors), None)
+
+
+def _supernet_layers(backbone: Mapping[str, Tensor]) -> dict[str, int]:
+    """Index of each layer, by name such as ``layer3.5``."""
+    names = {match[1] for match in map(_SUPERNET_LAYER.match, backbone) if match}
+    ordered = sorted(names, key=lambda name: (int(name[5]), int(name.partition(".")[2])))
+    return {name: i for i, name in enumerate(ordered)}
+
+
+def _left_out(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, int]:
+    """Number of tensors beside the chosen backbone, per part in words; the student is stored twice."""
+    student = ("backbone.", "encoder_q.0.")
+    used = student if prefix in student else (prefix,) if prefix else ("layer", "conv1.", "bn1.")
+    counts: dict[str, int] = {}
+    for name in tensors:
+        if not name.startswith(used):
+            part = next((words for start, words in _PARTS.items() if name.startswith(start)), name.partition(".")[0])
+            counts[part] = counts.get(part, 0) + 1
+    return counts
+
+
+_PARTS = {
+    "encoder_q.1.": "student's head",
+    "encoder_k.1.": "teacher's head",
+    "encoder_k.0.": "teacher",
+    "encoder_q.0.": "student",
+    "backbone.": "student",
+    "head.": "linear head",
+    "queue": "queue",
+}
+
+READERS = (
+    Reader(
+        SUPERNET,
+        lambda t: _supernet_prefix(t) is not None or _supernet_prefix(t, teacher=True) is not None,
+        _read_supernet,
+    ),
+    Reader(STANDALONE, lambda t: "layer1.0.conv1.weight" in t, _read_standalone),
+)

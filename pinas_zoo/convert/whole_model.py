@@ -1,0 +1,184 @@
+"""Whole detectors and segmenters of the authors' code into checkpoints of the models in ``configs``.
+
+    file ─► checkpoint.read_checkpoint ─► convert_det.read_detector or convert_seg.read_segmenter ─► Whole ─► save_whole
+
+Names are mapped by rule in both directions, so a tensor that is missing, too many or of another shape is told by the
+name that it has in the file. The rules know names and shapes; nothing of OpenMMLab is imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pinas_zoo.convert.classifier import Converted, infer_args, network_of
+from pinas_zoo.errors import UserError, WrongShapes
+from pinas_zoo.models.pinas import EXPANSION, WIDTHS
+from pinas_zoo.weights.checkpoint_reader import Tensors
+from pinas_zoo.weights.tensors import network_shapes, shape_problems
+
+Shape = tuple[int, ...]
+BACKBONE = "backbone."  # where mmdet's and mmseg's models have it
+FORMATS = (".safetensors", ".pth")
+_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A detector or segmenter out of a checkpoint, by the names of the models in ``configs``.
+
+    Attributes:
+        state_dict: All of its tensors.
+        kind: ``det`` or ``seg``.
+        layout: What the file is.
+        backbone_args: Arguments of :class:`pinas_zoo.models.pinas.PiNAS` that build the backbone.
+        num_classes: Of the heads, without background.
+        notes: What was done beyond renaming, a sentence each.
+    """
+
+    state_dict: Tensors
+    kind: str
+    layout: str
+    backbone_args: dict[str, Any]
+    num_classes: int
+    notes: tuple[str, ...] = ()
+
+    def backbone(self) -> Converted:
+        """The backbone alone, as a network without a head."""
+        inner = {k.removeprefix(BACKBONE): v for k, v in self.state_dict.items() if k.startswith(BACKBONE)}
+        heads = {f"heads of {self.layout}": len(self.state_dict) - len(inner)}
+        return network_of(inner, self.layout, f"the backbone of {self.layout}", heads)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or linear layer under its two names, with the norm after it.
+
+    Attributes:
+        source: Name in the file.
+        target: Name in the model.
+        shape: Of the weight.
+        bias: Whether it has one.
+        norm: Names of the norm in the file and in the model.
+    """
+
+    source: str
+    target: str
+    shape: Shape
+    bias: bool = False
+    norm: tuple[str, str] | None = None
+
+    def tensors(self) -> Iterable[tuple[str, str, Shape]]:
+        """Name in the file, name in the model, and shape, of every tensor."""
+        yield f"{self.source}.weight", f"{self.target}.weight", self.shape
+        width = (self.shape[1] if self.target.endswith("upsample") else self.shape[0],)  # transposed: in x out
+        if self.bias:
+            yield f"{self.source}.bias", f"{self.target}.bias", width
+        if self.norm:
+            for leaf in _NORM:
+                yield f"{self.norm[0]}.{leaf}", f"{self.norm[1]}.{leaf}", () if leaf == _NORM[-1] else width
+
+
+def backbone_of(
+    tensors: Mapping[str, Tensor], name_in_file: Callable[[str], str], where: str
+) -> tuple[dict[str, Any], list[tuple[str, str, Shape]]]:
+    """The backbone's arguments, read off the shapes, and its tensors as :meth:`Layer.tensors` gives them.
+
+    Args:
+        tensors: Of the whole file.
+        name_in_file: From a name of the zoo's network to the file's.
+        where: The file, for messages.
+
+    Raises:
+        WrongShapes: No network of the space has these names and shapes.
+    """
+    depths = []
+    for stage in range(1, 5):
+        depths.append(0)
+        while name_in_file(f"layer{stage}.{depths[-1]}.conv1.weight") in tensors:
+            depths[-1] += 1
+    if 0 in depths:
+        first = name_in_file(f"layer{depths.index(0) + 1}.0.conv1.weight")
+        raise WrongShapes(f"expected a backbone of four stages in {where}, got none with {first}")
+    names = network_shapes({"arch": "0" * sum(depths), "depths": depths, "num_classes": 0})  # the same for all choices
+    present = {n: tuple(tensors[name_in_file(n)].shape) for n in names if name_in_file(n) in tensors}
+    args = infer_args(present, where)
+    expected = network_shapes({**args, "num_classes": 0})
+    return args, [(name_in_file(n), BACKBONE + n, shape) for n, shape in expected.items()]
+
+
+def stage_channels(backbone_args: Mapping[str, Any]) -> list[int]:
+    """Channels of the four stages' outputs."""
+    return [EXPANSION * width for width in backbone_args.get("widths", WIDTHS)]
+
+
+def rename(tensors: Mapping[str, Tensor], expected: Iterable[tuple[str, str, Shape]], what: str, where: str) -> Tensors:
+    """All tensors under the model's names, or none.
+
+    Raises:
+        WrongShapes: Tensors missing, unknown, of another shape, or not finite; by the file's names.
+    """
+    expected = list(expected)
+    found = dict(tensors)
+    for source, _, shape in expected:
+        norm, _, leaf = source.rpartition(".")
+        if leaf == _NORM[-1] and f"{norm}.running_var" in found:  # frozen norms and PyTorch before 0.4.1 have none
+            found.setdefault(source, torch.zeros(shape, dtype=torch.int64))
+    problems = shape_problems({n: tuple(t.shape) for n, t in found.items()}, {s: shape for s, _, shape in expected})
+    if problems:
+        raise WrongShapes(f"expected {what} in {where}, got {'; '.join(problems)}")
+    broken = [n for n, t in found.items() if t.is_floating_point() and not torch.isfinite(t).all()]
+    if broken:
+        raise WrongShapes(
+            f"expected finite weights in {where}, got NaN or infinity in {len(broken)} tensors (first {broken[0]}); "
+            "the training behind it has diverged"
+        )
+    return {target: found[source] for source, target, _ in expected}
+
+
+def shape_of(tensors: Mapping[str, Tensor], name: str, ndim: int, what: str, where: str) -> Shape:
+    """Shape of a tensor that sizes are read off.
+
+    Raises:
+        WrongShapes: It is missing or has another number of dimensions.
+    """
+    found = tensors.get(name)
+    if found is None or found.ndim != ndim:
+        got = "none" if found is None else f"one of shape {tuple(found.shape)}"
+        raise WrongShapes(f"expected {what} with {name} of {ndim} dimensions in {where}, got {got}")
+    return tuple(found.shape)
+
+
+def save_whole(file: Path | str, whole: Whole, facts: Mapping[str, Any]) -> None:
+    """Write a checkpoint that mmengine's ``load_from`` takes, whole or not at all; its metadata are ``facts``.
+
+    Raises:
+        UserError: Neither ``.safetensors`` nor ``.pth``, or the file cannot be written.
+    """
+    file = Path(file)
+    if file.suffix not in FORMATS:
+        raise UserError(f"expected a file that ends in {' or '.join(FORMATS)} for {whole.layout}, got {file}")
+    tensors = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in whole.state_dict.items()}
+    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex[:12]}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.suffix == ".pth":
+            torch.save({"state_dict": tensors, "meta": dict(facts)}, temporary)
+        else:
+            temporary.touch()  # with the umask's mode, which safetensors would close to others
+            mode = temporary.stat().st_mode
+            save_file(tensors, temporary, metadata={"format": "pt", **{k: str(v) for k, v in facts.items()}})
+            temporary.chmod(mode)
+        os.replace(temporary, file)
+    except OSError as error:
+        raise UserError(f"expected to write {file}: {error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Images with labels: reading, splits, tar shards, augmentation."""

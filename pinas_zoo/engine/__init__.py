@@ -1,0 +1,1 @@
+"""The training engine, mmengine's Runner: trainer, distributed processes, batch norm, memory."""

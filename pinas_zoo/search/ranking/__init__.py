@@ -1,0 +1,1 @@
+"""How well scores rank: Kendall's tau, main effects, similarity of features, benchmark tables."""

@@ -1,0 +1,1 @@
+"""The exploration's study: proposals, leases of candidates, storage, constraints."""

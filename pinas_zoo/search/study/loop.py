@@ -1,0 +1,314 @@
+"""Exploration: an Optuna study proposes paths, each is scored once, by as many workers as there are.
+
+The study is the record: it lives in the run folder or in ``explore.storage``; a stopped exploration goes on from it.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
+from optuna.trial import FrozenTrial, Trial, TrialState
+from tqdm import tqdm
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.errors import UserError
+from pinas_zoo.search import config
+from pinas_zoo.search.ranking.main_effects import Effects
+from pinas_zoo.search.samplers.action_space import ActionSpaceSampler
+from pinas_zoo.search.scorers.classifier import Score
+from pinas_zoo.search.spaces.base import SearchSpace, step_rng
+from pinas_zoo.search.study import leases
+from pinas_zoo.search.study.constraints import Limits
+from pinas_zoo.search.study.leases import Claims
+
+PROPOSALS = 4  # random stream
+MAX_REPEATS = 20  # proposals in a row that are known or outside the limits, then a random new one
+MAX_SLOW = 200  # candidates in a row that are slower than explore.max_latency_ms
+
+
+def explore(
+    space: SearchSpace,
+    evaluate: Callable[[list[Arch]], Sequence[Score]],
+    options: config.Explore,
+    study: optuna.Study,
+    seed: int,
+    image_size: int = 224,
+    latency: Callable[[Arch], float] | None = None,
+) -> dict[Arch, Score]:
+    """Score distinct architectures until ``options.evaluations`` are known (or all that the limits allow).
+
+    Args:
+        space: What is searched.
+        evaluate: Scores of architectures, in their order.
+        options: The configuration's ``explore`` table.
+        study: From :func:`pinas_zoo.search.study.leases.open_study`; other workers may be at it.
+        seed: Proposals follow from it and from the study's trials.
+        image_size: Pixels; multiply-adds depend on it.
+        latency: Measures milliseconds; called once per architecture, and only with ``options.max_latency_ms``.
+
+    Raises:
+        UserError: The limits leave nothing, or too little, to evaluate.
+    """
+    limits = Limits(space, options, image_size)
+    goal = min(options.evaluations, limits.reachable(seed))
+    scores = known_scores(study)
+    with (
+        Claims(study, goal).beating() as mine,
+        tqdm(total=goal, initial=len(scores), desc="explore", unit="arch", file=sys.stderr, mininterval=0.5) as bar,
+    ):
+        proposals = _Proposals(space, options, limits, mine, seed, latency)
+        while len(scores) < goal:
+            batch = proposals.batch(options.batch)
+            if batch:
+                started = time.perf_counter()
+                found = evaluate([arch for _, arch in batch])
+                losses = {str(arch): score.loss for (_, arch), score in zip(batch, found, strict=True)}
+                scored = {"seconds": time.perf_counter() - started, "losses": losses}
+                for trial, _ in batch:  # in one write for all of them, before any is told
+                    with suppress(UpdateFinishedTrialError):  # another worker has taken this one for dead
+                        trial.set_user_attr("scored", scored)
+                        break
+                for (trial, _), score in zip(batch, found, strict=True):
+                    study.tell(trial, score.accuracy, skip_if_finished=True)
+            else:  # others have the rest
+                time.sleep(leases.POLL)
+            scores = known_scores(study)
+            bar.update(len(scores) - bar.n)
+            if scores:
+                bar.set_postfix(best=f"{max(s.accuracy for s in scores.values()):.3f}")
+    return scores
+
+
+class _Proposals:
+    """Architectures that are new, within the limits, and claimed by this worker.
+
+    Samplers work on a copy of the study in memory, which has no trial that failed: a proposal that comes to nothing
+    costs no write, and kills leave no mark on the next one.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        options: config.Explore,
+        limits: Limits,
+        mine: Claims,
+        seed: int,
+        latency: Callable[[Arch], float] | None,
+    ):
+        self.space, self.options, self.limits, self.mine = space, options, limits, mine
+        self.seed, self.latency = seed, latency
+        choices = CategoricalDistribution(tuple(range(space.num_candidates)))
+        self.distributions: dict[str, BaseDistribution] = {_layer(k): choices for k in range(space.num_layers)}
+        self.learned = self._action_space(options.random_first)
+        self.random = self._action_space(sys.maxsize)
+        self.copy = optuna.create_study(direction="maximize", sampler=self.learned)
+        self.copied: dict[int, int] = {}  # number in the study to that in the copy
+        self.open: set[int] = set()  # of the study's numbers, those that were running when copied
+        self.held: set[str] = set()  # scored or being scored
+        self.slow: set[str] = set()  # too slow
+        self.misses: list[float] = []  # in a row, milliseconds
+
+    def _action_space(self, random_first: int) -> ActionSpaceSampler:
+        feasible = (lambda params: self.limits.allow(_arch(params))) if self.limits.bounded else None
+        return ActionSpaceSampler(
+            self.seed, n_startup_trials=random_first, search_space=self.distributions, feasible=feasible
+        )
+
+    def batch(self, most: int) -> list[tuple[Trial, Arch]]:
+        """What dead workers left comes first, with what their batch still lacked: as if they had not died."""
+        orphans = self.mine.orphans()
+        self._copy_trials()
+        known = len(self.held) + len(orphans)
+        new = min(-known % most if orphans else most, self.mine.goal - known)
+        found: list[tuple[Trial, Arch]] = []
+        for orphan in orphans[:most]:
+            found += self._claim(orphan) or []
+        while new > 0 and len(found) < most:
+            one = self._new()
+            if one is None:
+                break
+            found += one
+            new -= len(one)
+        return found
+
+    def _new(self) -> list[tuple[Trial, Arch]] | None:
+        """One that nobody has, none where it is too slow; None where the goal has been claimed meanwhile."""
+        for attempt in range(2 * MAX_REPEATS):
+            if len(self.held) >= self.mine.goal:
+                return None
+            number = sum(t.state != TrialState.FAIL for t in self.copy.get_trials(deepcopy=False))
+            if attempt < MAX_REPEATS:
+                self.copy.sampler = self._sampler(step_rng(self.seed, number, PROPOSALS + 100 * attempt))
+            else:
+                self.copy.sampler = self.random
+            proposal = self.copy.ask(self.distributions)
+            arch = _arch(proposal.params)
+            if str(arch) not in self.held | self.slow and self.limits.allow(arch):
+                proposal.set_user_attr("arch", str(arch))
+                template = self.copy.get_trials(deepcopy=False)[proposal.number]
+                won = self._claim(template, copied=proposal.number)
+                if won is not None:
+                    return won
+                self._copy_trials()
+            self.copy.tell(proposal, state=TrialState.FAIL)
+        raise UserError(
+            f"expected {self.mine.goal} architectures within {self.limits}, found {len(self.held)}; "
+            f"{self.limits.smallest(arch)}; raise the limit or lower explore.evaluations"
+        )
+
+    def _sampler(self, rng: np.random.Generator) -> BaseSampler:
+        kind, seed = self.options.sampler, int(rng.integers(2**31))
+        if kind == "nsga2":
+            return NSGAIISampler(population_size=self.options.population, seed=seed)
+        if kind == "tpe":
+            return TPESampler(n_startup_trials=self.options.random_first, seed=seed)
+        return self.random if kind == "random" else self.learned
+
+    def _copy_trials(self) -> None:
+        """Bring the copy up to date, and what is known to be scored, being scored or too slow."""
+        trials = self.mine.trials()
+        for trial in trials:
+            if trial.number in self.copied:
+                if trial.number in self.open and trial.state.is_finished():
+                    self.open.remove(trial.number)
+                    values = trial.value if trial.state == TrialState.COMPLETE else None
+                    self.copy.tell(self.copied[trial.number], values, state=trial.state)
+            elif trial.state in leases.HELD or trial.state == TrialState.PRUNED:
+                self.copy.add_trial(
+                    optuna.create_trial(
+                        state=trial.state,
+                        value=trial.value,
+                        params=trial.params,
+                        distributions=trial.distributions,
+                        system_attrs=trial.system_attrs,
+                    )
+                )
+                self._copied(trial.number, len(self.copy.get_trials(deepcopy=False)) - 1, trial.state)
+        self.held = leases.held(trials)
+        self.slow = {t.user_attrs["arch"] for t in trials if t.state == TrialState.PRUNED}
+
+    def _copied(self, number: int, copy: int, state: TrialState = TrialState.RUNNING) -> None:
+        self.copied[number] = copy
+        if not state.is_finished():
+            self.open.add(number)
+
+    def _claim(self, template: FrozenTrial, copied: int | None = None) -> list[tuple[Trial, Arch]] | None:
+        """One trial where the claim holds, none where it is too slow; None where another worker has it."""
+        trial = self.mine.claim(template)
+        if trial is None:
+            return None
+        arch = self.space.parse(template.user_attrs["arch"])
+        if copied is None:
+            self._copy_trials()
+        else:
+            self._copied(trial.number, copied)
+            self.held.add(str(arch))
+        if self._fast(trial, arch):
+            return [(trial, arch)]
+        self._copy_trials()
+        return []
+
+    def _fast(self, trial: Trial, arch: Arch) -> bool:
+        """Whether the latency is within its limit; measured once, and kept in the trial."""
+        limit = self.options.max_latency_ms
+        if limit is None or self.latency is None:
+            return True
+        if "latency_ms" not in trial.user_attrs:
+            trial.set_user_attr("latency_ms", self.latency(arch))
+        value = trial.user_attrs["latency_ms"]
+        if value <= limit:
+            self.misses = []
+            return True
+        self.mine.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+        self.misses.append(value)
+        if len(self.misses) >= MAX_SLOW:
+            raise UserError(
+                f"expected architectures within explore.max_latency_ms={limit:g}, measured {len(self.misses)} slower "
+                f"ones in a row; the fastest takes {min(self.misses):.3g} ms; raise the limit"
+            )
+        return False
+
+
+def exploration_seconds(study: optuna.Study) -> float:
+    """Seconds of evaluation, over all workers and attempts."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sum(t.user_attrs.get("scored", t.user_attrs).get("seconds", 0.0) for t in complete)
+
+
+def known_scores(study: optuna.Study) -> dict[Arch, Score]:
+    """Scores of the completed trials, in the order in which architectures were first scored."""
+    trials = study.get_trials(deepcopy=False)
+    losses: dict[str, float] = {}
+    for trial in trials:  # one of a batch has those of all, and may have been failed since
+        losses |= trial.user_attrs.get("scored", {}).get("losses", {})
+    scores: dict[Arch, Score] = {}
+    for trial in trials:
+        if trial.state == TrialState.COMPLETE:
+            arch = trial.user_attrs["arch"]
+            loss = losses[arch] if arch in losses else trial.user_attrs["loss"]  # as older studies have it
+            scores.setdefault(Arch.parse(arch), Score(float(trial.value or 0.0), loss))
+    return scores
+
+
+def write_ranking(
+    path: Path, space: SearchSpace, scores: Mapping[Arch, Score], image_size: int, effects: Effects, rank_by: str
+) -> Arch:
+    """A CSV of all scored architectures, the best first; params in millions, multiply-adds in billions.
+
+    Args:
+        effects: Of the scores.
+        rank_by: ``score``: by accuracy, of equals by loss; ``effects``: by the sums of main effects, of equals so.
+
+    Returns:
+        The best.
+    """
+    sums = {arch: effects.score(arch) for arch in scores}
+    order = sorted(scores, key=lambda arch: (-scores[arch].accuracy, scores[arch].loss))
+    if rank_by == "effects":
+        order.sort(key=lambda arch: -sums[arch])
+    evaluated = {arch: k for k, arch in enumerate(scores)}
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["rank", "arch", "accuracy", "loss", "params_m", "flops_g", "evaluation", "effects"])
+        for rank, arch in enumerate(order, 1):
+            params_m, flops_g = space.cost(arch, image_size)
+            score = scores[arch]
+            writer.writerow(
+                [
+                    rank,
+                    arch,
+                    f"{score.accuracy:.5f}",
+                    f"{score.loss:.5f}",
+                    f"{params_m:.6f}",
+                    f"{flops_g:.6f}",
+                    evaluated[arch],
+                    f"{sums[arch]:.5f}",
+                ]
+            )
+    os.replace(temporary, path)
+    return order[0]
+
+
+def read_ranking(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _layer(index: int) -> str:
+    return f"layer{index:02d}"
+
+
+def _arch(params: dict[str, int]) -> Arch:
+    return Arch(tuple(params[_layer(k)] for k in range(len(params))))

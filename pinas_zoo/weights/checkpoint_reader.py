@@ -1,0 +1,155 @@
+"""Checkpoints read as data: a pickle may hold tensors and plain values, and whatever else it asks for is refused."""
+
+from __future__ import annotations
+
+import pickletools
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pinas_zoo.errors import BrokenWeights, NotSafetensors, WeightsMissing, WrongShapes
+from pinas_zoo.weights.tensors import tensor_shapes
+
+Tensors = dict[str, Tensor]
+
+_STATE_KEYS = ("state_dict", "model")  # PyTorch-Encoding and mmcv; detectron2
+_CORES = ("numpy.core", "numpy._core")  # of numpy 1 and 2
+# What pickles of numpy's numbers ask for, such as the best score in PyTorch-Encoding's checkpoints; and of its arrays.
+_NUMBERS = {"numpy.dtype", "_codecs.encode", *(f"{core}.multiarray.scalar" for core in _CORES)}
+_ARRAYS = {
+    "numpy.ndarray",
+    *_NUMBERS,
+    *(f"{core}.{name}" for core in _CORES for name in ("multiarray._reconstruct", "numeric._frombuffer")),
+}
+_HARMLESS = ("collections.OrderedDict", "torch._utils.", "torch.storage.", "torch.nn.parameter.")
+
+
+def read_checkpoint(file: Path | str) -> Tensors:
+    """The tensors of a checkpoint, on the CPU, without the ``module.`` of data-parallel training.
+
+    Args:
+        file: Written by ``torch.save`` (``.pth.tar``, ``.pth``, …, old and new format), or ``.safetensors``.
+
+    Raises:
+        WeightsMissing: No such file.
+        NotSafetensors: A pickle that wants more than tensors and plain data; names what it wanted. It is not run.
+        BrokenWeights: Cut short, empty, or no checkpoint at all.
+        WrongShapes: A checkpoint without a ``state_dict`` of tensors.
+    """
+    file = Path(file)
+    if not file.is_file():
+        raise WeightsMissing(
+            f"expected a checkpoint file, got {file}, which is {'a folder' if file.is_dir() else 'not there'}"
+        )
+    content: Any
+    if file.suffix == ".safetensors":
+        tensor_shapes(file)  # says what is wrong with a damaged one
+        content = load_file(file)
+    else:
+        content = _unpickle(file)
+    for key in _STATE_KEYS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
+        found = f"a dict of {list(content)[:5]}" if isinstance(content, Mapping) else f"a {type(content).__name__}"
+        raise WrongShapes(f"expected a state_dict of tensors in {file}, got {found}; is it the right file?")
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    while all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
+    return tensors
+
+
+def _unpickle(file: Path) -> Any:
+    """``torch.load`` as data only. A damaged file fails in it in many ways, all of them told apart by its bytes."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols, said better below when it matters
+            # leaving the context forgets all that is named, what others have allowed before included
+            new = [kind for kind in _numbers() if kind not in torch.serialization.get_safe_globals()]
+            with torch.serialization.safe_globals(new):
+                return torch.load(file, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise WeightsMissing(f"expected a readable file at {file}: {error}; change its permissions") from None
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+    wanted = [name for name in dict.fromkeys(wanted_globals(file)) if not name.startswith(_HARMLESS)]
+    wanted = [name for name in wanted if not (name.startswith("torch.") and name.endswith("Storage"))]
+    wanted = [] if _NUMBERS.issuperset(wanted) else wanted
+    if wanted:
+        cure = "load it where it was made and save its state_dict alone"
+        if _ARRAYS.issuperset(wanted) and not zipfile.is_zipfile(file):  # detectron2's .pkl files
+            cure = (
+                'turn its arrays into tensors: python -c "import pickle, torch; '
+                f"d = pickle.load(open('{file.name}', 'rb'), encoding='latin1'); d = d.get('model', d); "
+                "torch.save({k: torch.as_tensor(v) for k, v in d.items()}, 'tensors.pth')\""
+            )
+        raise NotSafetensors(
+            f"expected tensors and plain data in {file}, got a pickle that wants {', '.join(wanted[:5])}; none of it "
+            f"was run. If you trust the file, {cure}"
+        )
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        begin = stream.read(16)
+    if not begin.startswith((b"PK", b"\x80")):
+        raise BrokenWeights(
+            f"expected a checkpoint written by torch.save, got {file} ({size} bytes), which begins with {begin!r}; "
+            "is it the right file, or a download page?"
+        )
+    raise BrokenWeights(
+        f"expected a whole checkpoint, got a broken or truncated one in {file} ({size} bytes: {reason}); get it again"
+    )
+
+
+def _numbers() -> list[Any]:
+    """numpy's numbers, which hold no code, for torch's reader of pickles."""
+    dtypes = {type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
+    scalar = np.float64(0).__reduce__()[0]
+    return [np.dtype, *dtypes, *((scalar, f"{core}.multiarray.scalar") for core in _CORES)]
+
+
+def wanted_globals(file: Path) -> Iterator[str]:
+    """Names of the functions and classes that a pickle asks for; its instructions are listed, never followed."""
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                for member in archive.namelist():
+                    if member.endswith(".pkl"):
+                        with archive.open(member) as stream:
+                            yield from _globals(stream)
+        else:
+            with file.open("rb") as stream:
+                while True:  # the old format is several pickles one after the other, then the numbers
+                    yield from _globals(stream)
+    except Exception:  # the end of what can be read as a pickle
+        return
+
+
+def _globals(stream: IO[bytes]) -> Iterator[str]:
+    strings: list[str] = []  # what a STACK_GLOBAL takes its module and name from
+    memo: dict[Any, str | None] = {}  # strings that were put aside; None for anything else
+    top: str | None = None  # of the stack, where it is a string
+    for opcode, argument, _ in pickletools.genops(stream):
+        kind = opcode.name
+        if kind == "MEMOIZE" or kind.endswith("PUT"):
+            memo[len(memo) if argument is None else argument] = top
+            continue
+        name, top = None, None
+        if kind in ("GLOBAL", "INST"):
+            name = str(argument).replace(" ", ".", 1)
+        elif kind == "STACK_GLOBAL":
+            name = ".".join(strings[-2:])
+        elif isinstance(top := memo.get(argument) if kind.endswith("GET") else argument, str):
+            strings.append(top)
+        else:
+            top = None
+        if name and re.fullmatch(r"[\w.]{3,100}", name):  # else a text that happens to begin like a pickle
+            yield name

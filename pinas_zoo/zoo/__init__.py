@@ -1,0 +1,1 @@
+"""Above the models: the user's registry of networks, model cards, what a user names."""

@@ -1,0 +1,189 @@
+"""Model cards made from facts: what a folder's config, weights and provenance say, and nothing else.
+
+Facts that the card reads in ``provenance.json``, all optional:
+
+- ``dataset``: what the weights were trained on; a name, or ``{"name": …, "id": Hub id, "split": …}``;
+- ``metrics``: a list of ``{"type": "accuracy", "value": 0.98, "name": …, "dataset": as above}``; a metric without a
+  dataset of its own is taken to be of the training set's;
+- ``test_accuracy``: short for one such metric, on the split ``test``;
+- ``license``, ``score``, ``seed``, ``versions``, ``source``, ``commands``.
+
+``model-index`` in the card's YAML is what the Hub shows as evaluation results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from pinas_zoo.analysis.cost import count_module, network_cost
+from pinas_zoo.analysis.diagram import HEADINGS, layer_table, table_cells
+from pinas_zoo.errors import UserError
+from pinas_zoo.weights.entry_points import FAMILY, architecture_of, on_meta
+
+CITATION = """@inproceedings{peng2021pinas,
+  title     = {Pi-NAS: Improving Neural Architecture Search by Reducing Supernet Training Consistency Shift},
+  author    = {Peng, Jiefeng and Zhang, Jiqi and Li, Changlin and Wang, Guangrun and Liang, Xiaodan and Lin, Liang},
+  booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision (ICCV)},
+  pages     = {12354--12364},
+  year      = {2021}
+}"""
+SIZES = ("depths", "widths", "stem_width", "output_stride", "global_pool")
+
+
+def make_card(
+    repo: str, args: Mapping[str, Any], cfg: Mapping[str, Any], facts: Mapping[str, Any], files: Mapping[str, str]
+) -> str:
+    """The README.md of a Hub repo.
+
+    Args:
+        repo: ``owner/name``.
+        args: The network's complete arguments.
+        cfg: timm's pretrained_cfg.
+        facts: As the module says.
+        files: sha256 per file that the repo will hold.
+
+    Raises:
+        UserError: A fact of a form that the Hub cannot read.
+    """
+    dataset = _dataset(facts.get("dataset"))
+    results = [_result(metric, dataset) for metric in _metrics(facts)]
+    data = ModelCardData(
+        license=str(facts.get("license") or cfg.get("license") or "other"),
+        library_name="timm",
+        pipeline_tag="image-classification",
+        tags=["image-classification", "timm", "pinas-zoo", "neural-architecture-search"],
+        datasets=[dataset["id"]] if dataset.get("id") else None,
+        model_name=repo.partition("/")[2],
+        eval_results=results or None,
+        ignore_metadata_errors=False,
+    )
+    body = "\n\n".join(part for part in _parts(repo, args, cfg, facts, files, dataset, results) if part)
+    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}\n"))
+
+
+def _parts(
+    repo: str,
+    args: Mapping[str, Any],
+    cfg: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    files: Mapping[str, str],
+    dataset: Mapping[str, str],
+    results: Sequence[EvalResult],
+) -> list[str]:
+    channels, *size = cfg["input_size"]
+    architecture = architecture_of(cfg)
+    known = SIZES if architecture == FAMILY else tuple(k for k in args if k not in ("arch", "num_classes", "in_chans"))
+    sizes = {k: args[k] for k in known if args.get(k) is not None}
+    if architecture == FAMILY:
+        shape = {**sizes, "num_classes": args["num_classes"], "in_chans": channels, "image_size": tuple(size)}
+        cost = network_cost(args["arch"], **shape)
+        what = (
+            "A network of the Π-NAS search space (Peng et al., ICCV 2021): a ResNet with a deep stem and one "
+            "split-attention candidate per layer. A timm model for users of `pinas_zoo`."
+        )
+        layers = [
+            "## Layers",
+            "Candidates are named as in ResNeSt: radix `s`, cardinality `x`, width `d`. Multiply-adds count "
+            "convolutions and the classifier.",
+            _markdown(HEADINGS, table_cells(layer_table(args["arch"], **shape))),
+        ]
+    else:
+        cost = count_module(on_meta(architecture, args), cfg["input_size"])
+        what = f"A network of timm's entry point `{architecture}`, found by a search of `pinas_zoo`."
+        layers = []
+    details = [
+        ("Architecture", f"`{args['arch']}`, one candidate per layer"),
+        *((name, f"`{value}`") for name, value in sizes.items()),
+        ("Parameters", f"{cost.params:,}"),
+        ("Multiply-adds", f"{cost.macs / 1e9:.3f} G for one image of {channels} x {size[0]} x {size[1]}"),
+        ("Classes", f"{args['num_classes']:,}"),
+        ("Trained on", dataset.get("name") or "not recorded"),
+        ("Licence", str(facts.get("license") or cfg.get("license") or "not recorded")),
+    ]
+    details += [
+        (key.capitalize(), _plain(facts[key]))
+        for key in ("source", "score", "seed", "versions", "commands")
+        if key in facts
+    ]
+    metrics = [[r.metric_name or r.metric_type, _plain(r.metric_value), _where(r)] for r in results]
+    return [
+        f"# {repo.partition('/')[2]}",
+        what,
+        "## Use",
+        "```\npip install pinas-zoo\n```",
+        f"```python\nimport pinas_zoo  # registers the family with timm\nimport timm\n\n"
+        f'model = timm.create_model("hf-hub:{repo}", pretrained=True).eval()\n'
+        "transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))\n```",
+        "## Facts",
+        _markdown(("", ""), details),
+        "## Metrics",
+        _markdown(("metric", "value", "on"), metrics) if metrics else "No metrics are recorded for these weights.",
+        *layers,
+        "## Files",
+        _markdown(("file", "sha256"), [(name, f"`{digest}`") for name, digest in files.items()]),
+        "## Citation",
+        f"```bibtex\n{CITATION}\n```",
+    ]
+
+
+def _metrics(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    metrics = facts.get("metrics")
+    if metrics is None and "test_accuracy" in facts:
+        metrics = [{"type": "accuracy", "value": facts["test_accuracy"], "dataset": {"split": "test"}}]
+    if metrics is None:
+        return []
+    if isinstance(metrics, Mapping):
+        metrics = [{"type": kind, "value": value} for kind, value in metrics.items()]
+    if not isinstance(metrics, Sequence) or not all(
+        isinstance(m, Mapping) and {"type", "value"} <= set(m) for m in metrics
+    ):
+        raise UserError(f"expected metrics as a list of {{'type', 'value', 'dataset'}} in the facts, got {metrics!r}")
+    return list(metrics)
+
+
+def _result(metric: Mapping[str, Any], trained_on: Mapping[str, str]) -> EvalResult:
+    dataset = {**trained_on, **_dataset(metric.get("dataset"))}
+    if not dataset.get("name"):
+        raise UserError(
+            f"expected the data set that {metric['type']} = {metric['value']} was measured on, got none; "
+            "add dataset to the facts, or --dataset NAME"
+        )
+    return EvalResult(
+        task_type="image-classification",
+        dataset_type=dataset.get("id") or "-".join(dataset["name"].lower().split()),
+        dataset_name=dataset["name"],
+        dataset_split=dataset.get("split"),
+        metric_type=str(metric["type"]),
+        metric_name=str(metric.get("name") or metric["type"]),
+        metric_value=metric["value"],
+    )
+
+
+def _dataset(value: Any) -> dict[str, str]:
+    if value is None:
+        return {}
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, Mapping):
+        return {k: str(value[k]) for k in ("name", "id", "split") if value.get(k)}
+    raise UserError(f"expected a data set as a name or {{'name', 'id', 'split'}}, got {value!r}")
+
+
+def _where(result: EvalResult) -> str:
+    return result.dataset_name + (f", {result.dataset_split}" if result.dataset_split else "")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

@@ -1,0 +1,368 @@
+"""Found networks: the user's registry on disk, one readable JSON file per name.
+
+Entries live in ``<home>/models/<name>.json``; the home is ``$PINAS_ZOO_HOME`` or the platform's user data folder. Every
+entry becomes a timm model when :mod:`pinas_zoo` is imported. An entry under one of the family's own names
+(``pinas_alpha``, …) holds weights for it.
+
+Files are written whole and renamed into place, one per name, so that processes need no lock: the last writer of a name
+wins, and a reader sees an entry as it was before or after.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import timm
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.errors import UserError
+from pinas_zoo.models import (
+    nasbench201,  # noqa: F401  registers its entry point
+    registered_names,
+    timm_registry,
+)
+from pinas_zoo.models import pinas as family
+from pinas_zoo.weights.atomic import write_json as write_json
+from pinas_zoo.weights.entry_points import FAMILY, UnknownArchitecture, architecture_of, create, on_meta
+from pinas_zoo.weights.model_folder import CONFIG_FILE as CONFIG_FILE
+from pinas_zoo.weights.model_folder import WEIGHTS_FILE as WEIGHTS_FILE
+from pinas_zoo.weights.model_folder import (
+    check_args,
+    check_cfg,
+    function_differences,
+    make_config,
+    plain_args,
+    read_config,
+)
+from pinas_zoo.weights.tensors import check_tensors, network_shapes, tensor_shapes
+
+PICTURED = ("pinas_beta", "pinas_delta", "pinas_epsilon")  # known from the paper's Figure 9 alone; not invented here
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_WINDOWS = frozenset({"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))})
+_FREE_ARGS = (
+    "num_classes",
+    "in_chans",
+)  # what a caller may change and timm adapts; kept in timm's cfg, not as argument
+_mine: dict[str, Entry] = {}  # what of the registry is known in this process
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered network: how to build it and, when it has weights, the timm model folder that holds them."""
+
+    name: str
+    model_args: Mapping[str, Any]
+    folder: str | None = None
+    pretrained_cfg: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def arch(self) -> str:
+        return str(self.model_args["arch"])
+
+    @property
+    def architecture(self) -> str:
+        """timm's entry point that builds it; ``pinas`` for the family."""
+        return architecture_of(self.pretrained_cfg)
+
+    @property
+    def weights(self) -> Path | None:
+        """The safetensors file, which may have gone since; None for an architecture alone."""
+        return Path(self.folder) / WEIGHTS_FILE if self.folder else None
+
+
+def home() -> Path:
+    """The folder of the user's registry: ``$PINAS_ZOO_HOME``, or the platform's user data folder."""
+    moved = os.environ.get("PINAS_ZOO_HOME")
+    return Path(moved).expanduser() if moved else Path(platformdirs.user_data_dir("pinas_zoo", appauthor=False))
+
+
+def register(
+    name: str,
+    arch: str | Sequence[int] | Arch | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    architecture: str = FAMILY,
+    **model_args: Any,
+) -> Entry:
+    """Keep a network under a name: ``timm.create_model(name)`` builds it, now and in later processes.
+
+    A name that is registered already is replaced. Under a name of the family (``pinas_alpha``, ``pinas_cls``, …) a
+    folder of the same architecture is kept as its weights. ``pinas_beta``, ``pinas_delta`` and ``pinas_epsilon`` are
+    for those who hold the paper's Figure 9.
+
+    Args:
+        name: Lower-case letters, digits and underscores; must not be one of timm's names.
+        arch: Candidate per layer; for a network without weights.
+        folder: A timm model folder (config.json, model.safetensors), such as a run's ``winner``; stays where it is.
+        architecture: timm's entry point of a network that is not of the family, such as ``nasbench201``; a folder says
+            its own.
+        model_args: Further arguments of the network, with ``arch``: depths, widths, stem_width, num_classes, …
+
+    Raises:
+        UserError: A bad name, both or neither of arch and folder, or an architecture that does not fit.
+        WeightsMissing: The folder or a file of it is missing.
+        WeightsError: Its weights are broken, or another network's.
+    """
+    check_name(name)
+    if (arch is None) == (folder is None):
+        raise UserError(
+            "expected an arch, such as arch='3013231203213032', or the folder of a network with weights, got "
+            + ("neither" if arch is None else "both; the folder says its own arch")
+        )
+    if folder is not None:
+        if model_args:
+            raise UserError(f"expected a folder alone, which says its own arguments, got also {sorted(model_args)}")
+        place = Path(folder).expanduser().resolve()
+        args, cfg = read_config(place)
+        shapes = tensor_shapes(place / WEIGHTS_FILE)
+        check_tensors(shapes, args, where=str(place / WEIGHTS_FILE), architecture=architecture_of(cfg))
+        entry = Entry(name, args, str(place), cfg)
+    else:
+        try:
+            if architecture == FAMILY:
+                entry = Entry(name, plain_args({"arch": arch, **model_args}))
+                network_shapes(entry.model_args)  # a network that cannot be built is not registered
+            else:
+                entry = _other_family(name, architecture, {"arch": arch, **model_args})
+        except TypeError as error:
+            raise UserError(f"expected arguments of a network, got {model_args}: {error}") from None
+        except ValueError as error:
+            raise UserError(str(error)) from None
+    _check_reserved(entry)
+    write_json(entry_path(name), asdict(entry))
+    _tell_timm(entry)
+    return entry
+
+
+def unregister(name: str) -> None:
+    """Remove a name from the registry and from timm; the folder that it points to is left alone.
+
+    Raises:
+        UserError: No such name in the registry.
+    """
+    try:
+        entry_path(check_form(name)).unlink()
+    except FileNotFoundError:
+        if name in _mine:  # another process removed it since
+            forget(name)
+        raise UserError(f"expected a registered name, got {name!r}; `pinas-zoo list --mine` shows them") from None
+    forget(name)
+
+
+def forget(name: str) -> None:
+    """Make a registered name unknown in this process; its entry on disk stays."""
+    _mine.pop(name, None)
+    timm_registry.forget(name)
+    if name in PICTURED:
+        _tell_pictured(name)
+
+
+def entries() -> list[Entry]:
+    """The registry as it is on disk; a damaged entry is reported by a warning and skipped."""
+    entries = []
+    folder = home() / "models"
+    try:
+        paths = sorted(p for p in folder.iterdir() if p.suffix == ".json" and not p.name.startswith("."))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        _report(f"registry {folder} skipped: {error}; mend it, or move it with $PINAS_ZOO_HOME")
+        return []
+    for path in paths:
+        try:
+            entries.append(_read_entry(path))
+        except FileNotFoundError:
+            continue  # unregistered by another process just now
+        except Exception as error:  # whatever a damaged file causes, the others load
+            _report(f"registry entry {path} skipped: {error}; mend it or delete the file")
+    return entries
+
+
+def _report(text: str) -> None:
+    """A warning that never raises: under ``-W error`` it goes to the log, since one entry must not stop an import."""
+    try:
+        warnings.warn(text, stacklevel=3)
+    except UserWarning:
+        logging.getLogger(__name__).warning(text)
+
+
+def load_registry() -> None:
+    """Make every entry of the registry known to timm, and the names that are known from a picture alone.
+
+    What cannot be loaded is reported by a warning and skipped.
+    """
+    for name in PICTURED:
+        _tell_pictured(name)
+    for entry in entries():
+        try:
+            check_name(entry.name)
+            _check_reserved(entry)
+            _tell_timm(entry)
+        except Exception as error:  # an entry must not keep the package from being imported
+            _report(f"registry entry {entry_path(entry.name)} skipped: {error}")
+
+
+def known() -> list[Entry]:
+    """What of the registry is known to timm in this process, by name."""
+    return [_mine[name] for name in sorted(_mine)]
+
+
+def entry_with_weights(name: str) -> Entry | None:
+    """The registry's entry with a folder for a name or, in the family, for its other names."""
+    held = (_mine.get(n) for n in family.same_network(name))
+    return next((entry for entry in held if entry is not None and entry.folder), None)
+
+
+def check_form(name: str) -> str:
+    """Return a name that is safe as the name of a file anywhere.
+
+    Raises:
+        UserError: Not of the form of a timm model name, or reserved on Windows.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UserError(
+            f"expected a name of lower-case letters, digits and underscores (64 at most, a letter first), got {name!r}"
+        )
+    if name in _WINDOWS:
+        raise UserError(f"expected a name that can be a file's on every system, got {name!r}; choose another")
+    return name
+
+
+def check_name(name: str) -> str:
+    """Return a name that may be registered.
+
+    Raises:
+        UserError: Not of the form of a timm model name, or taken by timm.
+    """
+    check_form(name)
+    if name in _mine or name in PICTURED or name in _weights_names():
+        return name
+    if timm.is_model(name):
+        raise UserError(
+            f"expected a name that is not taken, got {name!r}, which is already a timm model; choose another"
+        )
+    if hasattr(registered_names, name):
+        raise UserError(f"expected a name that is not taken, got {name!r}, which this package uses; choose another")
+    return name
+
+
+def _weights_names() -> tuple[str, ...]:
+    """The family's names that stand for one architecture, so that weights may be kept for them."""
+    return (*family.ARCHS, *family.ALIASES)
+
+
+def _other_family(name: str, architecture: str, model_args: Mapping[str, Any]) -> Entry:
+    """An entry without weights; its arch as the network itself writes it, its cfg complete."""
+    model = on_meta(architecture, model_args)
+    args = plain_args({**model_args, "arch": model.arch})
+    complete = {**args, "num_classes": model.num_classes}
+    return Entry(name, args, None, _flat(make_config(complete, {"architecture": architecture})))
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """timm's pretrained_cfg of a config.json, with what stands beside it there."""
+    beside = ("architecture", "label_names", "label_descriptions")
+    return {**config["pretrained_cfg"], **{k: config[k] for k in beside if k in config}}
+
+
+def _check_reserved(entry: Entry) -> None:
+    """A name of the paper stands for one network of the paper's size."""
+    if entry.name not in (*_weights_names(), *PICTURED):
+        return
+    if entry.architecture != FAMILY:
+        raise UserError(f"expected a network of the family under {entry.name!r}, got one of {entry.architecture}")
+    sized = [k for k in ("depths", "widths", "stem_width") if entry.model_args.get(k) is not None]
+    standard = {"depths": family.DEPTHS, "widths": family.WIDTHS, "stem_width": family.STEM_WIDTH}
+    for key in sized:
+        value = entry.model_args[key]
+        if (tuple(value) if isinstance(value, Sequence) else value) != standard[key]:
+            raise UserError(f"expected a network of the paper's size under {entry.name!r}, got {key}={value}")
+    for key, (_, value) in function_differences(entry.model_args, {}).items():
+        raise UserError(
+            f"expected a network of the paper under {entry.name!r}, got {key}={value!r}; register it under another name"
+        )
+    if entry.name in _weights_names():
+        arch = family.ARCHS[family.ALIASES.get(entry.name, entry.name)]
+        if entry.folder is None:
+            raise UserError(
+                f"expected a name that is not taken, got {entry.name!r}; give folder= to keep weights for it"
+            )
+        if entry.arch != arch:
+            raise UserError(f"expected weights of {entry.name!r}, arch {arch}, got arch {entry.arch} in {entry.folder}")
+
+
+def entry_path(name: str) -> Path:
+    """The file of a name's entry."""
+    return home() / "models" / f"{name}.json"
+
+
+def _read_entry(path: Path) -> Entry:
+    """An entry; what its folder says now goes before what it said when it was registered."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"expected an object with name and model_args, got {type(content).__name__}")
+    entry = Entry(**content)
+    if entry.name != path.stem:
+        raise ValueError(f"expected the name {path.stem!r} inside, got {entry.name!r}")
+    if entry.folder is not None and (Path(entry.folder) / CONFIG_FILE).is_file():
+        try:
+            args, cfg = read_config(entry.folder)
+        except UnknownArchitecture:  # of a module that the user has not imported as yet
+            return entry
+        except UserError as error:
+            _report(f"registry entry {path} has no weights now: {error}; mend {entry.folder}, or register it anew")
+            entry = replace(entry, folder=None)
+        else:
+            return Entry(entry.name, args, entry.folder, cfg)
+    args = plain_args(entry.model_args)
+    check_args(args, entry.architecture)
+    check_cfg(entry.pretrained_cfg)
+    return Entry(entry.name, args, entry.folder, dict(entry.pretrained_cfg))
+
+
+def _tell_timm(entry: Entry) -> None:
+    if entry.name in _weights_names():  # the family's own entry point stays; it asks for the weights
+        _mine[entry.name] = entry
+        return
+    args = dict(entry.model_args)
+    args.setdefault("num_classes", entry.pretrained_cfg.get("num_classes", 1000))
+    own = entry.architecture == FAMILY
+    cfg = _flat(make_config(args, entry.pretrained_cfg)) if own else dict(entry.pretrained_cfg)
+    if entry.folder:
+        cfg["file"] = str(entry.weights)
+    fixed = {k: v for k, v in args.items() if k not in _FREE_ARGS}
+
+    def build(pretrained: bool = False, **kwargs: Any) -> Any:
+        if own:
+            model: Any = family._create_pinas(entry.name, pretrained, **{**fixed, **kwargs})
+        else:
+            free = {k: v for k, v in args.items() if k in _FREE_ARGS}
+            if kwargs.get("pretrained_cfg") is None:
+                kwargs["pretrained_cfg"] = dict(cfg)
+            model = create(entry.architecture, pretrained, **{**fixed, **free, **kwargs})
+        # What timm exports of it (push_to_hf_hub, save_for_hf) then loads where this registry is not.
+        model._model_args = fixed
+        model.pretrained_cfg["architecture"] = entry.architecture
+        return model
+
+    timm_registry.add(entry.name, build, cfg, f"Registered network {entry.arch}.")
+    _mine[entry.name] = entry
+
+
+def _tell_pictured(name: str) -> None:
+    timm_registry.add_error(
+        name,
+        UserError(
+            f"the architecture of {name!r} is known only from a picture (Figure 9 of the paper) and is not guessed "
+            f"here; whoever can read it supplies it once: pinas_zoo.register({name!r}, arch='…16 digits 0-3…'), or "
+            f"`pinas-zoo register {name} --arch …`; `pinas-zoo info` holds it against the paper's Table 1"
+        ),
+    )

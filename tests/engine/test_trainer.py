@@ -1,0 +1,69 @@
+"""Settings of the engine change how a step is computed, not what: precision, order in memory."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.registry import PARAM_SCHEDULERS
+
+from pinas_zoo.data.augmentation import BatchViews
+from pinas_zoo.engine.trainer import Trainee, cosine
+from pinas_zoo.search.config import Views
+from pinas_zoo.search.methods.pinas import Method
+from pinas_zoo.search.spaces.resnest50 import Space
+
+TINY = dict(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
+
+
+def step(precision: str, channels_last: bool, views_made: bool = True) -> tuple[float, Method]:
+    torch.manual_seed(0)
+    method = Method(Space(**TINY), queue_size=32, dim=16)
+    views = BatchViews(Views(), (0.5,) * 3, (0.25,) * 3)
+    trainee = Trainee(method, views, 4, 0, precision, channels_last).train()
+    generator = torch.Generator().manual_seed(1)
+    made = torch.randint(0, 256, (8, 4, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    batch = {"views": made} if views_made else {"pixels": made[:, 0]}
+    losses = trainee(labels=torch.zeros(8, dtype=torch.long), step=3, **batch)
+    losses["loss"].backward()
+    assert losses["loss"].dtype == torch.float32
+    return losses["loss"].item(), method
+
+
+@pytest.mark.parametrize("views_made", [True, False])
+def test_channels_last_changes_nothing_but_rounding(views_made):
+    loss, method = step("fp32", False, views_made)
+    other_loss, other = step("fp32", True, views_made)
+    assert other_loss == pytest.approx(loss, rel=1e-4)
+    norm = torch.stack([p.grad.norm() for p in method.student.parameters() if p.grad is not None])
+    other_norm = torch.stack([p.grad.norm() for p in other.student.parameters() if p.grad is not None])
+    torch.testing.assert_close(other_norm, norm, rtol=2e-2, atol=1e-4)
+    conv = next(m for m in other.modules() if isinstance(m, torch.nn.Conv2d))
+    assert conv.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_bf16_is_close_and_keeps_statistics_teacher_and_queue_in_fp32():
+    loss, method = step("fp32", False)
+    half_loss, half = step("bf16", True)
+    assert half_loss == pytest.approx(loss, rel=0.02)
+    assert half_loss != loss
+    assert {t.dtype for t in half.state_dict().values()} == {torch.float32, torch.long}
+    on = [p.grad for p in method.student.parameters()], [p.grad for p in half.student.parameters()]
+    assert all((a is None) == (b is None) for a, b in zip(*on, strict=True))
+    flat, half_flat = (torch.cat([g.flatten() for g in grads if g is not None]) for grads in on)
+    assert torch.nn.functional.cosine_similarity(flat, half_flat, dim=0) > 0.95
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(20, 0.05), (20, 0.1), (10, 0.96), (2, 0.9), (1, 0.9), (10, 0.0)])
+def test_a_warm_up_of_any_length_reaches_the_full_rate(steps, warmup):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = [
+        PARAM_SCHEDULERS.build(dict(by_epoch=False, optimizer=optimizer, **part)) for part in cosine(steps, warmup)
+    ]
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        for part in schedule:
+            part.step()
+    assert max(rates) == pytest.approx(1)
+    assert min(rates) > 0
