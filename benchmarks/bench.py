@@ -53,6 +53,7 @@ from pinas_zoo import extras
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Views
 from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.weights.atomic import write_text
 
 RESULTS = Path(__file__).parent / "results"
 RESNEST50 = "1" * 16  # the one network that timm has, too
@@ -361,7 +362,7 @@ def run(names: Sequence[str], out: Path | None) -> None:
         ]
     )
     if out:
-        bench_table.write(out, text + "\n")
+        write_text(out, text + "\n")
         if bench_table.DATED.fullmatch(out.name):
             bench_table.draw(bench_table.history(out.parent), out.parent / "bench.svg")
     print(text)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.weights.atomic import replacing
 
 COLUMNS = (
     *("row", "what is measured", "unit", "ours", "peer", "the peer is", "times as good as the peer"),
@@ -143,14 +144,5 @@ def draw(found: Mapping[datetime.date, Sequence[Row]], path: Path) -> None:
         panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     for panel in panels[len(names) :]:
         panel.set_axis_off()
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="svg", metadata={"Date": None})
-    temporary.replace(path)
-
-
-def write(path: Path, text: str) -> None:
-    """Write whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})

@@ -15,7 +15,6 @@ import platform
 import tempfile
 from pathlib import Path
 
-import bench_table
 import numpy as np
 import torch
 
@@ -24,6 +23,7 @@ from pinas_zoo.search import pipeline
 from pinas_zoo.search.config import load_config
 from pinas_zoo.search.pipeline import Run
 from pinas_zoo.search.ranking.similarity import off_diagonal
+from pinas_zoo.weights.atomic import write_text
 
 CONFIG = Path(__file__).parents[1] / "configs" / "search" / "digits.py"
 RESULT = Path(__file__).parent / "results" / "downsample.md"
@@ -73,7 +73,7 @@ def main() -> None:
                 where = Path(folder) / f"{shared}_{seed}"
                 lines.append(measure(shared, seed, args.steps, args.candidates, where))
     text = "\n".join(lines) + "\n"
-    bench_table.write(RESULT, text)
+    write_text(RESULT, text)
     print(text)
 
 

@@ -35,8 +35,9 @@ from torch import nn
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import Images, fit
 from pinas_zoo.engine.batchnorm import recalibrated
+from pinas_zoo.rng import step_rng
 from pinas_zoo.search.scorers.classifier import Evaluator, Score
-from pinas_zoo.search.spaces.base import SearchSpace, Supernet, step_rng
+from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 from pinas_zoo.search.spaces.resnest50 import Space
 
 SMALL = dict(depths=(1, 2, 2, 1), widths=(16, 16, 16, 16), stem_width=8, zero_init_last=False)  # 4^6, for memory

@@ -29,6 +29,7 @@ import torch
 from torch import nn
 
 import pinas_zoo
+from pinas_zoo.weights.atomic import write_text
 
 NETWORKS = ("resnet50", "resnest50d", "efficientnet_b3", "pinas_alpha", "pinas_gamma")
 FUSED = ("pinas_alpha", "pinas_gamma")
@@ -257,10 +258,7 @@ def main() -> None:
         ]
     ).replace("{load}", f"{os.getloadavg()[0]:.1f}")
     path = Path(__file__).parent / "results" / f"inference{'_' + args.tag if args.tag else ''}.md"
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, text + "\n")
     print(text)
 
 

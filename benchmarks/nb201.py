@@ -39,7 +39,6 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, is_zipfile
 
-import bench_table
 import nb201_figures
 import numpy as np
 import torch
@@ -54,15 +53,15 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.commands.search import parse_overrides
 from pinas_zoo.engine import trainer
 from pinas_zoo.errors import UserError
+from pinas_zoo.rng import step_rng
 from pinas_zoo.search import pipeline
 from pinas_zoo.search.config import SearchConfig, parse_config
 from pinas_zoo.search.methods import pinas
 from pinas_zoo.search.pipeline import Run
 from pinas_zoo.search.ranking.similarity import off_diagonal
 from pinas_zoo.search.run_folder import read_done
-from pinas_zoo.search.spaces.base import step_rng
 from pinas_zoo.search.spaces.nasbench201 import Space
-from pinas_zoo.weights.atomic import write_json
+from pinas_zoo.weights.atomic import write_json, write_text
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 LABELS: dict[str, Any] = dict(options={}, lr=0.2, warmup=0.1, weight_decay=5e-4)
@@ -230,7 +229,7 @@ def speed(names: Sequence[str], size: int, threads: int, images: Path, work: Pat
             f"| {count / bare:.0f} |"
         )
     text = "\n".join(lines) + "\n"
-    bench_table.write(RESULTS.with_name("nb201_speed.md"), text)
+    write_text(RESULTS.with_name("nb201_speed.md"), text)
     print(text)
 
 
@@ -280,7 +279,7 @@ def measure(setting: Setting, images: Path, work: Path, count: int) -> None:
         [str(space.operations_of(a)), *("" if math.isnan(v) else f"{v:.5f}" for v in s)]
         for a, s in zip(archs, scores, strict=True)
     ]
-    bench_table.write(path, "".join(f"{','.join(row)}\n" for row in [["arch", *SCORES], *rows]))
+    write_text(path, "".join(f"{','.join(row)}\n" for row in [["arch", *SCORES], *rows]))
     write_json(path.with_suffix(".json"), facts)
 
 

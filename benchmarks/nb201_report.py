@@ -6,7 +6,6 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import bench_table
 import numpy as np
 from nb201_found import (
     CRITERION,
@@ -25,6 +24,7 @@ from tqdm import tqdm
 
 from pinas_zoo.models.nasbench201 import OPERATIONS
 from pinas_zoo.search.ranking.kendall import RESAMPLES, Ranking, Tau, correlate
+from pinas_zoo.weights.atomic import write_text
 
 RESULTS = Path(__file__).parent / "results" / "nb201"
 FITTED, FITS = 150, 200  # architectures that effects are fitted to at least, and draws of them
@@ -304,6 +304,6 @@ def report(table: Mapping[str, Row]) -> list[Found]:
             lines += fits(found, table, size) + pairs(found, table, size)
     lines += ablations(found, table) + skips(found, table) + trials(everything, table)
     text = "\n".join(lines).rstrip() + "\n"
-    bench_table.write(RESULTS.with_suffix(".md"), text)
+    write_text(RESULTS.with_suffix(".md"), text)
     print(text)
     return found

@@ -14,9 +14,9 @@ from torch import nn
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import ImageSet
 from pinas_zoo.engine.batchnorm import batch_statistics
+from pinas_zoo.rng import step_rng
 from pinas_zoo.search.pipeline import Run
 from pinas_zoo.search.scorers.probe import Probe
-from pinas_zoo.search.spaces.base import step_rng
 
 PROBE_IMAGES, HELD_OUT = 500, 1000  # of a path's own linear probe: to fit it, and to score
 VIEWED = 1000  # images of which two views are compared

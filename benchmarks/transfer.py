@@ -29,6 +29,7 @@ from mmengine.registry import init_default_scope
 
 from pinas_zoo.models.blocks import SplitAttention
 from pinas_zoo.openmmlab import launch
+from pinas_zoo.weights.atomic import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = {
@@ -197,9 +198,7 @@ def main() -> None:
         parts += [f"{machine()}; {args.threads} threads; {loads}.", *tables]
     name = "transfer_memory" if args.memory else f"transfer_{args.tag}" if args.tag else "transfer"
     path = ROOT / "benchmarks" / "results" / f"{name}.md"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, "\n\n".join(parts) + "\n")
     print(*parts, sep="\n\n")
 
 

@@ -141,6 +141,7 @@ def make_train_ids(root: Path) -> None:
     from PIL import Image
 
     from pinas_zoo.errors import UserError
+    from pinas_zoo.weights.atomic import replacing
 
     paths = sorted(root.glob("gtFine/*/*/*_gtFine_labelIds.png"))
     if not paths:
@@ -149,7 +150,6 @@ def make_train_ids(root: Path) -> None:
     table[[7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]] = np.arange(19)
     for path in paths:
         target = path.with_name(path.name.replace("labelIds", "labelTrainIds"))
-        temporary = target.with_name(f".{target.name}")
-        Image.fromarray(table[np.asarray(Image.open(path))]).save(temporary, format="PNG")
-        temporary.replace(target)
+        with replacing(target) as temporary:
+            Image.fromarray(table[np.asarray(Image.open(path))]).save(temporary, format="PNG")
     print(f"{len(paths)} files *_gtFine_labelTrainIds.png written in {root / 'gtFine'}")

@@ -244,25 +244,19 @@ def write_picture(subject: Subject, path: Path, kind: str) -> None:
     Raises:
         UserError: It cannot be written there; or Pillow is too old for PNG.
     """
-    import os
-    import uuid
-
     from pinas_zoo.analysis.diagram import network_png, network_svg
     from pinas_zoo.errors import UserError
+    from pinas_zoo.weights.atomic import write_bytes
 
     assert subject.args is not None
     sizes = {key: subject.args[key] for key in ("arch", "depths", "widths", "stem_width")}
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         title = subject.name or subject.title
         content = network_png(**sizes, title=title) if kind == "PNG" else network_svg(**sizes, title=title).encode()
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+        write_bytes(path, content)
     except (OSError, ImportError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"expected to write the picture to {path}, got: {reason}; give another place") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def parse_expected(text: str) -> Figures:

@@ -8,22 +8,20 @@ name that it has in the file. The rules know names and shapes; nothing of OpenMM
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from pinas_zoo.convert.classifier import Converted, infer_args, network_of
 from pinas_zoo.errors import UserError, WrongShapes
 from pinas_zoo.models.pinas import EXPANSION, WIDTHS
+from pinas_zoo.weights.atomic import replacing
 from pinas_zoo.weights.checkpoint_reader import Tensors
-from pinas_zoo.weights.tensors import network_shapes, shape_problems
+from pinas_zoo.weights.tensors import network_shapes, save_tensors, shape_problems
 
 Shape = tuple[int, ...]
 BACKBONE = "backbone."  # where mmdet's and mmseg's models have it
@@ -166,19 +164,12 @@ def save_whole(file: Path | str, whole: Whole, facts: Mapping[str, Any]) -> None
     file = Path(file)
     if file.suffix not in FORMATS:
         raise UserError(f"expected a file that ends in {' or '.join(FORMATS)} for {whole.layout}, got {file}")
-    tensors = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in whole.state_dict.items()}
-    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex[:12]}.tmp")
+    tensors = whole.state_dict
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix == ".pth":
-            torch.save({"state_dict": tensors, "meta": dict(facts)}, temporary)
+            with replacing(file) as temporary:
+                torch.save({"state_dict": tensors, "meta": dict(facts)}, temporary)
         else:
-            temporary.touch()  # with the umask's mode, which safetensors would close to others
-            mode = temporary.stat().st_mode
-            save_file(tensors, temporary, metadata={"format": "pt", **{k: str(v) for k, v in facts.items()}})
-            temporary.chmod(mode)
-        os.replace(temporary, file)
+            save_tensors(file, tensors, {"format": "pt", **{k: str(v) for k, v in facts.items()}})
     except OSError as error:
         raise UserError(f"expected to write {file}: {error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)

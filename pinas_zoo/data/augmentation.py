@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pinas_zoo.search import config
+from pinas_zoo.data.options import Views
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as PIL converts to grey
 CROP_ATTEMPTS = 10  # torchvision's
@@ -37,7 +37,7 @@ class ImageViews:
         size: Height and width of a view in pixels.
     """
 
-    def __init__(self, options: config.Views, size: int):
+    def __init__(self, options: Views, size: int):
         self.options, self.size = options, size
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator, num_views: int) -> np.ndarray:
@@ -124,7 +124,7 @@ class BatchViews(nn.Module):
         std: Likewise.
     """
 
-    def __init__(self, options: config.Views, mean: Sequence[float], std: Sequence[float]):
+    def __init__(self, options: Views, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
         self.options = options
         self.mean: torch.Tensor

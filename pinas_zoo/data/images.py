@@ -16,11 +16,9 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pinas_zoo.data.augmentation import ImageViews
+from pinas_zoo.data.options import Data, Views
 from pinas_zoo.errors import UserError
-from pinas_zoo.search import config
-from pinas_zoo.search.spaces.base import step_rng
-
-ORDER, IMAGE_VIEWS = 11, 12  # random streams
+from pinas_zoo.rng import Stream, step_rng
 
 
 class ImageSet(ABC):
@@ -67,7 +65,7 @@ class Share(NamedTuple):
 class ViewsOptions(NamedTuple):
     """Augmentation of a stage."""
 
-    views: config.Views
+    views: Views
     num_views: int
     seed: int
 
@@ -104,7 +102,7 @@ class Files(ImageSet):
     dataset: Any  # timm's or torchvision's
     index: np.ndarray  # N, into the data set
     labels: torch.Tensor
-    options: config.Data
+    options: Data
 
     def subset(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> Files:
         chosen = np.asarray(indices)
@@ -145,7 +143,7 @@ class Files(ImageSet):
     def share(self, share: Share, make: ViewsOptions) -> dict[str, torch.Tensor]:
         views = ImageViews(make.views, self.options.image_size)
         made = [
-            views(self.read(row), step_rng(make.seed, share.step, IMAGE_VIEWS, position), make.num_views)
+            views(self.read(row), step_rng(make.seed, share.step, Stream.IMAGE_VIEWS, position), make.num_views)
             for position, row in enumerate(share.indices, share.first)
         ]
         stacked = torch.from_numpy(np.stack(made)).permute(0, 1, 4, 2, 3)  # n x V x 3 x S x S
@@ -219,7 +217,7 @@ class StepSampler(Sampler[Share]):
         for step in range(self.start, self.stop):
             if step // per_epoch != epoch:
                 epoch = step // per_epoch
-                order = step_rng(self.seed, epoch, ORDER).permutation(self.length)
+                order = step_rng(self.seed, epoch, Stream.ORDER).permutation(self.length)
             first = self.rank * self.each
             at = step % per_epoch * self.batch_size + first
             yield Share(step, first, order[at : at + self.each].tolist())

@@ -16,12 +16,11 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from pinas_zoo.data.images import Files, Images, ImageSet
+from pinas_zoo.data.options import Data
 from pinas_zoo.data.shards import ShardReader
 from pinas_zoo.errors import UserError
-from pinas_zoo.search import config
-from pinas_zoo.search.spaces.base import step_rng
+from pinas_zoo.rng import Stream, step_rng
 
-SPLIT = 10  # random stream
 GIB = 2**30
 
 
@@ -55,7 +54,7 @@ class Splits:
         )
 
 
-def load_splits(options: config.Data, seed: int) -> Splits:
+def load_splits(options: Data, seed: int) -> Splits:
     """Open the images that a configuration names, and decode them when they fit; the split is a function of the seed.
 
     Raises:
@@ -92,7 +91,7 @@ def load_splits(options: config.Data, seed: int) -> Splits:
 
 def _per_class(labels: torch.Tensor, count: int, seed: int) -> torch.Tensor:
     """Mask of ``count`` random images of each class."""
-    order = torch.from_numpy(step_rng(seed, 0, SPLIT).permutation(len(labels)))
+    order = torch.from_numpy(step_rng(seed, 0, Stream.SPLIT).permutation(len(labels)))
     ordered = labels[order]
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique():
@@ -100,7 +99,7 @@ def _per_class(labels: torch.Tensor, count: int, seed: int) -> torch.Tensor:
     return chosen
 
 
-def _digits(options: config.Data, seed: int) -> tuple[Images, Images, tuple[str, ...]]:
+def _digits(options: Data, seed: int) -> tuple[Images, Images, tuple[str, ...]]:
     """scikit-learn's 1,797 scans of 8 x 8 pixels; a fifth, stratified, is the test set."""
     from sklearn.datasets import load_digits
 
@@ -116,12 +115,12 @@ def _digits(options: config.Data, seed: int) -> tuple[Images, Images, tuple[str,
     return images.subset(everything[~test]), images.subset(everything[test]), tuple(map(str, raw.target_names))
 
 
-def root_found(options: config.Data) -> bool:
+def root_found(options: Data) -> bool:
     """Whether there is what the reader reads: a folder or file at ``data.root``, which some readers do not need."""
     return options.type != "timm" or options.name.lower().startswith("hfds/") or Path(options.root).exists()
 
 
-def _timm(options: config.Data, split: str, limit: int | None, seed: int) -> tuple[Files, tuple[str, ...]]:
+def _timm(options: Data, split: str, limit: int | None, seed: int) -> tuple[Files, tuple[str, ...]]:
     """One split through timm's readers; WebDataset's shards through our own, which has random access."""
     from timm.data import ImageDataset, create_dataset
 
@@ -159,7 +158,7 @@ def _timm(options: config.Data, split: str, limit: int | None, seed: int) -> tup
     labels = _labels(dataset)
     index = np.arange(len(labels))
     if limit is not None and limit < len(labels):
-        index = np.sort(step_rng(seed, 0, SPLIT).permutation(len(labels))[:limit])
+        index = np.sort(step_rng(seed, 0, Stream.SPLIT).permutation(len(labels))[:limit])
     chosen = labels[torch.from_numpy(index)]
     return Files(dataset, index, chosen, options), _class_names(dataset, chosen)
 

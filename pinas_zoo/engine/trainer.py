@@ -7,7 +7,6 @@ and read without executing code, a progress bar, and a loss curve in a text file
 from __future__ import annotations
 
 import csv
-import os
 import sys
 import time
 import uuid
@@ -29,11 +28,11 @@ from pinas_zoo.data.augmentation import BatchViews
 from pinas_zoo.data.images import ImageSet, StepSampler, ViewsOptions, step_loader
 from pinas_zoo.engine import distributed
 from pinas_zoo.errors import UserError
+from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search import config
 from pinas_zoo.search.methods.base import Method
-from pinas_zoo.search.spaces.base import step_rng
+from pinas_zoo.weights.atomic import replacing
 
-VIEWS = 2  # random stream
 CHECKPOINT, CURVE = "checkpoint.pth", "curve.csv"
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -73,7 +72,7 @@ class Trainee(BaseModel):
         mode: str = "loss",
     ) -> dict[str, torch.Tensor]:
         if pixels is not None:
-            generator = torch.Generator().manual_seed(int(step_rng(self.seed, step, VIEWS).integers(2**63)))
+            generator = torch.Generator().manual_seed(int(step_rng(self.seed, step, Stream.VIEWS).integers(2**63)))
             x = self.views(pixels, generator, self.num_views, distributed.rank(), distributed.world())
         else:
             assert views is not None
@@ -189,9 +188,8 @@ class StepHook(Hook):
             "optimizer": runner.optim_wrapper.state_dict(),
             "schedulers": [scheduler.state_dict() for scheduler in runner.param_schedulers],
         }
-        temporary = self.folder / f".{CHECKPOINT}"  # what a killed run leaves of it is overwritten by the next
-        torch.save(state, temporary)
-        os.replace(temporary, self.folder / CHECKPOINT)
+        with replacing(self.folder / CHECKPOINT) as temporary:
+            torch.save(state, temporary)
 
 
 def train(
@@ -334,7 +332,5 @@ def _truncate_curve(path: Path, done: int) -> None:
         if len(row) != len(rows[0]) or not len(kept) or not 0 < int(row[0]) <= done:
             break
         kept.append(row)
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("w", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
         csv.writer(file).writerows(kept)
-    temporary.replace(path)

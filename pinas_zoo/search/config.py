@@ -6,71 +6,20 @@ import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
+from pinas_zoo.data.options import Data, Table, Views
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.plugins import is_file
-
-
-def _rising(pair: tuple[float, float]) -> tuple[float, float]:
-    if pair[0] > pair[1]:
-        raise ValueError("expected the lower bound first")
-    return pair
-
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Turn = Annotated[float, Field(ge=0, le=0.5)]
-Range = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
-Shares = Annotated[tuple[Share, Share], AfterValidator(_rising)]
-
-
-class Table(BaseModel):
-    """A table of the configuration: unknown keys and values of another type are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Data(Table):
-    """Where images come from; see :mod:`pinas_zoo.data.splits` and docs/scale.md."""
-
-    type: str = "timm"  # "digits" (scikit-learn's scans) or "timm" (any of timm's dataset readers)
-    name: str = ""  # timm's dataset name, such as "torch/cifar10"; empty for a folder with one sub-folder a class
-    root: str = "data"  # a folder, or a tar file's folder with train_split="train.tar"
-    train_split: str = "train"
-    test_split: str = "validation"
-    image_size: int = Field(224, ge=1)  # height and width in pixels that the network sees
-    val_per_class: int = Field(50, ge=1)  # training images a class that are held out to score candidates (sec. 4.1)
-    max_train: int | None = Field(None, ge=1)  # use only so many training images
-    max_test: int | None = Field(None, ge=1)
-    workers: int = Field(0, ge=0)  # loader processes, of each rank
-    memory_gib: float = Field(4.0, ge=0)  # decoded images are held in memory up to this; more are decoded as needed
-    crop_pct: float = Field(1.0, gt=0, le=1)  # part of the shorter side that the network sees without augmentation
-    mean: tuple[float, float, float] | None = None  # of pixels in 0..1, RGB; None: measured on training images
-    std: tuple[Positive, Positive, Positive] | None = None
-
-
-class Views(Table):
-    """Random augmentation of one view; sec. 4.1's values are the defaults."""
-
-    scale: Shares = (0.2, 1.0)  # area of the crop relative to the image
-    ratio: Range = (0.75, 4 / 3)  # aspect of the crop
-    flip: float = Field(0.5, ge=0, le=1)  # probability of mirroring
-    jitter: tuple[Strength, Strength, Strength, Turn] = (0.4, 0.4, 0.4, 0.4)  # brightness, contrast, saturation, hue
-    jitter_p: float = Field(0.8, ge=0, le=1)
-    gray_p: float = Field(0.2, ge=0, le=1)
-    blur_p: float = Field(0.5, ge=0, le=1)
-    blur_sigma: Range = (0.1, 2.0)  # pixels
 
 
 class Learn(Table):
     """Stage 1 (sec. 3.2): supernet learning."""
 
     method: str = "pinas"  # a module of pinas_zoo.search.methods, or a Python file of your own
-    options: dict[str, Any] = {}  # the method's own: queue_size, temperature, …
+    options: dict[str, Any] = Field(default_factory=dict)  # the method's own: queue_size, temperature, …
     steps: int = Field(1000, ge=1)
     epochs: int | None = Field(None, ge=1)  # instead of steps
     batch_size: int = Field(192, ge=2)  # of all processes together
@@ -155,7 +104,7 @@ class SearchConfig(Table):
     """Everything that determines a run."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,56}$")  # the run's folder and the winner's name follow from it
-    space: dict[str, Any] = {"type": "resnest50"}
+    space: dict[str, Any] = Field(default_factory=lambda: {"type": "resnest50"})
     seed: int = Field(0, ge=0, lt=2**32)
     until: Literal["learn", "linear", "explore", "winner", "train"] = "train"  # the last stage to run
     data: Data = Data()

@@ -36,16 +36,17 @@ from pinas_zoo.data.images import ImageSet
 from pinas_zoo.data.splits import Splits, load_splits
 from pinas_zoo.engine import distributed, trainer
 from pinas_zoo.errors import UserError
+from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import Learn, Linear, SearchConfig, Train, Views, load_config
 from pinas_zoo.search.methods.base import Method, build_method
 from pinas_zoo.search.preflight import check_run, check_scores
 from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.ranking.similarity import off_diagonal, path_similarity, write_matrix
-from pinas_zoo.search.run_folder import DONE, STAGES, check_folder, read_done, save_tensors
+from pinas_zoo.search.run_folder import DONE, STAGES, check_folder, read_done
 from pinas_zoo.search.scorers.classifier import Evaluator, Score, recalibration_subset
 from pinas_zoo.search.scorers.consistency import Consistency
 from pinas_zoo.search.scorers.kinds import KINDS, needs_linear
-from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space, step_rng
+from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space
 from pinas_zoo.search.stages.linear import LinearEvaluation
 from pinas_zoo.search.stages.train import StandAlone, accuracy
 from pinas_zoo.search.stages.winner import save_winner
@@ -53,9 +54,9 @@ from pinas_zoo.search.study.constraints import latency_ms
 from pinas_zoo.search.study.leases import open_study
 from pinas_zoo.search.study.loop import exploration_seconds, explore, known_scores, write_ranking
 from pinas_zoo.weights.entry_points import on_meta
+from pinas_zoo.weights.tensors import save_tensors
 from pinas_zoo.zoo import registry
 
-IMAGES = 9  # random stream
 SIMILARITY_IMAGES, SIMILARITY_PATHS = 256, 4
 Say = Callable[[str], None]
 
@@ -140,7 +141,9 @@ class Run:
     def similarity(self, images: int, paths: int, seed: int | None = None) -> NDArray[np.float64]:
         """Cosine similarities of Figure 5 on so many held-out images."""
         seed = self.config.seed if seed is None else seed
-        chosen = self.splits.val.subset(step_rng(seed, 0, IMAGES).permutation(len(self.splits.val))[:images])
+        chosen = self.splits.val.subset(
+            step_rng(seed, 0, Stream.SIMILARITY_IMAGES).permutation(len(self.splits.val))[:images]
+        )
         pixels = self.views(self.config.views).normalise(next(chosen.batches(len(chosen)))["pixels"])
         return path_similarity(self.space, self.supernet, pixels, seed, paths)
 

@@ -12,11 +12,12 @@ from pinas_zoo.data.splits import root_found
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.memory import path_mib
 from pinas_zoo.engine.trainer import DTYPES
+from pinas_zoo.rng import step_rng
 from pinas_zoo.search.config import Learn, Linear, SearchConfig
 from pinas_zoo.search.methods.base import build_method
 from pinas_zoo.search.run_folder import DONE, STAGES, check_folder
 from pinas_zoo.search.scorers.kinds import KINDS, needs_linear
-from pinas_zoo.search.spaces.base import build_space, step_rng
+from pinas_zoo.search.spaces.base import build_space
 
 
 def length(options: Learn | Linear) -> str:

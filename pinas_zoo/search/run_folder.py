@@ -8,9 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save_file
-
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import SearchConfig, parse_config
 
@@ -61,10 +58,3 @@ def _differences(before: Any, now: Any, key: str = "") -> list[str]:
 def read_done(folder: Path) -> dict[str, Any]:
     """Facts of a complete stage: summary, seconds, peak_memory_mib and its own."""
     return json.loads((folder / DONE).read_text(encoding="utf-8"))
-
-
-def save_tensors(path: Path, state: Mapping[str, torch.Tensor]) -> None:
-    """Safetensors, written whole or not at all; tensors that share memory are stored under each of their names."""
-    temporary = path.with_name(f".{path.name}")
-    save_file({key: value.detach().clone().contiguous() for key, value in state.items()}, temporary)
-    temporary.replace(path)

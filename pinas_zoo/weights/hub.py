@@ -29,7 +29,7 @@ from huggingface_hub.errors import EntryNotFoundError
 
 from pinas_zoo.errors import HubBusy, HubForbidden, HubNotFound, HubOffline, NotSafetensors, WeightsError, WrongHash
 from pinas_zoo.version import __version__
-from pinas_zoo.weights.atomic import new_folder, to_json, write_json
+from pinas_zoo.weights.atomic import to_json, write_json
 from pinas_zoo.weights.entry_points import architecture_of
 from pinas_zoo.weights.hub_client import TIMEOUTS, bounded, endpoint, explain, head_timeout, is_offline, split_repo
 from pinas_zoo.weights.model_folder import (
@@ -43,6 +43,7 @@ from pinas_zoo.weights.model_folder import (
     read_config,
     read_facts,
 )
+from pinas_zoo.weights.new_folder import new_folder
 from pinas_zoo.weights.tensors import check_tensors, tensor_shapes
 from pinas_zoo.zoo.model_card import make_card
 

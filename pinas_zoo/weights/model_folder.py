@@ -9,24 +9,23 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from timm.models._pretrained import PretrainedCfg
 from torch import Tensor
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError, WeightsMissing, WrongShapes
-from pinas_zoo.weights.atomic import CARD_FILE as CARD_FILE
-from pinas_zoo.weights.atomic import CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, new_folder, to_json
+from pinas_zoo.weights.atomic import to_json
 from pinas_zoo.weights.entry_points import (
     FAMILY as ARCHITECTURE,  # the generic entry point: known wherever pinas_zoo is
 )
 from pinas_zoo.weights.entry_points import architecture_of, check_known, on_meta
-from pinas_zoo.weights.tensors import check_real, check_tensors
+from pinas_zoo.weights.new_folder import CARD_FILE as CARD_FILE
+from pinas_zoo.weights.new_folder import CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, new_folder
+from pinas_zoo.weights.tensors import check_real, check_tensors, save_tensors
 
 PICKLES = (".bin", ".pth", ".pt", ".tar", ".ckpt", ".pkl")  # formats that can carry code
 _SOURCES = ("url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "architecture", "custom_load", "tag")
@@ -77,12 +76,10 @@ def save_model_folder(
     texts = {CONFIG_FILE: to_json(config)}
     if facts is not None:
         texts[FACTS_FILE] = to_json(facts)
-    tensors = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in state_dict.items()}
     with new_folder(folder) as temporary:
-        save_file(tensors, temporary / WEIGHTS_FILE, metadata={"format": "pt"})
+        save_tensors(temporary / WEIGHTS_FILE, state_dict)
         for name, text in texts.items():
             (temporary / name).write_text(text, encoding="utf-8")
-        shutil.copymode(temporary / CONFIG_FILE, temporary / WEIGHTS_FILE)  # safetensors closes its files to others
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Names and shapes of a network's tensors, of a file's, and whether they agree; no weight is read for it."""
+"""Tensors in files: written, and held against a network by names and shapes alone, without reading a weight."""
 
 from __future__ import annotations
 
@@ -7,12 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from pinas_zoo.errors import BrokenWeights, NotSafetensors, WeightsMissing, WrongShapes
+from pinas_zoo.weights.atomic import replacing
 from pinas_zoo.weights.entry_points import FAMILY, on_meta
 
 _REAL = (".weight", ".bias", ".running_mean", ".running_var")  # tensors that are never integers
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file whole or not at all; tensors that share memory are stored under each of their names.
+
+    Args:
+        path: Parents are made.
+        tensors: Of any device and layout.
+        metadata: Of the file.
+    """
+    plain = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
+    with replacing(path) as temporary:
+        temporary.touch()  # with the umask's mode, which safetensors would close to others
+        mode = temporary.stat().st_mode
+        save_file(plain, temporary, metadata=dict(metadata or {"format": "pt"}))
+        temporary.chmod(mode)
 
 
 def network_shapes(args: Mapping[str, Any], architecture: str = FAMILY) -> dict[str, tuple[int, ...]]:

@@ -27,9 +27,9 @@ from pinas_zoo.errors import (
     WrongShapes,
 )
 from pinas_zoo.weights import builder
-from pinas_zoo.weights.atomic import new_folder
 from pinas_zoo.weights.builder import Published
 from pinas_zoo.weights.model_folder import CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, read_config, save_model_folder
+from pinas_zoo.weights.new_folder import new_folder
 from tests.hub_server import HubServer, sha256
 from tests.networks import ROOT, TINY, same_weights, tiny, tiny_folder
 

@@ -8,8 +8,8 @@ paths at once, so that it takes that many times the memory of SPOS's.
 from __future__ import annotations
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.methods import spos
-from pinas_zoo.search.spaces.base import step_rng
 
 
 class Method(spos.Method):
@@ -19,4 +19,4 @@ class Method(spos.Method):
 
     def sample_paths(self, step: int) -> list[Arch]:
         """Paths that differ in every layer, one for each candidate: together they hold all of them once."""
-        return self.space.sample(step_rng(self.seed, step, spos.PATHS), self.space.num_candidates)
+        return self.space.sample(step_rng(self.seed, step, Stream.LEARN_PATHS), self.space.num_candidates)

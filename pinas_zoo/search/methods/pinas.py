@@ -23,10 +23,10 @@ from torch import nn
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import distributed
 from pinas_zoo.errors import UserError
+from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.methods import base
-from pinas_zoo.search.spaces.base import SearchSpace, Supernet, step_rng
+from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 
-PATHS, SHUFFLE = 1, 6  # random streams: the path pair; which images share the teacher's batch statistics
 COLLAPSED = 0.1  # spread of outputs below which they count as alike; 1 is uniform on the sphere
 CHANCE = 0.99  # part of the loss of guessing above which nothing is learned
 PATIENCE = 100  # steps in a row until that is said
@@ -126,7 +126,7 @@ class Method(base.Method):
 
     def sample_paths(self, step: int) -> tuple[Arch, Arch]:
         """The two paths of a step; they differ in every layer, or are the same without cross-path learning."""
-        path_i, path_j = self.space.sample(step_rng(self.seed, step, PATHS), 2)
+        path_i, path_j = self.space.sample(step_rng(self.seed, step, Stream.LEARN_PATHS), 2)
         return path_i, path_j if self.cross_path else path_i
 
     def forward(self, views: torch.Tensor, labels: torch.Tensor, step: int) -> dict[str, torch.Tensor]:
@@ -180,7 +180,7 @@ class Method(base.Method):
         count = len(x) * distributed.world()
         if (self.batch_norm_images or len(x)) >= count:
             return encoder(x, path)
-        order = torch.from_numpy(step_rng(self.seed, step, SHUFFLE).permutation(count)).to(x.device)
+        order = torch.from_numpy(step_rng(self.seed, step, Stream.SHUFFLE).permutation(count)).to(x.device)
         shuffled = distributed.own(distributed.gather(x)[order])
         return distributed.gather(self.encode(encoder, shuffled, path))[order.argsort()]
 

@@ -7,10 +7,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.methods import base
-from pinas_zoo.search.spaces.base import SearchSpace, Supernet, step_rng
-
-PATHS = 1  # random stream
+from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 
 
 class Method(base.Method):
@@ -47,7 +46,7 @@ class Method(base.Method):
 
     def sample_paths(self, step: int) -> list[Arch]:
         """The one path of a step, each candidate of each layer equally likely."""
-        return self.space.sample(step_rng(self.seed, step, PATHS))
+        return self.space.sample(step_rng(self.seed, step, Stream.LEARN_PATHS))
 
     def forward(self, views: torch.Tensor, labels: torch.Tensor, step: int) -> dict[str, torch.Tensor]:
         """The cross-entropy summed over the step's paths, all on the same images."""

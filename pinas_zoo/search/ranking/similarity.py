@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine.batchnorm import batch_statistics
-from pinas_zoo.search.spaces.base import SearchSpace, Supernet, step_rng
+from pinas_zoo.rng import Stream, step_rng
+from pinas_zoo.search.spaces.base import SearchSpace, Supernet
+from pinas_zoo.weights.atomic import replacing
 
-BEGINNINGS = 8  # random stream
 PATHS = 4  # beginnings that every candidate is the end of
 
 
@@ -37,7 +38,7 @@ def path_similarity(
     if paths < 2 or len(images) < 2:
         raise ValueError(f"expected at least 2 paths and 2 images, got {paths} and {len(images)}")
     images = images.to(next(supernet.parameters()).device)
-    drawn = step_rng(seed, 0, BEGINNINGS)
+    drawn = step_rng(seed, 0, Stream.BEGINNINGS)
     beginnings = [tuple(space.sample(drawn)[0])[:-1] for _ in range(paths)]
     with batch_statistics(supernet):
         features = torch.stack(
@@ -57,10 +58,8 @@ def off_diagonal(matrix: NDArray[np.float64]) -> float:
 
 
 def write_matrix(path: Path, matrix: NDArray[np.float64]) -> None:
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("w", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
         csv.writer(file).writerows([[f"{value:.6f}" for value in row] for row in matrix])
-    temporary.replace(path)
 
 
 def read_matrix(path: Path) -> NDArray[np.float64]:

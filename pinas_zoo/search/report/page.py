@@ -6,7 +6,6 @@ import html
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from pinas_zoo.search.scorers.classifier import Score
 from pinas_zoo.search.scorers.kinds import KINDS
 from pinas_zoo.search.study.loop import read_ranking
 from pinas_zoo.version import __version__
+from pinas_zoo.weights.atomic import write_text
 
 if TYPE_CHECKING:
     from pinas_zoo.search.pipeline import Run
@@ -50,9 +50,7 @@ def write_report(run: Run) -> Path:
     """Write the report of a run whose stages are complete; whole or not at all."""
     facts = {s: read_done(run.folder / s) for s in STAGES if (run.folder / s / DONE).is_file()}
     path = run.folder / "report.html"
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(_page(run, facts), encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, _page(run, facts))
     return path
 
 
@@ -198,9 +196,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence
 
 def save_figure(path: Path, draw: Callable[[Any], None], caption: str) -> None:
     """A file of its own, as SVG; whole or not at all."""
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(figure_svg(draw, caption), encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, figure_svg(draw, caption))
 
 
 def _figure(draw: Callable[[Any], None], caption: str) -> str:

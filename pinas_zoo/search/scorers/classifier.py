@@ -21,10 +21,10 @@ from torch import nn
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import ImageSet
 from pinas_zoo.engine.batchnorm import Statistics, recalibrated
+from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.scorers.probe import Probe
-from pinas_zoo.search.spaces.base import Piece, Supernet, step_rng
+from pinas_zoo.search.spaces.base import Piece, Supernet
 
-SUBSET = 5  # random stream
 TOGETHER = 128  # paths in one tree; each holds statistics of its own, up to 0.4 MB in the paper's space
 PROBES_MIB = 512  # of a tree's probes; one has 48 MiB with the paper's 2,048 features and 1,000 classes
 
@@ -190,4 +190,4 @@ class Evaluator:
 
 def recalibration_subset(train: ImageSet, count: int, seed: int) -> ImageSet:
     """A fixed random subset of the training images."""
-    return train.subset(step_rng(seed, 0, SUBSET).permutation(len(train))[:count])
+    return train.subset(step_rng(seed, 0, Stream.RECALIBRATION).permutation(len(train))[:count])

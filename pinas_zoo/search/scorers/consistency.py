@@ -17,10 +17,10 @@ from mmengine.device import get_device
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine.batchnorm import batch_statistics
 from pinas_zoo.errors import UserError
+from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.scorers.classifier import Batches, Score
-from pinas_zoo.search.spaces.base import Supernet, step_rng
+from pinas_zoo.search.spaces.base import Supernet
 
-VIEWS = 10  # random stream
 COMPARED = "features"  # kept in the study: scores of another kind are not ranked beside these
 SPREAD = 1e-6  # least standard deviation of a feature
 
@@ -67,7 +67,9 @@ class Consistency:
         for k, batch in enumerate(self.held_out.batches(self.batch_size)):
             if k and len(batch["labels"]) < self.batch_size:
                 break
-            generator = torch.Generator().manual_seed(int(step_rng(self.seed, k, VIEWS).integers(2**63)))
+            generator = torch.Generator().manual_seed(
+                int(step_rng(self.seed, k, Stream.CONSISTENCY_VIEWS).integers(2**63))
+            )
             views = self.views(batch["pixels"].to(self.device), generator)
             pair = [view.contiguous(memory_format=torch.channels_last) for view in views.unbind(1)]
             for path, values in zip(paths, found, strict=True):

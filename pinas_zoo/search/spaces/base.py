@@ -141,11 +141,6 @@ class SearchSpace(ABC):
         return [Arch(tuple(draws[:, k])) for k in range(count)]
 
 
-def step_rng(seed: int, step: int, stream: int, rank: int = 0) -> np.random.Generator:
-    """The generator of one step: a function of the run's seed, the step and what it is for; ranks share rank 0's."""
-    return np.random.default_rng([seed, step, stream, rank])
-
-
 def build_space(config: Mapping[str, Any]) -> SearchSpace:
     """The space that a configuration names: ``type`` is a module of :mod:`pinas_zoo.search.spaces` or a Python file.
 

@@ -7,9 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from pinas_zoo.engine.batchnorm import batch_statistics
-from pinas_zoo.search.spaces.base import SearchSpace, Supernet, step_rng
-
-PATHS = 3  # random stream
+from pinas_zoo.rng import Stream, step_rng
+from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 
 
 class LinearEvaluation(nn.Module):
@@ -36,7 +35,7 @@ class LinearEvaluation(nn.Module):
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, views: torch.Tensor, labels: torch.Tensor, step: int) -> dict[str, torch.Tensor]:
-        (path,) = self.space.sample(step_rng(self.seed, step, PATHS))
+        (path,) = self.space.sample(step_rng(self.seed, step, Stream.LINEAR_PATHS))
         with torch.no_grad(), batch_statistics(self.supernet):
             groups = views.squeeze(1).split(self.batch_norm_images or len(views))
             features = torch.cat([self.supernet(group, path) for group in groups])  # N x num_features

@@ -12,10 +12,10 @@ from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
+from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search import config
-from pinas_zoo.search.spaces.base import SearchSpace, step_rng
+from pinas_zoo.search.spaces.base import SearchSpace
 
-LIMITS = 6  # random stream
 TRIES = 16_384  # architectures that are looked at; a space up to this size is looked at whole
 WARM_UP, REPEATS = 3, 15
 
@@ -47,7 +47,7 @@ class Limits:
             choices = itertools.product(range(self.space.num_candidates), repeat=self.space.num_layers)
             archs = [Arch(c) for c in choices]
         else:
-            draws = step_rng(seed, 0, LIMITS).integers(
+            draws = step_rng(seed, 0, Stream.LIMITS).integers(
                 self.space.num_candidates, size=(TRIES, self.space.num_layers)
             )  # TRIES x layers
             archs = [Arch(tuple(row)) for row in draws.tolist()]

@@ -6,7 +6,6 @@ The study is the record: it lives in the run folder or in ``explore.storage``; a
 from __future__ import annotations
 
 import csv
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,16 +22,17 @@ from tqdm import tqdm
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
+from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search import config
 from pinas_zoo.search.ranking.main_effects import Effects
 from pinas_zoo.search.samplers.action_space import ActionSpaceSampler
 from pinas_zoo.search.scorers.classifier import Score
-from pinas_zoo.search.spaces.base import SearchSpace, step_rng
+from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.search.study import leases
 from pinas_zoo.search.study.constraints import Limits
 from pinas_zoo.search.study.leases import Claims
+from pinas_zoo.weights.atomic import replacing
 
-PROPOSALS = 4  # random stream
 MAX_REPEATS = 20  # proposals in a row that are known or outside the limits, then a random new one
 MAX_SLOW = 200  # candidates in a row that are slower than explore.max_latency_ms
 
@@ -149,7 +149,7 @@ class _Proposals:
                 return None
             number = sum(t.state != TrialState.FAIL for t in self.copy.get_trials(deepcopy=False))
             if attempt < MAX_REPEATS:
-                self.copy.sampler = self._sampler(step_rng(self.seed, number, PROPOSALS + 100 * attempt))
+                self.copy.sampler = self._sampler(step_rng(self.seed, number, Stream.PROPOSALS + 100 * attempt))
             else:
                 self.copy.sampler = self.random
             proposal = self.copy.ask(self.distributions)
@@ -278,8 +278,7 @@ def write_ranking(
     if rank_by == "effects":
         order.sort(key=lambda arch: -sums[arch])
     evaluated = {arch: k for k, arch in enumerate(scores)}
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("w", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["rank", "arch", "accuracy", "loss", "params_m", "flops_g", "evaluation", "effects"])
         for rank, arch in enumerate(order, 1):
@@ -297,7 +296,6 @@ def write_ranking(
                     f"{sums[arch]:.5f}",
                 ]
             )
-    os.replace(temporary, path)
     return order[0]
 
 

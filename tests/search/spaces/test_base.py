@@ -8,7 +8,7 @@ import timm
 import torch
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.search.spaces.base import step_rng
+from pinas_zoo.rng import step_rng
 from pinas_zoo.search.spaces.resnest50 import Space
 
 TINY = dict(depths=(1, 2, 1, 1), widths=(16, 16, 32, 32), stem_width=8)

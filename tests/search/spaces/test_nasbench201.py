@@ -15,7 +15,8 @@ from pinas_zoo.analysis.cost import count_module
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import EDGES, OPERATIONS, arch_string, parse_arch
-from pinas_zoo.search.spaces.base import build_space, step_rng
+from pinas_zoo.rng import step_rng
+from pinas_zoo.search.spaces.base import build_space
 from pinas_zoo.search.spaces.nasbench201 import Space
 from tests.golden import seeded_input, shared_dir
 

@@ -1,0 +1,40 @@
+"""Random numbers: a function of the run's seed, the step and what they are for, so that a resumed run draws the same.
+
+Only weights are initialised from torch's global generator, which is seeded where they are made.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Stream(IntEnum):
+    """What random numbers are drawn for; streams of one seed and step are independent of each other."""
+
+    LEARN_PATHS = 1  # the paths of a learning step
+    VIEWS = 2  # augmentation of a batch that is held in memory
+    LINEAR_PATHS = 3  # the path of a step of linear evaluation
+    PROPOSALS = 4  # architectures proposed in exploration; attempt k of a proposal draws from 4 + 100 k
+    RECALIBRATION = 5  # which training images recalibrate batch norm
+    SHUFFLE = 6  # which images share the teacher's batch statistics
+    LIMITS = 6  # architectures looked at to see whether limits can be met
+    BEGINNINGS = 8  # paths of which the similarity of features is measured
+    SIMILARITY_IMAGES = 9  # images that it is measured on
+    SPLIT = 10  # images held out of the training images
+    CONSISTENCY_VIEWS = 10  # views by which consistency is scored
+    ORDER = 11  # shuffling of the images, an epoch at a time
+    IMAGE_VIEWS = 12  # augmentation of an image that is decoded when it is needed
+
+
+def step_rng(seed: int, step: int, stream: int, rank: int = 0) -> np.random.Generator:
+    """The generator of one step.
+
+    Args:
+        seed: Of the run.
+        step: Counts from 0; an epoch or a number of a trial where the stream says so.
+        stream: A :class:`Stream`.
+        rank: 0 for what all processes share.
+    """
+    return np.random.default_rng([seed, step, stream, rank])
