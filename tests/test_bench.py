@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.weights.atomic import write_text
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -29,7 +30,7 @@ def rows(table: ModuleType, ratio: float = 1.25) -> list:
 
 def test_a_dated_file_is_read_back_as_it_was_written(table: ModuleType, tmp_path: Path):
     path = tmp_path / "2026-01-31.md"
-    table.write(path, f"# Title\n\nSome | text.\n\n{table.markdown(rows(table))}\n")
+    write_text(path, f"# Title\n\nSome | text.\n\n{table.markdown(rows(table))}\n")
     assert table.read(path) == rows(table)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
@@ -55,7 +56,7 @@ def test_a_malformed_file_is_refused(table: ModuleType, tmp_path: Path, old: str
 
 def test_the_plot_has_the_rows_of_all_days(table: ModuleType, tmp_path: Path):
     for day, ratio in (("2026-02-28", 1.5), ("2026-01-31", 1.25)):
-        table.write(tmp_path / f"{day}.md", table.markdown(rows(table, ratio)))
+        write_text(tmp_path / f"{day}.md", table.markdown(rows(table, ratio)))
     (tmp_path / "samplers.md").write_text("another table\n")
     found = table.history(tmp_path)
     assert list(found) == [datetime.date(2026, 1, 31), datetime.date(2026, 2, 28)]
