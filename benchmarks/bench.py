@@ -52,7 +52,7 @@ import pinas_zoo
 from pinas_zoo import extras
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Views
-from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 from pinas_zoo.weights.atomic import write_text
 
 RESULTS = Path(__file__).parent / "results"
@@ -224,7 +224,7 @@ def sampler_row() -> Row:
             )
             if turn:
                 seconds[key].append(taken)
-    measured = "a proposal of the Action Space sampler, 6 choices of 5, 1,000 trials known, mean of 8"
+    measured = "a proposal of the Action ResNeSt50Space sampler, 6 choices of 5, 1,000 trials known, mean of 8"
     peer_is, limit_is = "Optuna's TPE", "Optuna's RandomSampler: what an ask costs"
     return row("sampler", measured, "ms", seconds, milliseconds, peer_is, limit_is, [optuna])
 
@@ -268,7 +268,7 @@ def grow_candidates_row() -> Row:
 
 
 def grow_depth_row() -> Row:
-    seconds = growth.step_seconds({4 * n: Space(depths=(n, n, n, n)) for n in (1, 2, 4)}, 2)
+    seconds = growth.step_seconds({4 * n: ResNeSt50Space(depths=(n, n, n, n)) for n in (1, 2, 4)}, 2)
     grows = "a step of Π-NAS learning, 8 x 64², against layers"
     return growth_row("grow_depth", grows, "ms a layer", seconds, linear=True)
 

@@ -8,8 +8,8 @@ Candidates are random paths of the paper's 4^16 space at full width, images are 
 same scores:
 
 - anew:     one after another, all images decoded anew for each, the network as torch has it (contiguous memory);
-- kept:     one after another by the Evaluator, images decoded once;
-- together: all in one call of the Evaluator, what paths share computed once.
+- kept:     one after another by the PathEvaluator, images decoded once;
+- together: all in one call of the PathEvaluator, what paths share computed once.
 
 Times are CPU seconds of this process, so that other load matters little; run with OMP_NUM_THREADS=1.
 """
@@ -36,9 +36,10 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import Images, fit
 from pinas_zoo.engine.batchnorm import recalibrated
 from pinas_zoo.rng import step_rng
-from pinas_zoo.search.scorers.classifier import Evaluator, Score
+from pinas_zoo.search.scorers.evaluator import PathEvaluator
+from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet
-from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
 SMALL = dict(depths=(1, 2, 2, 1), widths=(16, 16, 16, 16), stem_width=8, zero_init_last=False)  # 4^6, for memory
 CLASSES = 10
@@ -122,11 +123,11 @@ class Comparison:
     """The three ways to score the same random paths of the paper's space."""
 
     def __init__(self, jpegs: tuple[Jpegs, Jpegs], candidates: int, batch_size: int):
-        self.space = Space(zero_init_last=False)
+        self.space = ResNeSt50Space(zero_init_last=False)
         supernet, classifier = build(self.space)
         plain = copy.deepcopy(supernet)
         parts = jpegs[0].decoded(), jpegs[1].decoded()
-        self.evaluator = Evaluator(supernet, classifier, *parts, normalise, batch_size)
+        self.evaluator = PathEvaluator(supernet, classifier, *parts, normalise, batch_size)
         self.paths = random_paths(self.space, candidates)
         self.inputs = [
             normalise(batch["pixels"]).contiguous(memory_format=torch.channels_last)
@@ -174,11 +175,11 @@ def speed(args: argparse.Namespace) -> None:
 
 
 def memory(count: int) -> None:
-    space = Space(**SMALL)  # type: ignore[arg-type]
+    space = ResNeSt50Space(**SMALL)  # type: ignore[arg-type]
     supernet, classifier = build(space)
     pixels = torch.randint(0, 256, (64, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     images = Images(pixels, torch.arange(64) % CLASSES)
-    evaluator = Evaluator(supernet, classifier, images, images, normalise, 32)
+    evaluator = PathEvaluator(supernet, classifier, images, images, normalise, 32)
     paths, taken = random_paths(space, count), []
     print(f"\nresident memory, {len(paths)} candidates of a small space, 8 together:")
     for start in range(0, len(paths), 8):

@@ -31,19 +31,20 @@ from pinas_zoo.data.images import Images
 from pinas_zoo.engine import distributed
 from pinas_zoo.models.blocks import CANDIDATES, PiNASBlock
 from pinas_zoo.search import config
-from pinas_zoo.search.methods.pinas import Method
-from pinas_zoo.search.scorers.classifier import Evaluator, Score
+from pinas_zoo.search.methods.pinas import PiNASMethod
+from pinas_zoo.search.scorers.evaluator import PathEvaluator
+from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace
-from pinas_zoo.search.spaces.resnest50 import ResNeStSupernet, Space
-from pinas_zoo.search.study.leases import open_study
-from pinas_zoo.search.study.loop import explore
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space, ResNeStSupernet
+from pinas_zoo.search.study.loop import explore_study
+from pinas_zoo.search.study.storage import open_study
 
 SHALLOW = (1, 1, 1, 1)  # layers a stage, at the paper's widths
 IMAGES, SIZE, DIM = 8, 64, 128
 STEPS = 4  # of a process group, after one that does not count
 
 
-class Copies(Space):
+class Copies(ResNeSt50Space):
     """The paper's space, shallow, with so many candidates in each layer, all of them ResNeSt's block: every path costs
     the same, whatever their number."""
 
@@ -72,7 +73,7 @@ def step_seconds(spaces: Mapping[int, SearchSpace], repeats: int) -> dict[int, l
     """CPU seconds of a learning step in each space, in turn."""
 
     def stepping(space: SearchSpace) -> Callable[[], None]:
-        step = Step("fp32", False, IMAGES, SIZE, Method(space, queue_size=4096))
+        step = Step("fp32", False, IMAGES, SIZE, PiNASMethod(space, queue_size=4096))
         numbers = iter(range(1000))
         return lambda: step.ours(next(numbers))
 
@@ -83,10 +84,10 @@ def step_seconds(spaces: Mapping[int, SearchSpace], repeats: int) -> dict[int, l
 
 def explore_seconds(counts: Sequence[int], repeats: int, scored: bool) -> dict[int, list[float]]:
     """CPU seconds of exploring so many candidates, from an empty study; else scores are made up and cost nothing."""
-    space = Space(depths=(2, 2, 2, 2), widths=(32, 32, 32, 32), stem_width=16, zero_init_last=False)
+    space = ResNeSt50Space(depths=(2, 2, 2, 2), widths=(32, 32, 32, 32), stem_width=16, zero_init_last=False)
     pixels = torch.randint(0, 256, (64, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     images = Images(pixels, torch.arange(64) % 10)
-    evaluator = Evaluator(*build(space), images, images, normalise, 32)
+    evaluator = PathEvaluator(*build(space), images, images, normalise, 32)
 
     def made_up(paths: list[Arch]) -> list[Score]:
         return [Score(sum(path) / (3 * len(path)), 1.0) for path in paths]
@@ -95,7 +96,9 @@ def explore_seconds(counts: Sequence[int], repeats: int, scored: bool) -> dict[i
         def run() -> None:
             options = config.Explore(evaluations=count)
             with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):  # its bar
-                explore(space, evaluator.scores if scored else made_up, options, open_study("", Path(folder)), 0, 32)
+                explore_study(
+                    space, evaluator.scores if scored else made_up, options, open_study("", Path(folder)), 0, 32
+                )
 
         return run
 
@@ -121,8 +124,8 @@ def process_seconds(processes: int, images: int) -> list[float]:
 
 def queue(length: int) -> None:
     before = resident_kb("VmRSS")
-    space = Space(**SMALL)  # type: ignore[arg-type]
-    step = Step("fp32", False, IMAGES, 32, Method(space, queue_size=length, dim=DIM))
+    space = ResNeSt50Space(**SMALL)  # type: ignore[arg-type]
+    step = Step("fp32", False, IMAGES, 32, PiNASMethod(space, queue_size=length, dim=DIM))
     for number in range(2):
         step.ours(number)
     print((resident_kb("VmHWM") - before) * 1024 / 1e6)
@@ -130,7 +133,9 @@ def queue(length: int) -> None:
 
 def steps(images: int) -> None:
     distributed.start("pytorch")
-    step = Step("fp32", False, images // distributed.world(), SIZE, Method(Space(depths=SHALLOW), queue_size=4096))
+    step = Step(
+        "fp32", False, images // distributed.world(), SIZE, PiNASMethod(ResNeSt50Space(depths=SHALLOW), queue_size=4096)
+    )
     seconds = []
     for number in range(1 + STEPS):
         distributed.wait()

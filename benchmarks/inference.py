@@ -118,7 +118,7 @@ def throughput_table(args: argparse.Namespace) -> list[Row]:
     for name, model in models.items():
         median = statistics.median(seconds[name])
         params = sum(p.numel() for p in model.parameters()) / 1e6
-        peak = peak_memory_mb(name, args)
+        peak = peak_memory_mib(name, args)
         rows.append((name, f"{params:.1f}", f"{args.batch / median:.1f}", f"{median * 1e3:.0f}", f"{peak:.0f}"))
     return rows
 
@@ -181,7 +181,7 @@ def fuse_table(args: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def peak_memory_mb(name: str, args: argparse.Namespace) -> float:
+def peak_memory_mib(name: str, args: argparse.Namespace) -> float:
     """Peak resident memory of a process of its own that infers one batch twice, beyond what it held before building."""
     command = [sys.executable, __file__, "--measure-memory", name, "--size", str(args.size)]
     command += ["--batch", str(args.batch), "--threads", str(args.threads)]

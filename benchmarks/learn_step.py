@@ -25,10 +25,10 @@ from torch import nn
 
 import pinas_zoo  # noqa: F401
 from pinas_zoo.data.augmentation import BatchViews
-from pinas_zoo.engine.trainer import Trainee, peak_memory_mb
+from pinas_zoo.engine.trainer import RunnerModel, peak_memory_mib
 from pinas_zoo.search.config import Views
-from pinas_zoo.search.methods.pinas import Method
-from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.search.methods.pinas import PiNASMethod
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
 SETTINGS = {"fp32": ("fp32", False), "fp32 channels-last": ("fp32", True), "bf16 channels-last": ("bf16", True)}
 OPTIMISER = dict(type="SGD", lr=0.03, momentum=0.9, weight_decay=1e-4)
@@ -43,11 +43,11 @@ def seconds(run: Callable[[], object]) -> float:
 class Step:
     """The search's own step, and the bare compute of the same paths; of Π-NAS in the paper's space unless told."""
 
-    def __init__(self, precision: str, channels_last: bool, images: int, size: int, method: Method | None = None):
+    def __init__(self, precision: str, channels_last: bool, images: int, size: int, method: PiNASMethod | None = None):
         torch.manual_seed(0)
-        self.method = method or Method(Space())
+        self.method = method or PiNASMethod(ResNeSt50Space())
         views = BatchViews(Views(), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-        self.trainee = Trainee(self.method, views, 4, 0, precision, channels_last).train()
+        self.trainee = RunnerModel(self.method, views, 4, 0, precision, channels_last).train()
         self.wrapper = build_optim_wrapper(self.trainee, dict(type="RanksOptimWrapper", optimizer=OPTIMISER))
         self.views = torch.randint(0, 256, (images, 4, 3, size, size), dtype=torch.uint8)
         self.labels = torch.zeros(images, dtype=torch.long)
@@ -111,7 +111,7 @@ def main() -> None:
                 step.ours(args.steps + 1)
             table = profile.key_averages().table("self_cpu_time_total", row_limit=40, max_name_column_width=60)
             args.profile.write_text(f"{name}\n{table}")
-    print(f"peak memory {peak_memory_mb():.0f} MiB, of all settings")
+    print(f"peak memory {peak_memory_mib():.0f} MiB, of all settings")
 
 
 if __name__ == "__main__":

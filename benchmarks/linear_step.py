@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 
 from pinas_zoo.engine.batchnorm import batch_statistics
-from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 from pinas_zoo.search.stages.linear import LinearEvaluation
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4)
     args = parser.parse_args()
     torch.manual_seed(0)
-    space = Space()
+    space = ResNeSt50Space()
     supernet = space.supernet()
     network = LinearEvaluation(space, supernet, num_classes=1000, seed=0)
     views, labels = torch.randn(args.images, 1, 3, args.size, args.size), torch.zeros(args.images, dtype=torch.long)

@@ -60,7 +60,7 @@ from pinas_zoo.search.methods import pinas
 from pinas_zoo.search.pipeline import Run
 from pinas_zoo.search.ranking.similarity import off_diagonal
 from pinas_zoo.search.run_folder import read_done
-from pinas_zoo.search.spaces.nasbench201 import Space
+from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 from pinas_zoo.weights.atomic import write_json, write_text
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -164,7 +164,9 @@ def learning_step(one: Run) -> Callable[[int], None]:
     method, learn, splits = one.method(), one.config.learn, one.splits
     views = one.views(one.config.views)
     optimizer = torch.optim.SGD(method.parameters(), lr=1e-3, momentum=learn.momentum)
-    trainee = trainer.Trainee(method, views, method.num_views, one.config.seed, learn.precision, learn.channels_last)
+    trainee = trainer.RunnerModel(
+        method, views, method.num_views, one.config.seed, learn.precision, learn.channels_last
+    )
 
     def step(k: int) -> None:
         batch = next(splits.train.subset(torch.randperm(len(splits.train))[: learn.batch_size]).batches(10**6))
@@ -247,7 +249,7 @@ def measure(setting: Setting, images: Path, work: Path, count: int) -> None:
     one = Run(config.model_copy(update={"until": "learn"}), folder)
     one.run()
     space = one.space
-    assert isinstance(space, Space)
+    assert isinstance(space, NASBench201Space)
     archs = [Arch(c) for c in product(range(space.num_candidates), repeat=space.num_layers)]
     archs = [archs[k] for k in sorted(step_rng(0, 0, 0).permutation(len(archs))[:count])]
     started = time.perf_counter()

@@ -16,7 +16,7 @@ from pinas_zoo.data.images import ImageSet
 from pinas_zoo.engine.batchnorm import batch_statistics
 from pinas_zoo.rng import step_rng
 from pinas_zoo.search.pipeline import Run
-from pinas_zoo.search.scorers.probe import Probe
+from pinas_zoo.search.scorers.ridge_probe import RidgeProbe
 
 PROBE_IMAGES, HELD_OUT = 500, 1000  # of a path's own linear probe: to fit it, and to score
 VIEWED = 1000  # images of which two views are compared
@@ -46,7 +46,7 @@ class Scorer:
         """As SCORES."""
         with batch_statistics(self.supernet):
             train, held = self.supernet(self.train, path), self.supernet(self.held, path)
-        probe = Probe(self.num_classes)
+        probe = RidgeProbe(self.num_classes)
         probe.add(train, self.train_labels)
         outputs = probe.solve()(held)  # N x classes
         accuracy = float((outputs.argmax(1) == self.held_labels).float().mean())

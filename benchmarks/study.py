@@ -20,15 +20,15 @@ from typing import Any
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.config import Explore
-from pinas_zoo.search.scorers.classifier import Score
-from pinas_zoo.search.spaces.resnest50 import Space
-from pinas_zoo.search.study import leases
-from pinas_zoo.search.study.loop import explore
+from pinas_zoo.search.scorers.protocol import Score
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
+from pinas_zoo.search.study import storage
+from pinas_zoo.search.study.loop import explore_study
 
 commits: list[float] = []  # seconds of each
 
 
-class Counting(leases.WriteAhead):
+class Counting(storage.WriteAheadConnection):
     """As a run folder has it; keeps how long commits took, of those that changed something."""
 
     def commit(self) -> None:
@@ -51,12 +51,12 @@ def scores(archs: Sequence[Arch]) -> list[Score]:
 
 def run(kind: type[Counting], folder: Path, candidates: int) -> list[float]:
     """Of an exploration, per candidate: commits, their milliseconds, all milliseconds, those of CPU."""
-    vars(leases)["WriteAhead"] = kind
+    vars(storage)["WriteAheadConnection"] = kind
     with tempfile.TemporaryDirectory(dir=folder) as made:
-        study = leases.open_study("", Path(made))
+        study = storage.open_study("", Path(made))
         commits.clear()
         started, worked = time.perf_counter(), time.process_time()
-        explore(Space(), scores, Explore(evaluations=candidates, sampler="random"), study, seed=0)
+        explore_study(ResNeSt50Space(), scores, Explore(evaluations=candidates, sampler="random"), study, seed=0)
         taken, worked = time.perf_counter() - started, time.process_time() - worked
     return [value / candidates for value in (len(commits), 1000 * sum(commits), 1000 * taken, 1000 * worked)]
 
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    if not leases.on_local_disk(args.folder):
+    if not storage.on_local_disk(args.folder):
         raise SystemExit(f"expected a disk of this machine, got {args.folder.resolve()}: both ways are the same there")
     kinds = {"SQLite's default": Default, "as a run folder has it": Counting}
     found: dict[str, list[list[float]]] = {name: [] for name in kinds}

@@ -26,6 +26,9 @@ class Stream(IntEnum):
     CONSISTENCY_VIEWS = 10  # views by which consistency is scored
     ORDER = 11  # shuffling of the images, an epoch at a time
     IMAGE_VIEWS = 12  # augmentation of an image that is decoded when it is needed
+    HELD_OUT_ORDER = 16  # shuffling of the held-out images, for phases that learn on them
+    HELD_OUT_VIEWS = 17  # their augmentation
+    SCORED_IMAGES = 18  # which held-out images candidates are scored on, where not all are
 
 
 def step_rng(seed: int, step: int, stream: int, rank: int = 0) -> np.random.Generator:

@@ -73,18 +73,20 @@ def run(args: argparse.Namespace) -> None:
     need_search_extra()
     from pinas_zoo.engine import distributed
     from pinas_zoo.search.config import load_config
-    from pinas_zoo.search.pipeline import Run
+    from pinas_zoo.search.context import Context
+    from pinas_zoo.search.pipeline import run as run_stages
+    from pinas_zoo.search.pipeline import work
     from pinas_zoo.search.plan import plan
 
     distributed.start(args.launcher)
     config = load_config(args.config, parse_overrides(args.set))
     folder = args.work_dir or Path("work_dirs") / config.name
     if args.dry_run:
-        print(plan(config, folder))
+        print(config.model_dump_json(indent=2) + "\n\n" + plan(config, folder).text())
     elif args.worker:
-        Run(config, folder).work()
+        work(Context.of(config, folder))
     else:
-        Run(config, folder).run()
+        run_stages(Context.of(config, folder))
 
 
 def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:

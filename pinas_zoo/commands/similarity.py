@@ -36,11 +36,12 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.pipeline import open_run
     from pinas_zoo.search.ranking.similarity import heat_map, off_diagonal, write_matrix
     from pinas_zoo.search.report.page import save_figure
+    from pinas_zoo.search.stages.explore import similarity
 
     if args.images < 2 or args.paths < 2:
         raise UserError(f"expected at least 2 --images and 2 --paths, got {args.images} and {args.paths}")
     opened = open_run(args.run_folder, "learn", parse_overrides(args.set))
-    matrix = opened.similarity(args.images, args.paths, args.seed)
+    matrix = similarity(opened, args.images, args.paths, args.seed)
     print("candidate  " + "".join(f"{k:>8}" for k in range(len(matrix))))
     for k, row in enumerate(matrix):
         print(f"{k:>9}  " + "".join(f"{value:8.3f}" for value in row))

@@ -197,7 +197,17 @@ class StepSampler(Sampler[Share]):
         UserError: Fewer images than a batch, or a batch that the ranks cannot share equally.
     """
 
-    def __init__(self, length: int, batch_size: int, seed: int, start: int, stop: int, rank: int = 0, world: int = 1):
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        seed: int,
+        start: int,
+        stop: int,
+        rank: int = 0,
+        world: int = 1,
+        order: Stream = Stream.ORDER,
+    ):
         if length < batch_size:
             raise UserError(f"expected at least one batch of images, got {length} images for batches of {batch_size}")
         if batch_size % world:
@@ -206,7 +216,7 @@ class StepSampler(Sampler[Share]):
                 f"{batch_size // world * world} or {(batch_size // world + 1) * world} would do"
             )
         self.length, self.batch_size, self.seed, self.start, self.stop = length, batch_size, seed, start, stop
-        self.rank, self.each = rank, batch_size // world
+        self.rank, self.each, self.order = rank, batch_size // world, order
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -217,7 +227,7 @@ class StepSampler(Sampler[Share]):
         for step in range(self.start, self.stop):
             if step // per_epoch != epoch:
                 epoch = step // per_epoch
-                order = step_rng(self.seed, epoch, Stream.ORDER).permutation(self.length)
+                order = step_rng(self.seed, epoch, self.order).permutation(self.length)
             first = self.rank * self.each
             at = step % per_epoch * self.batch_size + first
             yield Share(step, first, order[at : at + self.each].tolist())

@@ -1,13 +1,17 @@
-"""Batch-norm statistics of a path: those of the batch, or recalibrated on a fixed subset; both leave no trace."""
+"""Batch-norm statistics: of the batch, of groups in it, or recalibrated on a fixed subset; modules stay as they are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from pinas_zoo.engine import distributed
+from pinas_zoo.errors import UserError
 
 
 def batch_norms(module: nn.Module) -> list[_BatchNorm]:
@@ -86,3 +90,45 @@ def recalibrated(modules: Iterable[nn.Module], run: Iterable[object]) -> Iterato
             pass
     with statistics.use():
         yield
+
+
+def run_in_groups(run: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, images: int | None) -> torch.Tensor:
+    """Run a module on groups of images that share batch statistics; all images of the process are one when None.
+
+    Args:
+        run: n x … to n x dim.
+        x: N x …, of this process.
+        images: Of a group; divides N.
+
+    Raises:
+        UserError: It does not.
+    """
+    size = images or len(x)
+    if len(x) % size:
+        raise UserError(
+            f"expected a multiple of batch_norm_images = {size} images for each process, got {len(x)}: "
+            "learn.batch_size is shared by all processes; start fewer of them"
+        )
+    return torch.cat([run(part) for part in x.split(size)])  # N x dim
+
+
+def run_in_shuffled_groups(
+    run: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, images: int | None, rng: np.random.Generator
+) -> torch.Tensor:
+    """Run a module on groups drawn at random from the images of all processes (MoCo's shuffled batch norm).
+
+    Args:
+        run: n x … to n x dim.
+        x: N x …, of this process.
+        images: Of a group; with one group in all, nothing is shuffled.
+        rng: The same in all processes.
+
+    Returns:
+        Outputs of the images of all processes, in order: N of all x dim.
+    """
+    count = len(x) * distributed.world()
+    if (images or len(x)) >= count:
+        return run(x)
+    order = torch.from_numpy(rng.permutation(count)).to(x.device)
+    shuffled = distributed.own(distributed.gather(x)[order])
+    return distributed.gather(run_in_groups(run, shuffled, images))[order.argsort()]

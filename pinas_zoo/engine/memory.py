@@ -1,14 +1,12 @@
-"""What a forward pass keeps for its backward pass, counted without running it."""
+"""Memory: what a forward pass keeps for its backward pass, counted without running it; the peak of this process."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import torch
 from torch import nn
-
-from pinas_zoo.arch import Arch
-from pinas_zoo.search.spaces.base import Supernet
 
 
 def saved_mib(module: nn.Module, run: Callable[[], torch.Tensor]) -> float:
@@ -33,19 +31,9 @@ def saved_mib(module: nn.Module, run: Callable[[], torch.Tensor]) -> float:
     return sum(storage.nbytes() for storage in kept.values()) / 2**20
 
 
-def path_mib(supernet: Supernet, path: Arch, images: int, size: int, dtype: torch.dtype | None = None) -> float:
-    """MiB of activations that one path keeps for its backward pass; the supernet is on the meta device.
+def peak_memory_mib() -> float:
+    """Highest resident memory of this process so far, in MiB."""
+    import resource  # not on Windows
 
-    Args:
-        supernet: With parameters on the meta device.
-        path: Through it.
-        images: In the batch.
-        size: Their height and width in pixels.
-        dtype: Of mixed precision, if any.
-    """
-
-    def run() -> torch.Tensor:
-        with torch.autocast("cpu", dtype, enabled=dtype is not None):
-            return supernet(torch.empty(images, 3, size, size, device="meta"), path)
-
-    return saved_mib(supernet.train(), run)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

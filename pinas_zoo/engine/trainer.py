@@ -1,67 +1,121 @@
-"""The one training engine: mmengine's Runner, for every stage that trains.
+"""The training engine, for every stage that trains: mmengine's Runner.
 
-What is ours around it: batches and random numbers that follow from (seed, step), a checkpoint that is written whole
-and read without executing code, a progress bar, and a loss curve in a text file.
+Ours around it: batches and random numbers that follow from (seed, step), steps of several phases with an optimiser
+each, gradients averaged over processes, a checkpoint read without executing code, and a curve in a text file.
 """
 
 from __future__ import annotations
 
-import csv
-import sys
-import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import torch
-from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from mmengine.registry import LOOPS, OPTIM_WRAPPERS
+from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
+from mmengine.registry import LOOPS, OPTIMIZERS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
-from tqdm import tqdm
 
 from pinas_zoo.data.augmentation import BatchViews
 from pinas_zoo.data.images import ImageSet, StepSampler, ViewsOptions, step_loader
+from pinas_zoo.data.options import Table
 from pinas_zoo.engine import distributed
+from pinas_zoo.engine.checkpoint import load_checkpoint
+from pinas_zoo.engine.hooks import StepHook
+from pinas_zoo.engine.trainable import Batch, Phase, Trainable
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
-from pinas_zoo.search import config
-from pinas_zoo.search.methods.base import Method
-from pinas_zoo.weights.atomic import replacing
 
-CHECKPOINT, CURVE = "checkpoint.pth", "curve.csv"
-DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+Precision = Literal["fp32", "bf16", "fp16"]
+DTYPES: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class Trainee(BaseModel):
-    """What the Runner trains: makes the views of a batch, then asks the network for the step's losses.
+class Log(Table):
+    """Where curves go beside curve.csv, through mmengine's visualizer."""
+
+    tensorboard: bool | None = None  # <stage>/tensorboard; None: when it is installed
+    wandb: dict[str, Any] | None = None  # arguments of wandb.init, such as dict(project="search")
+
+
+class TrainOptions(Protocol):
+    """What of a stage's table of the configuration the engine reads."""
+
+    @property
+    def batch_size(self) -> int: ...  # images of all processes together
+    @property
+    def lr(self) -> float: ...
+    @property
+    def momentum(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def precision(self) -> Precision: ...
+    @property
+    def channels_last(self) -> bool: ...
+    @property
+    def log_every(self) -> int: ...
+    @property
+    def checkpoint_every(self) -> int: ...
+
+
+class RunnerModel(BaseModel):
+    """What the Runner trains: makes the views of each batch, then runs the phases of a step.
 
     Args:
-        network: Has ``forward(views, labels, step) -> dict`` as :class:`pinas_zoo.search.methods.base.Method`.
+        network: Says what a step minimises.
         views: Augmentation, of images that come without views; normalisation.
         num_views: Views per image; ``network`` gets N x num_views x C x H x W.
         seed: Run seed; views follow from it and the step.
         precision: Of convolutions and matrix products; parameters, statistics and losses are fp32.
         channels_last: Order of activations and weights in memory.
+        steps: In all; phases may start late or stop early.
     """
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Trainable,
         views: BatchViews,
         num_views: int,
         seed: int,
         precision: str = "fp32",
         channels_last: bool = False,
+        steps: int = 1,
     ):
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network, self.views = network.to(memory_format=self.memory_format), views
-        self.num_views, self.seed, self.dtype = num_views, seed, DTYPES[precision]
+        self.num_views, self.seed, self.steps, self.dtype = num_views, seed, steps, DTYPES[precision]
+        self.trained = {phase.name: tuple(network.parameters_of(phase)) for phase in network.phases}
+
+    def batch(
+        self,
+        labels: torch.Tensor,
+        step: int,
+        pixels: torch.Tensor | None = None,
+        views: torch.Tensor | None = None,
+        stream: Stream = Stream.VIEWS,
+    ) -> Batch:
+        """Augment and normalise images, or normalise views that the loader has made.
+
+        Args:
+            labels: N.
+            step: Views follow from it.
+            pixels: uint8 N x 3 x H x W, of this process.
+            views: uint8 N x num_views x 3 x H x W.
+            stream: Of the split's random numbers.
+        """
+        if pixels is not None:
+            generator = torch.Generator().manual_seed(int(step_rng(self.seed, step, stream).integers(2**63)))
+            x = self.views(pixels, generator, self.num_views, distributed.rank(), distributed.world())
+        else:
+            assert views is not None
+            x = self.views.normalise(views)  # N x num_views x 3 x H x W
+        if self.memory_format == torch.channels_last:
+            x = x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+        return Batch(x, labels)
 
     def forward(
         self,
@@ -70,41 +124,82 @@ class Trainee(BaseModel):
         pixels: torch.Tensor | None = None,
         views: torch.Tensor | None = None,
         mode: str = "loss",
+        phase: Phase | None = None,
     ) -> dict[str, torch.Tensor]:
-        if pixels is not None:
-            generator = torch.Generator().manual_seed(int(step_rng(self.seed, step, Stream.VIEWS).integers(2**63)))
-            x = self.views(pixels, generator, self.num_views, distributed.rank(), distributed.world())
-        else:
-            assert views is not None
-            x = self.views.normalise(views)
-        if self.memory_format == torch.channels_last:
-            x = x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
-        with torch.autocast(x.device.type, self.dtype, enabled=self.dtype is not None):
-            return self.network(x, labels, step)  # x: N x num_views x C x H x W
+        """Losses of one phase, the first unless told, on images as :meth:`batch` takes them."""
+        phase = phase or self.network.phases[0]
+        batch = self.batch(labels, step, pixels, views, SPLIT_STREAMS[phase.split].views)
+        with torch.autocast(batch.views.device.type, self.dtype, enabled=self.dtype is not None):
+            return self.network.losses(batch, step, phase)
+
+    def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapperDict) -> dict[str, torch.Tensor]:
+        """One step: every phase that is active takes its losses and updates its parameters.
+
+        Args:
+            data: ``step``, and by split the arguments of :meth:`batch`.
+            optim_wrapper: One for each phase.
+        """
+        data = self.data_preprocessor(data, True)
+        step: int = data["step"]
+        logged: dict[str, torch.Tensor] = {}
+        for phase in self.network.phases:
+            if not phase.is_active(step, self.steps):
+                continue
+            self.network.before_update(step, phase)
+            wrapper = optim_wrapper[phase.name]
+            with self._alone(phase):
+                with wrapper.optim_context(self):
+                    losses = self(**data[phase.split], step=step, phase=phase)
+                loss, values = self.parse_losses(losses)
+                wrapper.update_params(loss)
+            self.network.after_update(step, phase)
+            first = phase is self.network.phases[0]
+            logged |= values if first else {f"{phase.name}.{key}": value for key, value in values.items()}
+        return logged
+
+    def _alone(self, phase: Phase) -> _Frozen:
+        """Where there are several phases, gradients are taken for one phase's parameters alone."""
+        others = [p for name, some in self.trained.items() if name != phase.name for p in some]
+        own = {id(p) for p in self.trained[phase.name]}
+        return _Frozen([p for p in others if id(p) not in own])
+
+
+class _Frozen:
+    """Context manager: inside, parameters take no gradient."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter]):
+        self.parameters = [p for p in parameters if p.requires_grad]
+
+    def __enter__(self) -> None:
+        for p in self.parameters:
+            p.requires_grad_(False)
+
+    def __exit__(self, *error: object) -> None:
+        for p in self.parameters:
+            p.requires_grad_(True)
 
 
 class _Averaged:
-    """An optimiser's wrapper that averages gradients over ranks."""
+    """An optimiser's wrapper that averages gradients over processes."""
 
     def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
         super().backward(loss, **kwargs)  # type: ignore[misc]
-        distributed.average_gradients(p for group in self.optimizer.param_groups for p in group["params"])  # type: ignore[attr-defined]
+        groups = self.optimizer.param_groups  # type: ignore[attr-defined]
+        distributed.average_gradients(p for group in groups for p in group["params"])
 
 
-@OPTIM_WRAPPERS.register_module()
-class RanksOptimWrapper(_Averaged, OptimWrapper):
+class DistributedOptimWrapper(_Averaged, OptimWrapper):
     """In fp32 and bf16."""
 
 
-@OPTIM_WRAPPERS.register_module()
-class ScaledRanksOptimWrapper(_Averaged, AmpOptimWrapper):
-    """In fp16, whose gradients need a scale; they are averaged before it is taken out, so that all ranks agree whether
-    a step is left out."""
+class ScaledDistributedOptimWrapper(_Averaged, AmpOptimWrapper):
+    """In fp16, whose gradients need a scale; they are averaged before it is taken out, so that all processes agree on
+    whether a step is skipped."""
 
 
 @LOOPS.register_module()
 class StepLoop(IterBasedTrainLoop):
-    """mmengine's iteration loop over a loader that already starts at the step where training goes on."""
+    """mmengine's iteration loop over a loader that already starts at the step where training resumes."""
 
     def run(self) -> nn.Module:
         self.dataloader_iterator = None  # the base class has started one; its workers end here
@@ -112,128 +207,104 @@ class StepLoop(IterBasedTrainLoop):
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         for batch in self.dataloader:
-            if isinstance(batch, UserError):
-                raise batch
             self.run_iter(batch)
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
         return self.runner.model
 
 
-class StepHook(Hook):
-    """Tells the batch its step, shows progress, keeps the curve and the checkpoint."""
+class SplitStreams:
+    """Random streams of a split's order and views."""
 
-    priority = "VERY_LOW"  # after the optimiser's schedule has moved on
+    def __init__(self, order: Stream, views: Stream):
+        self.order, self.views = order, views
 
-    def __init__(self, folder: Path, label: str, steps: int, state: Mapping[str, Any] | None, options: Any):
-        self.folder, self.label, self.steps, self.state = folder, label, steps, state
-        self.log_every, self.checkpoint_every = options.log_every, options.checkpoint_every
-        self.seconds_before = state["seconds"] if state else 0.0
 
-    @property
-    def seconds(self) -> float:
-        return self.seconds_before + time.perf_counter() - self.started
+SPLIT_STREAMS = {
+    "train": SplitStreams(Stream.ORDER, Stream.VIEWS),
+    "held_out": SplitStreams(Stream.HELD_OUT_ORDER, Stream.HELD_OUT_VIEWS),
+}
 
-    def before_train(self, runner: Runner) -> None:
-        done = 0
-        if self.state:
-            done = self.state["step"]
-            runner.model.load_state_dict(self.state["model"])
-            runner.optim_wrapper.load_state_dict(self.state["optimizer"])
-            for scheduler, state in zip(runner.param_schedulers, self.state["schedulers"], strict=True):
-                scheduler.load_state_dict(state)
-            runner.train_loop._iter = done
-            self.state = None  # its tensors are the model's now
-        self.first = distributed.rank() == 0
-        if self.first:
-            _truncate_curve(self.folder / CURVE, done)
-            self.curve = (self.folder / CURVE).open("a", newline="")
-        self.started = time.perf_counter()
-        self.bar = tqdm(
-            total=self.steps, initial=done, desc=self.label, unit="step", file=sys.stderr, mininterval=0.5,
-            disable=not self.first,
-        )  # fmt: skip
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        data_batch["step"] = runner.iter
-        self.lr = runner.optim_wrapper.get_lr()["lr"][0]
+class StepLoader:
+    """Batches of every split that a step takes, by split: ``{"train": {...}, "held_out": {...}}``."""
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        step = runner.iter + 1  # steps that are done
-        self.bar.update()
-        if step % self.log_every == 0 or step == self.steps:
-            values = {k: distributed.mean(v) for k, v in outputs.items()}
-            if isinstance(runner.model.network, Method):
-                values |= runner.model.network.logged(runner.iter)
-            if self.first:
-                if self.curve.tell() == 0:
-                    csv.writer(self.curve).writerow(["step", "lr", *values])
-                csv.writer(self.curve).writerow([step, f"{self.lr:.6g}", *(f"{v:.6g}" for v in values.values())])
-            runner.visualizer.add_scalars({"lr": self.lr, **values}, step)
-            self.bar.set_postfix({k: f"{v:.3f}" for k, v in values.items() if k != "loss" or len(values) == 1})
-        if self.first and step % self.checkpoint_every == 0 and step < self.steps:
-            self.save(runner, step)
+    def __init__(self, loaders: Mapping[str, Any]):
+        self.loaders = loaders
+        self.dataset = next(iter(loaders.values())).dataset  # mmengine looks for metainfo there
 
-    def after_train(self, runner: Runner) -> None:
-        self.bar.close()
-        if self.first:
-            self.curve.close()
+    def __len__(self) -> int:
+        return min(map(len, self.loaders.values()))
 
-    def save(self, runner: Runner, step: int) -> None:
-        self.curve.flush()
-        state = {
-            "step": step,
-            "seconds": self.seconds,
-            "model": runner.model.state_dict(),
-            "optimizer": runner.optim_wrapper.state_dict(),
-            "schedulers": [scheduler.state_dict() for scheduler in runner.param_schedulers],
-        }
-        with replacing(self.folder / CHECKPOINT) as temporary:
-            torch.save(state, temporary)
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for batches in zip(*self.loaders.values(), strict=True):
+            for batch in batches:
+                if isinstance(batch, UserError):
+                    raise batch
+            yield dict(zip(self.loaders, batches, strict=True))
 
 
 def train(
-    network: nn.Module,
-    images: ImageSet,
+    network: Trainable,
+    images: Mapping[str, ImageSet],
     views: BatchViews,
-    num_views: int,
-    options: config.Learn | config.Linear | config.Train,
+    options: TrainOptions,
     steps: int,
     schedule: Sequence[dict[str, Any]],
     folder: Path,
     label: str,
     seed: int,
     workers: int = 0,
-    log: config.Log = config.Log(),  # noqa: B008
+    log: Log = Log(),  # noqa: B008
 ) -> float:
-    """Train ``network`` in place, going on from the folder's checkpoint when there is one; all ranks call it alike.
+    """Train a network in place; resume from the folder's checkpoint when there is one. All processes call it alike.
+
+    Args:
+        network: What is trained.
+        images: By split; a phase's batches come from its own.
+        views: Augmentation and normalisation.
+        options: The stage's table of the configuration.
+        steps: In all.
+        schedule: mmengine's schedulers of the stage's SGD, counted in steps.
+        folder: Of the stage: curve and checkpoint.
+        label: The stage's name.
+        seed: Of the run.
+        workers: Loader processes, for each split.
+        log: Where curves go besides.
 
     Returns:
         Seconds that training took, over all attempts.
+
+    Raises:
+        UserError: An image that cannot be read, or a checkpoint that cannot be.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = load_checkpoint(folder)
     start = state["step"] if state else 0
-    precision = options.precision
-    check_precision(precision, f"{label}.precision")
-    model = Trainee(network, views, num_views, seed, precision, options.channels_last)
-    sampler = StepSampler(len(images), options.batch_size, seed, start, steps, distributed.rank(), distributed.world())
+    check_precision(options.precision, f"{label}.precision")
+    model = RunnerModel(network, views, network.num_views, seed, options.precision, options.channels_last, steps)
+    loaders = {}
+    for split in dict.fromkeys(phase.split for phase in network.phases):
+        sampler = StepSampler(
+            len(images[split]), options.batch_size, seed, start, steps, distributed.rank(), distributed.world(),
+            SPLIT_STREAMS[split].order,
+        )  # fmt: skip
+        loaders[split] = step_loader(
+            images[split], sampler, ViewsOptions(views.options, network.num_views, seed), workers
+        )
     hook = StepHook(folder, label, steps, state, options)
     runner = Runner(
         model=model,
         work_dir=str(folder),
-        train_dataloader=step_loader(images, sampler, ViewsOptions(views.options, num_views, seed), workers),
+        train_dataloader=StepLoader(loaders),
         train_cfg=dict(type="StepLoop", max_iters=steps),
-        optim_wrapper=dict(
-            **(dict(type="ScaledRanksOptimWrapper") if precision == "fp16" else dict(type="RanksOptimWrapper")),
-            optimizer=dict(
-                type="SGD",
-                lr=options.lr,
-                momentum=options.momentum,
-                weight_decay=options.weight_decay,
-            ),
+        optim_wrapper=OptimWrapperDict(
+            **{p.name: _optimiser(model.trained[p.name], p, options) for p in network.phases}
         ),
-        param_scheduler=[dict(by_epoch=False, **part) for part in schedule],
+        param_scheduler={
+            p.name: [dict(by_epoch=False, **part) for part in schedule] if p.optim is None else []
+            for p in network.phases
+        },
         default_hooks=dict(logger=None, checkpoint=None, sampler_seed=None, timer=None, runtime_info=None),
         custom_hooks=[hook],
         randomness=dict(seed=seed),
@@ -244,6 +315,14 @@ def train(
     runner.train()
     distributed.wait()
     return hook.seconds
+
+
+def _optimiser(parameters: Sequence[nn.Parameter], phase: Phase, options: TrainOptions) -> OptimWrapper:
+    """The optimiser of a phase, in the stage's precision."""
+    sgd = dict(type="SGD", lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay)
+    optimizer = OPTIMIZERS.build(dict(phase.optim or sgd, params=list(parameters)))
+    kind = ScaledDistributedOptimWrapper if options.precision == "fp16" else DistributedOptimWrapper
+    return kind(optimizer=optimizer)
 
 
 def cosine(steps: int, warmup: float = 0.0) -> list[dict[str, Any]]:
@@ -258,7 +337,7 @@ def cosine(steps: int, warmup: float = 0.0) -> list[dict[str, Any]]:
     return [dict(type="LinearLR", start_factor=1 / (rising + 1), end=rising), dict(**fall, begin=rising, end=steps)]
 
 
-def log_backends(log: config.Log, folder: Path) -> list[dict[str, Any]]:
+def log_backends(log: Log, folder: Path) -> list[dict[str, Any]]:
     """mmengine's backends that a configuration asks for.
 
     Raises:
@@ -276,61 +355,11 @@ def log_backends(log: config.Log, folder: Path) -> list[dict[str, Any]]:
     return backends if distributed.rank() == 0 else []
 
 
-def total_steps(options: config.Learn | config.Linear, images: int) -> int:
-    """As many as the configuration says, in steps or in epochs without their last incomplete batch."""
-    return options.epochs * (images // options.batch_size) if options.epochs else options.steps
-
-
 def check_precision(precision: str, key: str) -> None:
-    """Make sure that this machine computes in it.
+    """Make sure that this machine computes in a precision.
 
     Raises:
         UserError: It does not.
     """
     if precision == "fp16" and not torch.cuda.is_available():
         raise UserError(f"expected a GPU for {key}='fp16', found none; try 'fp32', or 'bf16' where a CPU has it")
-
-
-def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The folder's checkpoint, or None; tensors and plain values only, so that nothing in it can run.
-
-    Raises:
-        UserError: A file that is torn, or that holds anything else.
-    """
-    path = folder / CHECKPOINT
-    if not path.is_file():
-        return None
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a torn zip file and a pickle that wants more raise many kinds
-        raise UserError(f"checkpoint {path} cannot be read as tensors and plain values; delete it") from error
-
-
-def read_curve(folder: Path) -> dict[str, list[float]]:
-    """Columns of a stage's curve: ``step``, ``lr``, losses."""
-    with (folder / CURVE).open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {key: [float(row[key]) for row in rows] for key in (rows[0] if rows else ())}
-
-
-def peak_memory_mb() -> float:
-    """Highest resident memory of this process so far, in MiB."""
-    import resource  # not on Windows
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
-
-
-def _truncate_curve(path: Path, done: int) -> None:
-    """Forget what was logged after the checkpoint from which training goes on."""
-    if not path.is_file():
-        return
-    with path.open(newline="") as file:
-        rows = list(csv.reader(file))
-    kept = rows[:1] if done else []
-    for row in rows[1:]:  # a row that a kill has cut short ends what is kept
-        if len(row) != len(rows[0]) or not len(kept) or not 0 < int(row[0]) <= done:
-            break
-        kept.append(row)
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
-        csv.writer(file).writerows(kept)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from pinas_zoo.data.options import Data, Table, Views
+from pinas_zoo.engine.trainer import Log, Precision
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.plugins import is_file
 
@@ -28,7 +29,7 @@ class Learn(Table):
     momentum: float = Field(0.9, ge=0)
     weight_decay: float = Field(1e-4, ge=0)
     checkpoint_every: int = Field(500, ge=1)  # steps
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of convolutions and products; the rest stays fp32
+    precision: Precision = "fp32"  # of convolutions and products; the rest stays fp32
     channels_last: bool = False  # order of activations in memory; on GPUs faster in half precision
     log_every: int = Field(10, ge=1)  # steps
 
@@ -47,7 +48,7 @@ class Linear(Table):
     milestones: tuple[float, ...] = (0.6, 0.8)  # fractions of the steps at which the rate falls to a tenth
     views: Views = Views(scale=(0.08, 1.0), jitter_p=0.0, gray_p=0.0, blur_p=0.0)
     checkpoint_every: int = Field(500, ge=1)
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of convolutions and products; the rest stays fp32
+    precision: Precision = "fp32"  # of convolutions and products; the rest stays fp32
     channels_last: bool = False  # order of activations in memory; on GPUs faster in half precision
     log_every: int = Field(10, ge=1)
 
@@ -57,9 +58,9 @@ class Explore(Table):
 
     evaluations: int = Field(1000, ge=1)  # distinct architectures
     # what candidates are scored by: the classifier that all share (sec. 3.3); a probe of each one's own, which is a
-    # ridge regression on the recalibration images; or, without labels, how well each tells images apart. The
-    # last two need no linear stage
-    score: Literal["classifier", "probe", "consistency"] = "classifier"
+    # ridge regression on the recalibration images; without labels, how well each tells images apart; or, without
+    # training, multiply-adds. Only the first needs a linear stage
+    score: Literal["classifier", "probe", "consistency", "flops"] = "classifier"
     views: Views = Views(scale=(0.3, 1.0), jitter=(0.8, 0.8, 0.8, 0.2), jitter_p=1.0, blur_p=0.0)  # of consistency
     # the winner is the candidate with the best score, or with the best sum of what its layers' choices add on average
     rank_by: Literal["score", "effects"] = "score"
@@ -73,6 +74,11 @@ class Explore(Table):
     storage: str = ""  # of the study: a database URL, a path ending in .journal or .log, or SQLite in the run folder
     batch_size: int = Field(256, ge=2)
     recalibration_images: int = Field(2048, ge=2)  # training images, a fixed subset
+    held_out_images: int | None = Field(
+        None, ge=2
+    )  # score on so many of the held-out images, a fixed subset; None: all
+    # batch norms in scoring: recalibrated for each path (the paper's), or by the statistics of each batch
+    statistics: Literal["recalibrated", "batch"] = "recalibrated"
 
 
 class Train(Table):
@@ -87,17 +93,10 @@ class Train(Table):
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     views: Views = Views(scale=(0.5, 1.0), jitter_p=0.0, gray_p=0.0, blur_p=0.0)
     checkpoint_every: int = Field(500, ge=1)
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of convolutions and products; the rest stays fp32
+    precision: Precision = "fp32"  # of convolutions and products; the rest stays fp32
     channels_last: bool = False  # order of activations in memory; on GPUs faster in half precision
     compile: bool = False  # torch.compile; pays in long training alone, see docs/scale.md
     log_every: int = Field(10, ge=1)
-
-
-class Log(Table):
-    """Where curves go beside curve.csv, through mmengine's visualizer."""
-
-    tensorboard: bool | None = None  # <stage>/tensorboard; None: when it is installed
-    wandb: dict[str, Any] | None = None  # arguments of wandb.init, such as dict(project="search")
 
 
 class SearchConfig(Table):

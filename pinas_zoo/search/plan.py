@@ -1,84 +1,182 @@
-"""What a search would do, without doing it: the resolved configuration, steps, memory, files."""
+"""What a search would do, without doing it: the resolved configuration, stages, memory, files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.splits import root_found
 from pinas_zoo.engine import distributed
-from pinas_zoo.engine.memory import path_mib
+from pinas_zoo.engine.memory import saved_mib
 from pinas_zoo.engine.trainer import DTYPES
-from pinas_zoo.rng import step_rng
+from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import Learn, Linear, SearchConfig
-from pinas_zoo.search.methods.base import build_method
-from pinas_zoo.search.run_folder import DONE, STAGES, check_folder
-from pinas_zoo.search.scorers.kinds import KINDS, needs_linear
-from pinas_zoo.search.spaces.base import build_space
+from pinas_zoo.search.methods.base import Method, build_method
+from pinas_zoo.search.run_folder import STAGES, check_folder, is_done
+from pinas_zoo.search.scorers.kinds import score_kind
+from pinas_zoo.search.scorers.protocol import SUPERNET
+from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space
+from pinas_zoo.search.stages.needed import why_left_out
+
+CLASSES = 10  # for counting weights; how many there are, the images would say
 
 
-def length(options: Learn | Linear) -> str:
-    return f"{options.epochs} epochs" if options.epochs else f"{options.steps} steps"
+@dataclass(frozen=True)
+class StagePlan:
+    """What one stage would do, and whether it is complete."""
+
+    name: str
+    what: str
+    complete: bool
 
 
-def plan(config: SearchConfig, folder: Path) -> str:
-    """Text for a person; nothing is written and no image is read.
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run would do; sizes in MiB, of each process where several share a run.
+
+    Attributes:
+        config: The resolved configuration.
+        folder: Of the run.
+        data_found: Whether there is something at ``data.root``.
+        space: In words.
+        stages: In their order.
+        processes: That share the run.
+        images_per_process: Of a step in learn.
+        paths_per_step: In learn.
+        weights_mib: Weights, gradients and momentum in learn.
+        activations_mib: Kept for the backward pass of a step.
+        images_mib_per_1000: Decoded images.
+        recalibration_mib: Recalibration images.
+        checkpoint_mib: On disk while a stage trains.
+    """
+
+    config: dict[str, Any]
+    folder: str
+    data_found: bool
+    space: str
+    stages: tuple[StagePlan, ...]
+    processes: int
+    images_per_process: float
+    paths_per_step: int
+    weights_mib: float
+    activations_mib: float
+    images_mib_per_1000: float
+    recalibration_mib: float
+    checkpoint_mib: float
+
+    def text(self) -> str:
+        """The plan for a person, without the configuration."""
+        data = self.config["data"]
+        lines = []
+        if not self.data_found:
+            lines.append(f"data     NOT HERE: there is no folder {data['root']!r}, which the search will ask for")
+        lines.append(f"space    {self.space}")
+        lines += [f"{s.name:8} {s.what} [{'complete' if s.complete else 'to do'}]" for s in self.stages]
+        many, paths = "es" if self.processes > 1 else "", "paths" if self.paths_per_step > 1 else "path"
+        lines += [
+            "",
+            f"ranks    {self.processes} process{many}; batches and learning rates are as configured however many share "
+            f"them: in learn each takes {self.images_per_process:g} images a step",
+            f"memory   {self.weights_mib:.0f} MiB of weights, gradients and momentum in learn, and "
+            f"{self.activations_mib:.0f} MiB of activations: {self.images_per_process:g} images along "
+            f"{self.paths_per_step} {paths} of a step, kept for the backward pass, in each process",
+            f"         {self.images_mib_per_1000:.1f} MiB for every 1,000 images, which are held in memory when they "
+            f"take no more than {data['memory_gib']:g} GiB (data.memory_gib), with {self.recalibration_mib:.0f} MiB "
+            "more in explore for the recalibration images; or else all are decoded as needed",
+            f"disk     a checkpoint of {self.checkpoint_mib:.0f} MiB while a stage trains",
+            f"files    {self.folder}/: config.json, learn/, linear/, explore/, winner/, train/, trained/, report.html",
+            f"registry the winner is registered as {self.config['name']}_winner",
+        ]
+        return "\n".join(lines)
+
+
+def plan(config: SearchConfig, folder: Path) -> RunPlan:
+    """What a run would do; nothing is written and no image is read.
 
     Raises:
-        UserError: As a run would: a bad space, method or folder.
+        UserError: As a run would raise: a bad space, method or folder.
     """
     check_folder(config, folder)
     space = build_space(config.space)
-    learn = config.learn
+    learn, world, size = config.learn, distributed.world(), config.data.image_size
     with torch.device("meta"):
-        method = build_method(learn.method, learn.options, space, 10, config.seed)
+        method = build_method(learn.method, learn.options, space, CLASSES, config.seed)
     tensors = [*method.parameters(), *method.buffers()]
-    weights_mib = sum(t.numel() * t.element_size() for t in tensors) / 2**20
-    pixels_mib = 3 * config.data.image_size**2 / 2**20
-    trained_mib = sum(p.numel() * p.element_size() for p in method.parameters() if p.requires_grad) / 2**20
-    views = learn.batch_size * method.num_views
-    world = distributed.world()
-    (first,) = space.sample(step_rng(config.seed, 0, 0))
-    sample: Callable[[int], Sequence[Arch]] = getattr(method, "sample_paths", lambda step: [first])
-    paths = sample(0)
-    images, dtype = learn.batch_size // world, DTYPES[learn.precision]
-    kept_mib = sum(path_mib(method.learned, path, images, config.data.image_size, dtype) for path in paths)
-    subset_mib = config.explore.recalibration_images * pixels_mib
-    evaluations = min(config.explore.evaluations, space.size)
-    alone = f"{config.train.epochs} epochs, batch {config.train.batch_size}" if config.train.enabled else "switched off"
-    recalibrated = f"{config.explore.recalibration_images} images each to recalibrate"
-    what = {
-        "learn": f"{length(learn)} of {learn.batch_size} images, {method.num_views} views each ({views} in all)",
-        "linear": f"{length(config.linear)} of {config.linear.batch_size} images, a random path each"
-        if needs_linear(config)
-        else f"left out: {KINDS[config.explore.score].left_out}",
-        "explore": f"{evaluations} of {space.size:,} architectures by {config.explore.sampler}, "
-        + ("scored without labels" if config.explore.score == "consistency" else recalibrated),
-        "winner": "the best one cut out of the supernet, and tested",
-        "train": alone,
-    }
-    lines = [config.model_dump_json(indent=2), ""]
-    if not root_found(config.data):
-        lines.append(f"data     NOT HERE: there is no folder {config.data.root!r}, which the search will ask for")
-    lines += [f"space    {space.num_layers} layers of {space.num_candidates}"]
+    weights = sum(t.numel() * t.element_size() for t in tensors) / 2**20
+    trained = sum(p.numel() * p.element_size() for p in method.parameters() if p.requires_grad) / 2**20
+    paths = step_paths(method, space, config.seed)
+    images, pixels = learn.batch_size // world, 3 * size**2 / 2**20
+    supernet, dtype = method.learned, DTYPES[learn.precision]
+    kept = 0.0 if supernet is None else sum(path_mib(supernet, path, images, size, dtype) for path in paths)
+    stages = []
     for stage in STAGES:
-        state = "complete" if (folder / stage / DONE).is_file() else "to do"
-        lines.append(f"{stage:8} {what[stage]} [{state}]")
-    lines += [
-        "",
-        f"ranks    {world} process{'es' * (world > 1)}; batches and learning rates are as configured however many "
-        f"share them: in learn each takes {learn.batch_size / world:g} images a step",
-        f"memory   {weights_mib + 2 * trained_mib:.0f} MiB of weights, gradients and momentum in learn, and "
-        f"{kept_mib:.0f} MiB of activations: {images} images along {len(paths)} path{'s' * (len(paths) > 1)} of "
-        f"a step, kept for the backward pass, in each process",
-        f"         {1000 * pixels_mib:.1f} MiB for every 1,000 images, which are held in memory when they take no more "
-        f"than {config.data.memory_gib:g} GiB (data.memory_gib), with {subset_mib:.0f} MiB more in explore for the "
-        f"recalibration images; or else all are decoded as needed",
-        f"disk     a checkpoint of {weights_mib + trained_mib:.0f} MiB while a stage trains",
-        f"files    {folder}/: config.json, learn/, linear/, explore/, winner/, train/, trained/, report.html",
-        f"registry the winner is registered as {config.name}_winner",
-    ]
-    return "\n".join(lines)
+        what = why_left_out(config, stage) or describe(stage, config, space, method)
+        stages.append(StagePlan(stage, what, is_done(folder, stage)))
+    return RunPlan(
+        config=config.model_dump(mode="json"),
+        folder=str(folder),
+        data_found=root_found(config.data),
+        space=f"{space.num_layers} layers of {space.num_candidates}",
+        stages=tuple(stages),
+        processes=world,
+        images_per_process=learn.batch_size / world,
+        paths_per_step=len(paths),
+        weights_mib=weights + 2 * trained,
+        activations_mib=kept,
+        images_mib_per_1000=1000 * pixels,
+        recalibration_mib=config.explore.recalibration_images * pixels,
+        checkpoint_mib=weights + trained,
+    )
+
+
+def describe(stage: str, config: SearchConfig, space: SearchSpace, method: Method) -> str:
+    """What a stage would do, in words."""
+    learn, explore, kind = config.learn, config.explore, score_kind(config)
+    if stage == "learn":
+        views = learn.batch_size * method.num_views
+        return f"{length(learn)} of {learn.batch_size} images, {method.num_views} views each ({views} in all)"
+    if stage == "linear":
+        return f"{length(config.linear)} of {config.linear.batch_size} images, a random path each"
+    if stage == "explore":
+        known = {"consistency": "scored without labels", "flops": "scored without training"}
+        how = known.get(explore.score, f"{explore.recalibration_images} images each to recalibrate")
+        how = "scored by the method" if kind.build is None else how
+        return f"{min(explore.evaluations, space.size)} of {space.size:,} architectures by {explore.sampler}, {how}"
+    if stage == "winner":
+        return f"the best one {'cut out of the supernet' if SUPERNET in kind.needs else 'untrained'}, and tested"
+    return f"{config.train.epochs} epochs, batch {config.train.batch_size}"
+
+
+def length(options: Learn | Linear) -> str:
+    """Length of a stage, in words."""
+    return f"{options.epochs} epochs" if options.epochs else f"{options.steps} steps"
+
+
+def step_paths(method: Method, space: SearchSpace, seed: int) -> list[Arch]:
+    """The paths of the first step; a random one for a method that names none."""
+    paths = list(method.sample_paths(0))
+    if paths or method.learned is None:
+        return paths
+    return space.sample(step_rng(seed, 0, Stream.LEARN_PATHS))
+
+
+def path_mib(supernet: Supernet, path: Arch, images: int, size: int, dtype: torch.dtype | None = None) -> float:
+    """MiB of activations that one path keeps for its backward pass; the supernet is on the meta device.
+
+    Args:
+        supernet: With parameters on the meta device.
+        path: Through it.
+        images: In the batch.
+        size: Their height and width in pixels.
+        dtype: Of mixed precision, if any.
+    """
+
+    def run() -> torch.Tensor:
+        with torch.autocast("cpu", dtype, enabled=dtype is not None):
+            return supernet(torch.empty(images, 3, size, size, device="meta"), path)
+
+    return saved_mib(supernet.train(), run)

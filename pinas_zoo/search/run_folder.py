@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pinas_zoo.engine.checkpoint import CHECKPOINT
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import SearchConfig, parse_config
+from pinas_zoo.weights.atomic import write_json
 
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # as pinas_zoo.weights.atomic names them
 DONE = "done.json"
 STAGES = ("learn", "linear", "explore", "winner", "train")
 FREE = ("until", "data.workers", "log")  # what may change within a run: no number follows from it
@@ -55,6 +60,29 @@ def _differences(before: Any, now: Any, key: str = "") -> list[str]:
     return [] if before == now else [f"{key} was {before!r}, is {now!r}"]
 
 
+def is_done(folder: Path, stage: str) -> bool:
+    """Whether a stage of a run is complete."""
+    return (folder / stage / DONE).is_file()
+
+
 def read_done(folder: Path) -> dict[str, Any]:
-    """Facts of a complete stage: summary, seconds, peak_memory_mib and its own."""
-    return json.loads((folder / DONE).read_text(encoding="utf-8"))
+    """Facts of a complete stage: summary, seconds, peak_memory_mib and its own; empty for a stage that is not."""
+    path = folder / DONE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def mark_done(folder: Path, stage: str, facts: Mapping[str, Any]) -> None:
+    """Mark a stage as complete, and delete what it needed to resume."""
+    write_json(folder / stage / DONE, facts)
+    (folder / stage / CHECKPOINT).unlink(missing_ok=True)
+    for log in (folder / stage).glob("20[0-9][0-9]*_*"):  # the engine's own, a pair for each attempt
+        shutil.rmtree(log) if log.is_dir() else log.unlink()
+
+
+def sweep(folder: Path) -> None:
+    """Delete what a kill within a write has left: temporary files, and temporary model folders."""
+    for left in [*folder.glob(".winner.*"), *folder.glob(".trained.*"), *folder.rglob(".*.tmp")]:
+        if left.is_dir():
+            shutil.rmtree(left)
+        elif TEMPORARY.fullmatch(left.name):
+            left.unlink(missing_ok=True)

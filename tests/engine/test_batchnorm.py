@@ -8,7 +8,7 @@ import torch
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine.batchnorm import batch_statistics, recalibrated
-from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 from tests.golden import golden_tensor, seeded_input, shared_dir
 from tests.search.methods.test_pinas import candidate_0
 
@@ -18,7 +18,7 @@ TINY = dict(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
 def test_recalibration_equals_the_reference():
     arrays = np.load(shared_dir() / "golden" / "bn_recalibration_alpha.npz")
     # in fp64: two fp32 computations of the pooled features differ by 1.3e-4, each by 1e-4 from fp64, through rounding
-    supernet, path = Space().supernet().eval().double(), Arch(tuple(arrays["path"]))
+    supernet, path = ResNeSt50Space().supernet().eval().double(), Arch(tuple(arrays["path"]))
     with torch.no_grad():
         for name, tensor in supernet.state_dict().items():
             tensor.copy_(golden_tensor(candidate_0(name), tensor.shape))
@@ -38,7 +38,7 @@ def test_recalibration_equals_the_reference():
 @pytest.fixture
 def supernet():
     torch.manual_seed(0)
-    return Space(**TINY).supernet()
+    return ResNeSt50Space(**TINY).supernet()
 
 
 def test_recalibration_leaves_no_trace(supernet):

@@ -57,9 +57,9 @@ def test_two_processes_log_the_losses_of_one(runs, stage):
 def test_two_processes_learn_the_weights_of_one(runs):
     root, *_ = runs
     one, two = (load_file(root / name / "learn" / "supernet.safetensors") for name in ("one", "two"))
-    from pinas_zoo.search.spaces.resnest50 import Space
+    from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
-    start = Space(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
+    start = ResNeSt50Space(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
     torch.manual_seed(0)
     fresh = start.supernet().state_dict()
     moved = 0

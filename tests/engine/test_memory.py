@@ -6,15 +6,16 @@ import pytest
 import torch
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.engine.memory import path_mib, saved_mib
-from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.engine.memory import saved_mib
+from pinas_zoo.search.plan import path_mib
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
 TINY = dict(depths=(1, 2, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
 
 
 @pytest.mark.parametrize("path", ["00000", "33333", "31203"])
 def test_counted_without_running_equals_counted_in_a_real_pass(path):
-    space, arch = Space(**TINY), Arch.parse(path)
+    space, arch = ResNeSt50Space(**TINY), Arch.parse(path)
     real = space.supernet().train()
     x = torch.zeros(3, 3, 32, 32)
     with torch.device("meta"):
@@ -30,17 +31,17 @@ def test_a_pass_of_the_papers_space_takes_what_was_counted():
     """Growth of this process's resident memory over one forward pass, against the count."""
     import gc
 
-    from pinas_zoo.engine.trainer import peak_memory_mb
+    from pinas_zoo.engine.trainer import peak_memory_mib
 
-    space, arch = Space(), Arch.parse("3013231203213032")
+    space, arch = ResNeSt50Space(), Arch.parse("3013231203213032")
     with torch.device("meta"):
         counted = path_mib(space.supernet(), arch, 16, 224)
     real = space.supernet().train()
     real(torch.zeros(2, 3, 224, 224), arch)  # what the first pass allocates once
     gc.collect()
-    before = peak_memory_mb()
+    before = peak_memory_mib()
     output = real(torch.zeros(16, 3, 224, 224), arch)
-    grown = peak_memory_mb() - before
+    grown = peak_memory_mib() - before
     assert output.requires_grad
     assert counted > 500
     assert 0.8 * counted < grown < 1.4 * counted

@@ -7,19 +7,19 @@ import torch
 from mmengine.registry import PARAM_SCHEDULERS
 
 from pinas_zoo.data.augmentation import BatchViews
-from pinas_zoo.engine.trainer import Trainee, cosine
+from pinas_zoo.engine.trainer import RunnerModel, cosine
 from pinas_zoo.search.config import Views
-from pinas_zoo.search.methods.pinas import Method
-from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.search.methods.pinas import PiNASMethod
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
 TINY = dict(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
 
 
-def step(precision: str, channels_last: bool, views_made: bool = True) -> tuple[float, Method]:
+def step(precision: str, channels_last: bool, views_made: bool = True) -> tuple[float, PiNASMethod]:
     torch.manual_seed(0)
-    method = Method(Space(**TINY), queue_size=32, dim=16)
+    method = PiNASMethod(ResNeSt50Space(**TINY), queue_size=32, dim=16)
     views = BatchViews(Views(), (0.5,) * 3, (0.25,) * 3)
-    trainee = Trainee(method, views, 4, 0, precision, channels_last).train()
+    trainee = RunnerModel(method, views, 4, 0, precision, channels_last).train()
     generator = torch.Generator().manual_seed(1)
     made = torch.randint(0, 256, (8, 4, 3, 32, 32), generator=generator, dtype=torch.uint8)
     batch = {"views": made} if views_made else {"pixels": made[:, 0]}

@@ -22,7 +22,7 @@ import pytest
 import torch
 
 from pinas_zoo import cli
-from pinas_zoo.search.study.leases import open_study
+from pinas_zoo.search.study.storage import open_study
 from tests.data.test_images import cifar_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -217,12 +217,12 @@ def test_the_score_of_the_winner_is_what_the_cut_out_network_has(finished):
     import timm
 
     from pinas_zoo.search.config import load_config
-    from pinas_zoo.search.pipeline import Run
-    from pinas_zoo.search.stages.train import accuracy
-    from pinas_zoo.search.study.loop import read_ranking
+    from pinas_zoo.search.context import Context
+    from pinas_zoo.search.stages.network_folder import accuracy
+    from pinas_zoo.search.study.ranking_file import read_ranking
 
     folder, _ = finished
-    run = Run(load_config(folder / "config.json"), folder, say=lambda text: None)
+    run = Context.of(load_config(folder / "config.json"), folder, say=lambda text: None)
     model = timm.create_model(f"local-dir:{folder / 'winner'}", pretrained=True)
     best = read_ranking(folder / "explore" / "ranking.csv")[0]
     value = accuracy(model, run.splits.val, run.views(run.config.views).normalise)
@@ -428,7 +428,7 @@ def test_dry_run_writes_nothing(tmp_path):
 
 
 def test_a_checkpoint_that_wants_to_run_code_is_refused(tmp_path):
-    from pinas_zoo.engine.trainer import load_checkpoint
+    from pinas_zoo.engine.checkpoint import load_checkpoint
     from pinas_zoo.errors import UserError
 
     class Evil:

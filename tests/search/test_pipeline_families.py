@@ -13,11 +13,12 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.cli import main
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import load_config
-from pinas_zoo.search.pipeline import Run
+from pinas_zoo.search.context import Context
+from pinas_zoo.search.pipeline import run as run_stages
 from pinas_zoo.search.plugins import load_class
-from pinas_zoo.search.spaces.base import build_space
-from pinas_zoo.search.stages.train import accuracy
-from pinas_zoo.search.study.loop import read_ranking
+from pinas_zoo.search.spaces.base import SPACES, SearchSpace, build_space
+from pinas_zoo.search.stages.network_folder import accuracy
+from pinas_zoo.search.study.ranking_file import read_ranking
 from tests.networks import python
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +47,7 @@ def write(folder: Path, *tables: str, name: str = "tiny") -> Path:
 def search(config: Path, folder: Path) -> list[str]:
     """A whole run in this process; what it said."""
     said: list[str] = []
-    Run(load_config(config), folder, say=said.append).run()
+    run_stages(Context.of(load_config(config), folder, say=said.append))
     return said
 
 
@@ -62,7 +63,7 @@ def test_every_method_ends_in_a_winner_that_loads_by_name(method, space, tmp_pat
     assert {"pinas": "Π-NAS", "spos": "SPOS", "fairnas": "FairNAS"}[method] + " loss" in report
     assert ("Π-NAS" in report) == (method == "pinas")
     assert "<title>Winner " in report
-    run = Run(load_config(config), folder, say=lambda text: None)
+    run = Context.of(load_config(config), folder, say=lambda text: None)
     normalise = run.views(run.config.views).normalise
     model = timm.create_model("tiny_winner", pretrained=True)
     value = accuracy(model, run.splits.test, normalise)
@@ -148,7 +149,7 @@ def test_the_space_of_the_docs_goes_the_whole_way_and_loads_where_its_file_is_im
 def test_a_run_folder_does_not_execute_the_file_that_it_names(tmp_path):
     ran = tmp_path / "ran"
     (tmp_path / "mine.py").write_text(
-        f"open({str(ran)!r}, 'a').write('x')\nfrom pinas_zoo.search.spaces.nasbench201 import Space\n"
+        f"open({str(ran)!r}, 'a').write('x')\nfrom pinas_zoo.search.spaces.nasbench201 import NASBench201Space\n"
     )
     name = str(tmp_path / "mine.py")
     config = load_config(write(tmp_path, f"space = dict(type={name!r})"))
@@ -163,26 +164,30 @@ def test_a_run_folder_does_not_execute_the_file_that_it_names(tmp_path):
                 load_config(kept, overrides)
         assert not ran.exists()
     kept.write_text(config.model_dump_json())
-    Run(load_config(kept, {"space.type": name}), tmp_path / "run", say=lambda text: None)
+    Context.of(load_config(kept, {"space.type": name}), tmp_path / "run", say=lambda text: None)
     assert ran.read_text() == "x"
-    Run(load_config(kept, {"space.type": name}), tmp_path / "run", say=lambda text: None)
+    Context.of(load_config(kept, {"space.type": name}), tmp_path / "run", say=lambda text: None)
     assert ran.read_text() == "x"  # once a process
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "expected a Python file"), ("1 / 0", "ZeroDivisionError"), ("x = 1", "expected a class Space")],
+    [
+        (None, "expected a Python file"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("x = 1", "expected one class that is a SearchSpace"),
+    ],
 )
 def test_a_file_that_does_not_serve_is_named(content, message, tmp_path):
     path = tmp_path / "mine.py"
     if content is not None:
         path.write_text(content)
     with pytest.raises(UserError, match=message):
-        load_class(str(path), "pinas_zoo.search.spaces", "Space", "space.type")
+        load_class(str(path), SPACES, SearchSpace, "space.type")
 
 
 def test_linear_cannot_be_left_out_of_a_method_without_classifier(tmp_path):
     config = load_config(write(tmp_path, CELLS, "linear = dict(enabled=False)"))
     with pytest.raises(UserError, match="learns no classifier"):
-        Run(config, tmp_path / "run").run()
+        run_stages(Context.of(config, tmp_path / "run"))
     assert not (tmp_path / "run").exists()

@@ -1,5 +1,6 @@
-"""Ways to learn a supernet, one file each; a module's ``Method`` is the class that ``learn.method`` names."""
+"""Ways to search, one file each; ``learn.method`` names one."""
 
-from pinas_zoo.search.methods.base import Method, build_method, method_class
+from pinas_zoo.engine.trainable import Batch, Phase
+from pinas_zoo.search.methods.base import METHODS, Method, build_method, method_class
 
-__all__ = ["Method", "build_method", "method_class"]
+__all__ = ["METHODS", "Batch", "Method", "Phase", "build_method", "method_class"]

@@ -1,19 +1,19 @@
 """FairNAS (Chu et al., ICCV 2021) with strict fairness: a step trains every candidate of every layer exactly once.
 
-As many paths as a layer has candidates are drawn without replacement, go over the same images, and their gradients are
-added up before one update; stem and classifier get a contribution of each path. A step holds the activations of all its
-paths at once, so that it takes that many times the memory of SPOS's.
+As many paths as a layer has candidates are drawn without replacement and see the same images. Their gradients are added
+up before one update; stem and classifier get a contribution of each path. A step holds the activations of all its paths
+at once, so it takes that many times the memory of a step of SPOS.
 """
 
 from __future__ import annotations
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.rng import Stream, step_rng
-from pinas_zoo.search.methods import spos
+from pinas_zoo.search.methods.spos import SPOSMethod
 
 
-class Method(spos.Method):
-    """FairNAS; arguments as :class:`pinas_zoo.search.methods.spos.Method`."""
+class FairNASMethod(SPOSMethod):
+    """FairNAS; arguments as :class:`pinas_zoo.search.methods.spos.SPOSMethod`."""
 
     title = "FairNAS"
 

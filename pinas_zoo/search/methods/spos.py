@@ -7,12 +7,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.engine.trainable import Batch, Phase
 from pinas_zoo.rng import Stream, step_rng
-from pinas_zoo.search.methods import base
+from pinas_zoo.search.methods.base import Method
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 
 
-class Method(base.Method):
+class SPOSMethod(Method):
     """SPOS.
 
     Args:
@@ -24,7 +25,6 @@ class Method(base.Method):
 
     title = "SPOS"
     supervised = True
-    num_views = 1
 
     def __init__(self, space: SearchSpace, num_classes: int, seed: int = 0, label_smoothing: float = 0.0):
         super().__init__()
@@ -45,14 +45,15 @@ class Method(base.Method):
         return self.fc
 
     def sample_paths(self, step: int) -> list[Arch]:
-        """The one path of a step, each candidate of each layer equally likely."""
+        """The one path of a step; each candidate of each layer is equally likely."""
         return self.space.sample(step_rng(self.seed, step, Stream.LEARN_PATHS))
 
-    def forward(self, views: torch.Tensor, labels: torch.Tensor, step: int) -> dict[str, torch.Tensor]:
+    def losses(self, batch: Batch, step: int, phase: Phase) -> dict[str, torch.Tensor]:
         """The cross-entropy summed over the step's paths, all on the same images."""
+        images = batch.views.squeeze(1)  # N x C x H x W
         losses, right = [], []
         for path in self.sample_paths(step):
-            logits = self.fc(self.supernet(views.squeeze(1), path))  # N x num_classes
-            losses.append(F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing))
-            right.append((logits.detach().argmax(1) == labels).float().mean())
+            logits = self.fc(self.supernet(images, path))  # N x num_classes
+            losses.append(F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing))
+            right.append((logits.detach().argmax(1) == batch.labels).float().mean())
         return {"loss": torch.stack(losses).sum(), "accuracy": torch.stack(right).mean()}

@@ -58,7 +58,7 @@ class Effects:
         largest = max(abs(self.mean), float(abs(self.table).max()))
         return DIGITS - math.floor(math.log10(largest)) if largest else DIGITS
 
-    def trouble(self) -> str | None:
+    def warning(self) -> str | None:
         """Why sums mean little, in one line, as far as the fit can see."""
         layers, candidates = self.table.shape
         free = layers * (candidates - 1) + 1

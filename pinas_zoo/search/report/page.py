@@ -8,27 +8,24 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.engine import trainer
+from pinas_zoo.engine import curve as trainer
 from pinas_zoo.search import config
 from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.ranking.similarity import heat_map, off_diagonal, read_matrix
 from pinas_zoo.search.report.tree_figure import LEAST, tree_figure
 from pinas_zoo.search.run_folder import DONE, STAGES, read_done
-from pinas_zoo.search.scorers.classifier import Score
 from pinas_zoo.search.scorers.kinds import KINDS
-from pinas_zoo.search.study.loop import read_ranking
+from pinas_zoo.search.scorers.protocol import Score
+from pinas_zoo.search.study.ranking_file import read_ranking
 from pinas_zoo.version import __version__
 from pinas_zoo.weights.atomic import write_text
-
-if TYPE_CHECKING:
-    from pinas_zoo.search.pipeline import Run
 
 BEST = (
     "over evaluations. Random search: what to expect of draws from the candidates that were "
@@ -46,15 +43,24 @@ svg{max-width:100%;height:auto}.scroll svg{max-width:none}
 """
 
 
-def write_report(run: Run) -> Path:
+class _Run:
+    def __init__(self, folder: Path, config: Any, space: Any, scores: Mapping[Arch, Score]):
+        self.folder, self.config, self.space, self._scores = folder, config, space, scores
+
+    def scores(self) -> Mapping[Arch, Score]:
+        return self._scores
+
+
+def write_report(folder: Path, config: Any, space: Any, scores: Mapping[Arch, Score]) -> Path:
     """Write the report of a run whose stages are complete; whole or not at all."""
+    run = _Run(folder, config, space, scores)
     facts = {s: read_done(run.folder / s) for s in STAGES if (run.folder / s / DONE).is_file()}
     path = run.folder / "report.html"
     write_text(path, _page(run, facts))
     return path
 
 
-def _page(run: Run, facts: Mapping[str, Mapping[str, Any]]) -> str:
+def _page(run: Any, facts: Mapping[str, Mapping[str, Any]]) -> str:
     config, arch = run.config, facts["explore"]["winner"]
     ranking = read_ranking(run.folder / "explore" / "ranking.csv")
     scores = run.scores()
@@ -148,7 +154,7 @@ def _effects_section(scores: Mapping[Arch, Score], num_candidates: int) -> str:
     largest = 100 * abs(found.table).max()
     decimals = min(6, max(2, 1 - math.floor(math.log10(largest)))) if largest else 2
     rows = [[str(layer), *(f"{100 * v:+.{decimals}f}" for v in row)] for layer, row in enumerate(found.table, 1)]
-    few = f"<p><strong>Warning:</strong> {warning}.</p>" if (warning := found.trouble()) else ""
+    few = f"<p><strong>Warning:</strong> {warning}.</p>" if (warning := found.warning()) else ""
     return f"""<h2>What each choice adds</h2>
 {few}
 <p>Least squares over all {len(scores)} scored candidates, in percentage points beside their mean of {found.mean:.2%},

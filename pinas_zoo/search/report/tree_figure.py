@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.samplers.action_space import Encoding
 from pinas_zoo.search.samplers.action_tree import ActionTree
-from pinas_zoo.search.scorers.classifier import Score
+from pinas_zoo.search.scorers.protocol import Score
 
 HEIGHT = 3  # splits from root to leaf: the sampler's, below 400 trials
 NAMED = 2  # choices that speak most for a split's good side

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,14 +19,15 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.engine.batchnorm import batch_statistics
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
-from pinas_zoo.search.scorers.classifier import Batches, Score
+from pinas_zoo.search.scorers.evaluator import Batches
+from pinas_zoo.search.scorers.protocol import SUPERNET, Score, ScoringData
 from pinas_zoo.search.spaces.base import Supernet
 
 COMPARED = "features"  # kept in the study: scores of another kind are not ranked beside these
 SPREAD = 1e-6  # least standard deviation of a feature
 
 
-class Consistency:
+class ConsistencyScorer:
     """Scores paths by the mean cosine of features for the same image in two views, less that for different images.
 
     It follows Eqn. 4, which asks that an image be told from others by another view of it, with a margin in the
@@ -41,6 +43,8 @@ class Consistency:
         seed: Views follow from it, the same for all paths.
     """
 
+    needs: ClassVar[frozenset[str]] = frozenset({SUPERNET})
+
     def __init__(
         self,
         supernet: Supernet,
@@ -52,6 +56,10 @@ class Consistency:
         self.device = torch.device(get_device())
         self.supernet = supernet.requires_grad_(False).to(self.device)
         self.held_out, self.views, self.batch_size, self.seed = held_out, views, batch_size, seed
+
+    @classmethod
+    def build(cls, data: ScoringData) -> ConsistencyScorer:
+        return cls(data.learned(), data.held_out, data.two_views, data.batch_size, data.seed)
 
     def score(self, path: Arch) -> Score:
         return self.scores([path])[0]

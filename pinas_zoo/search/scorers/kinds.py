@@ -1,47 +1,77 @@
-"""What candidates are scored by (``explore.score``): in words, and whether it needs the linear stage."""
+"""Kinds of scores that ``explore.score`` accepts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.methods.base import method_class
+from pinas_zoo.search.scorers.classifier import ClassifierScorer
+from pinas_zoo.search.scorers.consistency import ConsistencyScorer
+from pinas_zoo.search.scorers.flops import FLOPsScorer
+from pinas_zoo.search.scorers.probe import ProbeScorer
+from pinas_zoo.search.scorers.protocol import SUPERNET, Scorer, ScoringData
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Of scores."""
+class ScoreKind:
+    """One kind of scores.
 
-    name: str  # of the quantity
-    words: str  # what it is
-    left_out: str  # why there is no linear stage, where there is none
+    Attributes:
+        name: Of the quantity, such as "accuracy".
+        words: What it is.
+        left_out: Why there is no linear stage, where there is none.
+        needs: As :class:`pinas_zoo.search.scorers.protocol.Scorer`.
+        build: Makes the scorer; None for a method's own.
+    """
+
+    name: str
+    words: str
+    left_out: str
+    needs: frozenset[str]
+    build: Callable[[ScoringData], Scorer] | None
 
 
 KINDS = {
-    "classifier": Kind("accuracy", "top-1 accuracy", "the method's own classifier scores candidates"),
-    "probe": Kind("accuracy", "top-1 accuracy of a probe of its own", "each candidate has a classifier of its own"),
-    "consistency": Kind(
+    "classifier": ScoreKind(
+        "accuracy",
+        "top-1 accuracy",
+        "the method's own classifier scores candidates",
+        ClassifierScorer.needs,
+        ClassifierScorer.build,
+    ),
+    "probe": ScoreKind(
+        "accuracy",
+        "top-1 accuracy of a probe of its own",
+        "each candidate has a classifier of its own",
+        ProbeScorer.needs,
+        ProbeScorer.build,
+    ),
+    "consistency": ScoreKind(
         "consistency",
         "how much more alike two views of one image are than views of two (difference of mean cosines)",
         "candidates are scored without labels",
+        ConsistencyScorer.needs,
+        ConsistencyScorer.build,
+    ),
+    "flops": ScoreKind(
+        "multiply-adds",
+        "multiply-adds in units of the space's largest network",
+        "candidates are scored without training",
+        FLOPsScorer.needs,
+        FLOPsScorer.build,
     ),
 }
+METHODS_OWN = ScoreKind(
+    "score", "the score of the method itself", "the method scores candidates", frozenset({SUPERNET}), None
+)
 
 
-def needs_linear(config: SearchConfig) -> bool:
-    """Whether a run has a linear stage: as it says, or unless candidates are scored by another classifier than its.
+def score_kind(config: SearchConfig) -> ScoreKind:
+    """What candidates of a run are scored by: the method's own scorer where it has one, or ``explore.score``.
 
     Raises:
-        UserError: No such method; or the stage is switched off and nothing else learns a classifier.
+        UserError: No such method.
     """
-    if config.explore.score != "classifier":
-        return bool(config.linear.enabled)
-    supervised = method_class(config.learn.method).supervised
-    enabled = config.linear.enabled
-    if enabled is False and not supervised:
-        raise UserError(
-            f"expected linear.enabled to be true, since method {config.learn.method!r} learns no "
-            "classifier, got false; or set explore.score to 'probe'"
-        )
-    return not supervised if enabled is None else enabled
+    return METHODS_OWN if method_class(config.learn.method).scores_paths else KINDS[config.explore.score]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,18 +28,40 @@ class Piece:
     run: Callable[[torch.Tensor], torch.Tensor]  # leaves its input as it is
 
 
+Path = Arch | torch.Tensor
+
+
 class Supernet(nn.Module, ABC):
-    """All candidates of all layers with shared weights; a path through it is an :class:`Arch`."""
+    """All candidates of all layers with shared weights.
+
+    A path through it is an :class:`Arch`, or a tensor of gates, layers x candidates: the output of a layer is then the
+    sum of its candidates' outputs, each times its gate, and gradients reach the gates. A supernet that knows no gates
+    says so.
+
+    It is a chain of ``num_stages`` stages, each of which hands an unpooled map to the next; one stage unless it says
+    otherwise.
+    """
 
     num_features: int  # width of the pooled output
+    num_stages = 1
 
     @abstractmethod
-    def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, path: Path) -> torch.Tensor:
         """Pooled features of one path: N x C x H x W to N x num_features."""
 
     @abstractmethod
     def path_modules(self, path: Arch) -> Iterator[tuple[str, nn.Module]]:
         """Names and modules that this path runs through, each module once, in the order of execution."""
+
+    def stage(self, index: int, x: torch.Tensor, path: Path) -> torch.Tensor:
+        """One stage of a path: the map of the stage before (the image for the first) to this one's, unpooled.
+
+        Args:
+            index: From 0 to ``num_stages - 1``.
+            x: N x C x H x W.
+            path: Of the whole supernet.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no stages that run alone")
 
     def pieces(self, path: Arch) -> Sequence[Piece]:
         """The path as a chain, one piece after the other; paths that begin alike share the work of those pieces.
@@ -49,12 +72,33 @@ class Supernet(nn.Module, ABC):
         return [Piece(str(path), modules, lambda x: self(x, path))]
 
 
+def mixture(outputs: Iterable[torch.Tensor], gates: torch.Tensor) -> torch.Tensor:
+    """Sum of candidates' outputs, each N x C x H x W, times their gates (one for each candidate)."""
+    total: torch.Tensor | None = None
+    for output, gate in zip(outputs, gates.unbind(0), strict=True):
+        term = output * gate
+        total = term if total is None else total + term
+    assert total is not None
+    return total
+
+
 class SearchSpace(ABC):
-    """A search space; its constructor's arguments are the ``space`` table of a configuration, after ``type``."""
+    """A search space; its constructor's arguments are the ``space`` table of a configuration, after ``type``.
+
+    A space has a supernet, which is trained, and may name a subspace, which is scored: sec. 4.3 trains all five
+    operations of NAS-Bench-201 and ranks the architectures without two of them.
+
+    Attributes:
+        num_layers: Searched layers.
+        num_candidates: Of each layer.
+        architecture: timm's entry point that builds a path alone; its first argument is ``arch``.
+        subspace: Candidates that may be scored, the same in each layer; all of them when None.
+    """
 
     num_layers: int
     num_candidates: int
-    architecture = "pinas"  # timm's entry point that builds a path alone; its first argument is ``arch``
+    architecture = "pinas"
+    subspace: tuple[int, ...] | None = None
 
     @abstractmethod
     def supernet(self, in_chans: int = 3) -> Supernet:
@@ -122,15 +166,25 @@ class SearchSpace(ABC):
         return None
 
     @property
+    def choices(self) -> tuple[tuple[int, ...], ...]:
+        """Candidates of each layer that may be scored."""
+        return (self.subspace or tuple(range(self.num_candidates)),) * self.num_layers
+
+    @property
     def size(self) -> int:
-        """Number of architectures."""
-        return self.num_candidates**self.num_layers
+        """Number of architectures that may be scored."""
+        return math.prod(map(len, self.choices))
 
     def parse(self, text: str) -> Arch:
+        """An architecture of the space, in or outside the subspace, from its text.
+
+        Raises:
+            ValueError: It is none.
+        """
         return Arch.parse(text, self.num_layers, self.num_candidates)
 
     def sample(self, rng: np.random.Generator, count: int = 1) -> list[Arch]:
-        """``count`` paths that differ from each other in every layer (candidates drawn without replacement).
+        """``count`` paths of the supernet that differ from each other in every layer.
 
         Raises:
             ValueError: More paths than candidates.
@@ -141,17 +195,37 @@ class SearchSpace(ABC):
         return [Arch(tuple(draws[:, k])) for k in range(count)]
 
 
+SPACES = {  # names that ``space.type`` takes
+    "resnest50": "pinas_zoo.search.spaces.resnest50:ResNeSt50Space",
+    "nasbench201": "pinas_zoo.search.spaces.nasbench201:NASBench201Space",
+}
+
+
 def build_space(config: Mapping[str, Any]) -> SearchSpace:
-    """The space that a configuration names: ``type`` is a module of :mod:`pinas_zoo.search.spaces` or a Python file.
+    """The space that a configuration names: a name of :data:`SPACES`, or a Python file with a subclass of SearchSpace.
 
     Raises:
         UserError: No such space, or arguments that it does not take.
     """
     options = dict(config)
     name = str(options.pop("type", "resnest50"))
-    kind = load_class(name, "pinas_zoo.search.spaces", "Space", "space.type")
+    kind = load_class(name, SPACES, SearchSpace, "space.type")  # type: ignore[type-abstract]
     try:
         space: SearchSpace = kind(**options)
     except (TypeError, ValueError) as error:
         raise UserError(f"space {name!r}: {error}") from error
     return space
+
+
+def check_subspace(subspace: Sequence[int] | None, num_candidates: int) -> tuple[int, ...] | None:
+    """Candidates that may be scored, in ascending order.
+
+    Raises:
+        ValueError: None, one that is given twice, or one that there is not.
+    """
+    if subspace is None:
+        return None
+    chosen = tuple(sorted(int(choice) for choice in subspace))
+    if not chosen or len(set(chosen)) < len(chosen) or not 0 <= chosen[0] <= chosen[-1] < num_candidates:
+        raise ValueError(f"expected a subspace of different candidates 0 to {num_candidates - 1}, got {subspace}")
+    return chosen

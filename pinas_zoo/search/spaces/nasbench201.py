@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from pinas_zoo.analysis.cost import Cost
@@ -19,6 +20,8 @@ from pinas_zoo.models.nasbench201 import (
     EDGES,
     KERNELS,
     OPERATIONS,
+    POOL,
+    SKIP,
     STAGES,
     Cell,
     Reduction,
@@ -27,13 +30,15 @@ from pinas_zoo.models.nasbench201 import (
     parse_arch,
     stage_widths,
 )
-from pinas_zoo.search.spaces.base import Piece, SearchSpace, Supernet
+from pinas_zoo.search.spaces.base import Path, Piece, SearchSpace, Supernet, check_subspace, mixture
 
 NOISE = 0.3  # of the usual random weights beside the identity
 
 
 class NASBench201Supernet(Supernet):
     """The skeleton with all candidates in every cell; tensors are named as in the network alone."""
+
+    num_stages = STAGES
 
     def __init__(
         self,
@@ -62,17 +67,29 @@ class NASBench201Supernet(Supernet):
                         module.weight.mul_(NOISE).add_(nn.init.dirac_(torch.empty_like(module.weight)))
         self.to(memory_format=torch.channels_last)  # pooling and 1x1 convolutions are several times faster on CPUs
 
-    def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
-        return self.body(self.stem(x), self.chosen(path))
+    def forward(self, x: torch.Tensor, path: Path) -> torch.Tensor:
+        for index in range(STAGES):
+            x = self.stage(index, x, path)  # N x channels * 2^index x H / 2^index x W / 2^index
+        return self.pool(x)
+
+    def stage(self, index: int, x: torch.Tensor, path: Path) -> torch.Tensor:
+        """As the base class; the first stage contains the stem, later ones begin with the reduction before them."""
+        if index == 0:
+            x = self.stem(x)
+        for layer in self._modules[f"stage{index + 1}"]:  # type: ignore[union-attr]
+            if not isinstance(layer, Cell):
+                x = layer(x)
+            elif isinstance(path, torch.Tensor):
+                x = mixed_cell(layer, x, path, self.operations)
+            else:
+                x = layer(x, self.chosen(path))
+        return x
+
+    def pool(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act2(self.bn2(x)).mean((2, 3))  # N x num_features
 
     def stem(self, x: torch.Tensor) -> torch.Tensor:
         return self.bn1(self.conv1(x.contiguous(memory_format=torch.channels_last)))  # N x channels x H x W
-
-    def body(self, x: torch.Tensor, chosen: tuple[int, ...]) -> torch.Tensor:
-        for stage in range(STAGES):
-            for layer in self._modules[f"stage{stage + 1}"]:  # type: ignore[union-attr]
-                x = layer(x, chosen) if isinstance(layer, Cell) else layer(x)
-        return self.act2(self.bn2(x)).mean((2, 3))  # N x num_features
 
     def chosen(self, path: Arch) -> tuple[int, ...]:
         return tuple(self.operations[c] for c in path)
@@ -80,8 +97,15 @@ class NASBench201Supernet(Supernet):
     def pieces(self, path: Arch) -> list[Piece]:
         """Stem and body: a cell's operations are those of all cells, so that paths have only the stem in common."""
         modules = [module for name, module in self.path_modules(path) if name not in ("conv1", "bn1")]
-        body = Piece(str(path), tuple(modules), lambda x: self.body(x, self.chosen(path)))
+        body = Piece(str(path), tuple(modules), lambda x: self.body(x, path))
         return [Piece("stem", (self.conv1, self.bn1), self.stem), body]
+
+    def body(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
+        """What follows the stem: N x channels x H x W to N x num_features."""
+        for index in range(STAGES):
+            for layer in self._modules[f"stage{index + 1}"]:  # type: ignore[union-attr]
+                x = layer(x, self.chosen(path)) if isinstance(layer, Cell) else layer(x)
+        return self.pool(x)
 
     def path_modules(self, path: Arch) -> Iterator[tuple[str, nn.Module]]:
         yield "conv1", self.conv1
@@ -98,7 +122,36 @@ class NASBench201Supernet(Supernet):
         yield "bn2", self.bn2
 
 
-class Space(SearchSpace):
+def mixed_cell(cell: Cell, x: torch.Tensor, gates: torch.Tensor, operations: Sequence[int]) -> torch.Tensor:
+    """A cell whose edges are mixtures of all candidates: N x channels x H x W to the same shape.
+
+    Args:
+        cell: With all candidates.
+        x: Its input.
+        gates: Edges x candidates.
+        operations: The candidates, as indices into OPERATIONS.
+    """
+    nodes = [x]
+    for node in range(1, 1 + EDGES[-1][1]):
+        terms = []
+        for edge, (source, to) in enumerate(EDGES):
+            if to == node:
+                outputs = (edge_output(cell, edge, operation, nodes[source]) for operation in operations)
+                terms.append(mixture(outputs, gates[edge]))
+        nodes.append(torch.stack(terms).sum(0))
+    return nodes[-1]
+
+
+def edge_output(cell: Cell, edge: int, operation: int, x: torch.Tensor) -> torch.Tensor:
+    """One operation of one edge: N x channels x H x W to the same shape."""
+    if operation in KERNELS:
+        return cell.conv(edge, operation)(F.relu(x))
+    if operation == POOL:
+        return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+    return x if operation == SKIP else torch.zeros_like(x)
+
+
+class NASBench201Space(SearchSpace):
     """NAS-Bench-201, whole or reduced.
 
     A digit of an architecture is an index into ``operations``. With all five it is the benchmark's own; with fewer,
@@ -113,6 +166,8 @@ class Space(SearchSpace):
         identity_init: Start the cells' convolutions at the identity plus 0.3 of the usual random weights. An edge's
             operations then hand on nearly the same, so that cross-path consistency has something to agree on, as
             ``zero_init_last`` gives the paper's space.
+        subspace: Operations of architectures that may be scored, of ``operations``; all of them when None. Sec. 4.3
+            trains all five and ranks the 729 architectures of three.
     """
 
     architecture = "nasbench201"
@@ -124,6 +179,7 @@ class Space(SearchSpace):
         cells: int = 5,
         affine: bool = True,
         identity_init: bool = True,
+        subspace: Sequence[str] | None = None,
     ):
         unknown = [o for o in operations if o not in OPERATIONS]
         if isinstance(operations, str) or unknown or not operations or len(set(operations)) != len(operations):
@@ -133,6 +189,10 @@ class Space(SearchSpace):
         self.channels, self.cells, self.affine, self.identity_init = channels, cells, affine, identity_init
         self._codes = tuple(OPERATIONS.index(o) for o in operations)
         self.num_layers, self.num_candidates = len(EDGES), len(operations)
+        if isinstance(subspace, str) or (subspace is not None and not set(subspace) <= set(operations)):
+            raise ValueError(f"expected a subspace of {', '.join(operations)}, got {subspace}")
+        chosen = None if subspace is None else [self.operations.index(o) for o in subspace]
+        self.subspace = check_subspace(chosen, self.num_candidates)
 
     def supernet(self, in_chans: int = 3) -> NASBench201Supernet:
         return NASBench201Supernet(self._codes, self.channels, self.cells, self.affine, in_chans, self.identity_init)

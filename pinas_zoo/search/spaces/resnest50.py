@@ -27,7 +27,7 @@ from pinas_zoo.models.pinas import (
     make_downsample,
     make_stem,
 )
-from pinas_zoo.search.spaces.base import Piece, SearchSpace, Supernet
+from pinas_zoo.search.spaces.base import Path, Piece, SearchSpace, Supernet, check_subspace, mixture
 
 
 class ResNeStSupernet(Supernet):
@@ -50,6 +50,7 @@ class ResNeStSupernet(Supernet):
             )
         for stage, layers in enumerate(stages):
             self.add_module(f"layer{stage + 1}", layers)
+        self.num_stages = len(stages)
         self.num_features = specs[-1].planes * EXPANSION
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -57,11 +58,23 @@ class ResNeStSupernet(Supernet):
             elif zero_init_last and isinstance(module, PiNASBlock):
                 module.zero_init_last()
 
-    def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
-        x = self.stem(x)
-        for _, layer in self.path_layers(path):
-            x = layer(x)
+    def forward(self, x: torch.Tensor, path: Path) -> torch.Tensor:
+        for index in range(self.num_stages):
+            x = self.stage(index, x, path)  # N x out_chs x H/stride x W/stride
         return self.pool(x)
+
+    def stage(self, index: int, x: torch.Tensor, path: Path) -> torch.Tensor:
+        """As the base class; the first stage contains the stem."""
+        if index == 0:
+            x = self.stem(x)
+        for name, chosen in zip(self.layer_names, path, strict=True):
+            if name.startswith(f"layer{index + 1}."):
+                layer = self.get_submodule(name)
+                if isinstance(chosen, torch.Tensor):  # gates of the layer's candidates
+                    x = mixture((candidate(x) for candidate in layer.children()), chosen)
+                else:
+                    x = self.get_submodule(f"{name}.{chosen}")(x)
+        return x
 
     def stem(self, x: torch.Tensor) -> torch.Tensor:
         return self.maxpool(self.act1(self.bn1(self.conv1(x))))  # N x 2*stem_width x H/4 x W/4
@@ -83,7 +96,7 @@ class ResNeStSupernet(Supernet):
         yield from self.path_layers(path)
 
 
-class Space(SearchSpace):
+class ResNeSt50Space(SearchSpace):
     """The paper's space at any depth and width.
 
     Args:
@@ -93,6 +106,7 @@ class Space(SearchSpace):
         shared_downsample: One downsample for all candidates of a layer (the paper's DS) or one each.
         zero_init_last: Start every residual branch at zero. With a shared downsample all paths then compute the same
             at first, so that cross-path consistency has something to agree on (benchmarks/results/digits.md).
+        subspace: Candidates that may be scored, such as ``(1, 3)``; all four when None.
     """
 
     def __init__(
@@ -102,12 +116,14 @@ class Space(SearchSpace):
         stem_width: int = STEM_WIDTH,
         shared_downsample: bool = True,
         zero_init_last: bool = True,
+        subspace: Sequence[int] | None = None,
     ):
         self.depths, self.widths, self.stem_width = tuple(depths), tuple(widths), stem_width
         self.shared_downsample, self.zero_init_last = shared_downsample, zero_init_last
         self.specs = layer_specs(self.depths, self.widths, stem_width)
         self.num_layers = len(self.specs)
         self.num_candidates = len(CANDIDATES)
+        self.subspace = check_subspace(subspace, self.num_candidates)
 
     def supernet(self, in_chans: int = 3) -> ResNeStSupernet:
         return ResNeStSupernet(self.specs, self.stem_width, in_chans, self.shared_downsample, self.zero_init_last)

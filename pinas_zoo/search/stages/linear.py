@@ -1,4 +1,4 @@
-"""Linear evaluation (sec. 3.3): one linear classifier on the frozen supernet, a random path a step."""
+"""Stage 2 (sec. 3.3): linear evaluation, one linear classifier on the frozen supernet, a random path a step."""
 
 from __future__ import annotations
 
@@ -6,12 +6,43 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pinas_zoo.engine.batchnorm import batch_statistics
+from pinas_zoo.engine import distributed
+from pinas_zoo.engine.batchnorm import batch_statistics, run_in_groups
+from pinas_zoo.engine.curve import read_curve
+from pinas_zoo.engine.trainable import Batch, Phase, Trainable
 from pinas_zoo.rng import Stream, step_rng
+from pinas_zoo.search.context import Context
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet
+from pinas_zoo.search.stages.result import StageResult, fit, total_steps
+from pinas_zoo.weights.tensors import save_tensors
+
+AVERAGED = 10  # logged rows whose mean accuracy the summary gives
 
 
-class LinearEvaluation(nn.Module):
+def linear(context: Context) -> StageResult | None:
+    """Train the classifier that all paths share, and keep it.
+
+    Returns:
+        None in processes other than the first.
+    """
+    options, images = context.config.linear, context.splits.train
+    supernet = context.supernet
+    assert supernet is not None  # the stage runs for scores that need one
+    torch.manual_seed(context.config.seed)
+    network = LinearEvaluation(
+        context.space, supernet, context.splits.num_classes, context.config.seed, options.batch_norm_images
+    )
+    steps = total_steps(options, len(images))
+    schedule = [dict(type="MultiStepLR", milestones=[max(1, int(steps * m)) for m in options.milestones])]
+    seconds = fit(context, "linear", network, images, options.views, options, steps, schedule)
+    if distributed.rank() > 0:
+        return None
+    save_tensors(context.folder / "linear" / "classifier.safetensors", network.fc.state_dict())
+    last = read_curve(context.folder / "linear")["accuracy"][-AVERAGED:]
+    return StageResult(f"{steps} steps, accuracy of random paths in training {sum(last) / len(last):.1%}", seconds)
+
+
+class LinearEvaluation(Trainable):
     """The classifier that all paths share; the supernet under it does not change.
 
     Args:
@@ -19,10 +50,9 @@ class LinearEvaluation(nn.Module):
         supernet: Learned by an earlier stage.
         num_classes: Outputs of the classifier.
         seed: The path of a step follows from it.
-        batch_norm_images: Images that share batch statistics, as :class:`pinas_zoo.search.methods.pinas.Method`.
+        batch_norm_images: Images that share batch statistics, as in
+            :class:`pinas_zoo.search.methods.pinas.PiNASMethod`.
     """
-
-    num_views = 1
 
     def __init__(
         self, space: SearchSpace, supernet: Supernet, num_classes: int, seed: int, batch_norm_images: int | None = None
@@ -34,10 +64,14 @@ class LinearEvaluation(nn.Module):
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
 
-    def forward(self, views: torch.Tensor, labels: torch.Tensor, step: int) -> dict[str, torch.Tensor]:
+    def losses(self, batch: Batch, step: int, phase: Phase) -> dict[str, torch.Tensor]:
+        """Cross-entropy along a random path; batch norms go by the batch."""
         (path,) = self.space.sample(step_rng(self.seed, step, Stream.LINEAR_PATHS))
+        images = batch.views.squeeze(1)  # N x C x H x W
         with torch.no_grad(), batch_statistics(self.supernet):
-            groups = views.squeeze(1).split(self.batch_norm_images or len(views))
-            features = torch.cat([self.supernet(group, path) for group in groups])  # N x num_features
+            features = run_in_groups(lambda part: self.supernet(part, path), images, self.batch_norm_images)
         logits = self.fc(features).float()  # N x num_classes
-        return {"loss": F.cross_entropy(logits, labels), "accuracy": (logits.argmax(1) == labels).float().mean()}
+        return {
+            "loss": F.cross_entropy(logits, batch.labels),
+            "accuracy": (logits.argmax(1) == batch.labels).float().mean(),
+        }

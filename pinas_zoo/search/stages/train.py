@@ -1,4 +1,4 @@
-"""The winner alone: an ordinary classifier, trained from its weights in the supernet and tested."""
+"""Stage 5: the winner alone, an ordinary classifier, trained from its weights in the supernet and tested."""
 
 from __future__ import annotations
 
@@ -6,16 +6,48 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from typing import Any
 
+import timm
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pinas_zoo.data.images import ImageSet
+from pinas_zoo.engine import distributed
+from pinas_zoo.engine.trainable import Batch, Phase, Trainable
+from pinas_zoo.engine.trainer import cosine
 from pinas_zoo.errors import UserError
+from pinas_zoo.search.context import Context
+from pinas_zoo.search.run_folder import read_done
+from pinas_zoo.search.stages.network_folder import accuracy, save_network
+from pinas_zoo.search.stages.result import StageResult, fit
 
 
-class StandAlone(nn.Module):
+def train(context: Context) -> StageResult | None:
+    """Train the winner on all training images, test it, and keep it as the model folder ``trained``.
+
+    Returns:
+        None in processes other than the first.
+    """
+    options, images, world = context.config.train, context.splits.trainval, distributed.world()
+    batch_size = min(options.batch_size, len(images)) // world * world
+    options = options.model_copy(update={"batch_size": batch_size})
+    steps = options.epochs * (len(images) // batch_size)
+    torch.manual_seed(context.config.seed)
+    model: Any = timm.create_model(f"local-dir:{context.folder / 'winner'}", pretrained=True)
+    # linear evaluation's rate leaves weights too large to move on from
+    model.reset_classifier(context.splits.num_classes)
+    alone = StandAlone(model, options.label_smoothing, options.compile)
+    seconds = fit(context, "train", alone, images, options.views, options, steps, cosine(steps))
+    if distributed.rank() > 0:
+        return None
+    value = accuracy(model, context.splits.test, context.views(options.views).normalise)
+    arch = context.space.parse(read_done(context.folder / "explore")["winner"])
+    save_network(context, "trained", arch, model.state_dict(), {"test_accuracy": value})
+    return StageResult(f"{options.epochs} epochs alone, test accuracy {value:.1%}", seconds, {"test_accuracy": value})
+
+
+class StandAlone(Trainable):
     """A timm model as the engine trains it.
 
     Args:
@@ -23,8 +55,6 @@ class StandAlone(nn.Module):
         label_smoothing: In 0..1.
         compiled: Run it through ``torch.compile``; names in the state dict stay, and so does what others call.
     """
-
-    num_views = 1
 
     def __init__(self, model: nn.Module, label_smoothing: float, compiled: bool = False):
         super().__init__()
@@ -34,10 +64,11 @@ class StandAlone(nn.Module):
             torch.compile(model.forward, dynamic=False) if compiled else model.__call__
         )
 
-    def forward(self, views: torch.Tensor, labels: torch.Tensor, step: int) -> dict[str, torch.Tensor]:
-        logits = self.run(views.squeeze(1))  # N x num_classes
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        return {"loss": loss, "accuracy": (logits.argmax(1) == labels).float().mean()}
+    def losses(self, batch: Batch, step: int, phase: Phase) -> dict[str, torch.Tensor]:
+        """Cross-entropy of the model's outputs."""
+        logits = self.run(batch.views.squeeze(1))  # N x num_classes
+        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
+        return {"loss": loss, "accuracy": (logits.argmax(1) == batch.labels).float().mean()}
 
 
 def check_compiler(key: str) -> None:
@@ -52,15 +83,3 @@ def check_compiler(key: str) -> None:
             f"expected a C++ compiler for {key}=True, found none as {name}; install it, name another in CXX, or leave "
             f"{key} off"
         )
-
-
-@torch.no_grad()
-def accuracy(model: nn.Module, images: ImageSet, normalise: Callable[[torch.Tensor], torch.Tensor]) -> float:
-    """Top-1 accuracy in 0..1 of a model in eval mode."""
-    model.eval()
-    device = next(model.parameters()).device
-    correct = sum(
-        int((model(normalise(b["pixels"]).to(device)).argmax(1).cpu() == b["labels"]).sum())
-        for b in images.batches(256)
-    )
-    return correct / len(images)

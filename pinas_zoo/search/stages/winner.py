@@ -1,57 +1,63 @@
-"""The network that a search has found, as a timm model folder with where it comes from."""
+"""Stage 4: cut the winner out of the supernet, and test it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+import time
+from typing import Any
 
-import torch
+import timm
 
-import pinas_zoo
 from pinas_zoo.arch import Arch
-from pinas_zoo.search.study.loop import read_ranking
-from pinas_zoo.weights.model_folder import save_model_folder
+from pinas_zoo.engine import distributed
+from pinas_zoo.search.context import Context
+from pinas_zoo.search.run_folder import read_done
+from pinas_zoo.search.scorers.evaluator import PathEvaluator
+from pinas_zoo.search.stages.network_folder import accuracy, save_network
+from pinas_zoo.search.stages.result import StageResult
+from pinas_zoo.weights.entry_points import on_meta
 
-if TYPE_CHECKING:
-    from pinas_zoo.search.pipeline import Run
 
+def winner(context: Context) -> StageResult | None:
+    """Write the model folder ``winner``: the best architecture, with its weights in the supernet where there is one.
 
-def save_winner(run: Run, where: str, arch: Arch, state: Mapping[str, torch.Tensor], values: Mapping[str, Any]) -> None:
-    """Write a sub-folder of the run.
-
-    Args:
-        run: Has explored.
-        where: Name of the sub-folder.
-        arch: Of the run's space.
-        state: The network's tensors.
-        values: What else provenance.json is to say.
+    Returns:
+        None in processes other than the first.
     """
-    mean, std = run.normalisation
-    size = run.config.data.image_size
-    pretrained_cfg = {
-        "num_classes": run.splits.num_classes,
-        "input_size": [3, size, size],
-        "architecture": run.space.architecture,
-        "crop_pct": run.config.data.crop_pct,
-        "interpolation": "bicubic",
-        "mean": list(mean),
-        "std": list(std),
-        "label_names": list(run.splits.class_names),
-    }
-    facts = {
-        "dataset": run.config.data.name or run.config.data.root if run.config.data.type == "timm" else "digits",
-        "seed": run.config.seed,
-        "commands": {  # in this folder
-            "register": f"pinas-zoo register {run.config.name}_winner --folder .",
-            "load to train on": "import pinas_zoo, timm; "
-            f'model = timm.create_model("local-dir:.", pretrained=True, num_classes={run.splits.num_classes})',
-        },
-        "config": run.config.model_dump(mode="json"),
-        "score": read_ranking(run.folder / "explore" / "ranking.csv")[0],
-        "versions": {name: version(name) for name in ("torch", "timm", "mmengine", "optuna")}
-        | {"pinas_zoo": pinas_zoo.__version__},
-        **values,
-    }
-    args = {**run.space.model_args(arch), "num_classes": run.splits.num_classes}
-    save_model_folder(run.folder / where, state, args, pretrained_cfg, facts)
+    if distributed.rank() > 0:
+        return None
+    started = time.perf_counter()
+    arch = context.space.parse(read_done(context.folder / "explore")["winner"])
+    state = cut_out(context, arch) if context.supernet is not None else untrained(context, arch)
+    save_network(context, "winner", arch, state, {})
+    model: Any = timm.create_model(f"local-dir:{context.folder / 'winner'}", pretrained=True)
+    value = accuracy(model, context.splits.test, context.views(context.config.views).normalise)
+    params_m, flops_g = context.space.cost(arch, context.config.data.image_size)
+    how = "as cut" if context.supernet is not None else "untrained"
+    summary = f"{arch}, {params_m:.3f} M params, {flops_g:.4f} G multiply-adds, test accuracy {value:.1%} {how}"
+    facts = {"test_accuracy": value, "test_images": len(context.splits.test)}
+    return StageResult(summary, time.perf_counter() - started, facts)
+
+
+def cut_out(context: Context, arch: Arch) -> dict[str, Any]:
+    """State dict of a path, with recalibrated batch norms and the classifier that scored it, or a probe of its own."""
+    supernet = context.supernet
+    assert supernet is not None
+    data = context.scoring_data()
+    shared = data.classifier if context.config.explore.score == "classifier" else None
+    classifier = data.num_classes if shared is None else shared
+    evaluator = PathEvaluator(supernet, classifier, data.recalibration, data.held_out, data.normalise, data.batch_size)
+    with evaluator.recalibrate(arch):
+        state: dict[str, Any] = context.space.export(supernet, arch)
+    head = on_meta(context.space.architecture, network_args(context, arch)).pretrained_cfg["classifier"]
+    return state | {f"{head}.{key}": value for key, value in evaluator.fit(arch).state_dict().items()}
+
+
+def untrained(context: Context, arch: Arch) -> dict[str, Any]:
+    """State dict of the network as it is initialised, for a search that learns no supernet."""
+    model = timm.create_model(context.space.architecture, **network_args(context, arch))
+    return dict(model.state_dict())
+
+
+def network_args(context: Context, arch: Arch) -> dict[str, Any]:
+    """Arguments of timm's entry point for the network alone."""
+    return {**context.space.model_args(arch), "num_classes": context.splits.num_classes}

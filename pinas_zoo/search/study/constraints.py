@@ -44,13 +44,14 @@ class Limits:
             return self.space.size
         whole = self.space.size <= TRIES
         if whole:
-            choices = itertools.product(range(self.space.num_candidates), repeat=self.space.num_layers)
-            archs = [Arch(c) for c in choices]
+            archs = [Arch(c) for c in itertools.product(*self.space.choices)]
         else:
-            draws = step_rng(seed, 0, Stream.LIMITS).integers(
-                self.space.num_candidates, size=(TRIES, self.space.num_layers)
-            )  # TRIES x layers
-            archs = [Arch(tuple(row)) for row in draws.tolist()]
+            counts = [len(choices) for choices in self.space.choices]
+            draws = step_rng(seed, 0, Stream.LIMITS).integers(counts, size=(TRIES, len(counts)))  # TRIES x layers
+            archs = [
+                Arch(tuple(choices[k] for choices, k in zip(self.space.choices, row, strict=True)))
+                for row in draws.tolist()
+            ]
         found = sum(map(self.allow, archs))
         if not found:
             raise UserError(
@@ -65,7 +66,7 @@ class Limits:
         for cost in (0, 1):
             at = list(arch)
             for layer in range(len(at)):
-                options = [Arch((*at[:layer], c, *at[layer + 1 :])) for c in range(self.space.num_candidates)]
+                options = [Arch((*at[:layer], c, *at[layer + 1 :])) for c in self.space.choices[layer]]
                 at[layer] = min(options, key=lambda a: self.space.cost(a, self.image_size)[cost])[layer]
             least.append(self.space.cost(Arch(tuple(at)), self.image_size)[cost])
         return f"the smallest found have {least[0]:.4g} M params and {least[1]:.4g} G multiply-adds"

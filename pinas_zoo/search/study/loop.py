@@ -5,12 +5,10 @@ The study is the record: it lives in the run folder or in ``explore.storage``; a
 
 from __future__ import annotations
 
-import csv
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import optuna
@@ -24,20 +22,18 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search import config
-from pinas_zoo.search.ranking.main_effects import Effects
 from pinas_zoo.search.samplers.action_space import ActionSpaceSampler
-from pinas_zoo.search.scorers.classifier import Score
+from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.search.study import leases
 from pinas_zoo.search.study.constraints import Limits
-from pinas_zoo.search.study.leases import Claims
-from pinas_zoo.weights.atomic import replacing
+from pinas_zoo.search.study.leases import CandidateLeases
 
 MAX_REPEATS = 20  # proposals in a row that are known or outside the limits, then a random new one
 MAX_SLOW = 200  # candidates in a row that are slower than explore.max_latency_ms
 
 
-def explore(
+def explore_study(
     space: SearchSpace,
     evaluate: Callable[[list[Arch]], Sequence[Score]],
     options: config.Explore,
@@ -52,7 +48,7 @@ def explore(
         space: What is searched.
         evaluate: Scores of architectures, in their order.
         options: The configuration's ``explore`` table.
-        study: From :func:`pinas_zoo.search.study.leases.open_study`; other workers may be at it.
+        study: From :func:`pinas_zoo.search.study.storage.open_study`; other workers may be at it.
         seed: Proposals follow from it and from the study's trials.
         image_size: Pixels; multiply-adds depend on it.
         latency: Measures milliseconds; called once per architecture, and only with ``options.max_latency_ms``.
@@ -64,10 +60,10 @@ def explore(
     goal = min(options.evaluations, limits.reachable(seed))
     scores = known_scores(study)
     with (
-        Claims(study, goal).beating() as mine,
+        CandidateLeases(study, goal).heartbeats() as own,
         tqdm(total=goal, initial=len(scores), desc="explore", unit="arch", file=sys.stderr, mininterval=0.5) as bar,
     ):
-        proposals = _Proposals(space, options, limits, mine, seed, latency)
+        proposals = Proposals(space, options, limits, own, seed, latency)
         while len(scores) < goal:
             batch = proposals.batch(options.batch)
             if batch:
@@ -90,8 +86,8 @@ def explore(
     return scores
 
 
-class _Proposals:
-    """Architectures that are new, within the limits, and claimed by this worker.
+class Proposals:
+    """Architectures that are new, within the limits, and leased by this worker.
 
     Samplers work on a copy of the study in memory, which has no trial that failed: a proposal that comes to nothing
     costs no write, and kills leave no mark on the next one.
@@ -102,14 +98,15 @@ class _Proposals:
         space: SearchSpace,
         options: config.Explore,
         limits: Limits,
-        mine: Claims,
+        own: CandidateLeases,
         seed: int,
         latency: Callable[[Arch], float] | None,
     ):
-        self.space, self.options, self.limits, self.mine = space, options, limits, mine
+        self.space, self.options, self.limits, self.own = space, options, limits, own
         self.seed, self.latency = seed, latency
-        choices = CategoricalDistribution(tuple(range(space.num_candidates)))
-        self.distributions: dict[str, BaseDistribution] = {_layer(k): choices for k in range(space.num_layers)}
+        self.distributions: dict[str, BaseDistribution] = {
+            _layer(k): CategoricalDistribution(choices) for k, choices in enumerate(space.choices)
+        }
         self.learned = self._action_space(options.random_first)
         self.random = self._action_space(sys.maxsize)
         self.copy = optuna.create_study(direction="maximize", sampler=self.learned)
@@ -127,13 +124,13 @@ class _Proposals:
 
     def batch(self, most: int) -> list[tuple[Trial, Arch]]:
         """What dead workers left comes first, with what their batch still lacked: as if they had not died."""
-        orphans = self.mine.orphans()
+        orphans = self.own.orphans()
         self._copy_trials()
         known = len(self.held) + len(orphans)
-        new = min(-known % most if orphans else most, self.mine.goal - known)
+        new = min(-known % most if orphans else most, self.own.goal - known)
         found: list[tuple[Trial, Arch]] = []
         for orphan in orphans[:most]:
-            found += self._claim(orphan) or []
+            found += self._lease(orphan) or []
         while new > 0 and len(found) < most:
             one = self._new()
             if one is None:
@@ -143,9 +140,9 @@ class _Proposals:
         return found
 
     def _new(self) -> list[tuple[Trial, Arch]] | None:
-        """One that nobody has, none where it is too slow; None where the goal has been claimed meanwhile."""
+        """One that nobody has, none where it is too slow; None where others have leased the rest meanwhile."""
         for attempt in range(2 * MAX_REPEATS):
-            if len(self.held) >= self.mine.goal:
+            if len(self.held) >= self.own.goal:
                 return None
             number = sum(t.state != TrialState.FAIL for t in self.copy.get_trials(deepcopy=False))
             if attempt < MAX_REPEATS:
@@ -157,13 +154,13 @@ class _Proposals:
             if str(arch) not in self.held | self.slow and self.limits.allow(arch):
                 proposal.set_user_attr("arch", str(arch))
                 template = self.copy.get_trials(deepcopy=False)[proposal.number]
-                won = self._claim(template, copied=proposal.number)
+                won = self._lease(template, copied=proposal.number)
                 if won is not None:
                     return won
                 self._copy_trials()
             self.copy.tell(proposal, state=TrialState.FAIL)
         raise UserError(
-            f"expected {self.mine.goal} architectures within {self.limits}, found {len(self.held)}; "
+            f"expected {self.own.goal} architectures within {self.limits}, found {len(self.held)}; "
             f"{self.limits.smallest(arch)}; raise the limit or lower explore.evaluations"
         )
 
@@ -177,7 +174,7 @@ class _Proposals:
 
     def _copy_trials(self) -> None:
         """Bring the copy up to date, and what is known to be scored, being scored or too slow."""
-        trials = self.mine.trials()
+        trials = self.own.trials()
         for trial in trials:
             if trial.number in self.copied:
                 if trial.number in self.open and trial.state.is_finished():
@@ -203,9 +200,9 @@ class _Proposals:
         if not state.is_finished():
             self.open.add(number)
 
-    def _claim(self, template: FrozenTrial, copied: int | None = None) -> list[tuple[Trial, Arch]] | None:
-        """One trial where the claim holds, none where it is too slow; None where another worker has it."""
-        trial = self.mine.claim(template)
+    def _lease(self, template: FrozenTrial, copied: int | None = None) -> list[tuple[Trial, Arch]] | None:
+        """One trial where the lease holds, none where it is too slow; None where another worker has it."""
+        trial = self.own.lease(template)
         if trial is None:
             return None
         arch = self.space.parse(template.user_attrs["arch"])
@@ -230,7 +227,7 @@ class _Proposals:
         if value <= limit:
             self.misses = []
             return True
-        self.mine.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+        self.own.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
         self.misses.append(value)
         if len(self.misses) >= MAX_SLOW:
             raise UserError(
@@ -261,47 +258,18 @@ def known_scores(study: optuna.Study) -> dict[Arch, Score]:
     return scores
 
 
-def write_ranking(
-    path: Path, space: SearchSpace, scores: Mapping[Arch, Score], image_size: int, effects: Effects, rank_by: str
-) -> Arch:
-    """A CSV of all scored architectures, the best first; params in millions, multiply-adds in billions.
-
-    Args:
-        effects: Of the scores.
-        rank_by: ``score``: by accuracy, of equals by loss; ``effects``: by the sums of main effects, of equals so.
-
-    Returns:
-        The best.
-    """
-    sums = {arch: effects.score(arch) for arch in scores}
-    order = sorted(scores, key=lambda arch: (-scores[arch].accuracy, scores[arch].loss))
-    if rank_by == "effects":
-        order.sort(key=lambda arch: -sums[arch])
-    evaluated = {arch: k for k, arch in enumerate(scores)}
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["rank", "arch", "accuracy", "loss", "params_m", "flops_g", "evaluation", "effects"])
-        for rank, arch in enumerate(order, 1):
-            params_m, flops_g = space.cost(arch, image_size)
-            score = scores[arch]
-            writer.writerow(
-                [
-                    rank,
-                    arch,
-                    f"{score.accuracy:.5f}",
-                    f"{score.loss:.5f}",
-                    f"{params_m:.6f}",
-                    f"{flops_g:.6f}",
-                    evaluated[arch],
-                    f"{sums[arch]:.5f}",
-                ]
-            )
-    return order[0]
-
-
-def read_ranking(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+def add_score(study: optuna.Study, space: SearchSpace, arch: Arch, score: Score) -> None:
+    """Add the score of an architecture that no sampler proposed."""
+    candidates = CategoricalDistribution(tuple(range(space.num_candidates)))
+    choices: dict[str, BaseDistribution] = {_layer(k): candidates for k in range(len(arch))}
+    study.add_trial(
+        optuna.create_trial(
+            value=score.accuracy,
+            params={_layer(k): choice for k, choice in enumerate(arch)},
+            distributions=choices,
+            user_attrs={"arch": str(arch), "loss": score.loss},
+        )
+    )
 
 
 def _layer(index: int) -> str:

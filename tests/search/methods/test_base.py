@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
 
+from pinas_zoo.engine import diagnostics
 from pinas_zoo.errors import UserError
-from pinas_zoo.search.methods import pinas as pinas_method
 from pinas_zoo.search.methods.base import build_method
 from pinas_zoo.search.spaces.base import build_space
 from tests.golden import seeded_input
@@ -168,8 +168,8 @@ def test_shared_downsample_is_a_switch_of_the_space():
 
 def test_spread_is_one_for_uniform_outputs_and_zero_for_alike():
     uniform = F.normalize(torch.randn(4096, 32, generator=torch.Generator().manual_seed(0)), dim=1)
-    assert pinas_method.spread(uniform).item() == pytest.approx(1, abs=0.02)
-    assert pinas_method.spread(uniform[:1].expand(64, -1)).item() == 0
+    assert diagnostics.spread(uniform).item() == pytest.approx(1, abs=0.02)
+    assert diagnostics.spread(uniform[:1].expand(64, -1)).item() == 0
 
 
 def run_steps(method, steps, images, lr=0.1):
@@ -182,40 +182,38 @@ def run_steps(method, steps, images, lr=0.1):
     return out
 
 
-def test_collapse_is_reported_once_and_kept_by_the_checkpoint(capsys, monkeypatch):
+def test_collapse_is_reported_and_kept_by_the_checkpoint(monkeypatch):
     """Without negatives and teacher, outputs of all images become one, which is the paper's model collision."""
     space = build_space(dict(type="nasbench201", channels=4, cells=1, operations=CONVS))
-    monkeypatch.setattr(pinas_method, "PATIENCE", 20)
+    monkeypatch.setattr(diagnostics, "PATIENCE", 20)
     images = scans(16)[0].unsqueeze(1).expand(-1, 4, -1, -1, -1)
     method = make("pinas", space, dim=8, queue_size=8, negatives=False, mean_teacher=False)
-    assert method.trouble() is None
+    assert method.warning() is None
     run_steps(method, 60, images)
-    assert "collapsed" in (method.trouble() or "")
-    assert "negatives=True" in method.trouble()
-    assert capsys.readouterr().err.count("warning: outputs have collapsed") == 1
+    assert "collapsed" in (method.warning() or "")
+    assert "negatives=True" in method.warning()
     again = make("pinas", space, dim=8, queue_size=8, negatives=False, mean_teacher=False)
     again.load_state_dict(method.state_dict())
-    assert again.trouble() == method.trouble()
+    assert again.warning() == method.warning()
 
 
 def test_a_loss_at_chance_is_reported_and_recovery_forgotten():
     method = make("pinas", queue_size=15, dim=8)
-    method.spread = torch.tensor(1.0)
-    chance = 2 * torch.tensor(16.0).log()
-    for _ in range(pinas_method.PATIENCE):
-        assert method.trouble() is None
-        method.watch(chance, float(chance))
-    assert "guessing" in (method.trouble() or "")
-    method.watch(chance * 0.9, float(chance))
-    assert method.trouble() is None
+    spread, chance = torch.tensor(1.0), 2 * torch.tensor(16.0).log()
+    for _ in range(diagnostics.PATIENCE):
+        assert method.warning() is None
+        diagnostics.count_low_steps(method.low_steps, spread, chance, float(chance))
+    assert "guessing" in (method.warning() or "")
+    diagnostics.count_low_steps(method.low_steps, spread, chance * 0.9, float(chance))
+    assert method.warning() is None
 
 
 def test_learning_is_no_trouble(monkeypatch):
-    monkeypatch.setattr(pinas_method, "PATIENCE", 20)
+    monkeypatch.setattr(diagnostics, "PATIENCE", 20)
     images = F.interpolate(scans(32)[0], size=32).unsqueeze(1).expand(-1, 4, -1, -1, -1)
     method = make("pinas", "resnest50", dim=8, queue_size=64, warm_queue=True, temperature=0.1)
     out = run_steps(method, 40, images, lr=0.03)
-    assert method.trouble() is None
+    assert method.warning() is None
     assert out["spread"] > 0.3
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pinas_zoo.search.methods.pinas import Method
-from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.search.methods.pinas import PiNASMethod
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
 
 @pytest.fixture
-def method() -> Method:
+def method() -> PiNASMethod:
     torch.manual_seed(0)
-    space = Space(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
-    return Method(space, seed=0, dim=8, queue_size=16)
+    space = ResNeSt50Space(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
+    return PiNASMethod(space, seed=0, dim=8, queue_size=16)
 
 
 def test_a_teacher_that_is_the_student_has_not_drifted(method):

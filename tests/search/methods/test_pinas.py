@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.search.methods.pinas import Method
-from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.search.methods.pinas import PiNASMethod
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 from tests.golden import golden_tensor, seeded_input, shared_dir
 
 TINY = dict(depths=(1, 2, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
@@ -41,7 +41,7 @@ def fill_name(reference: str) -> str:
 @pytest.fixture(scope="module")
 def stepped():
     arrays, facts = np.load(golden_file("pinas_step_a.npz")), json.loads(golden_file("pinas_step_a.json").read_text())
-    method = Method(Space(), queue_size=64, temperature=0.2, momentum=0.999)
+    method = PiNASMethod(ResNeSt50Space(), queue_size=64, temperature=0.2, momentum=0.999)
     for encoder, prefix in ((method.student, ""), (method.teacher, "k:")):
         with torch.no_grad():
             for name, tensor in encoder.state_dict().items():
@@ -50,7 +50,7 @@ def stepped():
     before = {name: p.clone() for name, p in method.teacher.named_parameters()}
     method.train()
     images = seeded_input(tuple(arrays["image_shape"]), int(arrays["image_seed"]))
-    loss = method.consistency(images, Arch(tuple(arrays["path_i"])), Arch(tuple(arrays["path_j"])))
+    loss, _ = method.consistency(images, Arch(tuple(arrays["path_i"])), Arch(tuple(arrays["path_j"])))
     loss.backward()
     return method, loss, before, arrays, facts
 
@@ -101,16 +101,16 @@ def test_queue(stepped):
 
 
 def test_paths_of_a_step_differ_in_every_layer_and_follow_from_the_seed():
-    method = Method(Space(**TINY), queue_size=8, seed=3)
+    method = PiNASMethod(ResNeSt50Space(**TINY), queue_size=8, seed=3)
     for step in range(200):
         assert all(a != b for a, b in zip(*method.sample_paths(step), strict=True))
-    same, other = (Method(Space(**TINY), queue_size=8, seed=seed) for seed in (3, 4))
+    same, other = (PiNASMethod(ResNeSt50Space(**TINY), queue_size=8, seed=seed) for seed in (3, 4))
     assert [method.sample_paths(step) for step in range(5)] == [same.sample_paths(step) for step in range(5)]
     assert method.sample_paths(0) != other.sample_paths(0)
 
 
 def test_teacher_moves_only_along_the_path():
-    method = Method(Space(**TINY), queue_size=8, momentum=0.5)
+    method = PiNASMethod(ResNeSt50Space(**TINY), queue_size=8, momentum=0.5)
     with torch.no_grad():
         for p in method.student.parameters():
             p.add_(1)
@@ -124,7 +124,7 @@ def test_teacher_moves_only_along_the_path():
 
 
 def test_queue_wraps_around_and_keeps_the_newest():
-    method = Method(Space(**TINY), queue_size=10, dim=4)
+    method = PiNASMethod(ResNeSt50Space(**TINY), queue_size=10, dim=4)
     for k in range(1, 6):
         method.enqueue(torch.full((4, 4), float(k)))
     assert int(method.queue_ptr) == 0
@@ -132,7 +132,7 @@ def test_queue_wraps_around_and_keeps_the_newest():
 
 
 def test_a_warm_queue_compares_with_filled_entries_only():
-    method = Method(Space(**TINY), queue_size=8, dim=4, temperature=1.0, warm_queue=True)
+    method = PiNASMethod(ResNeSt50Space(**TINY), queue_size=8, dim=4, temperature=1.0, warm_queue=True)
     unit = F.normalize(torch.ones(2, 4), dim=1)
 
     def contrast() -> torch.Tensor:
@@ -149,5 +149,5 @@ def test_a_warm_queue_compares_with_filled_entries_only():
 def test_reference_supernet_names():
     keys = json.loads(golden_file("supernet_keys.json").read_text())
     wanted = {k.removeprefix("encoder_q.0."): v for k, v in keys.items() if k.startswith("encoder_q.0.")}
-    ours = {k: list(v.shape) for k, v in Space().supernet().state_dict().items()}
+    ours = {k: list(v.shape) for k, v in ResNeSt50Space().supernet().state_dict().items()}
     assert ours == wanted

@@ -8,14 +8,14 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import arch_string
 from pinas_zoo.search.ranking.benchmark_table import read_table
-from pinas_zoo.search.spaces.nasbench201 import Space
+from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 from tests.golden import shared_dir
 
 
 def test_the_published_table():
     table = read_table(shared_dir() / "data" / "nb201_cifar10.csv")
     assert len(table) == 15625
-    computing = Space(operations=("nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"))
+    computing = NASBench201Space(operations=("nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"))
     assert sum(computing.holds(arch) for arch in table) == 729
     row = table[Arch.parse("421211")]  # the table's first
     assert (row.params, row.flops) == (129306, 15647370)

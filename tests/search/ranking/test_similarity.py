@@ -9,12 +9,12 @@ import torch
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine.batchnorm import batch_statistics
 from pinas_zoo.search.ranking.similarity import off_diagonal, path_similarity, read_matrix, write_matrix
-from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
 
 @pytest.fixture(scope="module")
-def space() -> Space:
-    return Space(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8, zero_init_last=False)
+def space() -> ResNeSt50Space:
+    return ResNeSt50Space(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8, zero_init_last=False)
 
 
 @torch.no_grad()
@@ -50,7 +50,7 @@ def test_entries_equal_a_loop_over_images_and_pairs_of_paths(space):
 
 def test_paths_that_compute_the_same_have_similarity_one(space):
     """Residual branches that start at zero and shared downsamples: all paths are one function."""
-    supernet = Space(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8).supernet().eval()
+    supernet = ResNeSt50Space(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8).supernet().eval()
     matrix = path_similarity(space, supernet, torch.randn(4, 3, 32, 32), seed=0)
     np.testing.assert_allclose(matrix, 1, atol=1e-5)
     assert off_diagonal(matrix) == pytest.approx(1, abs=1e-5)

@@ -9,7 +9,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.search.config import Explore
 from pinas_zoo.search.report.page import random_draws
 from pinas_zoo.search.report.tree_figure import action_tree, preferences, tree_figure
-from pinas_zoo.search.scorers.classifier import Score
+from pinas_zoo.search.scorers.protocol import Score
 
 
 def scored(count: int, seed: int, layer: int, candidate: int) -> dict[Arch, Score]:

@@ -12,9 +12,9 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import Images
 from pinas_zoo.engine.batchnorm import batch_norms
 from pinas_zoo.errors import UserError
-from pinas_zoo.search.scorers.consistency import Consistency
+from pinas_zoo.search.scorers.consistency import ConsistencyScorer
 from pinas_zoo.search.spaces.base import Supernet
-from pinas_zoo.search.spaces.nasbench201 import Space
+from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 
 PATH = Arch((0, 1, 2, 0, 1, 2))
 OTHER = Arch((1, 1, 1, 1, 1, 1))
@@ -24,7 +24,7 @@ IMAGES = Images(torch.randint(0, 256, (14, 3, 8, 8), generator=torch.manual_seed
 @pytest.fixture
 def supernet() -> Supernet:
     torch.manual_seed(0)
-    return Space(("nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"), channels=4, cells=1).supernet()
+    return NASBench201Space(("nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"), channels=4, cells=1).supernet()
 
 
 def noisy(pixels, generator):
@@ -33,7 +33,7 @@ def noisy(pixels, generator):
 
 
 def scorer(supernet, views=noisy):
-    return Consistency(supernet, IMAGES, views, batch_size=6)
+    return ConsistencyScorer(supernet, IMAGES, views, batch_size=6)
 
 
 def test_the_contrast_is_of_same_images_less_of_others(supernet):

@@ -9,10 +9,10 @@ from sklearn.linear_model import Ridge
 from torch import nn
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.search.scorers import classifier
-from pinas_zoo.search.scorers.classifier import Evaluator
-from pinas_zoo.search.scorers.probe import RIDGE, Probe
-from tests.search.scorers.test_classifier import evaluator as evaluator  # a fixture
+from pinas_zoo.search.scorers import evaluator as evaluator_module
+from pinas_zoo.search.scorers.evaluator import PathEvaluator
+from pinas_zoo.search.scorers.ridge_probe import RIDGE, RidgeProbe
+from tests.search.scorers.test_evaluator import evaluator as evaluator  # a fixture
 
 
 def test_a_probe_is_ridge_regression_on_standardised_features():
@@ -21,7 +21,7 @@ def test_a_probe_is_ridge_regression_on_standardised_features():
     labels = (features[:, 1] > 3).astype(int) + 2 * (features[:, 3] > 3)
     scaled = (features - features.mean(0)) / features.std(0)
     peer = Ridge(alpha=RIDGE * len(scaled)).fit(scaled, np.eye(4)[labels])
-    probe = Probe(4)
+    probe = RidgeProbe(4)
     for part in (slice(0, 25), slice(25, 60)):
         probe.add(torch.tensor(features[part], dtype=torch.float32), torch.tensor(labels[part]))
     ours = probe.solve()(torch.tensor(features, dtype=torch.float32)).detach().numpy()
@@ -29,7 +29,7 @@ def test_a_probe_is_ridge_regression_on_standardised_features():
 
 
 def test_a_constant_feature_and_an_absent_class_do_no_harm():
-    probe = Probe(3)
+    probe = RidgeProbe(3)
     probe.add(torch.tensor([[1.0, 5.0], [-1.0, 5.0]]), torch.tensor([0, 1]))
     outputs = probe.solve()(torch.tensor([[1.0, 5.0], [-1.0, 5.0]]))
     assert outputs.argmax(1).tolist() == [0, 1]
@@ -38,20 +38,20 @@ def test_a_constant_feature_and_an_absent_class_do_no_harm():
 
 def test_no_features_no_classifier():
     with pytest.raises(ValueError, match="expected features, got none"):
-        Probe(3).solve()
+        RidgeProbe(3).solve()
 
 
 def test_the_memory_of_probes_is_bounded(evaluator, monkeypatch):
-    probe = Probe(1000)
+    probe = RidgeProbe(1000)
     probe.add(torch.randn(4, 64), torch.arange(4))
-    assert probe.sums.nbytes == Probe.size(64, 1000)
-    monkeypatch.setattr(classifier, "PROBES_MIB", 0)
+    assert probe.sums.nbytes == RidgeProbe.size(64, 1000)
+    monkeypatch.setattr(evaluator_module, "PROBES_MIB", 0)
     parts = evaluator.recalibration, evaluator.held_out, evaluator.normalise, evaluator.batch_size
-    assert Evaluator(evaluator.supernet, 3, *parts).together == 1
-    monkeypatch.setattr(classifier, "PROBES_MIB", 512)
-    assert Evaluator(evaluator.supernet, 3, *parts).together == classifier.TOGETHER
+    assert PathEvaluator(evaluator.supernet, 3, *parts).together == 1
+    monkeypatch.setattr(evaluator_module, "PROBES_MIB", 512)
+    assert PathEvaluator(evaluator.supernet, 3, *parts).together == evaluator_module.TOGETHER
     monkeypatch.setattr(evaluator.supernet, "num_features", 2048)
-    assert Evaluator(evaluator.supernet, 1000, *parts).together == 10
+    assert PathEvaluator(evaluator.supernet, 1000, *parts).together == 10
 
 
 def test_probes_score_alike_alone_and_together(evaluator):

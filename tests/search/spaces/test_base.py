@@ -9,7 +9,7 @@ import torch
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.rng import step_rng
-from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
 TINY = dict(depths=(1, 2, 1, 1), widths=(16, 16, 32, 32), stem_width=8)
 
@@ -17,7 +17,7 @@ TINY = dict(depths=(1, 2, 1, 1), widths=(16, 16, 32, 32), stem_width=8)
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_path_alone_computes_what_it_does_in_the_supernet(shared):
     torch.manual_seed(0)
-    space = Space(**TINY, shared_downsample=shared, zero_init_last=False)
+    space = ResNeSt50Space(**TINY, shared_downsample=shared, zero_init_last=False)
     supernet = space.supernet().eval()
     images = torch.randn(2, 3, 64, 64)
     for step in range(4):
@@ -28,7 +28,7 @@ def test_a_path_alone_computes_what_it_does_in_the_supernet(shared):
 
 
 def test_downsample_is_one_module_or_one_per_candidate():
-    shared, separate = Space(**TINY).supernet(), Space(**TINY, shared_downsample=False).supernet()
+    shared, separate = ResNeSt50Space(**TINY).supernet(), ResNeSt50Space(**TINY, shared_downsample=False).supernet()
     assert len({id(c.downsample) for c in shared.layer1[0]}) == 1
     assert len({id(c.downsample) for c in separate.layer1[0]}) == 4
 
@@ -36,13 +36,13 @@ def test_downsample_is_one_module_or_one_per_candidate():
 def test_paths_agree_at_first_and_only_then():
     images = torch.randn(2, 3, 64, 64)
     for zero, agree in ((True, True), (False, False)):
-        supernet = Space(**TINY, zero_init_last=zero).supernet().eval()
+        supernet = ResNeSt50Space(**TINY, zero_init_last=zero).supernet().eval()
         first, second = supernet(images, Arch((0, 1, 2, 3, 0))), supernet(images, Arch((1, 2, 3, 0, 1)))
         assert torch.equal(first, second) is agree
 
 
 def test_exported_tensors_are_copies():
-    space = Space(**TINY)
+    space = ResNeSt50Space(**TINY)
     supernet, path = space.supernet(), Arch((0, 0, 0, 0, 0))
     state = space.export(supernet, path)
     state["conv1.0.weight"].zero_()
@@ -50,7 +50,7 @@ def test_exported_tensors_are_copies():
 
 
 def test_sampling_is_uniform_and_without_replacement():
-    space = Space(**TINY)
+    space = ResNeSt50Space(**TINY)
     counts = np.zeros((space.num_layers, space.num_candidates))
     rng = step_rng(0, 0, 0)
     for _ in range(2000):
@@ -63,7 +63,7 @@ def test_sampling_is_uniform_and_without_replacement():
 
 
 def test_cost_equals_the_network_without_classifier():
-    space, path = Space(**TINY), Arch((3, 1, 2, 0, 3))
+    space, path = ResNeSt50Space(**TINY), Arch((3, 1, 2, 0, 3))
     params_m, _ = space.cost(path, 64)
     network = timm.create_model("pinas", num_classes=0, device="meta", **space.model_args(path))
     assert params_m == pytest.approx(sum(p.numel() for p in network.parameters()) / 1e6)

@@ -17,7 +17,7 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import EDGES, OPERATIONS, arch_string, parse_arch
 from pinas_zoo.rng import step_rng
 from pinas_zoo.search.spaces.base import build_space
-from pinas_zoo.search.spaces.nasbench201 import Space
+from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 from tests.golden import seeded_input, shared_dir
 
 CONVS = ("nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -56,7 +56,7 @@ def test_what_is_no_architecture_is_named(text, message):
 
 def test_costs_of_all_architectures_equal_the_published_table():
     """The table's parameters; its FLOPs are multiply-adds of convolutions and classifier, and the classifier's bias."""
-    space = Space()
+    space = NASBench201Space()
     with (shared_dir() / "data" / "nb201_cifar10.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 15625
@@ -68,7 +68,7 @@ def test_costs_of_all_architectures_equal_the_published_table():
 
 @pytest.mark.parametrize("options", [dict(), dict(channels=6, cells=2, affine=False), dict(operations=CONVS, **TINY)])
 def test_costs_equal_those_of_the_network_that_is_built(options):
-    space = Space(**options)
+    space = NASBench201Space(**options)
     for step in range(12):
         (path,) = space.sample(step_rng(0, step, 0))
         network = timm.create_model("nasbench201", num_classes=0, device="meta", **space.model_args(path))
@@ -80,7 +80,7 @@ def test_costs_equal_those_of_the_network_that_is_built(options):
 
 
 def test_a_cost_takes_microseconds():
-    for space in (Space(), build_space({"type": "resnest50"})):
+    for space in (NASBench201Space(), build_space({"type": "resnest50"})):
         (path,) = space.sample(step_rng(0, 0, 0))
         space.cost(path, 32)
         times = []
@@ -125,7 +125,7 @@ def reference(network, x):
 @pytest.mark.parametrize("training", [True, False])
 def test_networks_compute_what_the_benchmark_says(training):
     """Random architectures, and those where nodes are reached by nothing or lead nowhere."""
-    archs = [str(space_arch) for step in range(20) for space_arch in Space().sample(step_rng(1, step, 0))]
+    archs = [str(space_arch) for step in range(20) for space_arch in NASBench201Space().sample(step_rng(1, step, 0))]
     for arch in [*archs, "000000", "333000", "000333", "033033", "302300", "040030", "020002", "003004", "000100"]:
         torch.manual_seed(0)
         network = timm.create_model("nasbench201", arch=arch, channels=4, cells=2).train(training)
@@ -142,7 +142,7 @@ def test_networks_compute_what_the_benchmark_says(training):
 @pytest.mark.parametrize("options", [dict(), dict(operations=CONVS, affine=False)])
 def test_a_path_alone_computes_what_it_does_in_the_supernet(options):
     torch.manual_seed(0)
-    space = Space(**TINY, **options)
+    space = NASBench201Space(**TINY, **options)
     supernet = space.supernet().eval()
     images = seeded_input((2, 3, 16, 16), 1)
     for step in range(10):
@@ -153,7 +153,7 @@ def test_a_path_alone_computes_what_it_does_in_the_supernet(options):
 
 
 def test_restricted_digits_lead_to_the_benchmarks_and_back():
-    space = Space(operations=CONVS)
+    space = NASBench201Space(operations=CONVS)
     assert (space.size, space.num_candidates) == (729, 3)
     path = Arch.parse("012012")
     assert str(space.operations_of(path)) == "234234" == space.model_args(path)["arch"]
@@ -178,7 +178,7 @@ def test_edges_share_no_work_and_none_costs_nothing(monkeypatch):
     monkeypatch.setattr(F, "relu", count("relu", relu))
     monkeypatch.setattr(F, "avg_pool2d", count("pool", pool))
     monkeypatch.setattr(torch.nn.Conv2d, "forward", count("conv", conv))
-    cell = Space(**TINY).supernet().stage1[0]
+    cell = NASBench201Space(**TINY).supernet().stage1[0]
     x = seeded_input((2, 4, 8, 8), 0)
     for arch, expected in {
         "333333": {"relu": 3, "pool": 0, "conv": 6},

@@ -12,7 +12,8 @@ import torch
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import parse_config
-from pinas_zoo.search.pipeline import Run
+from pinas_zoo.search.context import Context
+from pinas_zoo.search.pipeline import run as run_stages
 from pinas_zoo.search.stages.train import StandAlone, check_compiler
 
 TINY = dict(arch="0312", depths=[1, 1, 1, 1], widths=[16, 16, 16, 16], stem_width=8)
@@ -44,7 +45,7 @@ def test_without_a_compiler_the_cure_is_said(monkeypatch, tmp_path):
     monkeypatch.delenv("CXX", raising=False)
     config = parse_config({"name": "tiny", "data": {"type": "digits"}, "train": {"compile": True}})
     with pytest.raises(UserError, match=r"C\+\+ compiler for train\.compile=True, found none as (g|clang)\+\+;"):
-        Run(config, tmp_path / "run").run()
+        run_stages(Context.of(config, tmp_path / "run"))
     assert not (tmp_path / "run").exists()  # before anything is trained
     (tmp_path / "clang++").touch(mode=0o755)  # torch takes g++ unless CXX says otherwise
     if sys.platform != "darwin":

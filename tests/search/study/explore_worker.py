@@ -13,10 +13,11 @@ from pathlib import Path
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.config import Explore
-from pinas_zoo.search.scorers.classifier import Score
-from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.search.scorers.protocol import Score
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 from pinas_zoo.search.study import leases
-from pinas_zoo.search.study.loop import explore
+from pinas_zoo.search.study.loop import explore_study
+from pinas_zoo.search.study.storage import open_study
 
 
 def main(storage: str, folder: Path, goal: int, hangs: bool) -> None:
@@ -37,12 +38,12 @@ def main(storage: str, folder: Path, goal: int, hangs: bool) -> None:
             say("end", arch)
         return [Score(sum(arch) / 12, loss=arch[0]) for arch in archs]
 
-    space = Space(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
+    space = ResNeSt50Space(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
     (folder / f"ready.{os.getpid()}").touch()
     while not (folder / "go").exists():
         time.sleep(0.02)
-    study = leases.open_study(storage, folder)
-    scores = explore(space, evaluate, Explore(evaluations=goal, random_first=8, batch=4), study, seed=0)
+    study = open_study(storage, folder)
+    scores = explore_study(space, evaluate, Explore(evaluations=goal, random_first=8, batch=4), study, seed=0)
     order = sorted(scores, key=lambda arch: (-scores[arch].accuracy, scores[arch].loss, str(arch)))
     text = f"{order[0]} {len(scores)} {' '.join(map(str, order))}"
     (folder / f"result.{os.getpid()}").write_text(text)

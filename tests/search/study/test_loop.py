@@ -21,14 +21,17 @@ from pinas_zoo.data.images import Images
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Explore
 from pinas_zoo.search.ranking.main_effects import Effects, main_effects
-from pinas_zoo.search.scorers.classifier import Evaluator, Score
-from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.search.scorers.evaluator import PathEvaluator
+from pinas_zoo.search.scorers.protocol import Score
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 from pinas_zoo.search.stages.linear import LinearEvaluation
-from pinas_zoo.search.study import leases
+from pinas_zoo.search.study import leases, storage
 from pinas_zoo.search.study import loop as explore_module
 from pinas_zoo.search.study.constraints import latency_ms
-from pinas_zoo.search.study.leases import Claims, open_study
-from pinas_zoo.search.study.loop import explore, read_ranking, write_ranking
+from pinas_zoo.search.study.leases import CandidateLeases
+from pinas_zoo.search.study.loop import explore_study
+from pinas_zoo.search.study.ranking_file import read_ranking, write_ranking
+from pinas_zoo.search.study.storage import open_study
 from tests.search.study.explore_worker import main
 
 TINY = dict(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
@@ -36,8 +39,8 @@ SAMPLERS = ("action_space", "nsga2", "tpe", "random")
 
 
 @pytest.fixture
-def space() -> Space:
-    return Space(**TINY, zero_init_last=False)
+def space() -> ResNeSt50Space:
+    return ResNeSt50Space(**TINY, zero_init_last=False)
 
 
 def memory() -> optuna.Study:
@@ -63,7 +66,7 @@ def options(evaluations: int, **more) -> Explore:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_no_architecture_is_evaluated_twice_and_the_goal_is_met(space, sampler):
     calls: list[Arch] = []
-    scores = explore(space, by_digits(calls), options(60, sampler=sampler), memory(), seed=0)
+    scores = explore_study(space, by_digits(calls), options(60, sampler=sampler), memory(), seed=0)
     assert len(scores) == len(calls) == len(set(calls)) == 60
     first, last = (sum(sum(a) for a in part) / 10 for part in (calls[:10], calls[-10:]))
     if sampler != "random":
@@ -74,7 +77,7 @@ def test_no_architecture_is_evaluated_twice_and_the_goal_is_met(space, sampler):
 def test_a_stopped_exploration_equals_an_undisturbed_one(space, sampler):
     """Stopped within evaluations, again and again, and between the first and the last result of a batch."""
     whole: list[Arch] = []
-    explore(space, by_digits(whole), options(45, sampler=sampler), memory(), seed=3)
+    explore_study(space, by_digits(whole), options(45, sampler=sampler), memory(), seed=3)
     calls: list[Arch] = []
     study = memory()
     tell = study.tell
@@ -92,7 +95,7 @@ def test_a_stopped_exploration_equals_an_undisturbed_one(space, sampler):
 
             study.tell = some
         try:
-            scores = explore(space, by_digits(calls, stop), options(45, sampler=sampler), study, seed=3)
+            scores = explore_study(space, by_digits(calls, stop), options(45, sampler=sampler), study, seed=3)
         except KeyboardInterrupt:
             assert stop is not None
     assert list(scores) == whole
@@ -101,14 +104,14 @@ def test_a_stopped_exploration_equals_an_undisturbed_one(space, sampler):
 def test_a_space_smaller_than_the_goal_is_scored_whole(space):
     space.num_candidates = 2  # 16 architectures
     calls: list[Arch] = []
-    scores = explore(space, by_digits(calls), options(100), memory(), seed=0)
+    scores = explore_study(space, by_digits(calls), options(100), memory(), seed=0)
     assert len(scores) == len(calls) == space.size == 16
 
 
 def test_going_on_with_a_larger_goal_keeps_what_is_known(space, tmp_path):
     calls: list[Arch] = []
-    few = explore(space, by_digits(calls), options(8), open_study("", tmp_path), seed=0)
-    more = explore(space, by_digits(calls), options(16), open_study("", tmp_path), seed=0)
+    few = explore_study(space, by_digits(calls), options(8), open_study("", tmp_path), seed=0)
+    more = explore_study(space, by_digits(calls), options(16), open_study("", tmp_path), seed=0)
     assert list(more)[:8] == list(few)
     assert len(calls) == 16
 
@@ -126,18 +129,18 @@ def test_candidates_outside_the_limits_are_never_evaluated(space, sampler):
     }
     assert 5 < len(within) < 60
     calls: list[Arch] = []
-    explore(space, by_digits(calls), options(200, sampler=sampler, **limits), memory(), 0, 32)
+    explore_study(space, by_digits(calls), options(200, sampler=sampler, **limits), memory(), 0, 32)
     assert set(calls) == within
     assert len(calls) == len(within)
 
 
 @pytest.mark.parametrize("depths", [(1, 1, 1, 1), (3, 4, 6, 3)], ids=["small", "the paper's"])
 def test_limits_that_leave_nothing_say_the_smallest_cost(depths):
-    space = Space(depths=depths, widths=(16, 16, 16, 16), stem_width=8)
+    space = ResNeSt50Space(depths=depths, widths=(16, 16, 16, 16), stem_width=8)
     least = min(space.cost(Arch((c,) * sum(depths)), 32)[0] for c in range(4))  # the cheapest is so in every layer
     calls: list[Arch] = []
     with pytest.raises(UserError, match=r"explore.max_params_m=0.0001, found none") as caught:
-        explore(space, by_digits(calls), options(9, max_params_m=1e-4), memory(), 0, 32)
+        explore_study(space, by_digits(calls), options(9, max_params_m=1e-4), memory(), 0, 32)
     assert f"{least:.4g} M params" in str(caught.value)
     assert calls == []
 
@@ -153,7 +156,7 @@ def test_latency_is_measured_once_and_kept(space):
     limited, study = options(20, max_latency_ms=5.0), memory()
     for stop in (8, None):
         try:
-            scores = explore(space, by_digits(calls, stop), limited, study, 0, 32, latency)
+            scores = explore_study(space, by_digits(calls, stop), limited, study, 0, 32, latency)
         except KeyboardInterrupt:
             assert stop == 8
     assert len(scores) == 20
@@ -169,7 +172,7 @@ def test_a_latency_that_nothing_has_is_an_error(space, monkeypatch):
     calls: list[Arch] = []
     limited = options(20, max_latency_ms=0.5)
     with pytest.raises(UserError, match=r"max_latency_ms=0\.5, measured 15 slower ones in a row; the fastest takes 1 "):
-        explore(space, by_digits(calls), limited, memory(), 0, 32, lambda arch: 1.0 + sum(arch))
+        explore_study(space, by_digits(calls), limited, memory(), 0, 32, lambda arch: 1.0 + sum(arch))
     assert calls == []
 
 
@@ -245,8 +248,8 @@ def test_a_worker_elsewhere_is_dead_once_it_has_not_beaten_for_long(monkeypatch)
     study = memory()
     study.add_trial(template("0123", "alive:1:x"))
     study.add_trial(template("3210", "dead:1:x"))
-    mine = Claims(study, goal=10)
-    monkeypatch.setattr(leases, "GRACE", 0.3)
+    mine = CandidateLeases(study, goal=10)
+    monkeypatch.setattr(leases, "DEAD_AFTER", 0.3)
     assert mine.orphans() == []
     for beat in range(8):
         study.set_user_attr("worker alive:1:x", beat)
@@ -254,7 +257,7 @@ def test_a_worker_elsewhere_is_dead_once_it_has_not_beaten_for_long(monkeypatch)
         time.sleep(0.1)
     assert [t.state.name for t in study.trials] == ["RUNNING", "FAIL"]
     assert [t.user_attrs["arch"] for t in left] == ["3210"]
-    assert mine.claim(left[0]) is not None
+    assert mine.lease(left[0]) is not None
     assert [t.state.name for t in study.trials] == ["RUNNING", "FAIL", "RUNNING"]
     assert study.trials[2].params == study.trials[1].params
     assert study.trials[2].user_attrs["worker"] == mine.worker
@@ -262,21 +265,21 @@ def test_a_worker_elsewhere_is_dead_once_it_has_not_beaten_for_long(monkeypatch)
     assert mine.orphans() == []
 
 
-def test_of_two_claims_the_lower_number_holds_and_no_more_than_the_goal(tmp_path):
-    one, two = Claims(open_study("", tmp_path), goal=2), Claims(open_study("", tmp_path), goal=2)
+def test_of_two_leases_the_lower_number_holds_and_no_more_than_the_goal(tmp_path):
+    one, two = CandidateLeases(open_study("", tmp_path), goal=2), CandidateLeases(open_study("", tmp_path), goal=2)
     two.worker = "elsewhere:1:x"
-    assert one.claim(template("0123")) is not None
-    assert two.claim(template("0123")) is None
-    assert two.claim(template("3210")) is not None
-    assert one.claim(template("1111")) is None
+    assert one.lease(template("0123")) is not None
+    assert two.lease(template("0123")) is None
+    assert two.lease(template("3210")) is not None
+    assert one.lease(template("1111")) is None
     assert [t.state.name for t in one.trials()] == ["RUNNING", "FAIL", "RUNNING", "FAIL"]
     assert one.orphans() == []  # of those that were given up, none waits for anyone
 
 
 def test_storage_that_is_none_is_one_clear_error(tmp_path):
-    for storage, message in (("study.txt", "ends in .journal or .log"), ("nosuch://here", "cannot be opened")):
+    for place, message in (("study.txt", "ends in .journal or .log"), ("nosuch://here", "cannot be opened")):
         with pytest.raises(UserError, match=message):
-            open_study(storage, tmp_path)
+            open_study(place, tmp_path)
     shared = f"sqlite:///{tmp_path / 'shared.db'}"
     open_study(shared, tmp_path, "digits", "aaaa")
     open_study(shared, tmp_path, "digits", "aaaa")
@@ -287,17 +290,17 @@ def test_storage_that_is_none_is_one_clear_error(tmp_path):
 def test_two_commits_a_candidate_and_one_a_batch(space, tmp_path, monkeypatch):
     commits = []
 
-    class Counting(leases.WriteAhead):
+    class Counting(storage.WriteAheadConnection):
         def commit(self) -> None:
             commits.append(self.in_transaction)  # whether it changed something
             super().commit()
 
-    monkeypatch.setattr(leases, "WriteAhead", Counting)
-    monkeypatch.setattr(leases, "on_local_disk", lambda folder: True)
-    monkeypatch.setattr(leases, "BEAT", 3600.0)
+    monkeypatch.setattr(storage, "WriteAheadConnection", Counting)
+    monkeypatch.setattr(storage, "on_local_disk", lambda folder: True)
+    monkeypatch.setattr(leases, "HEARTBEAT", 3600.0)
     study = open_study("", tmp_path)
     commits.clear()
-    explore(space, by_digits([]), options(24, batch=8), study, seed=0)
+    explore_study(space, by_digits([]), options(24, batch=8), study, seed=0)
     assert sum(commits) == 24 * 2 + 24 // 8 + 1  # and the first beat
 
 
@@ -308,7 +311,7 @@ def test_sqlite_writes_ahead_on_disks_of_this_machine_alone(tmp_path, monkeypatc
             names = ("journal_mode", "synchronous", "busy_timeout")
             return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
 
-    monkeypatch.setattr(leases, "on_local_disk", lambda folder: folder.name == "local")
+    monkeypatch.setattr(storage, "on_local_disk", lambda folder: folder.name == "local")
     assert pragmas(tmp_path / "local") == ["wal", 1, 60_000]
     assert pragmas(tmp_path / "shared") == ["delete", 2, 60_000]
 
@@ -319,8 +322,8 @@ def test_a_disk_is_local_when_the_nearest_mount_is(tmp_path):
     disks = {"/": "ext4", "/home": "nfs4", "/home/my\\040disk": "xfs", "/data": "fuse.sshfs"}
     mounts.write_text("".join(line.format(*disk) for disk in disks.items()))
     folders = ("/var/run_a", "/home/a", "/home/my disk/a", "/data", "/database")
-    assert [leases.on_local_disk(Path(f), mounts) for f in folders] == [True, False, True, False, True]
-    assert not leases.on_local_disk(tmp_path, tmp_path / "nothing")
+    assert [storage.on_local_disk(Path(f), mounts) for f in folders] == [True, False, True, False, True]
+    assert not storage.on_local_disk(tmp_path, tmp_path / "nothing")
 
 
 def test_a_worker_that_was_taken_for_dead_while_it_scored_goes_on(space):
@@ -332,7 +335,7 @@ def test_a_worker_that_was_taken_for_dead_while_it_scored_goes_on(space):
         calls.extend(archs)
         return [Score(sum(arch) / 12, float(arch[0])) for arch in archs]
 
-    scores = explore(space, stalled, options(8, batch=4), study, seed=0)
+    scores = explore_study(space, stalled, options(8, batch=4), study, seed=0)
     assert len(scores) == 8
     assert all(score.loss == arch[0] for arch, score in scores.items())
     assert len(calls) == 9  # one of them twice
@@ -377,7 +380,7 @@ def test_the_order_of_evaluation_changes_no_score(space):
     supernet = space.supernet()
     images = Images(torch.randint(0, 256, (24, 3, 32, 32)).to(torch.uint8), torch.arange(24) % 3)
     classifier = nn.Linear(supernet.num_features, 3)
-    evaluator = Evaluator(supernet, classifier, images, images, lambda x: x.float() / 255, batch_size=10)
+    evaluator = PathEvaluator(supernet, classifier, images, images, lambda x: x.float() / 255, batch_size=10)
     paths = [Arch((0, 1, 2, 3)), Arch((3, 2, 1, 0)), Arch((1, 1, 1, 1))]
     forward = [evaluator.score(path) for path in paths]
     backward = [evaluator.score(path) for path in reversed(paths)]

@@ -12,10 +12,10 @@ from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import Images
-from pinas_zoo.search.scorers import classifier
-from pinas_zoo.search.scorers.classifier import Evaluator
+from pinas_zoo.search.scorers import evaluator as evaluator_module
+from pinas_zoo.search.scorers.evaluator import PathEvaluator
 from pinas_zoo.search.spaces.base import Supernet
-from pinas_zoo.search.spaces.resnest50 import Space
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
 
 class OnePiece(Supernet):
@@ -33,17 +33,17 @@ class OnePiece(Supernet):
 
 
 @pytest.fixture
-def evaluator() -> Evaluator:
+def evaluator() -> PathEvaluator:
     torch.manual_seed(0)
-    space = Space(depths=(2, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8, zero_init_last=False)
+    space = ResNeSt50Space(depths=(2, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8, zero_init_last=False)
     images = Images(torch.randint(0, 256, (24, 3, 32, 32)).to(torch.uint8), torch.arange(24) % 3)
     supernet = space.supernet()
     classifier = nn.Linear(supernet.num_features, 3)
-    return Evaluator(supernet, classifier, images, images, lambda x: x.float() / 255, batch_size=10)
+    return PathEvaluator(supernet, classifier, images, images, lambda x: x.float() / 255, batch_size=10)
 
 
 @torch.no_grad()
-def plain_score(evaluator: Evaluator, path: Arch) -> tuple[float, float]:
+def plain_score(evaluator: PathEvaluator, path: Arch) -> tuple[float, float]:
     """Accuracy and loss by torch alone: training mode for the statistics, then evaluation mode, no tree."""
     supernet, images = copy.deepcopy(evaluator.supernet).train(), evaluator.held_out
     for norm in supernet.modules():
@@ -91,7 +91,7 @@ def test_company_and_order_change_no_score(evaluator, monkeypatch):
     alone = {path: evaluator.score(path) for path in paths}
     assert len({score.loss for score in alone.values()}) == len(set(paths))
     for together in (128, 3, 2, 1):
-        monkeypatch.setattr(classifier, "TOGETHER", together)
+        monkeypatch.setattr(evaluator_module, "TOGETHER", together)
         group = [paths[k] for k in rng.integers(len(paths), size=rng.integers(2, 9))]  # some of them twice
         assert evaluator.scores(group) == [alone[path] for path in group]
     assert evaluator.scores([]) == []

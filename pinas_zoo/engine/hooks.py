@@ -1,0 +1,120 @@
+"""What happens around a step: progress, the curve, the checkpoint, warnings."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from tqdm import tqdm
+
+from pinas_zoo.engine import distributed
+from pinas_zoo.engine.checkpoint import save_checkpoint
+from pinas_zoo.engine.curve import CURVE, truncate_curve
+
+
+class LogOptions(Protocol):
+    """How often a stage logs and keeps a checkpoint, in steps."""
+
+    @property
+    def log_every(self) -> int: ...
+
+    @property
+    def checkpoint_every(self) -> int: ...
+
+
+class StepHook(Hook):
+    """Shows progress, keeps the curve and the checkpoint, and resumes from one.
+
+    Args:
+        folder: Of the stage.
+        label: The stage's name.
+        steps: In all.
+        state: From :func:`pinas_zoo.engine.checkpoint.load_checkpoint`.
+        options: How often to log and to keep a checkpoint.
+    """
+
+    priority = "VERY_LOW"  # after the optimiser's schedule has moved on
+
+    def __init__(self, folder: Path, label: str, steps: int, state: dict[str, Any] | None, options: LogOptions):
+        self.folder, self.label, self.steps, self.state = folder, label, steps, state
+        self.log_every, self.checkpoint_every = options.log_every, options.checkpoint_every
+        self.seconds_before = state["seconds"] if state else 0.0
+        self.warned = False
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, over all attempts."""
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def before_train(self, runner: Runner) -> None:
+        done = 0
+        if self.state:
+            done = self.state["step"]
+            runner.model.load_state_dict(self.state["model"])
+            for name, state in self.state["optimizers"].items():
+                runner.optim_wrapper[name].load_state_dict(state)
+                for scheduler, kept in zip(runner.param_schedulers[name], self.state["schedulers"][name], strict=True):
+                    scheduler.load_state_dict(kept)
+            runner.train_loop._iter = done
+            self.state = None  # its tensors are the model's now
+        runner.model.network.prepare()
+        self.first = distributed.rank() == 0
+        if self.first:
+            truncate_curve(self.folder, done)
+            self.curve = (self.folder / CURVE).open("a", newline="")
+        self.started = time.perf_counter()
+        self.bar = tqdm(
+            total=self.steps, initial=done, desc=self.label, unit="step", file=sys.stderr, mininterval=0.5,
+            disable=not self.first,
+        )  # fmt: skip
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        data_batch["step"] = runner.iter
+        first = runner.model.network.phases[0].name
+        self.lr = runner.optim_wrapper[first].get_lr()["lr"][0]
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Any] | None = None
+    ) -> None:
+        step = runner.iter + 1  # steps that are done
+        self.bar.update()
+        if step % self.log_every == 0 or step == self.steps:
+            values = {k: distributed.mean(v) for k, v in (outputs or {}).items()}
+            self.log(runner, step, values | runner.model.network.logged(runner.iter))
+        if self.first and step % self.checkpoint_every == 0 and step < self.steps:
+            self.save(runner, step)
+
+    def after_train(self, runner: Runner) -> None:
+        self.bar.close()
+        if self.first:
+            self.curve.close()
+
+    def log(self, runner: Runner, step: int, values: Mapping[str, float]) -> None:
+        """Add a row to the curve; a network's warning is printed when it first comes up."""
+        warning = runner.model.network.warning()
+        if self.first:
+            if self.curve.tell() == 0:
+                csv.writer(self.curve).writerow(["step", "lr", *values])
+            csv.writer(self.curve).writerow([step, f"{self.lr:.6g}", *(f"{v:.6g}" for v in values.values())])
+            if warning and not self.warned:
+                print(f"\nwarning: {warning}", file=sys.stderr)
+        self.warned = warning is not None
+        runner.visualizer.add_scalars({"lr": self.lr, **values}, step)
+        self.bar.set_postfix({k: f"{v:.3f}" for k, v in values.items() if k != "loss" or len(values) == 1})
+
+    def save(self, runner: Runner, step: int) -> None:
+        self.curve.flush()
+        state = {
+            "step": step,
+            "seconds": self.seconds,
+            "model": runner.model.state_dict(),
+            "optimizers": {name: wrapper.state_dict() for name, wrapper in runner.optim_wrapper.items()},
+            "schedulers": {name: [s.state_dict() for s in some] for name, some in runner.param_schedulers.items()},
+        }
+        save_checkpoint(self.folder, state)

@@ -1,0 +1,135 @@
+"""What the stages of a run share: configuration, space, images, folder, and the supernet once it is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from pinas_zoo.data.augmentation import BatchViews
+from pinas_zoo.data.images import ImageSet
+from pinas_zoo.data.options import Views
+from pinas_zoo.data.splits import Splits, load_splits
+from pinas_zoo.engine import distributed
+from pinas_zoo.rng import Stream, step_rng
+from pinas_zoo.search.config import SearchConfig
+from pinas_zoo.search.methods.base import Method, build_method
+from pinas_zoo.search.run_folder import check_folder
+from pinas_zoo.search.scorers.protocol import ScoringData
+from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Context:
+    """A run as its stages see it. It does not change; images and the supernet are loaded when they are first asked for.
+
+    Attributes:
+        config: What to do.
+        folder: Where the run is kept.
+        space: That the configuration names.
+        say: Takes the one-line summaries; silent in processes other than the first.
+    """
+
+    config: SearchConfig
+    folder: Path
+    space: SearchSpace
+    say: Say
+
+    @classmethod
+    def of(cls, config: SearchConfig, folder: Path, say: Say = print) -> Context:
+        """The context of a configuration and a folder; nothing is read but the folder's ``config.json``.
+
+        Raises:
+            UserError: No such space, or a folder that holds a run of another configuration.
+        """
+        space = build_space(config.space)
+        check_folder(config, folder)
+        return cls(config, folder, space, say if distributed.rank() == 0 else lambda text: None)
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The images.
+
+        Raises:
+            UserError: They cannot be used.
+        """
+        splits = load_splits(self.config.data, self.config.seed)
+        size = self.config.data.image_size
+        self.say(
+            f"data     {len(splits.train)} training, {len(splits.val)} held-out and {len(splits.test)} test images "
+            f"of {size} x {size} pixels in {splits.num_classes} classes"
+        )
+        return splits
+
+    @cached_property
+    def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of pixels in 0..1: the configuration's, or else the training images'."""
+        data = self.config.data
+        if data.mean is not None and data.std is not None:
+            return data.mean, data.std
+        return self.splits.normalisation()
+
+    def views(self, options: Views) -> BatchViews:
+        """Augmentation with these options, and the run's normalisation."""
+        return BatchViews(options, *self.normalisation)
+
+    def method(self) -> Method:
+        """The method, freshly initialised."""
+        learn = self.config.learn
+        torch.manual_seed(self.config.seed)
+        return build_method(learn.method, learn.options, self.space, self.splits.num_classes, self.config.seed)
+
+    @cached_property
+    def supernet(self) -> Supernet | None:
+        """As the learn stage left it; None where none was learned."""
+        path = self.folder / "learn" / "supernet.safetensors"
+        if not path.is_file():
+            return None
+        supernet = self.space.supernet()
+        supernet.load_state_dict(load_file(path))
+        return supernet
+
+    @property
+    def classifier(self) -> nn.Linear | None:
+        """That all paths share: the linear stage's, or else the method's own; None where there is neither."""
+        for stage in ("linear", "learn"):
+            path = self.folder / stage / "classifier.safetensors"
+            if path.is_file():
+                state = load_file(path)
+                outputs, features = state["weight"].shape
+                classifier = nn.Linear(features, outputs)
+                classifier.load_state_dict(state)
+                return classifier
+        return None
+
+    def scoring_data(self) -> ScoringData:
+        """What scorers are built from."""
+        options = self.config.explore
+        held_out: ImageSet = self.splits.val
+        if options.held_out_images is not None and options.held_out_images < len(held_out):
+            rng = step_rng(self.config.seed, 0, Stream.SCORED_IMAGES)
+            held_out = held_out.subset(rng.permutation(len(held_out))[: options.held_out_images])
+        count = options.recalibration_images
+        recalibrate = step_rng(self.config.seed, 0, Stream.RECALIBRATION).permutation(len(self.splits.train))[:count]
+        views = self.views(options.views)
+        return ScoringData(
+            space=self.space,
+            supernet=self.supernet,
+            classifier=self.classifier,
+            num_classes=self.splits.num_classes,
+            recalibration=self.splits.train.subset(recalibrate),
+            held_out=held_out,
+            normalise=self.views(self.config.views).normalise,
+            two_views=lambda pixels, generator: views(pixels, generator, 2),
+            batch_size=options.batch_size,
+            image_size=self.config.data.image_size,
+            seed=self.config.seed,
+            statistics=options.statistics,
+        )

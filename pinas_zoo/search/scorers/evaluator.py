@@ -1,0 +1,207 @@
+"""Scores of paths: accuracy on held-out images with batch-norm statistics recalibrated for each path.
+
+Several paths are scored together. What two of them begin with is computed once: the statistics of a layer depend on the
+choices up to it alone, since recalibration normalises each batch by its own. So the paths form a tree of pieces, and
+every batch walks it depth first: the recalibration batches first, each leaving its statistics at the tree's nodes, then
+the held-out ones with the statistics that are there. Activations of one batch along one path are all that is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from mmengine.device import get_device
+from torch import nn
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.data.images import ImageSet
+from pinas_zoo.engine.batchnorm import Statistics, batch_statistics, recalibrated
+from pinas_zoo.rng import Stream, step_rng
+from pinas_zoo.search.scorers.protocol import Score
+from pinas_zoo.search.scorers.ridge_probe import RidgeProbe
+from pinas_zoo.search.spaces.base import Piece, Supernet
+
+TOGETHER = 128  # paths in one tree; each holds statistics of its own, up to 0.4 MB in the paper's space
+PROBES_MIB = 512  # of a tree's probes; one has 48 MiB with the paper's 2,048 features and 1,000 classes
+
+
+class Batches(Protocol):
+    """Images in order, the same ones each time: in memory (:class:`Images`), or read anew by a loader."""
+
+    def batches(self, size: int) -> Iterable[dict[str, torch.Tensor]]:
+        """``pixels``, uint8 N x 3 x H x W, and ``labels``, N; N is at most ``size``."""
+
+
+@dataclass
+class PathNode:
+    """A piece after a given beginning: statistics of its batch norms there, what follows, paths that end with it."""
+
+    piece: Piece | None  # None at the root
+    statistics: Statistics
+    children: dict[str, PathNode] = field(default_factory=dict)
+    head: PathHead | None = None  # of the path that ends here
+
+
+@dataclass
+class PathHead:
+    """Takes a path's features: the recalibration images' for its probe, if it has one, then those to be scored."""
+
+    classifier: nn.Linear | RidgeProbe
+    squared: bool  # the loss
+    correct: torch.Tensor | int = 0
+    loss: torch.Tensor | float = 0.0
+
+    def learn(self, features: torch.Tensor, labels: torch.Tensor) -> None:
+        if isinstance(self.classifier, RidgeProbe):
+            self.classifier.add(features, labels)
+
+    def finished(self) -> nn.Linear:
+        if isinstance(self.classifier, RidgeProbe):
+            self.classifier = self.classifier.solve()
+        return self.classifier
+
+    def score(self, features: torch.Tensor, labels: torch.Tensor) -> None:
+        logits = self.finished()(features)  # N x num_classes
+        self.correct = self.correct + (logits.argmax(1) == labels).sum()
+        if self.squared:
+            loss = (logits - F.one_hot(labels, logits.shape[1])).square().sum()
+        else:
+            loss = F.cross_entropy(logits, labels, reduction="sum")
+        self.loss = self.loss + loss.double()
+
+
+class PathEvaluator:
+    """Scores paths of a frozen supernet; neither order nor company changes a score.
+
+    Args:
+        supernet: Learned; left as it was after every call.
+        classifier: Shared by all paths, from the linear stage; or the number of classes, for a :class:`RidgeProbe` of
+            each path's own on the recalibration images.
+        recalibration: Training images that statistics are taken from.
+        held_out: Images that scores are taken from.
+        normalise: uint8 N x 3 x H x W to the network's input.
+        batch_size: Of recalibration and of scoring.
+        statistics: ``recalibrated`` for each path, or those of each ``batch``, as in linear evaluation.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        classifier: nn.Linear | int,
+        recalibration: Batches,
+        held_out: Batches,
+        normalise: Callable[[torch.Tensor], torch.Tensor],
+        batch_size: int,
+        statistics: str = "recalibrated",
+    ):
+        self.batch_statistics = statistics == "batch"
+        self.device = torch.device(get_device())
+        self.supernet = supernet.eval().requires_grad_(False).to(self.device).to(memory_format=torch.channels_last)
+        self.classifier = classifier if isinstance(classifier, int) else classifier.to(self.device)
+        self.recalibration, self.held_out = recalibration, held_out
+        self.normalise, self.batch_size = normalise, batch_size
+        self.together = TOGETHER
+        if isinstance(classifier, int):
+            self.together = max(
+                1, min(TOGETHER, PROBES_MIB * 2**20 // RidgeProbe.size(supernet.num_features, classifier))
+            )
+
+    def recalibrate(self, path: Arch) -> AbstractContextManager[None]:
+        """Context manager: inside, the path's batch norms hold statistics of the recalibration images."""
+        modules = [module for _, module in self.supernet.path_modules(path)]
+        batches = self.recalibration.batches(self.batch_size)
+        return recalibrated(modules, (self.supernet(self._input(batch), path) for batch in batches))
+
+    def score(self, path: Arch) -> Score:
+        return self.scores([path])[0]
+
+    def scores(self, paths: Sequence[Arch]) -> list[Score]:
+        """Scores in the order of ``paths``, each equal to what :meth:`score` gives alone."""
+        order = sorted(set(paths))  # neighbours share the most
+        found: dict[Arch, Score] = {}
+        for start in range(0, len(order), self.together):
+            some = order[start : start + self.together]
+            found.update(zip(some, self._together(some), strict=True))
+        return [found[path] for path in paths]
+
+    @torch.no_grad()
+    def fit(self, path: Arch) -> nn.Linear:
+        """The classifier of a path whose batch norms are recalibrated: the shared one, or the path's own probe."""
+        root, (head,) = self._tree([path])
+        if isinstance(head.classifier, RidgeProbe):
+            self._learn(root, by_batch=False)
+        return head.finished()
+
+    @torch.no_grad()
+    def _together(self, paths: Sequence[Arch]) -> list[Score]:
+        root, heads = self._tree(paths)
+        by_batch = self.batch_statistics
+        if not by_batch or isinstance(self.classifier, int):
+            self._learn(root, by_batch)
+        count = 0
+        with batch_statistics(self.supernet) if by_batch else nullcontext():
+            for batch in self.held_out.batches(self.batch_size):
+                count += len(batch["labels"])
+                labels = batch["labels"].to(self.device)
+                for head, features in self._walk(root, self._input(batch), None if by_batch else Statistics.use):
+                    head.score(features, labels)
+        return [Score(int(head.correct) / count, float(head.loss) / count) for head in heads]
+
+    def _learn(self, root: PathNode, by_batch: bool) -> None:
+        """Statistics and probes, from the recalibration images."""
+        with batch_statistics(self.supernet) if by_batch else nullcontext():
+            for batch in self.recalibration.batches(self.batch_size):
+                labels = batch["labels"].to(self.device)
+                for head, features in self._walk(root, self._input(batch), None if by_batch else Statistics.gather):
+                    head.learn(features, labels)
+
+    def _tree(self, paths: Sequence[Arch]) -> tuple[PathNode, list[PathHead]]:
+        """The paths' tree, and the head of each path."""
+        root, heads = PathNode(None, Statistics(())), []
+        for path in paths:
+            node = root
+            for piece in self.supernet.pieces(path):
+                if piece.name not in node.children:
+                    node.children[piece.name] = PathNode(piece, Statistics(piece.modules))
+                node = node.children[piece.name]
+            if isinstance(self.classifier, int):
+                node.head = PathHead(RidgeProbe(self.classifier), squared=True)
+            else:
+                node.head = PathHead(self.classifier, squared=False)
+            heads.append(node.head)
+        return root, heads
+
+    def _walk(
+        self,
+        node: PathNode,
+        x: torch.Tensor,
+        with_statistics: Callable[[Statistics], AbstractContextManager[None]] | None,
+    ) -> Iterator[tuple[PathHead, torch.Tensor]]:
+        """Take a batch through the tree below a node, depth first: each path's head and features, N x num_features.
+
+        Args:
+            node: Where the batch is.
+            x: Its activations there.
+            with_statistics: How a node's statistics take part: gathered, used, or (None) not at all.
+        """
+        if node.piece is not None:
+            with with_statistics(node.statistics) if with_statistics else nullcontext():
+                x = node.piece.run(x)
+        for child in node.children.values():
+            yield from self._walk(child, x, with_statistics)
+        if node.head is not None:
+            yield node.head, x
+
+    def _input(self, batch: dict[str, Any]) -> torch.Tensor:
+        pixels = batch["pixels"].to(self.device)
+        return self.normalise(pixels).contiguous(memory_format=torch.channels_last)
+
+
+def recalibration_subset(train: ImageSet, count: int, seed: int) -> ImageSet:
+    """A fixed random subset of the training images."""
+    return train.subset(step_rng(seed, 0, Stream.RECALIBRATION).permutation(len(train))[:count])

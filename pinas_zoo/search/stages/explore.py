@@ -1,0 +1,150 @@
+"""Stage 3 (sec. 3.3): score paths, rank them, choose the best."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import optuna
+import timm
+from mmengine.device import get_device
+from numpy.typing import NDArray
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.engine import distributed
+from pinas_zoo.errors import UserError
+from pinas_zoo.rng import Stream, step_rng
+from pinas_zoo.search.context import Context
+from pinas_zoo.search.ranking.main_effects import main_effects
+from pinas_zoo.search.ranking.similarity import off_diagonal, path_similarity, write_matrix
+from pinas_zoo.search.run_folder import read_done
+from pinas_zoo.search.scorers.consistency import COMPARED
+from pinas_zoo.search.scorers.kinds import score_kind
+from pinas_zoo.search.scorers.protocol import Score, Scorer
+from pinas_zoo.search.stages.learn import learned_method
+from pinas_zoo.search.stages.result import StageResult
+from pinas_zoo.search.stages.winner import network_args
+from pinas_zoo.search.study.constraints import latency_ms
+from pinas_zoo.search.study.loop import add_score, exploration_seconds, explore_study, known_scores
+from pinas_zoo.search.study.ranking_file import write_ranking
+from pinas_zoo.search.study.storage import open_study
+
+SIMILARITY_IMAGES, SIMILARITY_PATHS = 256, 4
+
+
+def explore(context: Context) -> StageResult | None:
+    """Score candidates until the goal is reached, rank them, and choose the best.
+
+    Returns:
+        None in processes other than the first.
+
+    Raises:
+        UserError: The limits leave nothing to score, or a study holds scores of another kind.
+    """
+    if distributed.rank() == 0:
+        run_study(context)  # made once
+    distributed.wait()
+    scores = explore_paths(context)
+    if distributed.rank() > 0:
+        return None
+    folder, options, size = context.folder / "explore", context.config.explore, context.config.data.image_size
+    kind = score_kind(context.config)
+    values = {arch: score.accuracy for arch, score in scores.items()}
+    effects = main_effects(values, context.space.num_candidates)
+    winner = write_ranking(folder / "ranking.csv", context.space, scores, size, effects, options.rank_by)
+    low, high = min(values.values()), max(values.values())
+    summary = (
+        f"{len(scores)} of {context.space.size} architectures, held-out {kind.name} {low:.1%} to {high:.1%}, "
+        f"best {winner}"
+    )
+    if options.rank_by == "effects":
+        warning = effects.warning()
+        summary += " by effects" + (f"; WARNING: {warning}" if warning else "")
+    facts = {"winner": str(winner), "held_out": len(context.splits.val)}
+    if context.supernet is not None:
+        matrix = similarity(context, SIMILARITY_IMAGES, SIMILARITY_PATHS)
+        write_matrix(folder / "similarity.csv", matrix)
+        facts["similarity"] = off_diagonal(matrix)
+    return StageResult(summary, exploration_seconds(run_study(context)), facts)
+
+
+def explore_paths(context: Context) -> dict[Arch, Score]:
+    """Score candidates until the goal is reached, beside other workers where there are any.
+
+    A method that has chosen an architecture itself has that one scored, and no other.
+
+    Raises:
+        UserError: As :func:`explore`.
+    """
+    study, options, size = run_study(context), context.config.explore, context.config.data.image_size
+    if options.score == "consistency":
+        check_consistency(context, study)
+    scorer = build_scorer(context)
+    learned = context.folder / "learn"
+    chosen = read_done(learned).get("chosen") if learned.is_dir() else None
+    if chosen is not None:
+        arch = context.space.parse(chosen)
+        if distributed.rank() == 0 and arch not in known_scores(study):
+            add_score(study, context.space, arch, scorer.scores([arch])[0])
+        distributed.wait()
+        return known_scores(study)
+
+    def latency(arch: Arch) -> float:
+        network = timm.create_model(context.space.architecture, **network_args(context, arch))
+        return latency_ms(network, size, get_device())
+
+    return explore_study(context.space, scorer.scores, options, study, context.config.seed, size, latency)
+
+
+def build_scorer(context: Context) -> Scorer:
+    """The scorer of a run: the method's own where it has one, or the configuration's."""
+    data = context.scoring_data()
+    kind = score_kind(context.config)
+    scorer = learned_method(context).scorer(data) if kind.build is None else kind.build(data)
+    assert scorer is not None  # a method that scores paths has a scorer
+    return scorer
+
+
+def run_study(context: Context) -> optuna.Study:
+    """The study of a run, made when missing."""
+    folder = context.folder / "explore"
+    folder.mkdir(parents=True, exist_ok=True)
+    storage = context.config.explore.storage
+    if not storage:  # the folder's own, which config.json vouches for
+        return open_study(storage, folder)
+    changing: dict[str, Any] = {"until": True, "log": True, "data": {"workers"}}
+    content = context.config.model_dump_json(exclude=changing, exclude_defaults=True)
+    return open_study(storage, folder, context.config.name, hashlib.sha256(content.encode()).hexdigest()[:16])
+
+
+def similarity(context: Context, images: int, paths: int, seed: int | None = None) -> NDArray[np.float64]:
+    """Cosine similarities of Figure 5 on so many held-out images.
+
+    Raises:
+        UserError: The run has no supernet.
+    """
+    if context.supernet is None:
+        raise UserError(f"expected a run with a supernet, got {context.folder}, which learned none")
+    seed = context.config.seed if seed is None else seed
+    order = step_rng(seed, 0, Stream.SIMILARITY_IMAGES).permutation(len(context.splits.val))
+    chosen = context.splits.val.subset(order[:images])
+    pixels = context.views(context.config.views).normalise(next(iter(chosen.batches(len(chosen))))["pixels"])
+    return path_similarity(context.space, context.supernet, pixels, seed, paths)
+
+
+def check_consistency(context: Context, study: optuna.Study) -> None:
+    """Make sure that a study's scores by consistency are of this version's kind, and mark those to come so.
+
+    Raises:
+        UserError: They are by consistency of a head's outputs, as in an earlier version, which kept its heads.
+    """
+    scored = bool(known_scores(study))  # looked up before the mark, which other workers set before they score
+    if study.user_attrs.get("consistency") == COMPARED:
+        return
+    if scored and (context.folder / "learn" / "head.safetensors").is_file():
+        raise UserError(
+            f"expected scores by consistency of {COMPARED}, got some by that of a head's outputs, of an earlier "
+            f"version; delete {context.folder / 'explore'}, and what is kept in explore.storage, to score anew"
+        )
+    study.set_user_attr("consistency", COMPARED)

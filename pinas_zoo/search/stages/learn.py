@@ -1,0 +1,52 @@
+"""Stage 1 (sec. 3.2): learn a supernet."""
+
+from __future__ import annotations
+
+from safetensors.torch import load_file
+
+from pinas_zoo.engine import distributed
+from pinas_zoo.engine.curve import read_curve
+from pinas_zoo.engine.trainer import cosine
+from pinas_zoo.search.context import Context
+from pinas_zoo.search.methods.base import Method
+from pinas_zoo.search.stages.result import StageResult, fit, total_steps
+from pinas_zoo.weights.tensors import save_tensors
+
+METHOD_FILE = "method.safetensors"  # of a method that scores paths itself: all that it has learned
+
+
+def learn(context: Context) -> StageResult | None:
+    """Train the method; keep the supernet, the method's classifier if it has one, and the architecture it chose.
+
+    Returns:
+        None in processes other than the first.
+    """
+    folder, options, images = context.folder / "learn", context.config.learn, context.splits.train
+    method = context.method()
+    steps = total_steps(options, len(images))
+    seconds = fit(context, "learn", method, images, context.config.views, options, steps, cosine(steps, options.warmup))
+    if distributed.rank() > 0:
+        return None
+    if method.learned is not None:
+        save_tensors(folder / "supernet.safetensors", method.learned.state_dict())
+    if method.classifier is not None:
+        save_tensors(folder / "classifier.safetensors", method.classifier.state_dict())
+    if method.scores_paths:
+        save_tensors(folder / METHOD_FILE, method.state_dict())
+    losses = read_curve(folder)["loss"]
+    rate = steps * options.batch_size * method.num_views / seconds
+    summary = f"{steps} steps, loss {losses[0]:.2f} to {losses[-1]:.2f}, {rate:.0f} views/s"
+    facts: dict[str, str | None] = {"trouble": method.warning()}
+    chosen = method.choose()
+    if chosen is not None:
+        facts["chosen"] = str(chosen)
+        summary += f"; chose {chosen}"
+    return StageResult(summary + (f"; WARNING: {facts['trouble']}" if facts["trouble"] else ""), seconds, facts)
+
+
+def learned_method(context: Context) -> Method:
+    """A method that scores paths itself, as the learn stage left it."""
+    method = context.method()
+    method.load_state_dict(load_file(context.folder / "learn" / METHOD_FILE))
+    method.prepare()
+    return method

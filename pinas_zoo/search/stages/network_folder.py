@@ -1,0 +1,72 @@
+"""The network that a search has found, as a timm model folder that says where it comes from; and its accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import nn
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.data.images import ImageSet
+from pinas_zoo.search.context import Context
+from pinas_zoo.search.study.ranking_file import read_ranking
+from pinas_zoo.version import __version__
+from pinas_zoo.weights.model_folder import save_model_folder
+
+
+def save_network(
+    context: Context, where: str, arch: Arch, state: Mapping[str, torch.Tensor], values: Mapping[str, Any]
+) -> None:
+    """Write a sub-folder of the context.
+
+    Args:
+        context: Of a run that has explored.
+        where: Name of the sub-folder.
+        arch: Of the run's space.
+        state: The network's tensors.
+        values: What else provenance.json is to say.
+    """
+    mean, std = context.normalisation
+    size = context.config.data.image_size
+    pretrained_cfg = {
+        "num_classes": context.splits.num_classes,
+        "input_size": [3, size, size],
+        "architecture": context.space.architecture,
+        "crop_pct": context.config.data.crop_pct,
+        "interpolation": "bicubic",
+        "mean": list(mean),
+        "std": list(std),
+        "label_names": list(context.splits.class_names),
+    }
+    data = context.config.data
+    facts = {
+        "dataset": data.name or data.root if data.type == "timm" else "digits",
+        "seed": context.config.seed,
+        "commands": {  # in this folder
+            "register": f"pinas-zoo register {context.config.name}_winner --folder .",
+            "load to train on": "import pinas_zoo, timm; "
+            f'model = timm.create_model("local-dir:.", pretrained=True, num_classes={context.splits.num_classes})',
+        },
+        "config": context.config.model_dump(mode="json"),
+        "score": read_ranking(context.folder / "explore" / "ranking.csv")[0],
+        "versions": {name: version(name) for name in ("torch", "timm", "mmengine", "optuna")}
+        | {"pinas_zoo": __version__},
+        **values,
+    }
+    args = {**context.space.model_args(arch), "num_classes": context.splits.num_classes}
+    save_model_folder(context.folder / where, state, args, pretrained_cfg, facts)
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, images: ImageSet, normalise: Callable[[torch.Tensor], torch.Tensor]) -> float:
+    """Top-1 accuracy in 0..1 of a model in eval mode."""
+    model.eval()
+    device = next(model.parameters()).device
+    correct = sum(
+        int((model(normalise(b["pixels"]).to(device)).argmax(1).cpu() == b["labels"]).sum())
+        for b in images.batches(256)
+    )
+    return correct / len(images)

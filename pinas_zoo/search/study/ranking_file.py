@@ -1,0 +1,56 @@
+"""explore/ranking.csv: every scored architecture, the best first."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.search.ranking.main_effects import Effects
+from pinas_zoo.search.scorers.protocol import Score
+from pinas_zoo.search.spaces.base import SearchSpace
+from pinas_zoo.weights.atomic import replacing
+
+
+def write_ranking(
+    path: Path, space: SearchSpace, scores: Mapping[Arch, Score], image_size: int, effects: Effects, rank_by: str
+) -> Arch:
+    """A CSV of all scored architectures, the best first; params in millions, multiply-adds in billions.
+
+    Args:
+        effects: Of the scores.
+        rank_by: ``score``: by accuracy, of equals by loss; ``effects``: by the sums of main effects, of equals so.
+
+    Returns:
+        The best.
+    """
+    sums = {arch: effects.score(arch) for arch in scores}
+    order = sorted(scores, key=lambda arch: (-scores[arch].accuracy, scores[arch].loss))
+    if rank_by == "effects":
+        order.sort(key=lambda arch: -sums[arch])
+    evaluated = {arch: k for k, arch in enumerate(scores)}
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["rank", "arch", "accuracy", "loss", "params_m", "flops_g", "evaluation", "effects"])
+        for rank, arch in enumerate(order, 1):
+            params_m, flops_g = space.cost(arch, image_size)
+            score = scores[arch]
+            writer.writerow(
+                [
+                    rank,
+                    arch,
+                    f"{score.accuracy:.5f}",
+                    f"{score.loss:.5f}",
+                    f"{params_m:.6f}",
+                    f"{flops_g:.6f}",
+                    evaluated[arch],
+                    f"{sums[arch]:.5f}",
+                ]
+            )
+    return order[0]
+
+
+def read_ranking(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
