@@ -14,7 +14,7 @@ def add_parser(subparsers: Any) -> None:
         description=(
             "Kendall's tau between the scores of a run and the accuracies of networks trained alone, with 95%% "
             "bootstrap intervals, beside the tau of multiply-adds alone and that of the scores' main effects. Writes "
-            "rank.json and kendall.svg into the run's folder, and its report anew."
+            "rank.json and rank.svg into the run's folder, and its report anew."
         ),
         epilog="pinas-zoo rank work_dirs/nb201 --truth nb201_cifar10.csv --accuracy-column cifar10_test_acc",
     )
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
 
     need_search_extra()
     from pinas_zoo.errors import UserError
-    from pinas_zoo.search.pipeline import open_run, write_run_report
+    from pinas_zoo.search.pipeline import open_context, write_run_report
     from pinas_zoo.search.ranking import kendall
     from pinas_zoo.search.ranking.main_effects import main_effects
     from pinas_zoo.search.report.page import save_figure
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.study.ranking_file import read_ranking
     from pinas_zoo.zoo import registry
 
-    opened = open_run(args.run_folder, "explore", parse_overrides(args.set))
+    opened = open_context(args.run_folder, "explore", parse_overrides(args.set))
     truth, column = kendall.read_truth(args.truth, args.arch_column, args.accuracy_column)
 
     def canonical(text: str) -> str | None:
@@ -74,6 +74,6 @@ def run(args: argparse.Namespace) -> None:
     name = score_kind(opened.config).name
     save_figure(opened.folder / "rank.svg", kendall.scatter(rows, found, name), f"{column} over {name} in the supernet")
     registry.write_json(opened.folder / "rank.json", facts)
-    print(f"written             {opened.folder / 'rank.json'}, kendall.svg")
+    print(f"written             {opened.folder / 'rank.json'}, rank.svg")
     if (opened.folder / "report.html").is_file():
         print(f"report              {write_run_report(opened)}")

@@ -33,14 +33,14 @@ def run(args: argparse.Namespace) -> None:
 
     need_search_extra()
     from pinas_zoo.errors import UserError
-    from pinas_zoo.search.pipeline import open_run
+    from pinas_zoo.search.pipeline import open_context
     from pinas_zoo.search.ranking.similarity import heat_map, off_diagonal, write_matrix
     from pinas_zoo.search.report.page import save_figure
     from pinas_zoo.search.stages.explore import similarity
 
     if args.images < 2 or args.paths < 2:
         raise UserError(f"expected at least 2 --images and 2 --paths, got {args.images} and {args.paths}")
-    opened = open_run(args.run_folder, "learn", parse_overrides(args.set))
+    opened = open_context(args.run_folder, "learn", parse_overrides(args.set))
     matrix = similarity(opened, args.images, args.paths, args.seed)
     print("candidate  " + "".join(f"{k:>8}" for k in range(len(matrix))))
     for k, row in enumerate(matrix):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 import time
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from tqdm import tqdm
 
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.checkpoint import save_checkpoint
-from pinas_zoo.engine.curve import CURVE, truncate_curve
+from pinas_zoo.engine.curve import Curve
 
 
 class LogOptions(Protocol):
@@ -66,8 +65,7 @@ class StepHook(Hook):
         runner.model.network.prepare()
         self.first = distributed.rank() == 0
         if self.first:
-            truncate_curve(self.folder, done)
-            self.curve = (self.folder / CURVE).open("a", newline="")
+            self.curve = Curve(self.folder, done)
         self.started = time.perf_counter()
         self.bar = tqdm(
             total=self.steps, initial=done, desc=self.label, unit="step", file=sys.stderr, mininterval=0.5,
@@ -99,9 +97,7 @@ class StepHook(Hook):
         """Add a row to the curve; a network's warning is printed when it first comes up."""
         warning = runner.model.network.warning()
         if self.first:
-            if self.curve.tell() == 0:
-                csv.writer(self.curve).writerow(["step", "lr", *values])
-            csv.writer(self.curve).writerow([step, f"{self.lr:.6g}", *(f"{v:.6g}" for v in values.values())])
+            self.curve.add({"step": step, "lr": self.lr, **values})
             if warning and not self.warned:
                 print(f"\nwarning: {warning}", file=sys.stderr)
         self.warned = warning is not None

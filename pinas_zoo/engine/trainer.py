@@ -147,7 +147,7 @@ class RunnerModel(BaseModel):
                 continue
             self.network.before_update(step, phase)
             wrapper = optim_wrapper[phase.name]
-            with self._alone(phase):
+            with self.alone(phase):
                 with wrapper.optim_context(self):
                     losses = self(**data[phase.split], step=step, phase=phase)
                 loss, values = self.parse_losses(losses)
@@ -157,8 +157,8 @@ class RunnerModel(BaseModel):
             logged |= values if first else {f"{phase.name}.{key}": value for key, value in values.items()}
         return logged
 
-    def _alone(self, phase: Phase) -> _Frozen:
-        """Where there are several phases, gradients are taken for one phase's parameters alone."""
+    def alone(self, phase: Phase) -> _Frozen:
+        """Context manager: inside, other phases' parameters take no gradient."""
         others = [p for name, some in self.trained.items() if name != phase.name for p in some]
         own = {id(p) for p in self.trained[phase.name]}
         return _Frozen([p for p in others if id(p) not in own])

@@ -36,6 +36,7 @@ from pinas_zoo.search.study.loop import known_scores
 from pinas_zoo.weights.atomic import write_json
 from pinas_zoo.zoo import registry
 
+REPORT = "report.html"
 Stage = Callable[[Context], StageResult | None]
 RUN_STAGE: dict[str, Stage] = {
     "learn": learn,
@@ -138,12 +139,12 @@ def work(context: Context) -> None:
     context.say(f"explore  {count} architectures are scored; the search continues where it runs")
 
 
-def open_run(folder: Path, stage: str, overrides: Mapping[str, Any] | None = None) -> Context:
+def open_context(folder: Path, stage: str | None, overrides: Mapping[str, Any] | None = None) -> Context:
     """The run of a folder, to look at; nothing in the folder is executed and nothing is printed.
 
     Args:
         folder: Of the run.
-        stage: That has to be complete.
+        stage: That has to be complete, if any.
         overrides: For a run with a Python file as space or method, which only the user may name.
 
     Raises:
@@ -151,7 +152,7 @@ def open_run(folder: Path, stage: str, overrides: Mapping[str, Any] | None = Non
     """
     if not (folder / "config.json").is_file():
         raise UserError(f"expected the folder of a run, found no config.json in {folder}; `pinas-zoo search` makes one")
-    if not is_done(folder, stage):
+    if stage is not None and not is_done(folder, stage):
         raise UserError(
             f"expected a run whose stage {stage} is complete, got {folder}; resume it with `pinas-zoo search`"
         )

@@ -49,8 +49,8 @@ TIMES = re.compile(r"\d+ views/s|\(\d+ s\)")
 TIMED = ("seconds", "peak_memory_mib")
 
 
-def run(out: Path, repo: Path) -> None:
-    """Every search, into a folder of its own below ``out``."""
+def run(out: Path, repo: Path, only: list[str] | None = None) -> None:
+    """Every search, or those named, into a folder of its own below ``out``."""
     out.mkdir(parents=True, exist_ok=True)
     configs = {"digits": repo / "configs" / "search" / "digits.py"}
     for method, space in product(METHODS, SPACES):
@@ -62,6 +62,8 @@ def run(out: Path, repo: Path) -> None:
         configs[name].write_text("\n".join(lines))
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PINAS_ZOO_HOME": str(out / "home")}
     for name, config in configs.items():
+        if only and name not in only:
+            continue
         folder = out / name
         words = [["search", str(config), "--work-dir", str(folder)], ["similarity", str(folder), "--images", "64"]]
         for word in words:
@@ -146,9 +148,10 @@ def main() -> int:
     parser.add_argument("verb", choices=("run", "compare"))
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--repo", type=Path, default=Path(__file__).resolve().parents[2])
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="searches to run, such as digits spos_resnest50")
     args = parser.parse_args()
     if args.verb == "run":
-        run(args.folders[0].resolve(), args.repo)
+        run(args.folders[0].resolve(), args.repo, args.only)
         return 0
     return int(compare(*args.folders) > 0)
 

@@ -44,6 +44,7 @@ class Supernet(nn.Module, ABC):
 
     num_features: int  # width of the pooled output
     num_stages = 1
+    stage_channels: tuple[int, ...] = ()  # of each stage's map
 
     @abstractmethod
     def forward(self, x: torch.Tensor, path: Path) -> torch.Tensor:

@@ -57,7 +57,8 @@ class NASBench201Supernet(Supernet):
             layers: list[nn.Module] = [Reduction(width // 2, affine)] if stage else []
             layers += [Cell(width, [self.operations] * len(EDGES), affine) for _ in range(cells)]
             self.add_module(f"stage{stage + 1}", nn.ModuleList(layers))
-        self.num_features = stage_widths(channels)[-1]
+        self.stage_channels = tuple(stage_widths(channels))
+        self.num_features = self.stage_channels[-1]
         self.bn2 = nn.BatchNorm2d(self.num_features)
         self.act2 = nn.ReLU(inplace=True)
         if identity_init:

@@ -51,6 +51,7 @@ class ResNeStSupernet(Supernet):
         for stage, layers in enumerate(stages):
             self.add_module(f"layer{stage + 1}", layers)
         self.num_stages = len(stages)
+        self.stage_channels = tuple({spec.stage: spec.out_chs for spec in specs}.values())
         self.num_features = specs[-1].planes * EXPANSION
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
