@@ -1,0 +1,57 @@
+"""Configurations by path or by name: those of a checkout's ``configs`` folder, which a wheel has inside the package."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from pinas_zoo.errors import UserError
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def config_folder() -> Path:
+    """The folder ``configs``: inside an installed package, or beside the package in a checkout."""
+    installed = PACKAGE / "configs"
+    return installed if installed.is_dir() else PACKAGE.parent / "configs"
+
+
+def config_names(kind: str) -> dict[str, Path]:
+    """Configurations by name, such as ``digits`` or ``resnest50_imagenet/learn``, in alphabetical order.
+
+    Args:
+        kind: A folder of ``configs``: ``search``, ``cls``, ``det``, ``seg`` or ``evidence``. Files in folders named
+            ``_base_`` are parts of configurations and have no names.
+    """
+    folder = config_folder() / kind
+    files = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.py"))}
+    return {name: path for name, path in files.items() if "_base_" not in name.split("/")}
+
+
+def find_config(text: str | Path, *kinds: str) -> Path:
+    """The file that a path or a name stands for. A file that exists wins over a name.
+
+    Args:
+        text: A file, or a name of :func:`config_names`. The name may be written as a checkout's path, such as
+            ``configs/search/digits.py``, so that one command line serves a checkout and an installed package.
+        kinds: Folders of ``configs`` whose names are accepted.
+
+    Raises:
+        UserError: Neither a file nor a name.
+    """
+    path = Path(text)
+    if path.is_file():
+        return path
+    known: dict[str, Path] = {}
+    for kind in kinds:
+        for name, file in config_names(kind).items():
+            known[name] = known[f"{name}.py"] = known[f"configs/{kind}/{name}.py"] = file
+    wanted = path.as_posix()
+    if wanted in known:
+        return known[wanted]
+    names = [name for kind in kinds for name in config_names(kind)]
+    near = difflib.get_close_matches(path.stem, names, n=1) or names[:1]
+    cure = f"; try {near[0]}" if near else "; try the path of a file"
+    raise UserError(
+        f"expected a configuration file or one of {', '.join(names) or 'no names'}, got {text}, which is not there{cure}"
+    )
