@@ -51,7 +51,7 @@ def find_config(text: str | Path, *kinds: str) -> Path:
         return known[wanted]
     names = [name for kind in kinds for name in config_names(kind)]
     near = difflib.get_close_matches(path.stem, names, n=1) or names[:1]
-    cure = f"; try {near[0]}" if near else "; try the path of a file"
     raise UserError(
-        f"expected a configuration file or one of {', '.join(names) or 'no names'}, got {text}, which is not there{cure}"
+        f"expected a configuration file or one of {', '.join(names) or 'no names'}, got {text}, which is not there; "
+        f"try {near[0] if near else 'the path of a file'}"
     )
