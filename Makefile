@@ -4,27 +4,33 @@ BIN := .venv/bin
 READY := .venv/ready
 export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
 
-.PHONY: demo test test-all bench evidence-nb201 clean
+.PHONY: demo test test-all bench evidence-nb201 wheel help clean
 
 # threads that wait sleep: spinning beside another busy program, they took 40 times as long
 demo: export OMP_WAIT_POLICY ?= PASSIVE
-demo: $(READY)
+demo: $(READY) ## search a network on scikit-learn's digits: learn, linear, explore, winner, train
 	$(BIN)/pinas-zoo search configs/search/digits.py
 
-test: $(READY)
+test: $(READY) ## lint, format, types, import rules and the tests that are not slow
 	$(BIN)/python tools/check.py
 
-test-all: $(READY)
+test-all: $(READY) ## the same with the slow tests; they build, install and try the wheel
 	$(BIN)/python tools/check.py --all
 
-bench: $(READY)
+bench: $(READY) ## speed beside peers and bare limits, as one table
 	$(BIN)/python benchmarks/bench.py
 
 # IMAGES: CIFAR-10 as a folder or an .npz of JPEGs; TABLE: a CSV of NAS-Bench-201's accuracies (docs/nasbench201.md);
 # ARGS: more, such as ARGS="--sizes 729 --minutes 30"
-evidence-nb201: $(READY)
+evidence-nb201: $(READY) ## rank NAS-Bench-201's networks: IMAGES=cifar10.npz TABLE=nb201.csv
 	$(if $(and $(IMAGES),$(TABLE)),,$(error expected IMAGES=... and TABLE=..., as in: make evidence-nb201 IMAGES=cifar10.npz TABLE=nb201.csv))
 	$(BIN)/python benchmarks/nb201.py --images $(IMAGES) --table $(TABLE) $(ARGS)
+
+wheel: $(READY) ## dist/pinas_zoo-VERSION-py3-none-any.whl and the sdist
+	$(BIN)/python -m build --no-isolation
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "expected Python 3.10 or newer, got " + sys.version.split()[0] + "; try make PYTHON=python3.11")'
@@ -33,5 +39,5 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
-clean:
-	rm -rf .venv work_dirs build *.egg-info
+clean: ## remove .venv, work_dirs and built packages
+	rm -rf .venv work_dirs build dist *.egg-info

@@ -246,7 +246,7 @@ def create_row() -> Row:
 def segmenter_row() -> Row:
     measured = "a training iteration of DeepLabV3 on pinas_cls, 2 x 64², with its optimiser"
     if extras.missing():
-        cure = f"not installed: {', '.join(extras.missing())}; {extras.CURE}"
+        cure = f"not installed: {', '.join(extras.missing())}; {extras.install_command('openmmlab')}"
         return Row("segmenter_step", measured, "ms", None, None, cure, None, None, "", None, where())
     import mmdet
     import mmseg

@@ -1,13 +1,13 @@
-"""Whether the extra is installed, asked in one place; nothing of it is imported here."""
+"""Whether the extra ``openmmlab`` is installed, and how to install an extra; this module imports no part of it."""
 
 from __future__ import annotations
 
 import importlib.util
 from importlib import metadata
+from pathlib import Path
 
 from pinas_zoo.errors import UserError
 
-CURE = 'pip install "pinas-zoo[openmmlab]"'
 NEEDED = {  # module: distributions that have it
     "mmengine": ("mmengine",),
     "mmcv": ("mmcv-lite", "mmcv"),
@@ -17,6 +17,19 @@ NEEDED = {  # module: distributions that have it
     "ftfy": ("ftfy",),
     "regex": ("regex",),
 }
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra of this package.
+
+    The package is not on PyPI: pip takes the installed one and adds what the extra needs. A checkout that runs without
+    having been installed is named by its folder.
+    """
+    try:
+        metadata.distribution("pinas-zoo")
+    except metadata.PackageNotFoundError:
+        return f'pip install -e "{Path(__file__).resolve().parents[1]}[{extra}]"'
+    return f'pip install "pinas-zoo[{extra}]"'
 
 
 def missing() -> list[str]:
@@ -32,7 +45,7 @@ def require() -> None:
     """
     absent = missing()
     if absent:
-        cures = [f"`{CURE}`"]
+        cures = [f"`{install_command('openmmlab')}`"]
         if "pkg_resources" in absent:
             cures = ["`pip install 'setuptools<82'`"] if absent == ["pkg_resources"] else cures
         raise UserError(f"expected mmdet and mmsegmentation, found no {', '.join(absent)}; run {' and '.join(cures)}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.extras import install_command
 
 
 def add_parser(subparsers: Any) -> None:
@@ -26,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
             "num_features."
         ),
     )
-    parser.add_argument("config", type=Path, help="configuration file, such as configs/search/digits.py")
+    parser.add_argument("config", type=Path, help="configuration file, or a name of configs/search, such as digits")
     parser.add_argument("--work-dir", type=Path, help="the run's folder (default: work_dirs/NAME)")
     parser.add_argument(
         "--set",
@@ -64,7 +65,7 @@ def need_search_extra() -> None:
         import scipy  # noqa: F401
         import tqdm  # noqa: F401
     except ModuleNotFoundError as error:
-        raise UserError(f'expected the search extra, found no {error.name}; pip install "pinas-zoo[search]"') from error
+        raise UserError(f"expected the search extra, found no {error.name}; {install_command('search')}") from error
     except ImportError as error:  # opencv, which mmengine imports, wants system libraries that bare servers lack
         raise UserError(f"{error}; on Debian: apt-get install libgl1 libglib2.0-0") from error
 
@@ -73,13 +74,14 @@ def run(args: argparse.Namespace) -> None:
     need_search_extra()
     from pinas_zoo.engine import distributed
     from pinas_zoo.search.config import load_config
+    from pinas_zoo.search.config_files import find_config
     from pinas_zoo.search.context import Context
     from pinas_zoo.search.pipeline import run as run_stages
     from pinas_zoo.search.pipeline import work
     from pinas_zoo.search.plan import plan
 
     distributed.start(args.launcher)
-    config = load_config(args.config, parse_overrides(args.set))
+    config = load_config(find_config(args.config), parse_overrides(args.set))
     folder = args.work_dir or Path("work_dirs") / config.name
     if args.dry_run:
         print(config.model_dump_json(indent=2) + "\n\n" + plan(config, folder).text())

@@ -15,6 +15,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
+from pinas_zoo.config_files import find_config
 from pinas_zoo.errors import UserError, WrongShapes
 from pinas_zoo.openmmlab.checkpoints import _state_dict
 from pinas_zoo.openmmlab.data_checks import check_classes, check_data
@@ -24,15 +25,12 @@ TASKS = {"mmdet": "detector", "mmseg": "segmenter"}
 
 
 def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> Config:
-    """An OpenMMLab config of mmdet or mmseg, with ``--cfg-options`` merged in.
+    """An OpenMMLab config of mmdet or mmseg, by path or by its name in ``configs``, with ``--cfg-options`` merged in.
 
     Raises:
         UserError: No such file, a config that cannot be read, or one of another library.
     """
-    if not Path(path).is_file():
-        raise UserError(
-            f"expected a config file, got {path}, which is not there; configs/det and configs/seg have ours"
-        )
+    path = find_config(path, "det", "seg")
     try:
         cfg = Config.fromfile(str(path))
         if options:

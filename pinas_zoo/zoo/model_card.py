@@ -113,7 +113,8 @@ def _parts(
         f"# {repo.partition('/')[2]}",
         what,
         "## Use",
-        "```\npip install pinas-zoo\n```",
+        "`pinas_zoo` is not on PyPI. Install it from its clone or its wheel; PATH is the folder or the file.",
+        "```\npip install PATH\n```",
         f"```python\nimport pinas_zoo  # registers the family with timm\nimport timm\n\n"
         f'model = timm.create_model("hf-hub:{repo}", pretrained=True).eval()\n'
         "transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))\n```",

@@ -26,9 +26,9 @@ def linear(context: Context) -> StageResult | None:
         None in processes other than the first.
     """
     options, images = context.config.linear, context.splits.train
+    torch.manual_seed(context.config.seed)  # before the supernet is built, whose initial weights are then replaced
     supernet = context.supernet
     assert supernet is not None  # the stage runs for scores that need one
-    torch.manual_seed(context.config.seed)
     network = LinearEvaluation(
         context.space, supernet, context.splits.num_classes, context.config.seed, options.batch_norm_images
     )

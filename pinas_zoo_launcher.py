@@ -1,0 +1,5 @@
+"""Entry point of the command ``pinas-zoo``."""
+
+from pinas_zoo.cli import main
+
+__all__ = ["main"]
