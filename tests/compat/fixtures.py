@@ -151,8 +151,8 @@ def fill(name: str, shape: Sequence[int]) -> torch.Tensor:
         return torch.ones(shape)
     generator = torch.Generator().manual_seed(zlib.crc32(name.rpartition("supernet.")[2].encode()))
     noise = torch.randn(shape, generator=generator)
-    if name.endswith("momentum_buffer"):
-        return 1e-3 * noise
+    if name.endswith("momentum_buffer"):  # large enough to be seen in where training goes from there
+        return noise
     if name.endswith("weight") and len(shape) == 1:  # of a norm
         return 1 + 0.1 * noise
     if len(shape) < 2:

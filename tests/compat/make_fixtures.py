@@ -1,9 +1,9 @@
 """Write the fixtures of a version with that version, into JSON files without weights (see fixtures.py).
 
-    git worktree add ../base v0.1.0                 # the version whose folders are to be kept
+    git worktree add ../base 53d74ce                # the last commit of 0.1.0
     cd /tmp && PYTHONPATH=PATH/TO/base python REPO/tests/compat/make_fixtures.py REPO/tests/compat/fixtures/0.1.0
 
-Takes about a minute on one core. The last part of the output folder's name must equal the version on ``sys.path``, so
+Takes half a minute on one core. The last part of the output folder's name must equal the version on ``sys.path``, so
 that no version overwrites another's fixtures. Fixtures of a later version are made in the same way: check that version
 out, name the folder after it, and write a test file for it beside ``test_open_0_1_0.py``. The script uses the command
 line, ``pinas_zoo.register`` and ``tell`` of Optuna's studies, which later versions keep.

@@ -161,13 +161,16 @@ def test_a_curve_goes_on_after_the_checkpoint(name, resumed):
     assert all(math.isfinite(float(value)) for row in new[1:] for value in row.split(","))
 
 
-def test_learning_starts_from_the_weights_of_the_checkpoint(resumed):
+def test_learning_starts_from_the_weights_and_the_momentum_of_the_checkpoint(resumed):
     """The stem runs twice a step, and counts it: two steps are in the checkpoint, four are new."""
     supernet = load_file(resumed("pinas_in_learn").folder / "learn" / "supernet.safetensors")
     assert supernet["conv1.1.num_batches_tracked"].item() == 2 * 6
-    start = decode_tensor("conv1.0.weight", [list(supernet["conv1.0.weight"].shape), "float32"])
-    change = (supernet["conv1.0.weight"] - start).norm() / start.norm()
-    assert 0 < change < 0.5  # 1.4 between networks that have nothing to do with each other
+    shape = list(supernet["conv1.0.weight"].shape)
+    start = decode_tensor("conv1.0.weight", [shape, "float32"])
+    change = supernet["conv1.0.weight"] - start
+    assert 0 < change.norm() / start.norm() < 0.7  # 1.4 between networks that have nothing to do with each other
+    momentum = decode_tensor("optimizer.state.0.momentum_buffer", [shape, "float32"])
+    assert torch.cosine_similarity(change.flatten(), -momentum.flatten(), 0) > 0.5  # 0.1 without the momentum
 
 
 def test_linear_evaluation_starts_from_the_classifier_of_the_checkpoint(resumed):
@@ -195,7 +198,7 @@ def test_exploration_keeps_scores_and_takes_over_what_an_ended_worker_had_claime
     assert len(ranking) == 12
     assert {arch: ranking[arch] for arch in scored} == pytest.approx(scored, abs=1e-5)
     assert claimed <= set(ranking)
-    assert run.seconds < 45  # whether a worker of another machine has ended shows after a minute only
+    assert run.seconds < 55  # whether a worker of another machine has ended shows after a minute only
 
 
 @pytest.mark.parametrize("name", RUNS)
