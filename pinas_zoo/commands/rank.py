@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.pipeline import open_run
     from pinas_zoo.search.ranking import kendall
     from pinas_zoo.search.ranking.main_effects import main_effects
-    from pinas_zoo.search.report.page import save_figure, write_report
+    from pinas_zoo.search.report.figures import save_figure
+    from pinas_zoo.search.report.page import write_report
     from pinas_zoo.search.scorers.kinds import KINDS
     from pinas_zoo.search.study.loop import read_ranking
     from pinas_zoo.zoo import registry
@@ -71,9 +72,10 @@ def run(args: argparse.Namespace) -> None:
     print(f"best by effects     {sums.best}, {sums.best_truth:g} alone")
     facts = {"truth": args.truth.name, "column": column, "seed": args.seed, **found.to_dict()}
     facts["effects"] = {key: sums.to_dict()[key] for key in ("score", "difference", "best", "best_truth")}
+    facts["points"] = dict(zip(("arch", "score", "flops_g", "truth"), zip(*rows, strict=True), strict=True))
     name = KINDS[opened.config.explore.score].name
     save_figure(opened.folder / "rank.svg", kendall.scatter(rows, found, name), f"{column} over {name} in the supernet")
     registry.write_json(opened.folder / "rank.json", facts)
     print(f"written             {opened.folder / 'rank.json'}, kendall.svg")
     if (opened.folder / "report.html").is_file():
-        print(f"report              {write_report(opened)}")
+        print(f"report              {write_report(opened.folder, opened.config, opened.space, opened.scores())}")

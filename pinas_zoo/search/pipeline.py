@@ -325,7 +325,7 @@ class Run:
         trained = self.config.train.enabled
         name, folder = f"{self.config.name}_winner", self.folder / ("trained" if trained else "winner")
         value = read_done(self.folder / ("train" if trained else "winner"))["test_accuracy"]
-        write_report(self)
+        write_report(self.folder, self.config, self.space, self.scores())
         registry.register(name, folder=folder)
         facts = [read_done(self.folder / s) for s in STAGES if (self.folder / s / DONE).is_file()]
         total, peak = sum(f["seconds"] for f in facts), max(f["peak_memory_mib"] for f in facts)
