@@ -26,7 +26,7 @@ INK = "#1b1f24"  # text and axes; in the page, the colour of the text around the
 BLUE, ORANGE, GREY = "#3d85c6", "#d9730d", "#8b929a"  # readable on white and on black
 SIZE = (4.6, 2.9)  # inches
 MANY = 2000  # points above which an image within the SVG is smaller than the points themselves
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "font.size": 9,
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
@@ -46,7 +46,8 @@ def figure_svg(draw: Draw, caption: str, inches: tuple[float, float] = SIZE) -> 
 def inline_svg(draw: Draw, caption: str, inches: tuple[float, float] = SIZE) -> Markup:
     """An ``<svg>`` element for a page: transparent, in the colour of the text around it, without repeated ids."""
     svg = _document(draw, caption, inches, transparent=True)
-    svg = re.sub(r'<g id="\w+"', "<g", svg[svg.index("<svg") :])  # "figure_1", "axes_1": the same in each figure
+    svg = re.sub(r'<g id="[\w.]+"', "<g", svg[svg.index("<svg") :])  # "figure_1", "axes_1": the same in each figure
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)  # the title stands in an element of its own
     return Markup(svg.replace(INK, "currentColor").replace("<svg ", '<svg role="img" ', 1))
 
 
@@ -60,7 +61,7 @@ def _document(draw: Draw, caption: str, inches: tuple[float, float], transparent
         axes.spines[["top", "right"]].set_visible(False)
         draw(axes)
         for line in axes.lines:
-            if line.get_linestyle() == "None" and len(line.get_xdata()) > MANY:
+            if line.get_linestyle() == "None" and np.size(line.get_xdata()) > MANY:
                 line.set_rasterized(True)
         buffer = io.StringIO()
         metadata = {"Title": caption, **dict.fromkeys(("Date", "Creator", "Format", "Type"))}
@@ -86,14 +87,12 @@ def curve(
     """
 
     def draw(axes: Any) -> None:
-        from matplotlib.ticker import PercentFormatter
-
         for (name, values), colour in zip(columns.items(), cycle((BLUE, ORANGE, GREY)), strict=False):
             axes.plot(steps, values, color=colour, linewidth=1.2, label=name if len(columns) > 1 or chance else None)
         if chance is not None:
             axes.plot(steps, chance, "--", color=GREY, linewidth=1.2, label="guessing: 2 ln(1 + negatives)")
         if percent:
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+            axes.yaxis.set_major_formatter(lambda value, position: f"{round(100 * value, 6):g}%")
         if len(columns) > 1 or chance is not None:
             axes.legend(frameon=False, fontsize=8)
         _grid(axes)
@@ -168,7 +167,8 @@ def cost_front(points: Sequence[tuple[float, float]], name: str, winner: tuple[f
 
     def draw(axes: Any) -> None:
         axes.plot(*zip(*points, strict=True), ".", color=GREY, markersize=4)
-        axes.plot(*zip(*front, strict=True), color=BLUE, drawstyle="steps-post", linewidth=1.5, label="Pareto front")
+        line = dict(color=BLUE, drawstyle="steps-post", linewidth=1.5, marker=".", markersize=6)
+        axes.plot(*zip(*front, strict=True), **line, label="Pareto front")
         if winner is not None:
             axes.plot(*winner, "*", color=ORANGE, markersize=11, label="winner")
         axes.legend(frameon=False, fontsize=8, loc="lower right")

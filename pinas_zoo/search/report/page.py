@@ -1,7 +1,7 @@
 """The report of a run: ``report.html``, one file that opens offline.
 
-:func:`collect` reads what exists in the run's folder into plain data, and the template ``templates/report.html.j2`` lays
-it out. A part whose files do not exist is ``None`` or empty, and its section is left out.
+:func:`collect` reads what exists in the run's folder into plain data. The template ``templates/report.html.j2`` lays it
+out. A part whose files do not exist is ``None`` or empty, and its section is left out.
 
 The text of a run folder is not trusted: the template escapes all of it, and an SVG of the folder is never included.
 Figures are drawn anew from numbers.
@@ -228,14 +228,17 @@ def _exploration(
         first = figures.random_draws(config.explore)
         caption = (
             f"Best {quantity} over evaluations. Random search is estimated from the first {min(first, len(scores))} "
-            "candidates, which were drawn at random. It cannot exceed their best: from few of them, the estimate is low"
+            "candidates, which were drawn at random. It cannot exceed their best: from few, the estimate is low."
         )
         found.append(_figure(figures.best_so_far(scores, first, quantity), caption))
     if ranking:
         points = {row["arch"]: (float(row["flops_g"]), 100 * float(row["accuracy"])) for row in ranking}
         draw = figures.cost_front(list(points.values()), quantity, points.get(winner or ""))
         found.append(_figure(draw, f"{title} over multiply-adds, and the Pareto front"))
-    for path, by in ((folder / "explore" / "similarity.csv", ""), (folder / "similarity.csv", " (pinas-zoo similarity)")):
+    for path, by in (
+        (folder / "explore" / "similarity.csv", ""),
+        (folder / "similarity.csv", " (pinas-zoo similarity)"),
+    ):
         if path.is_file():
             matrix = read_matrix(path)
             caption = f"Feature similarity by last candidate{by}; {off_diagonal(matrix):.3f} off the diagonal"
@@ -299,7 +302,7 @@ def _scatter(found: Mapping[str, Any], kind: Kind) -> Draw:
     """The points of ``rank.json``: accuracy alone over score."""
     columns = [found["points"][key] for key in ("arch", "score", "flops_g", "truth")]
     points = [(str(arch), float(s), float(f), float(t)) for arch, s, f, t in zip(*columns, strict=True)]
-    taus = {key: kendall.Tau(**found[key]) for key in ("score", "flops", "difference")}
+    taus: dict[str, Any] = {key: kendall.Tau(**found[key]) for key in ("score", "flops", "difference")}
     others = {key: found[key] for key in ("count", "best", "best_truth", "top_truth")}
     return kendall.scatter(points, kendall.Ranking(**taus, **others), kind.name)
 
