@@ -288,7 +288,8 @@ def _truth(path: Path, kind: Kind) -> TrueRanking:
         rows = [[name, *(f"{tau[key]:+.3f}" for key in ("value", "low", "high"))] for name, tau in taus.items()]
         figure = None
         if "points" in found:  # older versions wrote a file rank.svg alone
-            figure = _figure(_scatter(found, kind), f"{found['column']} over {kind.name} in the supernet")
+            caption = f"{found['column']} of {found['truth']} over held-out {kind.name} in the supernet"
+            figure = _figure(_scatter(found, kind), caption)
         table = _table(["order by", "tau", "from", "to"], rows, (1, 2, 3))
         return TrueRanking(found["count"], found["column"], found["truth"], table, figure)
     except (KeyError, TypeError, ValueError) as error:
