@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.pipeline import open_context, write_run_report
     from pinas_zoo.search.ranking import kendall
     from pinas_zoo.search.ranking.main_effects import main_effects
-    from pinas_zoo.search.report.page import save_figure
+    from pinas_zoo.search.report.figures import save_figure
     from pinas_zoo.search.scorers.kinds import score_kind
     from pinas_zoo.search.study.ranking_file import read_ranking
     from pinas_zoo.zoo import registry
@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"best by effects     {sums.best}, {sums.best_truth:g} alone")
     facts = {"truth": args.truth.name, "column": column, "seed": args.seed, **found.to_dict()}
     facts["effects"] = {key: sums.to_dict()[key] for key in ("score", "difference", "best", "best_truth")}
+    facts["points"] = dict(zip(("arch", "score", "flops_g", "truth"), zip(*rows, strict=True), strict=True))
     name = score_kind(opened.config).name
     save_figure(opened.folder / "rank.svg", kendall.scatter(rows, found, name), f"{column} over {name} in the supernet")
     registry.write_json(opened.folder / "rank.json", facts)

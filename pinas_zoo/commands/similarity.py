@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.errors import UserError
     from pinas_zoo.search.pipeline import open_context
     from pinas_zoo.search.ranking.similarity import heat_map, off_diagonal, write_matrix
-    from pinas_zoo.search.report.page import save_figure
+    from pinas_zoo.search.report.figures import save_figure
     from pinas_zoo.search.stages.explore import similarity
 
     if args.images < 2 or args.paths < 2:

@@ -1,1 +1,1 @@
-"""The report of a run: its page and its figures."""
+"""The report of a run: its page, its template and its figures."""

@@ -1,287 +1,314 @@
-"""report.html: one file that opens offline and shows what a run found, how it learned and what it cost."""
+"""The report of a run: ``report.html``, one file that opens offline.
+
+:func:`collect` reads what exists in the run's folder into plain data. The template ``templates/report.html.j2`` lays it
+out. A part whose files do not exist is ``None`` or empty, and its section is left out.
+
+The text of a run folder is not trusted: the template escapes all of it, and an SVG of the folder is never included.
+Figures are drawn anew from numbers.
+"""
 
 from __future__ import annotations
 
-import html
-import io
+import inspect
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.engine import curve as trainer
-from pinas_zoo.search import config
+from pinas_zoo.engine import curve as curve_file
+from pinas_zoo.errors import UserError
+from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.methods.base import method_class
+from pinas_zoo.search.ranking import kendall
 from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.ranking.similarity import heat_map, off_diagonal, read_matrix
+from pinas_zoo.search.report import figures
+from pinas_zoo.search.report.contents import Figure, MainEffects, Page, Table, Tile, TrueRanking, Winner
+from pinas_zoo.search.report.figures import Draw
 from pinas_zoo.search.report.tree_figure import LEAST, tree_figure
 from pinas_zoo.search.run_folder import DONE, STAGES, read_done
-from pinas_zoo.search.scorers.kinds import KINDS
+from pinas_zoo.search.scorers.kinds import ScoreKind, score_kind
 from pinas_zoo.search.scorers.protocol import Score
+from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.search.study.ranking_file import read_ranking
 from pinas_zoo.version import __version__
 from pinas_zoo.weights.atomic import write_text
 
-BEST = (
-    "over evaluations. Random search: what to expect of draws from the candidates that were "
-    "drawn at random here, whose best it cannot exceed; with few of them it looks worse than it is"
-)
-STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;background:#fff;max-width:60rem;margin:0 auto;padding:1rem}
-h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #ddd}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-td,th{padding:.25rem .5rem;text-align:left;border-bottom:1px solid #eee;vertical-align:top}
-td.n,th.n{text-align:right}pre{background:#f5f5f5;padding:.75rem;overflow-x:auto}
-figure{margin:0;overflow-x:auto}figcaption{color:#555;font-size:.9rem}
-svg{max-width:100%;height:auto}.scroll svg{max-width:none}
-.wide{overflow-x:auto}.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(18rem,1fr));gap:1rem}
-"""
+TREE_SIZE = (7.8, 3.6)  # inches
+RANKING_COLUMNS = {"loss": "loss", "params_m": "params, M", "flops_g": "multiply-adds, G", "effects": "sum of effects"}
+Facts = Mapping[str, Mapping[str, Any]]  # of the complete stages, by their names
 
 
-class _Run:
-    def __init__(self, folder: Path, config: Any, space: Any, scores: Mapping[Arch, Score]):
-        self.folder, self.config, self.space, self._scores = folder, config, space, scores
+def write_report(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapping[Arch, Score]) -> Path:
+    """Write ``report.html`` of a run, atomically; the run may be at any stage.
 
-    def scores(self) -> Mapping[Arch, Score]:
-        return self._scores
+    Args:
+        folder: Of the run.
+        config: Of the run.
+        space: That the configuration names.
+        scores: In the order of evaluation; may be empty.
 
+    Returns:
+        The path of the report.
 
-def write_report(folder: Path, config: Any, space: Any, scores: Mapping[Arch, Score]) -> Path:
-    """Write the report of a run whose stages are complete; whole or not at all."""
-    run = _Run(folder, config, space, scores)
-    facts = {s: read_done(run.folder / s) for s in STAGES if (run.folder / s / DONE).is_file()}
-    path = run.folder / "report.html"
-    write_text(path, _page(run, facts))
+    Raises:
+        UserError: rank.json is not what ``pinas-zoo rank`` writes.
+    """
+    path = folder / "report.html"
+    write_text(path, render(collect(folder, config, space, scores)))
     return path
 
 
-def _page(run: Any, facts: Mapping[str, Mapping[str, Any]]) -> str:
-    config, arch = run.config, facts["explore"]["winner"]
-    ranking = read_ranking(run.folder / "explore" / "ranking.csv")
-    scores = run.scores()
-    accuracies = list(scores.values())
-    trained = "train" in facts
-    test = facts["train" if trained else "winner"]["test_accuracy"]
+def render(page: Page) -> str:
+    """The page as HTML."""
+    environment = Environment(
+        loader=PackageLoader("pinas_zoo.search.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = "{:.2%}".format
+    environment.filters["whole_percent"] = "{:.0%}".format
+    return environment.get_template("report.html.j2").render(page=page)
+
+
+def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapping[Arch, Score]) -> Page:
+    """What exists of a run, from the arguments of :func:`write_report`."""
+    facts = {stage: read_done(folder / stage) for stage in STAGES if (folder / stage / DONE).is_file()}
+    ranking_file = folder / "explore" / "ranking.csv"
+    ranking = read_ranking(ranking_file) if ranking_file.is_file() else []
+    kind = score_kind(config)
     method = method_class(config.learn.method).title
-    curves = [("learn", "loss", f"Learning: {method} loss")]
-    if "linear" in facts:
-        curves.append(("linear", "accuracy", "Linear evaluation: accuracy"))
-    if "drift" in trainer.read_curve(run.folder / "learn"):
-        curves.append(("learn", "drift", "Parameter shift: distance of teacher and student, relative"))
-    if trained:
-        curves.append(("train", "accuracy", "The winner alone: accuracy"))
-    figures = [_figure(_curve(trainer.read_curve(run.folder / stage), key), title) for stage, key, title in curves]
-    kind = KINDS[config.explore.score]
-    quantity = f"held-out {kind.name}"
-    figures.append(_figure(_histogram(accuracies, quantity), f"{quantity.capitalize()} of the candidates"))
-    figures.append(_figure(_best_so_far(accuracies, random_draws(config.explore), quantity), f"Best {quantity} {BEST}"))
-    figures.append(
-        _figure(_cost(ranking, quantity), f"{quantity.capitalize()} over multiply-adds, and the Pareto front")
-    )
-    matrix = read_matrix(run.folder / "explore" / "similarity.csv")
-    title = f"Feature similarity by last candidate; {off_diagonal(matrix):.3f} off the diagonal"
-    figures.append(_figure(heat_map(matrix), title))
-    stages = [[name, f["summary"], f"{f['seconds']:.0f}", f"{f['peak_memory_mib']}"] for name, f in facts.items()]
-    stages.append(["all", "", f"{sum(f['seconds'] for f in facts.values()):.0f}", ""])
-    by_effects = config.explore.rank_by == "effects"
-    ranked = "the sums of what each choice adds (below)" if by_effects else f"{kind.name}, then loss"
-    columns = {"loss": "loss", "params_m": "params, M", "flops_g": "multiply-adds, G", "effects": "sum of effects"}
-    top = [
-        [r["rank"], r["arch"], f"{float(r['accuracy']):.2%}", *(r.get(key, "") for key in columns)]
-        for r in ranking[:10]
-    ]
-    measured = "trained alone" if trained else "as cut out of the supernet"
-    load = (
-        "import timm, pinas_zoo\n"
-        f'model = timm.create_model("{config.name}_winner", pretrained=True)  # test accuracy {test:.2%}'
-    )
-    name = run.space.describe(run.space.parse(arch))
-    drawn = run.space.picture(run.space.parse(arch), f"Winner {name}")
-    picture = f"<h2>The winner, layer by layer</h2>\n<figure>{drawn}</figure>" if drawn else ""
-    trouble = facts["learn"].get("trouble")
-    warning = f"<p><strong>Warning:</strong> {html.escape(trouble)}</p>" if trouble else ""
-    body = f"""
-<h1>{html.escape(config.name)}: the network that the search found</h1>
-{warning}
-<p><strong>{html.escape(name)}</strong>, {measured}: <strong>{test:.2%}</strong> of {facts["winner"]["test_images"]}
-test images right. Found among {len(ranking)} scored of {run.space.size:,} architectures, by
-{kind.words} on {facts["explore"]["held_out"]} held-out images in the supernet.</p>
-<pre>{html.escape(load)}</pre>
-{picture}
-<h2>How it was found</h2>
-<div class="figures">{"".join(figures)}</div>
-<h2>Time and memory</h2>
-{_table(["stage", "what came of it", "seconds", "peak memory so far, MiB"], stages, numeric=(2, 3))}
-<h2>The ten best candidates</h2>
-<p>Ranked by {ranked}. {kind.name.capitalize()} is {kind.words}, in the supernet;
-parameters in millions and multiply-adds in billions at
-{config.data.image_size} x {config.data.image_size} pixels, without classifier. All are in explore/ranking.csv.</p>
-{_table(["rank", "architecture", kind.name, *columns.values()], top, (0, 2, 3, 4, 5, 6))}
-{_effects_section(scores, run.space.num_candidates)}
-{_tree_section(scores, run.space.num_candidates)}
-{_rank_section(run.folder)}
-<h2>Configuration</h2>
-<pre>{html.escape(config.model_dump_json(indent=1))}</pre>
-<p>pinas_zoo {__version__}. Method: {html.escape(method)}.</p>
-"""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{html.escape(config.name)} search report</title><style>{STYLE}</style></head>"
-        f"<body>{body}</body></html>"
+    chosen = next((facts[stage]["winner"] for stage in ("explore", "winner") if "winner" in facts.get(stage, {})), None)
+    arch = space.parse(chosen) if chosen else None
+    winner = _winner(folder, config, space, arch, facts) if arch else None
+    warnings = [facts[stage]["trouble"] for stage in facts if facts[stage].get("trouble")]
+    return Page(
+        name=config.name,
+        method=method,
+        version=__version__,
+        image_size=config.data.image_size,
+        kind=kind,
+        rank_by=config.explore.rank_by,
+        scored=len(scores) or len(ranking),
+        complete=tuple(facts),
+        warnings=tuple(warnings),
+        tiles=tuple(_tiles(config, space, arch, winner, facts, ranking, len(scores) or len(ranking))),
+        winner=winner,
+        learning=tuple(_learning(folder, config, method)),
+        exploration=tuple(_exploration(folder, config, list(scores.values()), ranking, chosen)),
+        candidates=_candidates(ranking, kind) if ranking else None,
+        effects=_effects(scores, space.num_candidates) if scores else None,
+        tree=_tree(scores, space.num_candidates) if len(scores) >= LEAST else None,
+        truth=_truth(folder / "rank.json", kind) if (folder / "rank.json").is_file() else None,
+        stages=_stages(facts) if facts else None,
+        configuration=config.model_dump_json(indent=1),
     )
 
 
-def _tree_section(scores: Mapping[Arch, Score], num_candidates: int) -> str:
-    """The action space that the scored candidates give, whichever sampler proposed them."""
-    if len(scores) < LEAST:
-        return ""
-    svg = figure_svg(tree_figure(scores, num_candidates), "Action space", (7.5, 3.4))
-    return f"""<h2>What parts good from bad</h2>
-<p>The action space over all {len(scores)} scored candidates: each box has their number and mean score, and
-the choices (layer=candidate, layers from 1) that speak most for its left, better side.</p>
-<figure class="scroll">{svg[svg.index("<svg") :]}</figure>"""
+def _figure(draw: Draw, caption: str, inches: tuple[float, float] = figures.SIZE) -> Figure:
+    return Figure(figures.inline_svg(draw, caption, inches), caption)
 
 
-def _effects_section(scores: Mapping[Arch, Score], num_candidates: int) -> str:
-    """What each choice adds to the score on average."""
-    found = main_effects({arch: score.accuracy for arch, score in scores.items()}, num_candidates)
-    largest = 100 * abs(found.table).max()
-    decimals = min(6, max(2, 1 - math.floor(math.log10(largest)))) if largest else 2
-    rows = [[str(layer), *(f"{100 * v:+.{decimals}f}" for v in row)] for layer, row in enumerate(found.table, 1)]
-    few = f"<p><strong>Warning:</strong> {warning}.</p>" if (warning := found.warning()) else ""
-    return f"""<h2>What each choice adds</h2>
-{few}
-<p>Least squares over all {len(scores)} scored candidates, in percentage points beside their mean of {found.mean:.2%},
-scores that lie far from all others drawn in; sums over layers predict {max(0.0, found.explained):.0%} of the variance
-of a score that is left out, and {found.reliability:.0%} of what they differ by is more than noise in the scores would
-give. That scores mean what they should, no fit can see: a supernet that has learned nothing can have reliable sums.
-Layers count from 1, candidates from 0.</p>
-{_table(["layer", *(f"candidate {k}" for k in range(num_candidates))], rows, range(num_candidates + 1))}"""
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]], numeric: Collection[int], **more: Any) -> Table:
+    return Table(tuple(head), tuple(tuple(map(str, row)) for row in rows), frozenset(numeric), **more)
 
 
-def _rank_section(folder: Path) -> str:
-    """Kendall's tau and its scatter plot, when ``pinas-zoo rank`` has written them."""
-    if not (folder / "rank.json").is_file():
-        return ""
-    found = json.loads((folder / "rank.json").read_text(encoding="utf-8"))
-
-    def row(name: str, tau: Mapping[str, float]) -> list[str]:
-        return [name, *(f"{tau[key]:+.3f}" for key in ("value", "low", "high"))]
-
-    rows = [
-        row("scores in the supernet", found["score"]),
-        row("multiply-adds alone", found["flops"]),
-        row("difference", found["difference"]),
-    ]
-    if "effects" in found:  # not where an older version has written it
-        rows.append(row("main effects of the scores", found["effects"]["score"]))
-        rows.append(row("difference to the scores", found["effects"]["difference"]))
-    svg = (folder / "rank.svg").read_text(encoding="utf-8")
-    return f"""<h2>Ranking against networks trained alone</h2>
-<p>Kendall's tau over {found["count"]} architectures against {html.escape(found["column"])} of
-{html.escape(found["truth"])}, with 95% bootstrap intervals.</p>
-{_table(["order by", "tau", "from", "to"], rows, (1, 2, 3))}
-<figure>{svg[svg.index("<svg") :]}</figure>"""
+def _winner(folder: Path, config: SearchConfig, space: SearchSpace, arch: Arch, facts: Facts) -> Winner:
+    description = space.describe(arch)
+    drawn = space.picture(arch, f"Winner {description}")
+    tested = facts.get("train") or facts.get("winner") or {}
+    model = folder / "winner" / "config.json"
+    classes = json.loads(model.read_text(encoding="utf-8")).get("label_names") or () if model.is_file() else ()
+    return Winner(
+        description=description,
+        picture=Markup(drawn) if drawn else None,
+        registered=f"{config.name}_winner" if "winner" in facts else None,
+        accuracy=tested.get("test_accuracy"),
+        classes=tuple(map(str, classes)),
+    )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[int]) -> str:
-    def cells(tag: str, row: Sequence[str]) -> str:
-        return "".join(
-            f"<{tag}{' class=n' if k in numeric else ''}>{html.escape(str(cell))}</{tag}>" for k, cell in enumerate(row)
+def _tiles(
+    config: SearchConfig,
+    space: SearchSpace,
+    arch: Arch | None,
+    winner: Winner | None,
+    facts: Facts,
+    ranking: Sequence[Mapping[str, str]],
+    scored: int,
+) -> list[Tile]:
+    tiles = []
+    if winner is not None and winner.accuracy is not None:
+        measured = "trained alone" if "train" in facts else "as cut out of the supernet"
+        images = facts.get("winner", {}).get("test_images")
+        note = f"{measured}, {images} test images" if images else measured
+        tiles.append(Tile("Test accuracy", f"{winner.accuracy:.2%}", note))
+    if arch is not None:
+        held_out = facts.get("explore", {}).get("held_out")
+        score = next((float(row["accuracy"]) for row in ranking if row["arch"] == str(arch)), None)
+        if score is not None:
+            note = f"in the supernet, {held_out} held-out images" if held_out else "in the supernet"
+            tiles.append(Tile(f"Held-out {score_kind(config).name}", f"{score:.2%}", note))
+        size = config.data.image_size
+        params_m, flops_g = space.cost(arch, size)
+        tiles.append(Tile("Parameters", f"{params_m:.3f} M", "without classifier"))
+        tiles.append(Tile("Multiply-adds", f"{flops_g:.4f} G", f"at {size} x {size} pixels"))
+    if scored:
+        tiles.append(Tile("Scored", f"{scored:,}", f"of {space.size:,} architectures"))
+    if facts:
+        seconds = sum(stage["seconds"] for stage in facts.values())
+        peak = max(stage["peak_memory_mib"] for stage in facts.values())
+        tiles.append(Tile("Time", _duration(seconds), f"in {len(facts)} stages, peak memory {peak} MiB"))
+    return tiles
+
+
+def _duration(seconds: float) -> str:
+    minutes, hours = round(seconds / 60), seconds / 3600
+    return f"{seconds:.0f} s" if seconds < 120 else f"{minutes} min" if minutes < 120 else f"{hours:.1f} h"
+
+
+def _learning(folder: Path, config: SearchConfig, method: str) -> list[Figure]:
+    """The curves of the stages that train something."""
+    curves = {
+        stage: curve_file.read_curve(folder / stage)
+        for stage in ("learn", "linear", "train")
+        if (folder / stage / curve_file.CURVE).is_file()
+    }
+    found = []
+    learn = curves.get("learn", {})
+    if losses := {key: values for key, values in learn.items() if "loss" in key}:
+        chance = chance_loss(config, learn["step"]) if list(losses) == ["loss"] else None
+        found.append(_figure(figures.curve(learn["step"], losses, "loss", chance=chance), f"Learning: {method} loss"))
+    if "drift" in learn:
+        draw = figures.curve(learn["step"], {"drift": learn["drift"]}, "relative distance")
+        found.append(_figure(draw, "Parameter shift: distance of teacher and student, relative"))
+    for stage, caption in (("linear", "Linear evaluation: accuracy"), ("train", "The winner alone: accuracy")):
+        if values := curves.get(stage, {}).get("accuracy"):
+            draw = figures.curve(curves[stage]["step"], {"accuracy": values}, "accuracy", percent=True)
+            found.append(_figure(draw, f"{caption} on training images"))
+    return found
+
+
+def chance_loss(config: SearchConfig, steps: Sequence[float]) -> list[float] | None:
+    """Loss of a network that guesses among the queue's negatives, at each step; None where the method has no such loss.
+
+    It is 2 ln(1 + negatives): each of the two paths' losses picks one output among the teacher's and the negatives.
+    """
+    if config.learn.method != "pinas":
+        return None
+    options = config.learn.options
+    default = inspect.signature(method_class("pinas")).parameters.get("queue_size")
+    queue_size = options.get("queue_size", default.default if default else None)
+    if not isinstance(queue_size, int) or not options.get("negatives", True):
+        return None
+    if not options.get("warm_queue", False):
+        return [2 * math.log1p(queue_size)] * len(steps)
+    return [2 * math.log1p(min(queue_size, (step - 1) * config.learn.batch_size)) for step in steps]
+
+
+def _exploration(
+    folder: Path,
+    config: SearchConfig,
+    scores: Sequence[Score],
+    ranking: Sequence[Mapping[str, str]],
+    winner: str | None,
+) -> list[Figure]:
+    quantity = f"held-out {score_kind(config).name}"
+    title = quantity.capitalize()
+    found = []
+    if scores:
+        found.append(_figure(figures.histogram(scores, quantity), f"{title} of the candidates"))
+        first = figures.random_draws(config.explore)
+        caption = (
+            f"Best {quantity} over evaluations. Random search is estimated from the first {min(first, len(scores))} "
+            "candidates, which were drawn at random. It cannot exceed their best: from few, the estimate is low."
         )
-
-    lines = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{cells("th", head)}</tr></thead><tbody>{lines}</tbody></table></div>'
-
-
-def save_figure(path: Path, draw: Callable[[Any], None], caption: str) -> None:
-    """A file of its own, as SVG; whole or not at all."""
-    write_text(path, figure_svg(draw, caption))
-
-
-def _figure(draw: Callable[[Any], None], caption: str) -> str:
-    svg = figure_svg(draw, caption)
-    return f"<figure>{svg[svg.index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"
-
-
-def figure_svg(draw: Callable[[Any], None], caption: str, inches: tuple[float, float] = (4.2, 2.6)) -> str:
-    """An SVG by matplotlib, without a display and without global state."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": caption, "font.size": 9}):
-        figure = Figure(figsize=inches, layout="constrained")
-        axes = figure.add_subplot()
-        axes.spines[["top", "right"]].set_visible(False)
-        draw(axes)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": caption})
-    return buffer.getvalue()
+        found.append(_figure(figures.best_so_far(scores, first, quantity), caption))
+    if ranking:
+        points = {row["arch"]: (float(row["flops_g"]), 100 * float(row["accuracy"])) for row in ranking}
+        draw = figures.cost_front(list(points.values()), quantity, points.get(winner or ""))
+        found.append(_figure(draw, f"{title} over multiply-adds, and the Pareto front"))
+    for path, by in (
+        (folder / "explore" / "similarity.csv", ""),
+        (folder / "similarity.csv", " (pinas-zoo similarity)"),
+    ):
+        if path.is_file():
+            matrix = read_matrix(path)
+            caption = f"Feature similarity by last candidate{by}; {off_diagonal(matrix):.3f} off the diagonal"
+            found.append(_figure(heat_map(matrix), caption))
+    return found
 
 
-def _curve(columns: Mapping[str, Sequence[float]], key: str) -> Callable[[Any], None]:
-    def draw(axes: Any) -> None:
-        axes.plot(columns["step"], columns[key], linewidth=1)
-        axes.set(xlabel="step", ylabel=key)
-
-    return draw
-
-
-def _histogram(scores: Sequence[Score], name: str) -> Callable[[Any], None]:
-    def draw(axes: Any) -> None:
-        axes.hist([100 * s.accuracy for s in scores], bins=min(20, max(5, len(scores) // 5)))
-        axes.locator_params(axis="x", nbins=5)
-        axes.set(xlabel=f"{name}, %", ylabel="architectures")
-
-    return draw
+def _candidates(ranking: Sequence[Mapping[str, str]], kind: ScoreKind) -> Table:
+    """The ten best."""
+    rows = [
+        [row["rank"], row["arch"], f"{float(row['accuracy']):.2%}", *(row.get(key, "") for key in RANKING_COLUMNS)]
+        for row in ranking[:10]
+    ]
+    head = ["rank", "architecture", kind.name, *RANKING_COLUMNS.values()]
+    return _table(head, rows, (0, 2, 3, 4, 5, 6), code=frozenset((1,)))
 
 
-def random_draws(options: config.Explore) -> int:
-    """How many of the first candidates the sampler draws uniformly."""
-    first = {"nsga2": options.population, "random": options.evaluations}
-    return first.get(options.sampler, options.random_first)
+def _effects(scores: Mapping[Arch, Score], num_candidates: int) -> MainEffects:
+    """What each choice adds to the score on average, in percentage points."""
+    fit = main_effects({arch: score.accuracy for arch, score in scores.items()}, num_candidates)
+    largest = 100 * float(abs(fit.table).max())
+    decimals = min(6, max(2, 1 - math.floor(math.log10(largest)))) if largest else 2
+    rows = [[layer, *(f"{100 * v:+.{decimals}f}" for v in row)] for layer, row in enumerate(fit.table, 1)]
+    shades = tuple((0.0, *(round(100 * float(v) / (largest or 1), 2) for v in row)) for row in fit.table)
+    head = ["layer", *(f"candidate {k}" for k in range(num_candidates))]
+    return MainEffects(fit, _table(head, rows, range(num_candidates + 1), shades=shades))
 
 
-def _best_so_far(scores: Sequence[Score], first: int, name: str) -> Callable[[Any], None]:
-    values = np.array([100 * score.accuracy for score in scores])
-    random_search = expected_best(values[:first], len(values))
-
-    def draw(axes: Any) -> None:
-        axes.plot(values, ".", markersize=3, alpha=0.5)
-        axes.plot(np.maximum.accumulate(values), linewidth=1, label="this search")
-        axes.plot(random_search, "--", linewidth=1, label=f"random search, by the first {min(first, len(values))}")
-        axes.legend(frameon=False, fontsize=7, loc="lower right")
-        axes.set(xlabel="evaluation", ylabel=f"{name}, %")
-
-    return draw
+def _tree(scores: Mapping[Arch, Score], num_candidates: int) -> Figure:
+    """The action space that the scored candidates give, whichever sampler proposed them."""
+    caption = f"Action space over all {len(scores)} scored candidates"
+    return _figure(tree_figure(scores, num_candidates), caption, TREE_SIZE)
 
 
-def expected_best(sample: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Expected best of 1, 2, … ``count`` independent draws from a sample; it cannot exceed the sample's best."""
-    order = np.sort(sample)
-    below = np.arange(len(order) + 1) / len(order)  # share of the sample below the k-th
-    draws = np.arange(1, count + 1)[:, None]
-    return (order * (below[1:] ** draws - below[:-1] ** draws)).sum(1)
+def _truth(path: Path, kind: ScoreKind) -> TrueRanking:
+    """What ``pinas-zoo rank`` has written."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        taus = {
+            "scores in the supernet": found["score"],
+            "multiply-adds alone": found["flops"],
+            "difference": found["difference"],
+        }
+        if "effects" in found:  # older versions did not write it
+            taus["main effects of the scores"] = found["effects"]["score"]
+            taus["difference to the scores"] = found["effects"]["difference"]
+        rows = [[name, *(f"{tau[key]:+.3f}" for key in ("value", "low", "high"))] for name, tau in taus.items()]
+        figure = None
+        if "points" in found:  # older versions wrote a file rank.svg alone
+            caption = f"{found['column']} of {found['truth']} over held-out {kind.name} in the supernet"
+            figure = _figure(_scatter(found, kind), caption)
+        table = _table(["order by", "tau", "from", "to"], rows, (1, 2, 3))
+        return TrueRanking(found["count"], found["column"], found["truth"], table, figure)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"expected {path} as pinas-zoo rank writes it, got {type(error).__name__}: {error}; "
+            "run pinas-zoo rank again, or delete the file"
+        ) from error
 
 
-def _cost(ranking: Sequence[Mapping[str, str]], name: str) -> Callable[[Any], None]:
-    points = sorted((float(row["flops_g"]), 100 * float(row["accuracy"])) for row in ranking)
-    front, best = [], float("-inf")
-    for flops, accuracy in points:
-        if accuracy > best:
-            best = accuracy
-            front.append((flops, accuracy))
+def _scatter(found: Mapping[str, Any], kind: ScoreKind) -> Draw:
+    """The points of ``rank.json``: accuracy alone over score."""
+    columns = [found["points"][key] for key in ("arch", "score", "flops_g", "truth")]
+    points = [(str(arch), float(s), float(f), float(t)) for arch, s, f, t in zip(*columns, strict=True)]
+    taus: dict[str, Any] = {key: kendall.Tau(**found[key]) for key in ("score", "flops", "difference")}
+    others = {key: found[key] for key in ("count", "best", "best_truth", "top_truth")}
+    return kendall.scatter(points, kendall.Ranking(**taus, **others), kind.name)
 
-    def draw(axes: Any) -> None:
-        axes.plot(*zip(*points, strict=True), ".", markersize=3, alpha=0.5)
-        axes.plot(*zip(*front, strict=True), drawstyle="steps-post", linewidth=1)
-        axes.locator_params(axis="x", nbins=5)
-        axes.set(xlabel="multiply-adds, G", ylabel=f"{name}, %")
 
-    return draw
+def _stages(facts: Facts) -> Table:
+    rows = [[name, f["summary"], f"{f['seconds']:.0f}", f"{f['peak_memory_mib']}"] for name, f in facts.items()]
+    rows.append(["all", "", f"{sum(f['seconds'] for f in facts.values()):.0f}", ""])
+    return _table(["stage", "result", "seconds", "peak memory so far, MiB"], rows, (2, 3))

@@ -1,4 +1,4 @@
-"""The action space as a picture: which choices part good from bad candidates, and how many of each were scored."""
+"""The action space as a picture: which choices separate good from bad candidates, and how many of each were scored."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from optuna.distributions import CategoricalDistribution
 from scipy.stats import rankdata
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.search.report.figures import GREY
 from pinas_zoo.search.samplers.action_space import Encoding
 from pinas_zoo.search.samplers.action_tree import ActionTree
 from pinas_zoo.search.scorers.protocol import Score
 
-HEIGHT = 3  # splits from root to leaf: the sampler's, below 400 trials
-NAMED = 2  # choices that speak most for a split's good side
-LEAST = 8  # candidates below which there is nothing to split
+HEIGHT = 3  # splits from root to leaf, as the sampler has below 400 trials
+NAMED = 2  # choices that a box names
+LEAST = 8  # candidates; fewer are not split
 
 
 def action_tree(scores: Mapping[Arch, Score], num_candidates: int) -> ActionTree:
-    """The sampler's tree over all scored candidates: ranks of accuracy by one-hot choices."""
+    """The sampler's tree over all scored candidates; it is fitted to ranks of scores, from one-hot choices."""
     rows = np.array([list(arch) for arch in scores], dtype=np.float64)
     choices = CategoricalDistribution(tuple(range(num_candidates)))
     encoding = Encoding({f"layer{k:02d}": choices for k in range(rows.shape[1])})
@@ -56,10 +57,10 @@ def tree_figure(scores: Mapping[Arch, Score], num_candidates: int) -> Callable[[
             if node.weights is not None:
                 lines += preferences(node.weights, num_candidates)
                 for child in node.children:
-                    axes.plot(*zip((x, y), places[child], strict=True), color="#999", linewidth=1, zorder=0)
+                    axes.plot(*zip((x, y), places[child], strict=True), color=GREY, linewidth=1, zorder=0)
             shade = 0.15 + 0.6 * (mean[index] - low) / (high - low) if high > low else 0.4
             box = {"boxstyle": "round", "facecolor": (1 - shade, 1 - shade / 3, 1 - shade), "edgecolor": "#777"}
-            axes.text(x, y, "\n".join(lines), ha="center", va="center", fontsize=7, bbox=box)
+            axes.text(x, y, "\n".join(lines), ha="center", va="center", fontsize=8, color="black", bbox=box)
         depth = -min(y for _, y in places.values())
         axes.set(xlim=(-0.7, max(leaves, 1) - 0.3), ylim=(-depth - 0.5, 0.5))
         axes.axis("off")

@@ -13,7 +13,7 @@ import pytest
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.ranking import kendall
 from pinas_zoo.search.ranking.kendall import common, correlate, read_truth, tau
-from pinas_zoo.search.report.page import expected_best
+from pinas_zoo.search.report.figures import expected_best
 from tests.golden import shared_dir
 
 

@@ -1,57 +1,325 @@
-"""What the report draws: the action space's tree, and which candidates random search is told by."""
+"""The page of a report: it shows what exists in a run's folder, and nothing in the folder becomes markup."""
 
 from __future__ import annotations
 
+import csv
+import html
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
 import numpy as np
-from matplotlib.figure import Figure
+import pytest
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.search.config import Explore
-from pinas_zoo.search.report.page import random_draws
-from pinas_zoo.search.report.tree_figure import action_tree, preferences, tree_figure
+from pinas_zoo.errors import UserError
+from pinas_zoo.search.config import SearchConfig, parse_config
+from pinas_zoo.search.ranking.main_effects import main_effects
+from pinas_zoo.search.ranking.similarity import write_matrix
+from pinas_zoo.search.report.page import chance_loss, write_report
+from pinas_zoo.search.scorers.kinds import KINDS
 from pinas_zoo.search.scorers.protocol import Score
+from pinas_zoo.search.spaces.base import SearchSpace, build_space
+from pinas_zoo.search.study.loop import write_ranking
+
+SPACE = dict(type="resnest50", depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
+EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>"
+VOID = {"meta", "br", "hr", "img", "input", "link", "image"}
 
 
-def scored(count: int, seed: int, layer: int, candidate: int) -> dict[Arch, Score]:
-    """Random candidates of which those with one choice are better by far."""
-    rng = np.random.default_rng(seed)
-    paths = [Arch(tuple(rng.integers(4, size=5))) for _ in range(count)]
-    return {p: Score(0.5 + 0.3 * (p[layer] == candidate) + 0.01 * rng.random(), 1.0) for p in paths}
+class Tags(HTMLParser):
+    """Elements of a page; raises at one that is not closed where it should be."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def values(self, name: str) -> list[str | None]:
+        return [value for key, value in self.attributes if key == name]
 
 
-def test_the_first_split_names_the_choice_that_matters_and_parts_by_it():
-    for seed in range(5):
-        layer, candidate = seed % 5, seed % 4
-        scores = scored(80, seed, layer, candidate)
-        tree = action_tree(scores, 4)
-        root = tree.nodes[0]
-        assert preferences(root.weights, 4)[0] == f"{layer + 1}={candidate}"
-        has = np.array([arch[layer] == candidate for arch in scores])
-        good, bad = (tree.members(child) for child in root.children)
-        assert has[good].mean() > 0.5  # a quarter of all have it
-        assert has[bad].mean() < 0.05
+def config(score: str = "classifier", space: Mapping[str, Any] = SPACE, **data: Any) -> SearchConfig:
+    return parse_config(
+        dict(
+            name="tiny",
+            space=space,
+            data=dict(type="digits", image_size=16, **data),
+            learn=dict(options=dict(queue_size=64)),
+            explore=dict(score=score),
+        )
+    )
 
 
-def test_the_picture_has_a_box_for_every_region():
-    scores = scored(60, 0, 2, 1)
-    axes = Figure().add_subplot()
-    tree_figure(scores, 4)(axes)
-    tree = action_tree(scores, 4)
-    texts = [text.get_text() for text in axes.texts]
-    assert len(texts) == len(tree.nodes)
-    mean = 100 * np.mean([score.accuracy for score in scores.values()])
-    assert any(text.startswith(f"{len(scores)}: {mean:.1f}%\n") for text in texts)
-    leaves = [int(t.split(":")[0]) for t in texts if "\n" not in t]
-    assert sum(leaves) == len(scores)
+def some_scores(space: SearchSpace, count: int) -> dict[Arch, Score]:
+    rng = np.random.default_rng(0)
+    scores: dict[Arch, Score] = {}
+    while len(scores) < count:
+        arch = space.sample(rng)[0]
+        scores[arch] = Score(0.5 + 0.1 * (arch[1] == 2) + 0.01 * rng.random(), 1.0)
+    return scores
 
 
-def test_equal_scores_draw_one_colour_and_do_not_fail():
-    scores = {Arch((k // 4, k % 4)): Score(0.5, 1.0) for k in range(16)}
-    tree_figure(scores, 4)(Figure().add_subplot())
+def stage(folder: Path, name: str, curve: str = "", **facts: Any) -> None:
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    done = {"summary": f"what {name} did", "seconds": 1.5, "peak_memory_mib": 100, **facts}
+    (folder / name / "done.json").write_text(json.dumps(done))
+    if curve:
+        (folder / name / "curve.csv").write_text(curve)
 
 
-def test_random_search_is_told_by_what_was_drawn_at_random():
-    assert random_draws(Explore(sampler="action_space", random_first=7)) == 7
-    assert random_draws(Explore(sampler="tpe", random_first=7)) == 7
-    assert random_draws(Explore(sampler="nsga2", population=9)) == 9
-    assert random_draws(Explore(sampler="random", evaluations=30)) == 30
+def taus(count: int) -> dict[str, Any]:
+    """rank.json as the version before wrote it."""
+    tau = {"value": 0.5, "low": -0.25, "high": 0.75}
+    found = {"truth": "truth.csv", "column": "accuracy", "seed": 0, "count": count}
+    best = {"best": "0000", "best_truth": 90.0, "top_truth": 91.0}
+    return {
+        **found,
+        "score": tau,
+        "flops": tau,
+        "difference": tau,
+        **best,
+        "effects": {"score": tau, "difference": tau},
+    }
+
+
+def points(scores: dict[Arch, Score]) -> dict[str, list[Any]]:
+    values = [score.accuracy for score in scores.values()]
+    ones = [1.0] * len(scores)
+    return {"arch": [str(arch) for arch in scores], "score": values, "flops_g": ones, "truth": values}
+
+
+class Folder:
+    """A run that grows stage by stage, and its report."""
+
+    def __init__(self, path: Path, options: SearchConfig, count: int = 40):
+        self.path, self.config = path, options
+        self.space = build_space(options.space)
+        self.scores: dict[Arch, Score] = {}
+        self.all_scores = some_scores(self.space, count)
+
+    def learn(self) -> Folder:
+        stage(self.path, "learn", "step,lr,loss,spread,drift\n1,0.1,9,0.5,0.1\n2,0.1,8,0.5,0.2\n", trouble=None)
+        return self
+
+    def linear(self) -> Folder:
+        stage(self.path, "linear", "step,lr,loss,accuracy\n1,0.1,2,0.1\n2,0.1,1,0.5\n")
+        return self
+
+    def explore(self) -> Folder:
+        self.scores = self.all_scores
+        folder = self.path / "explore"
+        folder.mkdir()
+        effects = main_effects({arch: score.accuracy for arch, score in self.scores.items()}, 4)
+        winner = write_ranking(folder / "ranking.csv", self.space, self.scores, 16, effects, "score")
+        write_matrix(folder / "similarity.csv", np.full((4, 4), 0.75))
+        stage(self.path, "explore", winner=str(winner), similarity=0.75, held_out=300)
+        return self
+
+    def winner(self, **facts: Any) -> Folder:
+        stage(self.path, "winner", **(facts or dict(test_accuracy=0.75, test_images=350)))
+        return self
+
+    def train(self) -> Folder:
+        stage(self.path, "train", "step,lr,loss,accuracy\n1,0.1,2,0.1\n2,0.1,1,0.5\n", test_accuracy=0.875)
+        return self
+
+    def whole(self) -> Folder:
+        return self.learn().linear().explore().winner().train()
+
+    def page(self) -> str:
+        path = write_report(self.path, self.config, self.space, self.scores)
+        assert path == self.path / "report.html"
+        return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Folder]:
+    return Folder(tmp_path, config())
+
+
+def sections(page: str) -> list[str]:
+    return re.findall(r'<section id="(\w+)">', page)
+
+
+def test_the_page_is_well_formed_and_refers_to_nothing_outside(run):
+    run.whole()
+    (run.path / "rank.json").write_text(json.dumps(taus(40) | {"points": points(run.scores)}))
+    page = run.page()
+    tags = Tags(page)
+    ids = tags.values("id")
+    assert len(ids) == len(set(ids))
+    assert {link.removeprefix("#") for link in tags.values("href")} <= set(ids)
+    assert not {"script", "link", "iframe", "object", "img"} & set(tags.tags)
+    assert tags.values("src") == []
+    outside = [value for _, value in tags.attributes if value and "://" in value]
+    assert all(value.startswith("http://www.w3.org/") for value in outside)  # namespaces of SVG
+    assert "url(http" not in page
+    assert len(page) < 300_000
+
+
+def test_sections_appear_with_their_files(run):
+    page = run.page()
+    assert sections(page) == ["configuration"]
+    assert "No stage is complete." in page
+
+    page = run.learn().page()
+    assert sections(page) == ["learning", "stages", "configuration"]
+    assert "no winner yet" in page
+    assert "Linear evaluation" not in page
+    assert "Linear evaluation" in run.linear().page()
+
+    run.scores = dict(list(run.all_scores.items())[:5])  # explore has begun; 5 are too few for a tree
+    assert sections(run.page()) == ["learning", "exploration", "effects", "stages", "configuration"]
+
+    page = run.explore().page()
+    shown = ["winner", "learning", "exploration", "candidates", "effects", "tree", "stages", "configuration"]
+    assert sections(page) == shown
+    assert "the best candidate so far" in page
+    assert "timm.create_model" not in page
+
+    page = run.winner().page()
+    assert sections(page) == shown
+    assert 'timm.create_model("tiny_winner", pretrained=True)  # test accuracy 75.00%' in page
+    assert "75.00%<small>as cut out of the supernet, 350 test images</small>" in page
+
+    (run.path / "rank.json").write_text(json.dumps(taus(40)))
+    page = run.train().page()
+    assert 'timm.create_model("tiny_winner", pretrained=True)  # test accuracy 87.50%' in page
+    assert "87.50%<small>trained alone, 350 test images</small>" in page
+    assert sections(page) == [*shown[:6], "truth", *shown[6:]]
+    contents = re.findall(r'<a href="#(\w+)">', page.split("</nav>")[0])
+    assert contents == sections(page)
+
+
+def test_a_winner_without_test_images_has_no_test_accuracy(run):
+    page = run.learn().linear().explore().winner(note="no test images").page()
+    assert 'timm.create_model("tiny_winner", pretrained=True)</code>' in page
+    assert "est accuracy" not in page
+
+
+def test_similarity_alone_is_shown_after_learn(run):
+    run.learn()
+    write_matrix(run.path / "similarity.csv", np.full((4, 4), 0.625))
+    assert "Feature similarity by last candidate (pinas-zoo similarity); 0.625 off the diagonal" in run.page()
+
+
+@pytest.mark.parametrize("score", KINDS)
+def test_every_kind_of_score_is_named(score, tmp_path):
+    page = Folder(tmp_path, config(score)).whole().page()
+    Tags(page)
+    kind = KINDS[score]
+    assert kind.words in page
+    assert f"Held-out {kind.name} of the candidates" in page
+    assert f"<th class=n>{kind.name}</th>" in page
+    assert ("column <code>accuracy</code> holds the consistency" in page) == (score == "consistency")
+
+
+def test_text_of_the_folder_and_of_the_configuration_is_escaped(tmp_path):
+    run = Folder(tmp_path, config(name=EVIL, root=EVIL)).whole()
+    stage(run.path, "learn", summary=EVIL + "1", trouble=EVIL + "2")
+    (run.path / "winner" / "config.json").write_text(json.dumps({"label_names": ["zero", EVIL + "3"]}))
+    (run.path / "rank.json").write_text(json.dumps(taus(40) | {"truth": EVIL + "4", "column": EVIL + "5"}))
+    ranking = run.path / "explore" / "ranking.csv"
+    with ranking.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows[1] |= {"arch": EVIL + "6", "loss": EVIL + "7", "rank": EVIL + "8"}
+    with ranking.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    page = run.page()
+    tags = Tags(page)
+    assert not {"script", "img"} & set(tags.tags)
+    assert not [name for name, _ in tags.attributes if name.startswith("on")]
+    for number in range(1, 9):
+        assert EVIL + str(number) in html.unescape(page), number
+
+
+def test_text_within_figures_is_escaped(run):
+    run.whole()
+    (run.path / "rank.json").write_text(json.dumps(taus(40) | {"column": EVIL, "points": points(run.scores)}))
+    page = run.page()
+    assert not {"script", "img"} & set(Tags(page).tags)
+    assert page.count("&lt;script&gt;") == 3  # the text, the caption, and the title of the figure
+
+
+def test_an_svg_of_the_folder_never_reaches_the_page(run):
+    run.whole()
+    for name in ("rank.svg", "similarity.svg", "explore/figure.svg"):
+        (run.path / name).write_text(
+            '<svg xmlns="http://www.w3.org/2000/svg" data-evil=""><script>evil()</script></svg>'
+        )
+    (run.path / "rank.json").write_text(json.dumps(taus(40) | {"points": points(run.scores)}))
+    page = run.page()
+    assert "evil" not in page
+    assert "script" not in Tags(page).tags
+
+
+def test_the_figure_of_rank_is_drawn_from_its_points(run):
+    run.whole()
+    file = run.path / "rank.json"
+    file.write_text(json.dumps(taus(40)))
+    before = run.page()
+    assert (
+        "<td>scores in the supernet</td><td class=n>+0.500</td><td class=n>-0.250</td><td class=n>+0.750</td>" in before
+    )
+    file.write_text(json.dumps(taus(40) | {"points": points(run.scores)}))
+    after = run.page()
+    assert after.count("<svg") == before.count("<svg") + 1
+    assert "tau +0.500 [-0.250, +0.750], n = 40" in after
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"score": 1}', '{"score": {"value": "high"}}'])
+def test_a_damaged_rank_json_is_named(run, text):
+    (run.path / "rank.json").write_text(text)
+    with pytest.raises(UserError, match=r"rank\.json as pinas-zoo rank writes it, got .*; run pinas-zoo rank again"):
+        run.page()
+
+
+def test_many_points_are_an_image_within_the_figure(tmp_path):
+    run = Folder(tmp_path, config(space=dict(type="nasbench201", channels=4, cells=1)), count=3000)
+    run.scores = run.all_scores
+    (run.path / "rank.json").write_text(json.dumps(taus(3000) | {"points": points(run.scores)}))
+    page = run.page()
+    images = [
+        value for value in Tags(page).values("xlink:href") if value and value.startswith("data:image/png;base64,")
+    ]
+    assert len(images) == 2  # scores by evaluation, and the points of rank
+    assert len(page) < 400_000
+
+
+def test_loss_of_guessing_follows_from_the_queue():
+    learn: dict[str, Any] = dict(batch_size=16, options=dict(queue_size=64))
+    full = 2 * math.log(1 + 64)
+
+    def chance(**more: Any) -> list[float] | None:
+        return chance_loss(parse_config(dict(name="tiny", learn={**learn, **more})), [1, 3, 100])
+
+    assert chance() == pytest.approx([full] * 3)
+    assert chance(options=dict(queue_size=64, warm_queue=True)) == pytest.approx([0, 2 * math.log(1 + 32), full])
+    assert chance(options={}) == pytest.approx([2 * math.log(1 + 49152)] * 3)
+    assert chance(options=dict(negatives=False)) is None
+    assert chance(method="spos", options={}) is None

@@ -1,0 +1,104 @@
+"""What a report shows, as plain data for its template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from pinas_zoo.search.ranking.main_effects import Effects
+from pinas_zoo.search.scorers.kinds import ScoreKind
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An ``<svg>`` element that this process has drawn, and the text below it."""
+
+    svg: Markup
+    caption: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text; ``numeric`` columns are aligned to the right, ``code`` columns are set in a fixed width.
+
+    ``shades`` has a number in -1..1 for each cell that the template turns into a colour.
+    """
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: frozenset[int] = frozenset()
+    code: frozenset[int] = frozenset()
+    shades: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number of the page's head."""
+
+    label: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The architecture that the search chose.
+
+    Attributes:
+        description: What the space calls it.
+        picture: Drawn by the space, if it draws any.
+        registered: Its name in timm; None before its weights are written.
+        accuracy: On the test images, in 0..1; None when it was not tested.
+        classes: Names of the classes that it tells apart; empty when unknown.
+    """
+
+    description: str
+    picture: Markup | None
+    registered: str | None
+    accuracy: float | None
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MainEffects:
+    """The additive model of the scores, and its table of contributions."""
+
+    fit: Effects
+    table: Table
+
+
+@dataclass(frozen=True)
+class TrueRanking:
+    """What ``pinas-zoo rank`` has found; without a figure where an older version has written it."""
+
+    count: int
+    column: str
+    truth: str
+    table: Table
+    figure: Figure | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the template shows. The sections have the names of their anchors and are left out when empty."""
+
+    name: str
+    method: str
+    version: str
+    image_size: int
+    kind: ScoreKind
+    rank_by: str
+    scored: int
+    complete: tuple[str, ...]
+    warnings: tuple[str, ...]
+    tiles: tuple[Tile, ...]
+    winner: Winner | None
+    learning: tuple[Figure, ...]
+    exploration: tuple[Figure, ...]
+    candidates: Table | None
+    effects: MainEffects | None
+    tree: Figure | None
+    truth: TrueRanking | None
+    stages: Table | None
+    configuration: str

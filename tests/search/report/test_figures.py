@@ -1,0 +1,57 @@
+"""Figures of a report: the tree of the action space, and the draws that random search is estimated from."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.search.config import Explore
+from pinas_zoo.search.report.figures import random_draws
+from pinas_zoo.search.report.tree_figure import action_tree, preferences, tree_figure
+from pinas_zoo.search.scorers.protocol import Score
+
+
+def scored(count: int, seed: int, layer: int, candidate: int) -> dict[Arch, Score]:
+    """Random candidates of which those with one choice are better by far."""
+    rng = np.random.default_rng(seed)
+    paths = [Arch(tuple(rng.integers(4, size=5))) for _ in range(count)]
+    return {p: Score(0.5 + 0.3 * (p[layer] == candidate) + 0.01 * rng.random(), 1.0) for p in paths}
+
+
+def test_the_first_split_names_the_choice_that_matters_and_parts_by_it():
+    for seed in range(5):
+        layer, candidate = seed % 5, seed % 4
+        scores = scored(80, seed, layer, candidate)
+        tree = action_tree(scores, 4)
+        root = tree.nodes[0]
+        assert preferences(root.weights, 4)[0] == f"{layer + 1}={candidate}"
+        has = np.array([arch[layer] == candidate for arch in scores])
+        good, bad = (tree.members(child) for child in root.children)
+        assert has[good].mean() > 0.5  # a quarter of all have it
+        assert has[bad].mean() < 0.05
+
+
+def test_the_picture_has_a_box_for_every_region():
+    scores = scored(60, 0, 2, 1)
+    axes = Figure().add_subplot()
+    tree_figure(scores, 4)(axes)
+    tree = action_tree(scores, 4)
+    texts = [text.get_text() for text in axes.texts]
+    assert len(texts) == len(tree.nodes)
+    mean = 100 * np.mean([score.accuracy for score in scores.values()])
+    assert any(text.startswith(f"{len(scores)}: {mean:.1f}%\n") for text in texts)
+    leaves = [int(t.split(":")[0]) for t in texts if "\n" not in t]
+    assert sum(leaves) == len(scores)
+
+
+def test_equal_scores_draw_one_colour_and_do_not_fail():
+    scores = {Arch((k // 4, k % 4)): Score(0.5, 1.0) for k in range(16)}
+    tree_figure(scores, 4)(Figure().add_subplot())
+
+
+def test_random_search_is_told_by_what_was_drawn_at_random():
+    assert random_draws(Explore(sampler="action_space", random_first=7)) == 7
+    assert random_draws(Explore(sampler="tpe", random_first=7)) == 7
+    assert random_draws(Explore(sampler="nsga2", population=9)) == 9
+    assert random_draws(Explore(sampler="random", evaluations=30)) == 30
