@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pinas_zoo.engine import trainer
-from pinas_zoo.search import pipeline
+from pinas_zoo.engine.curve import read_curve
+from pinas_zoo.search.api import result_of
 from pinas_zoo.search.config import load_config
-from pinas_zoo.search.pipeline import Run
-from pinas_zoo.search.ranking.similarity import off_diagonal
+from pinas_zoo.search.context import Context
+from pinas_zoo.search.pipeline import run
+from pinas_zoo.search.run_folder import read_done
 from pinas_zoo.weights.atomic import write_text
 
 CONFIG = Path(__file__).parents[1] / "configs" / "search" / "digits.py"
@@ -40,12 +41,12 @@ def measure(shared: bool, seed: int, steps: int, candidates: int, folder: Path) 
         "explore.sampler": "random",
         "until": "explore",
     }
-    one = Run(load_config(CONFIG, changes), folder)
-    one.run()
-    curve = trainer.read_curve(folder / "learn")
+    context = Context.of(load_config(CONFIG, changes), folder)
+    run(context)
+    curve = read_curve(folder / "learn")
     loss, drift, spread = (float(np.mean(curve[key][-3:])) for key in ("loss", "drift", "spread"))
-    similarity = off_diagonal(one.similarity(pipeline.SIMILARITY_IMAGES, pipeline.SIMILARITY_PATHS))
-    accuracies = [score.accuracy for score in one.scores().values()]
+    similarity = read_done(folder / "explore")["similarity"]
+    accuracies = [row.score for row in result_of(context).ranking]
     return (
         f"| {'shared' if shared else 'separate'} | {seed} | {loss:.2f} | {similarity:.3f} | {drift:.3f} | {spread:.3f} "
         f"| {np.mean(accuracies):.1%} | {np.max(accuracies):.1%} |"

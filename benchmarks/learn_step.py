@@ -25,7 +25,8 @@ from torch import nn
 
 import pinas_zoo  # noqa: F401
 from pinas_zoo.data.augmentation import BatchViews
-from pinas_zoo.engine.trainer import RunnerModel, peak_memory_mib
+from pinas_zoo.engine.memory import peak_memory_mib
+from pinas_zoo.engine.trainer import RunnerModel
 from pinas_zoo.search.config import Views
 from pinas_zoo.search.methods.pinas import PiNASMethod
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space

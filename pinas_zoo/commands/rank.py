@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.ranking import kendall
     from pinas_zoo.search.ranking.main_effects import main_effects
     from pinas_zoo.search.report.figures import save_figure
-    from pinas_zoo.search.scorers.kinds import score_kind
+    from pinas_zoo.search.score_kinds import score_kind
     from pinas_zoo.search.study.ranking_file import read_ranking
     from pinas_zoo.zoo import registry
 

@@ -78,6 +78,8 @@ def run(context: Context) -> None:
             finish_stage(context, stage, RUN_STAGE[stage](context))
         distributed.wait()
         if stage == config.until and stage != STAGES[-1]:
+            if distributed.rank() == 0:
+                say(f"report   {write_run_report(context)}")
             say(f"stopped  after {stage}, as until={stage!r} asks")
             return
     if distributed.rank() == 0:

@@ -17,7 +17,7 @@ from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import Learn, Linear, SearchConfig
 from pinas_zoo.search.methods.base import Method, build_method
 from pinas_zoo.search.run_folder import STAGES, check_folder, is_done
-from pinas_zoo.search.scorers.kinds import score_kind
+from pinas_zoo.search.score_kinds import score_kind
 from pinas_zoo.search.scorers.protocol import SUPERNET
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space
 from pinas_zoo.search.stages.needed import why_left_out

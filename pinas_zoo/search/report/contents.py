@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from pinas_zoo.search.ranking.main_effects import Effects
-from pinas_zoo.search.scorers.kinds import ScoreKind
+from pinas_zoo.search.score_kinds import ScoreKind
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from pinas_zoo.search.report.contents import Figure, MainEffects, Page, Table, T
 from pinas_zoo.search.report.figures import Draw
 from pinas_zoo.search.report.tree_figure import LEAST, tree_figure
 from pinas_zoo.search.run_folder import DONE, STAGES, read_done
-from pinas_zoo.search.scorers.kinds import ScoreKind, score_kind
+from pinas_zoo.search.score_kinds import ScoreKind, score_kind
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.search.study.ranking_file import read_ranking

@@ -19,8 +19,8 @@ from pinas_zoo.search.context import Context
 from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.ranking.similarity import off_diagonal, path_similarity, write_matrix
 from pinas_zoo.search.run_folder import read_done
+from pinas_zoo.search.score_kinds import score_kind
 from pinas_zoo.search.scorers.consistency import COMPARED
-from pinas_zoo.search.scorers.kinds import score_kind
 from pinas_zoo.search.scorers.protocol import Score, Scorer
 from pinas_zoo.search.stages.learn import learned_method
 from pinas_zoo.search.stages.result import StageResult

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.methods.base import method_class
-from pinas_zoo.search.scorers.kinds import score_kind
+from pinas_zoo.search.score_kinds import score_kind
 from pinas_zoo.search.scorers.protocol import CLASSIFIER, LABELS, SUPERNET
 
 

@@ -21,7 +21,7 @@ from pinas_zoo.search.config import SearchConfig, parse_config
 from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.ranking.similarity import write_matrix
 from pinas_zoo.search.report.page import chance_loss, write_report
-from pinas_zoo.search.scorers.kinds import KINDS
+from pinas_zoo.search.score_kinds import KINDS
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace, build_space
 from pinas_zoo.search.study.loop import write_ranking
