@@ -19,12 +19,12 @@ from typing import Any, TypeVar
 import torch
 import torch.nn.functional as F
 from timm.models import FeatureDictNet
-from timm.models._features import FeatureGetterNet
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pinas_zoo.models.blocks import PiNASBlock, SplitAttention
 from pinas_zoo.models.pinas import PiNAS
+from pinas_zoo.weights.timm_private import FeatureGetterNet
 
 __all__ = ["FusedBlock", "FusedConv2d", "fuse"]
 

@@ -16,6 +16,7 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 FACTS_FILE = "provenance.json"
 CARD_FILE = "README.md"
+PICKLES = (".bin", ".pth", ".pt", ".tar", ".ckpt", ".pkl")  # suffixes of formats that can carry code
 _FORMAT_FILES = frozenset({CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE, CARD_FILE})
 
 
