@@ -120,7 +120,7 @@ def count_module(model: nn.Module, input_size: Sequence[int]) -> Cost:
     """Count any network by running it once: ``numel`` of its parameters, and :data:`MULTIPLY_ADDS` of its layers.
 
     Cheapest on the meta device (``timm.create_model(name, device="meta")``), where nothing is computed. The model's
-    mode is put back. Products outside of such modules (attention's matrix products, say) are not seen.
+    mode is put back. Products outside of such modules (attention's matrix products, say) are not counted.
 
     Args:
         model: Any module that takes one batch of images.
@@ -134,7 +134,8 @@ def count_operations(model: nn.Module, input_size: Sequence[int]) -> int:
     """FLOPs of one image as flops counters such as ptflops and mmcv's print them: :func:`count_module`'s and more.
 
     Added are: the biases of convolutions, two operations an element of a batch norm's output, one an element of a
-    ReLU's output, one an element that goes into a pooling module. Not seen: whatever is not a module of these kinds.
+    ReLU's output, one an element that goes into a pooling module. Operations outside of such modules are not
+    counted.
     """
     pools = (nn.AvgPool2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d)
     return _run_counting(

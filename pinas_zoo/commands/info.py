@@ -181,6 +181,7 @@ def write_picture(subject: Subject, path: Path, kind: str) -> None:
     try:
         title = subject.name or subject.title
         content = network_png(subject.spec, title) if kind == "PNG" else network_svg(subject.spec, title).encode()
+        path.parent.resolve(strict=True)  # a folder that is not there may be a typing error, so it is not made
         write_bytes(path, content)
     except (OSError, ImportError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

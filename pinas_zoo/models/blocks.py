@@ -74,7 +74,7 @@ CANDIDATES = (Candidate(1, 1, 64), Candidate(2, 1, 64), Candidate(1, 2, 42), Can
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """Where a layer stands in the network, whatever candidate fills it."""
+    """A layer's place and sizes in the network, the same for every candidate."""
 
     stage: int  # 0-based; the module is layer{stage + 1}
     block: int

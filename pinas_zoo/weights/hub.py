@@ -110,7 +110,7 @@ def checked(path: Path, expected: str, what: str) -> Path:
     if got != expected:
         blob = path.resolve()
         path.unlink(missing_ok=True)
-        blob.unlink(missing_ok=True)  # or the next load, by whatever program, would find it in the cache
+        blob.unlink(missing_ok=True)  # else the next program that loads it would find it in the cache
         raise WrongHash(
             f"expected {what} with hash {expected}, got {got}; the file was deleted: try again, and if it comes again, "
             "do not trust the source"

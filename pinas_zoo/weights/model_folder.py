@@ -1,7 +1,7 @@
-"""A timm model folder: ``config.json`` and ``model.safetensors``, written whole or not at all.
+"""A timm model folder: ``config.json`` and ``model.safetensors``, written atomically.
 
 The format is timm's own, so ``timm.create_model("local-dir:FOLDER", pretrained=True)`` loads it once
-:mod:`pinas_zoo` is imported. ``provenance.json`` beside them holds where the weights come from; timm ignores it.
+:mod:`pinas_zoo` is imported. ``provenance.json`` beside them says where the weights come from; timm ignores it.
 """
 
 from __future__ import annotations
@@ -168,9 +168,9 @@ def read_facts(folder: Path | str) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(f"expected JSON in {path}, got a damaged file ({error}); mend it or delete it") from None
+        raise UserError(f"expected JSON in {path}, got a damaged file ({error}); repair or delete it") from None
     if not isinstance(facts, dict):
-        raise UserError(f"expected an object in {path}, got {type(facts).__name__}; mend it or delete it")
+        raise UserError(f"expected an object in {path}, got {type(facts).__name__}; repair or delete it")
     return facts
 
 
@@ -193,7 +193,7 @@ def parse_config(content: bytes, where: str) -> tuple[dict[str, Any], dict[str, 
         check_cfg(cfg)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"expected a timm config in {where}, got a damaged one ({error}); get or write it anew"
+            f"expected a timm config in {where}, got a damaged one ({error}); download or write it again"
         ) from None
     architecture, fixed = entry_points.generic_form(named)
     args = {**fixed, **args}  # timm's own export leaves out what the entry point fixes
@@ -250,22 +250,22 @@ def check_cfg(cfg: Mapping[str, Any]) -> None:
         ValueError: With the first field that is of another form.
     """
 
-    def hold(keys: Sequence[str], fits: Callable[[Any], bool], form: str) -> None:
+    def check(keys: Sequence[str], fits: Callable[[Any], bool], form: str) -> None:
         for key in keys:
             if cfg.get(key) is not None and not fits(cfg[key]):
                 raise ValueError(f"expected {key} as {form}, got {cfg[key]!r}")
 
     sizes = ("input_size", "test_input_size", "min_input_size")
-    hold(sizes, lambda v: _is_list(v) and len(v) == 3 and all(_is_count(n, 1) for n in v), "three positive numbers")
+    check(sizes, lambda v: _is_list(v) and len(v) == 3 and all(_is_count(n, 1) for n in v), "three positive numbers")
     channels = (cfg.get("input_size") or (3,))[0]
-    hold(
+    check(
         ("mean", "std"),
         lambda v: _is_list(v) and len(v) in (3, channels) and all(_is_number(n) for n in v),
         "three numbers, or one a channel",
     )
-    hold(("crop_pct", "test_crop_pct"), _is_number, "a number")
-    hold(("num_classes",), lambda v: _is_count(v, 0), "a whole number")
-    hold(("label_names",), lambda v: _is_list(v) and all(isinstance(n, str) for n in v), "a list of texts")
+    check(("crop_pct", "test_crop_pct"), _is_number, "a number")
+    check(("num_classes",), lambda v: _is_count(v, 0), "a whole number")
+    check(("label_names",), lambda v: _is_list(v) and all(isinstance(n, str) for n in v), "a list of texts")
 
 
 def _is_list(value: Any) -> bool:

@@ -60,7 +60,7 @@ class Plan:
 
 
 def pull(ref: str, folder: str | Path) -> Path:
-    """Download a repo's network into a model folder, whole or not at all.
+    """Download a repo's network into a model folder, which is complete or absent afterwards.
 
     Takes config.json, model.safetensors and README.md at one commit and nothing else, checks their hashes and that the
     weights are those of the network in config.json. Where they come from is kept in provenance.json.
@@ -112,7 +112,7 @@ def pull(ref: str, folder: str | Path) -> Path:
 def plan_push(folder: str | Path, ref: str, facts: Mapping[str, Any] | None = None) -> Plan:
     """Check a model folder and work out what a push of it would send; nothing is sent.
 
-    config.json is written anew, in the form that loads wherever ``pinas_zoo`` is imported, without local paths.
+    config.json is rewritten without local paths, in the form that loads wherever ``pinas_zoo`` is imported.
 
     Args:
         folder: A model folder.

@@ -4,8 +4,8 @@ Entries live in ``<home>/models/<name>.json``; the home is ``$PINAS_ZOO_HOME`` o
 entry becomes a timm model when :mod:`pinas_zoo` is imported. An entry under one of the paper's names
 (``pinas_alpha``, …) holds weights for it.
 
-Files are written whole and renamed into place, one per name, so that processes need no lock: the last writer of a name
-wins, and a reader sees an entry as it was before or after.
+Files are written atomically, one per name, so that processes need no lock: the last writer of a name wins, and a reader
+sees an entry as it was before or after.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ from pinas_zoo.weights.new_folder import CONFIG_FILE as CONFIG_FILE
 from pinas_zoo.weights.new_folder import WEIGHTS_FILE as WEIGHTS_FILE
 from pinas_zoo.weights.tensors import check_tensors, tensor_shapes
 
-PICTURED = ("pinas_beta", "pinas_delta", "pinas_epsilon")  # known from the paper's Figure 9 alone; not invented here
+PICTURED = ("pinas_beta", "pinas_delta", "pinas_epsilon")  # known only from the paper's Figure 9; not invented here
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _WINDOWS = frozenset({"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))})
 _FREE_ARGS = ("num_classes", "in_chans")  # a caller may change them and timm adapts; kept in timm's cfg instead
-_mine: dict[str, Entry] = {}  # what of the registry is known in this process
+_mine: dict[str, Entry] = {}  # entries that are registered with timm in this process
 
 
 @dataclass(frozen=True)
@@ -163,20 +163,20 @@ def entries() -> list[Entry]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        _report(f"registry {folder} skipped: {error}; mend it, or move it with $PINAS_ZOO_HOME")
+        _report(f"registry {folder} skipped: {error}; repair it, or move it with $PINAS_ZOO_HOME")
         return []
     for path in paths:
         try:
             entries.append(_read_entry(path))
         except FileNotFoundError:
             continue  # unregistered by another process just now
-        except Exception as error:  # whatever a damaged file causes, the others load
-            _report(f"registry entry {path} skipped: {error}; mend it or delete the file")
+        except Exception as error:  # any error of one file must leave the others loadable
+            _report(f"registry entry {path} skipped: {error}; repair or delete the file")
     return entries
 
 
 def _report(text: str) -> None:
-    """A warning that never raises: under ``-W error`` it goes to the log, since one entry must not stop an import."""
+    """Warn without raising: under ``-W error`` the text goes to the log, since one entry must not stop an import."""
     try:
         warnings.warn(text, stacklevel=3)
     except UserWarning:
@@ -184,7 +184,7 @@ def _report(text: str) -> None:
 
 
 def load_registry() -> None:
-    """Make every entry of the registry known to timm, and the names that are known from a picture alone.
+    """Register every entry with timm, and the names whose architectures are known only from a picture.
 
     What cannot be loaded is reported by a warning and skipped.
     """
@@ -200,7 +200,7 @@ def load_registry() -> None:
 
 
 def known() -> list[Entry]:
-    """What of the registry is known to timm in this process, by name."""
+    """The entries that are registered with timm in this process, sorted by name."""
     return [_mine[name] for name in sorted(_mine)]
 
 
@@ -216,7 +216,7 @@ def entry_with_weights(name: str) -> Entry | None:
 
 
 def check_form(name: str) -> str:
-    """Return a name that is safe as the name of a file anywhere.
+    """Return a name that can be a file's name on every system.
 
     Raises:
         UserError: Not of the form of a timm model name, or reserved on Windows.
@@ -302,7 +302,7 @@ def entry_path(name: str) -> Path:
 
 
 def _read_entry(path: Path) -> Entry:
-    """An entry; what its folder says now goes before what it said when it was registered."""
+    """Read an entry; what its folder says now takes precedence over what was stored at registration."""
     content = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict):
         raise ValueError(f"expected an object with name and model_args, got {type(content).__name__}")
@@ -315,7 +315,7 @@ def _read_entry(path: Path) -> Entry:
         except UnknownArchitecture:  # of a module that the user has not imported as yet
             return entry
         except UserError as error:
-            _report(f"registry entry {path} has no weights now: {error}; mend {entry.folder}, or register it anew")
+            _report(f"registry entry {path} has no weights now: {error}; repair {entry.folder}, or register it again")
             entry = replace(entry, folder=None)
         else:
             return Entry(entry.name, args, entry.folder, cfg)
@@ -361,7 +361,7 @@ def _tell_pictured(name: str) -> None:
 
 
 def picture_error(name: str) -> UserError:
-    """The error for a name of :data:`PICTURED` whose architecture nobody has registered."""
+    """The error for a name of :data:`PICTURED` that is not registered."""
     return UserError(
         f"the architecture of {name!r} is known only from a picture (Figure 9 of the paper) and is not guessed "
         f"here; whoever can read it supplies it once: pinas_zoo.register({name!r}, arch='…16 digits 0-3…'), or "

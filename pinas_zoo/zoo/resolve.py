@@ -6,7 +6,8 @@
     hf-hub:user/name[@revision]        a timm model repo on the Hub
     work_dirs/mine                     the folder of a search run
 
-A name means the same whatever folder stands beside it. Nothing that a folder or repo holds is executed.
+A folder of the same name in the current directory does not change what a name means. No code of a folder or repo is
+executed.
 """
 
 from __future__ import annotations
