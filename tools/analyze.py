@@ -11,6 +11,7 @@ cost. Images/s are those of the network with its post-processing, batch 1, witho
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import sys
 import time
@@ -21,6 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pinas_zoo.analysis.cost import MULTIPLY_ADDS, counting
 from pinas_zoo.errors import UserError
 
 Parts = dict[str, str]  # name of a submodule: what the table calls it
@@ -37,34 +39,13 @@ PARTS: Parts = {
 
 def count(model: Any, images: torch.Tensor) -> tuple[Counter[str], Counter[str]]:
     """Parameters and multiply-adds of a model's parts, by their names in :data:`PARTS`, for one prediction."""
-    params: Counter[str] = Counter()
-    macs: Counter[str] = Counter()
-    hooks = []
-
-    def hook(part: str) -> Any:
-        def add(module: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            if isinstance(module, nn.ConvTranspose2d):
-                macs[part] += inputs[0].numel() * module.weight[0].numel()
-            elif isinstance(module, nn.Conv2d):
-                macs[part] += output.numel() * module.weight[0].numel()
-            else:
-                macs[part] += output.numel() * module.in_features
-
-        return add
-
+    parts = {}
     for name, part in PARTS.items():
-        try:
-            module = model.get_submodule(name)
-        except AttributeError:
-            continue
-        params[part] = sum(p.numel() for p in module.parameters())
-        for layer in module.modules():
-            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
-                hooks.append(layer.register_forward_hook(hook(part)))
-    with torch.inference_mode():
+        with contextlib.suppress(AttributeError):
+            parts[part] = model.get_submodule(name)
+    params = Counter({part: sum(p.numel() for p in module.parameters()) for part, module in parts.items()})
+    with torch.inference_mode(), counting(parts, MULTIPLY_ADDS) as macs:
         launch_predictor(model)(images)
-    for handle in hooks:
-        handle.remove()
     return params, macs
 
 

@@ -3,7 +3,7 @@
     python tools/publish.py FOLDER OWNER/NAME --name pinas_alpha          # shows what would be sent
     python tools/publish.py FOLDER OWNER/NAME --name pinas_alpha --yes    # sends it and prints the row
 
-The row goes into ``PUBLISHED`` in ``pinas_zoo/weights/builder.py``; from then on
+The row goes into ``PUBLISHED`` in ``pinas_zoo/weights/published.py``; from then on
 ``timm.create_model(NAME, pretrained=True)`` fetches that commit and accepts no other bytes. For
 networks of your own, ``pinas-zoo push`` is enough.
 """
@@ -56,7 +56,7 @@ def publish(args: argparse.Namespace) -> None:
         return
     plan, commit = sent
     sha256 = next(file.sha256 for file in plan.files if file.path == WEIGHTS_FILE)
-    print("the row for PUBLISHED in pinas_zoo/weights/builder.py:\n")
+    print("the row for PUBLISHED in pinas_zoo/weights/published.py:\n")
     print(f'    "{name}": Published(\n        "{plan.repo}",\n        "{commit}",\n        "{sha256}",\n    ),')
 
 

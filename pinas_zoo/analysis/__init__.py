@@ -1,1 +1,1 @@
-"""What a network costs, how it is drawn, and what the paper prints of it."""
+"""Cost of a network, pictures of it, and the figures that the paper prints."""

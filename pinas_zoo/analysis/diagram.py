@@ -9,8 +9,8 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from pinas_zoo.analysis.cost import Cost, ImageSize, head_cost, head_width, layer_costs, layer_sizes, stem_cost
-from pinas_zoo.arch import Arch
-from pinas_zoo.models.pinas import CANDIDATES, DEPTHS, EXPANSION, STEM_WIDTH, WIDTHS, layer_specs
+from pinas_zoo.models.blocks import CANDIDATES, EXPANSION
+from pinas_zoo.models.spec import NetworkSpec
 
 COLOURS = ("#0072b2", "#b84a00", "#007a59", "#aa4499")  # one a candidate; dark enough for white digits on them
 CELL, GAP, NAME_WIDTH, TOP = 32, 12, 90, 68  # px; the gap lies between stages
@@ -36,37 +36,20 @@ class LayerRow:
 HEADINGS = ("layer", "candidate", "in", "out", "stride", "size", "params", "multiply-adds")
 
 
-def layer_table(
-    arch: str | Sequence[int] | Arch,
-    depths: Sequence[int] = DEPTHS,
-    widths: Sequence[int] = WIDTHS,
-    stem_width: int = STEM_WIDTH,
-    num_classes: int = 1000,
-    in_chans: int = 3,
-    image_size: ImageSize = 224,
-    output_stride: int = 32,
-    global_pool: str = "avg",
-) -> list[LayerRow]:
+def layer_table(spec: NetworkSpec, image_size: ImageSize = 224) -> list[LayerRow]:
     """Stem, every layer and (unless ``num_classes=0``) the head; the costs add up to the network's.
 
     The stem's row contains the max pool, hence stride 4. The head's size is 1 x 1, after the global pool.
-
-    Raises:
-        ValueError: ``arch`` does not fit ``depths``, or sizes that no network has.
     """
-    specs = layer_specs(depths, widths, stem_width, output_stride)
-    choices = Arch.parse(arch, num_layers=len(specs), num_candidates=len(CANDIDATES))
-    costs = layer_costs(depths, widths, stem_width, image_size, in_chans, output_stride)
-    sizes = layer_sizes(depths, widths, stem_width, image_size, output_stride)
-    rows = [
-        _row("stem", "3 x 3x3", in_chans, stem_width * 2, 4, sizes[0][0], stem_cost(stem_width, image_size, in_chans))
-    ]
-    for spec, choice, cost, (_, size) in zip(specs, choices, costs, sizes, strict=True):
-        name = f"layer{spec.stage + 1}.{spec.block}"
-        rows.append(_row(name, str(CANDIDATES[choice]), spec.in_chs, spec.out_chs, spec.stride, size, cost[choice]))
-    if num_classes:
-        head = head_cost(widths, num_classes, global_pool)
-        rows.append(_row("fc", "linear", head_width(widths, global_pool), num_classes, 1, (1, 1), head))
+    layers, stem_width = spec.layers(), spec.stem_width
+    costs, sizes = layer_costs(layers, image_size), layer_sizes(layers, image_size)
+    stem = stem_cost(stem_width, image_size, spec.in_chans)
+    rows = [_row("stem", "3 x 3x3", spec.in_chans, stem_width * 2, 4, sizes[0][0], stem)]
+    for layer, choice, cost, (_, size) in zip(layers, spec.arch, costs, sizes, strict=True):
+        name = f"layer{layer.stage + 1}.{layer.block}"
+        rows.append(_row(name, str(CANDIDATES[choice]), layer.in_chs, layer.out_chs, layer.stride, size, cost[choice]))
+    if spec.num_classes:
+        rows.append(_row("fc", "linear", head_width(spec), spec.num_classes, 1, (1, 1), head_cost(spec)))
     return rows
 
 
@@ -127,22 +110,13 @@ class Picture:
     shapes: list[Box | Label | Line] = field(default_factory=list)
 
 
-def network_svg(
-    arch: str | Sequence[int] | Arch,
-    depths: Sequence[int] = DEPTHS,
-    widths: Sequence[int] = WIDTHS,
-    stem_width: int = STEM_WIDTH,
-    title: str | None = None,
-) -> str:
+def network_svg(spec: NetworkSpec, title: str | None = None) -> str:
     """The network as one self-contained ``<svg>`` element: four rows of candidates, one column a layer, chosen filled.
 
     Without scripts, links or fonts of its own, so that it can stand inside an HTML page; it scales to the width that
     it is given. Screen readers get the title and a description of every layer.
-
-    Raises:
-        ValueError: ``arch`` does not fit ``depths``, or sizes that no network has.
     """
-    picture = network_picture(arch, depths, widths, stem_width, title)
+    picture = network_picture(spec, title)
     width, height = f"{picture.width:g}", f"{picture.height:g}"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
@@ -156,25 +130,17 @@ def network_svg(
     return "\n".join(parts) + "\n"
 
 
-def network_png(
-    arch: str | Sequence[int] | Arch,
-    depths: Sequence[int] = DEPTHS,
-    widths: Sequence[int] = WIDTHS,
-    stem_width: int = STEM_WIDTH,
-    title: str | None = None,
-    scale: int = 2,
-) -> bytes:
+def network_png(spec: NetworkSpec, title: str | None = None, scale: int = 2) -> bytes:
     """The picture of :func:`network_svg` as a PNG file, ``scale`` pixels to the SVG's one.
 
     Text is in Pillow's own font, which has Latin letters only.
 
     Raises:
-        ValueError: As :func:`network_svg`.
         ImportError: Pillow before 10.1, or without FreeType: its font cannot be scaled.
     """
     from PIL import Image, ImageDraw
 
-    picture = network_picture(arch, depths, widths, stem_width, title)
+    picture = network_picture(spec, title)
     fine = scale * 2  # drawn at twice the resolution, then halved: smooth edges
     image = Image.new("RGB", (round(picture.width * fine), round(picture.height * fine)), WHITE)
     canvas = ImageDraw.Draw(image)
@@ -193,32 +159,22 @@ def network_png(
     return buffer.getvalue()
 
 
-def network_picture(
-    arch: str | Sequence[int] | Arch,
-    depths: Sequence[int] = DEPTHS,
-    widths: Sequence[int] = WIDTHS,
-    stem_width: int = STEM_WIDTH,
-    title: str | None = None,
-) -> Picture:
-    """The shapes of the picture, from the back to the front.
-
-    Raises:
-        ValueError: ``arch`` does not fit ``depths``, or sizes that no network has.
-    """
-    specs = layer_specs(depths, widths, stem_width)
-    choices = Arch.parse(arch, num_layers=len(specs), num_candidates=len(CANDIDATES))
+def network_picture(spec: NetworkSpec, title: str | None = None) -> Picture:
+    """The shapes of the picture, from the back to the front."""
+    choices, depths, stem_width = spec.arch, spec.depths, spec.stem_width
     title = title or f"Network {choices}"
     shown = title if len(title) <= 48 else title[:47] + "…"
     stage_lefts, stage_widths = _stage_columns(depths)
     lefts = [
-        stage_lefts[s.stage] + (stage_widths[s.stage] - depths[s.stage] * CELL) / 2 + s.block * CELL for s in specs
+        stage_lefts[layer.stage] + (stage_widths[layer.stage] - depths[layer.stage] * CELL) / 2 + layer.block * CELL
+        for layer in spec.layers()
     ]
     bottom = TOP + len(CANDIDATES) * CELL
     picture = Picture(
         width=max(stage_lefts[-1] + stage_widths[-1] + 10, 24 + 12 * len(shown)),
         height=bottom + 76,
         title=title,
-        description=_description(choices, depths, widths, stem_width),
+        description=_description(spec),
     )
     shapes = picture.shapes
     shapes.append(Label(12, 26, shown, size=19, bold=True))
@@ -236,7 +192,7 @@ def network_picture(
         shapes.append(Line(((left + 2, bottom + 8), (left + size - 2, bottom + 8))))
         shapes.append(Label(middle, bottom + 28, f"layer{stage + 1}", bold=True, anchor="middle"))
         shapes.append(Label(middle, bottom + 47, f"/{4 * 2**stage}", anchor="middle"))
-        shapes.append(Label(middle, bottom + 66, f"{widths[stage] * EXPANSION} ch", anchor="middle"))
+        shapes.append(Label(middle, bottom + 66, f"{spec.widths[stage] * EXPANSION} ch", anchor="middle"))
     return picture
 
 
@@ -296,13 +252,13 @@ def _png_text(canvas: Any, label: Label, scale: int) -> None:
     )
 
 
-def _description(choices: Arch, depths: Sequence[int], widths: Sequence[int], stem_width: int) -> str:
+def _description(spec: NetworkSpec) -> str:
     stages, first = [], 0
-    for stage, depth in enumerate(depths):
-        names = ", ".join(str(CANDIDATES[c]) for c in choices.choices[first : first + depth])
-        stages.append(f"layer{stage + 1} ({widths[stage] * EXPANSION} channels, stride {4 * 2**stage}): {names}")
+    for stage, depth in enumerate(spec.depths):
+        names = ", ".join(str(CANDIDATES[c]) for c in spec.arch.choices[first : first + depth])
+        stages.append(f"layer{stage + 1} ({spec.widths[stage] * EXPANSION} channels, stride {4 * 2**stage}): {names}")
         first += depth
-    return f"Architecture {choices}. Stem of {stem_width * 2} channels, stride 4; " + "; ".join(stages) + "."
+    return f"Architecture {spec.arch}. Stem of {spec.stem_width * 2} channels, stride 4; " + "; ".join(stages) + "."
 
 
 def cell_svg(edges: Sequence[tuple[int, int, str]], title: str) -> str:

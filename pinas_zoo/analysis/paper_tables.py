@@ -1,9 +1,9 @@
-"""The authors' printed figures as data, and the check of a network against them.
+"""The authors' printed figures as data, and the comparison of a network with them.
 
-Only what could be read at its source stands here. The text of the paper's Tables 1 and 2 (arXiv 2108.09671) was not at
-hand when this was written: the figures of Π-NAS-cls are those of the authors' repository (github.com/Ernie1/Pi-NAS,
-README), the parameter counts those of the authors' code run with the known architectures. Π-NAS-β, -δ and -ε, and the
-rows of other networks, are unknown here and stay so; whoever holds the paper gives its two figures by hand
+Only figures that were read at their source are listed. The text of the paper's Tables 1 and 2 (arXiv 2108.09671) was
+not at hand when this was written: the figures of Π-NAS-cls are those of the authors' repository
+(github.com/Ernie1/Pi-NAS, README), the parameter counts those of the authors' code run with the known architectures.
+Π-NAS-β, -δ and -ε, and the rows of other networks, are unknown here. A reader of the paper can pass their two figures
 (``pinas-zoo info NAME --expect PARAMS_M,FLOPS_G``), and the same check runs on them.
 
 The counting convention matters. 5.38 G is what a flops counter of the kind in the authors' repository sums up for

@@ -98,10 +98,9 @@ def load_model(source: str, device: str) -> Any:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
     from safetensors import SafetensorError
 
-    import pinas_zoo  # noqa: F401  registers the family and the user's networks
     from pinas_zoo.errors import UserError
-    from pinas_zoo.weights import hub
     from pinas_zoo.weights.hub_client import bounded, explain
+    from pinas_zoo.zoo.resolve import resolve
 
     try:
         torch.zeros(1, device=device).cpu()
@@ -109,23 +108,16 @@ def load_model(source: str, device: str) -> Any:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"expected a --device that torch can use here, got {device!r}: {reason}; try cpu") from None
     logging.set_verbosity_error()  # one line says it all
-    named = timm.is_model(source.partition(".")[0])  # a name means the same whatever folder one stands in
-    if Path(source).is_dir() and not named:
-        if not (Path(source) / "config.json").is_file():
-            raise UserError(f"expected a timm model folder with config.json, found none in {source}")
-        target = f"local-dir:{source}"
-    elif source.startswith(("hf-hub:", "hf_hub:")):
-        hub.download(source.partition(":")[2], "config.json")  # says within seconds what is wrong, where timm retries
-        target = source
-    elif source.startswith("local-dir:") or named:
-        target = source
-    else:
+    network = resolve(source)
+    if network.kind == "arch":
         raise UserError(
-            f"expected a model folder, a timm name or hf-hub:user/name, got {source!r}, which is none of them"
+            f"expected a model with weights, got the architecture {source}; give a model folder or a name that has them"
         )
+    if network.kind == "run":
+        raise UserError(network.run_problem())
     try:
         with bounded():
-            model: nn.Module = timm.create_model(target, pretrained=True).eval().to(device)
+            model: nn.Module = timm.create_model(network.timm_name, pretrained=True).eval().to(device)
     except UserError:
         raise
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:

@@ -74,10 +74,10 @@ def findings(args: argparse.Namespace) -> Iterator[tuple[str, str, str | None]]:
 
 
 def weights_found() -> Iterator[tuple[str, str, str | None]]:
-    """Where the family's weights are; their absence is no fault, and no cure is due."""
+    """Where the weights of the paper's networks are; their absence is no fault, and no cure is due."""
     from pinas_zoo.errors import UserError
     from pinas_zoo.models.pinas import ALIASES
-    from pinas_zoo.weights.builder import find_source
+    from pinas_zoo.weights.sources import find_source
     from pinas_zoo.zoo import registry
 
     for name in ALIASES:
@@ -119,7 +119,7 @@ def config_findings(args: argparse.Namespace) -> Iterator[tuple[str, str, str | 
     init_cfg = cfg.model.get("backbone", {}).get("init_cfg") or {}
     checkpoint = init_cfg.get("checkpoint")
     if checkpoint and checkpoint.startswith("pinas:"):
-        from pinas_zoo.weights.builder import find_source
+        from pinas_zoo.weights.sources import find_source
 
         try:
             find_source(checkpoint.partition(":")[2])

@@ -6,12 +6,13 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import nn
 
     from pinas_zoo.analysis.paper_tables import Check, Figures
+    from pinas_zoo.models.spec import NetworkSpec
 
 HELP = "show a network: layers, parameters, multiply-adds, picture, and the check against the paper's figures"
 EPILOG = """\
@@ -28,12 +29,12 @@ holds the paper types the two figures of the network's row: pinas-zoo info pinas
 
 @dataclass(frozen=True)
 class Subject:
-    """What is shown: how to build it on the meta device, and its sizes when it is of the family (None otherwise)."""
+    """What is shown: how to build it on the meta device, and its specification when it is of the Π-NAS space."""
 
     title: str
     name: str | None  # the name it stands under in the paper, if any
     build: Callable[[], nn.Module]
-    args: dict[str, Any] | None  # arch, depths, widths, stem_width, num_classes, in_chans, output_stride, global_pool
+    spec: NetworkSpec | None
     input_size: tuple[int, int, int]
 
 
@@ -69,29 +70,27 @@ def run(args: argparse.Namespace) -> None:
     try:
         subject = find_subject(args)
         size = subject.input_size
-        if subject.args is None and (args.svg or args.png):
+        if subject.spec is None and (args.svg or args.png):
             raise UserError(
                 f"expected a network of this package for a picture, got {args.network!r}, one of timm's own"
             )
-        if subject.args is None:
-            total = count_module(subject.build(), size)
-        else:
-            total = network_cost(**subject.args, image_size=size[1:])
+        spec = subject.spec
+        total = count_module(subject.build(), size) if spec is None else network_cost(spec, size[1:])
         operations = count_operations(subject.build(), size)
     except UserError:
         raise
     except (ValueError, RuntimeError, TypeError) as error:
         raise UserError(" ".join(str(error).split())) from None
     print(subject.title)
-    if subject.args is not None:
-        print_table(subject.args, size)
+    if subject.spec is not None:
+        print_table(subject.spec, size)
     print(f"total: {total.params:,} parameters, {total.macs:,} multiply-adds for one image of {_times(size)}")
     print(f"       {operations:,} FLOPs as flops counters count: with biases, batch norm, ReLU and pooling")
     checks = paper_checks(subject, expected)
     for check in checks:
         print(check.text)
     for path, kind in ((args.svg, "SVG"), (args.png, "PNG")):
-        if path is not None and subject.args is not None:
+        if path is not None and subject.spec is not None:
             write_picture(subject, path, kind)
             print(f"picture: {path}")
     if expected is not None and not all(check.matches for check in checks):
@@ -106,14 +105,8 @@ def find_subject(args: argparse.Namespace) -> Subject:
     Raises:
         UserError: None of them, or sizes given for a name or folder, which has its own.
     """
-    import difflib
-
-    import timm
-
-    import pinas_zoo  # noqa: F401  registers the family and the user's networks
-    from pinas_zoo.analysis.paper_tables import UNKNOWN
     from pinas_zoo.errors import UserError
-    from pinas_zoo.models.pinas import PiNAS
+    from pinas_zoo.zoo.resolve import resolve
 
     word = args.network
     sizes = {
@@ -125,88 +118,25 @@ def find_subject(args: argparse.Namespace) -> Subject:
     given = {key: value for key, value in sizes.items() if value is not None}
     if args.image_size is not None and args.image_size < 32:
         raise UserError(f"expected --image-size of at least 32, got {args.image_size}")
-    side = args.image_size
-
-    if word.isdecimal() and not Path(word).is_dir():
-        model_args = family_args(PiNAS(**{"arch": word, **given}, device="meta"))
-        return Subject(
-            f"architecture {word}", None, lambda: PiNAS(**model_args, device="meta"), model_args, _size(3, side)
-        )
-    if given:
+    network = resolve(word, given)
+    if given and network.kind != "arch":
         raise UserError(
             f"expected {', '.join('--' + k.replace('_', '-') for k in given)} with an ARCH only, got {word!r}"
         )
-    if Path(word).is_dir() and not timm.is_model(word):  # a name means the same whatever folder one stands in
-        return folder_subject(Path(word), side)
-    if not timm.is_model(word):
-        if word in UNKNOWN:
-            raise UserError(
-                f"the architecture of {word} stands only in a picture of the paper (Figure 9), not here; "
-                f"whoever reads it off supplies it once: pinas-zoo register {word} --arch ARCH"
-            )
-        near = difflib.get_close_matches(word, timm.list_models(), n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else "; `pinas-zoo list` shows the names"
-        raise UserError(f"expected a timm name, an architecture of digits 0-3 or a model folder, got {word!r}{hint}")
-
-    def build() -> nn.Module:
-        return timm.create_model(word, device="meta")
-
-    model: Any = build()
-    channels, height, _ = model.pretrained_cfg["input_size"]
-    if not isinstance(model, PiNAS):
-        return Subject(f"{word} (timm)", word, build, None, _size(channels, side or height))
-    model_args = family_args(model)
-    return Subject(
-        f"{word}, architecture {model_args['arch']}",
-        word,
-        build,
-        model_args,
-        _size(model_args["in_chans"], side or height),
-    )
+    spec, (channels, height, _) = network.spec, network.input_size
+    side = args.image_size or height
+    name = word if network.kind == "name" else None
+    if spec is None:
+        title = f"{word} (timm)" if name else f"{word}, {network.architecture} {network.args['arch']}"
+    else:
+        title = f"architecture {spec.arch}" if network.kind == "arch" else f"{word}, architecture {spec.arch}"
+    return Subject(title, name, network.on_meta, spec, (channels, side, side))
 
 
-def folder_subject(folder: Path, side: int | None) -> Subject:
-    """A timm model folder; its weights are not read, and nothing in it is run."""
-    from pinas_zoo.errors import UserError
-    from pinas_zoo.models.pinas import PiNAS
-    from pinas_zoo.weights.entry_points import FAMILY, architecture_of, on_meta
-    from pinas_zoo.weights.model_folder import read_config
-
-    if (folder / "winner" / "config.json").is_file():
-        raise UserError(f"expected a timm model folder, got the search run {folder}; give its winner/ or trained/")
-    stored, cfg = read_config(folder)
-    architecture = architecture_of(cfg)
-    if architecture != FAMILY:
-        channels, height, _ = cfg["input_size"]
-        title = f"{folder}, {architecture} {stored['arch']}"
-        return Subject(title, None, lambda: on_meta(architecture, stored), None, _size(channels, side or height))
-    model_args = family_args(PiNAS(**stored, device="meta"))
-    side = side or (cfg.get("input_size") or (3, 224, 224))[1]
-    title = f"{folder}, architecture {model_args['arch']}"
-    return Subject(
-        title, None, lambda: PiNAS(**model_args, device="meta"), model_args, _size(model_args["in_chans"], side)
-    )
-
-
-def family_args(model: Any) -> dict[str, Any]:
-    """Architecture and sizes of a network of the family, read off its modules."""
-    stages = [getattr(model, f"layer{i}") for i in range(1, 5)]
-    return {
-        "arch": model.arch,
-        "depths": tuple(len(stage) for stage in stages),
-        "widths": tuple(stage[0].conv3.out_channels // stage[0].expansion for stage in stages),
-        "stem_width": model.conv1[0].out_channels,
-        "num_classes": model.num_classes,
-        "in_chans": model.in_chans,
-        "output_stride": model.feature_info[-1]["reduction"],
-        "global_pool": model.global_pool.pool_type or "",
-    }
-
-
-def print_table(model_args: dict[str, Any], size: tuple[int, int, int]) -> None:
+def print_table(spec: NetworkSpec, size: tuple[int, int, int]) -> None:
     from pinas_zoo.analysis.diagram import HEADINGS, layer_table, table_cells
 
-    rows = [HEADINGS, *table_cells(layer_table(**model_args, image_size=size[1:]))]
+    rows = [HEADINGS, *table_cells(layer_table(spec, size[1:]))]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
     for row in rows:
         cells = (cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
@@ -217,18 +147,17 @@ def paper_checks(subject: Subject, expected: Figures | None) -> list[Check]:
     """The check against the paper's figures, for a network that stands there under this name or architecture."""
     from pinas_zoo.analysis.cost import count_module, count_operations
     from pinas_zoo.analysis.paper_tables import FIGURES, UNKNOWN, Check, Measured, check
-    from pinas_zoo.models.pinas import ARCHS, DEPTHS, STEM_WIDTH, WIDTHS
+    from pinas_zoo.models.pinas import ARCHS
 
-    name, args = subject.name, subject.args
-    sizes = (DEPTHS, WIDTHS, STEM_WIDTH, 32)
-    if args is not None and (args["depths"], args["widths"], args["stem_width"], args["output_stride"]) == sizes:
+    name, spec = subject.name, subject.spec
+    if spec is not None and spec.is_papers_size():
         drawn = {**{arch: known for known, arch in ARCHS.items()}, "1" * 16: "resnest50d"}
-        name = name if name in FIGURES or name in UNKNOWN else drawn.get(args["arch"], name)
+        name = name if name in FIGURES or name in UNKNOWN else drawn.get(str(spec.arch), name)
     figures = [f for f in (FIGURES.get(name or ""), expected) if f is not None]
     if not figures:
         text = f"Table 1: the figures of {name} are not known here; give them with --expect"
         return [Check(True, text)] if name in UNKNOWN else []
-    if args is not None and (args["num_classes"], args["in_chans"]) != (1000, 3):
+    if spec is not None and (spec.num_classes, spec.in_chans) != (1000, 3):
         text = "the paper's figures are for 1000 classes and 3 channels: not checked"
         return [Check(expected is None, text)]  # a check that was asked for has not passed
     model, size = subject.build(), (3, 224, 224)
@@ -248,11 +177,11 @@ def write_picture(subject: Subject, path: Path, kind: str) -> None:
     from pinas_zoo.errors import UserError
     from pinas_zoo.weights.atomic import write_bytes
 
-    assert subject.args is not None
-    sizes = {key: subject.args[key] for key in ("arch", "depths", "widths", "stem_width")}
+    assert subject.spec is not None
     try:
         title = subject.name or subject.title
-        content = network_png(**sizes, title=title) if kind == "PNG" else network_svg(**sizes, title=title).encode()
+        content = network_png(subject.spec, title) if kind == "PNG" else network_svg(subject.spec, title).encode()
+        path.parent.resolve(strict=True)  # a folder that is not there may be a typing error, so it is not made
         write_bytes(path, content)
     except (OSError, ImportError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -285,10 +214,6 @@ def _integers(text: str | None, option: str) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise UserError(f"expected {option} as four numbers such as 1,1,1,1, got {text!r}") from None
-
-
-def _size(channels: int, side: int | None) -> tuple[int, int, int]:
-    return (channels, side or 224, side or 224)
 
 
 def _times(size: Sequence[int]) -> str:

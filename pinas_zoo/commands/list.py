@@ -6,8 +6,6 @@ import argparse
 import sys
 from typing import Any
 
-_SHAPE = ("depths", "widths", "stem_width", "num_classes", "output_stride", "global_pool")  # what costs depend on
-
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
@@ -44,12 +42,12 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _rows() -> list[dict[str, Any]]:
-    from pinas_zoo.models import pinas as family
+    from pinas_zoo.models.pinas import ENTRY_POINT
     from pinas_zoo.zoo import registry
 
     rows = []
-    for name in (*family.ARCHS, *family.ALIASES):
-        row = _row(name, {"arch": family.ARCHS[family.ALIASES.get(name, name)]}, (3, 224, 224))
+    for name, fixed in ENTRY_POINT.named.items():
+        row = _row(name, fixed, (3, 224, 224))
         rows.append({**row, **_weights(name)})
     mine = {row["name"]: row for row in _rows_of_mine()}
     for name in registry.PICTURED:
@@ -57,8 +55,8 @@ def _rows() -> list[dict[str, Any]]:
             rows.append(
                 {"name": name, "arch": None, "params": None, "macs": None, "input_size": None, "weights": "none"}
             )
-    family_names = {row["name"] for row in rows}
-    return sorted(rows, key=lambda row: str(row["name"])) + [r for n, r in mine.items() if n not in family_names]
+    papers_names = {row["name"] for row in rows}
+    return sorted(rows, key=lambda row: str(row["name"])) + [r for n, r in mine.items() if n not in papers_names]
 
 
 def _rows_of_mine() -> list[dict[str, Any]]:
@@ -77,18 +75,14 @@ def _rows_of_mine() -> list[dict[str, Any]]:
 
 
 def _row(name: str, model_args: Any, input_size: Any, architecture: str = "pinas") -> dict[str, Any]:
-    from pinas_zoo.analysis.cost import count_module, network_cost
-    from pinas_zoo.weights.entry_points import FAMILY, UnknownArchitecture, on_meta
+    from pinas_zoo.analysis.cost import cost_of
+    from pinas_zoo.weights.entry_points import UnknownArchitecture
 
     channels, height, width = input_size
-    if architecture == FAMILY:
-        sized = {k: model_args[k] for k in _SHAPE if k in model_args}
-        cost = network_cost(model_args["arch"], **sized, in_chans=channels, image_size=(height, width))
-    else:
-        try:
-            cost = count_module(on_meta(architecture, model_args), input_size)
-        except UnknownArchitecture:  # of a module of the user's own that this command does not import
-            cost = None
+    try:
+        cost = cost_of(architecture, {**model_args, "in_chans": channels}, input_size)
+    except UnknownArchitecture:  # of a module of the user's own that this command does not import
+        cost = None
     return {
         "name": name,
         "arch": str(model_args["arch"]),
@@ -100,7 +94,7 @@ def _row(name: str, model_args: Any, input_size: Any, architecture: str = "pinas
 
 def _weights(name: str) -> dict[str, Any]:
     from pinas_zoo.errors import NotPublished
-    from pinas_zoo.weights.builder import find_source
+    from pinas_zoo.weights.sources import find_source
     from pinas_zoo.zoo import registry
 
     entry = registry.entry_with_weights(name)

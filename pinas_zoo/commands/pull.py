@@ -26,13 +26,13 @@ def run(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     from pinas_zoo.errors import UserError
-    from pinas_zoo.weights import hub
+    from pinas_zoo.weights.hub_client import split_repo
     from pinas_zoo.weights.model_folder import CONFIG_FILE, read_facts
-    from pinas_zoo.zoo import registry
+    from pinas_zoo.zoo import publish, registry
 
     if args.register:
         registry.check_name(args.register)  # before the download
-    repo, _ = hub.split_repo(args.repo)
+    repo, _ = split_repo(args.repo)
     place = Path(args.folder or repo.partition("/")[2])
     if (place / CONFIG_FILE).exists() and not args.overwrite:
         origin = read_facts(place).get("hub")
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
                 f"expected a new place or one that was pulled from {repo}, got {place}, which holds another model; "
                 "give another, or --overwrite"
             )
-    folder = hub.pull(args.repo, place)
+    folder = publish.pull(args.repo, place)
     origin = read_facts(folder)["hub"]
     print(f"pulled {origin['repo']} at commit {origin['revision']} into {folder}")
     if args.register:

@@ -51,15 +51,16 @@ def run(args: argparse.Namespace) -> None:
 
 def send(args: argparse.Namespace) -> tuple[Any, str] | None:
     """Show what would be sent; with --yes send it, and return what was sent and its commit."""
-    from pinas_zoo.weights import hub
+    from pinas_zoo.weights.hub_client import endpoint
+    from pinas_zoo.zoo import publish
 
-    plan = hub.plan_push(args.folder, args.repo, facts_of(args))
+    plan = publish.plan_push(args.folder, args.repo, facts_of(args))
     show(plan)
     if not args.yes:
         print("\nnothing was sent; --yes sends it")
         return None
-    commit = hub.push(plan, private=args.private, message=args.message)
-    print(f"\nsent as commit {commit} to {hub.endpoint()}/{plan.repo}")
+    commit = publish.push(plan, private=args.private, message=args.message)
+    print(f"\nsent as commit {commit} to {endpoint()}/{plan.repo}")
     return plan, commit
 
 

@@ -1,1 +1,1 @@
-"""The networks as timm models."""
+"""The networks as timm models: the Π-NAS space and NAS-Bench-201."""

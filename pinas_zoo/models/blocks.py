@@ -1,4 +1,4 @@
-"""What a layer of the family is made of: candidates, where a layer stands, split attention and the bottleneck.
+"""The parts of a layer of the Π-NAS space: candidates, a layer's place, split attention and the bottleneck.
 
 Where the block differs from timm's ``ResNestBottleneck``, it follows the authors of Pi-NAS: the attention width is not
 rounded, and the first block of a dilated stage keeps its 3x3 average pool at stride 1 with a downsample that does not
@@ -24,6 +24,7 @@ __all__ = [
     "LayerSpec",
     "PiNASBlock",
     "SplitAttention",
+    "attention_width",
     "layer_specs",
     "make_downsample",
     "make_stem",
@@ -51,8 +52,8 @@ class Candidate:
         return int(planes * (self.base_width / 64.0)) * self.cardinality
 
     def attention_width(self, planes: int) -> int:
-        """Channels between split attention's two layers; the authors do not round it, timm does."""
-        return max(self.width(planes) * self.radix // 4, 32)
+        """Channels between split attention's two layers."""
+        return attention_width(self.width(planes), self.radix)
 
     def fits(self, planes: int) -> bool:
         """Whether the groups of every convolution divide its channels at this width."""
@@ -60,12 +61,20 @@ class Candidate:
         return planes > 0 and not splits and not self.attention_width(planes) % self.cardinality
 
 
+def attention_width(channels: int, radix: int) -> int:
+    """Channels between the two layers of split attention over ``radix`` splits of ``channels`` each.
+
+    The authors do not round it; timm rounds it to a multiple of 8.
+    """
+    return max(channels * radix // 4, 32)
+
+
 CANDIDATES = (Candidate(1, 1, 64), Candidate(2, 1, 64), Candidate(1, 2, 42), Candidate(2, 2, 40))
 
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """Where a layer stands in the network, whatever candidate fills it."""
+    """A layer's place and sizes in the network, the same for every candidate."""
 
     stage: int  # 0-based; the module is layer{stage + 1}
     block: int
@@ -157,7 +166,7 @@ class SplitAttention(nn.Module):
         self.radix = radix
         self.cardinality = cardinality
         self.channels = channels
-        attn_chs = max(channels * radix // 4, 32)  # the authors' width; timm rounds it to a multiple of 8
+        attn_chs = attention_width(channels, radix)
         groups = cardinality * radix
         self.conv = nn.Conv2d(
             channels, channels * radix, 3, padding=dilation, dilation=dilation, groups=groups, bias=False, **dd

@@ -1,8 +1,8 @@
 """Gradient checkpointing that leaves batch norm alone when it computes a block a second time.
 
 timm's ``checkpoint_seq`` runs every block twice in training, and with it every batch norm: running statistics then move
-twice a step and ``num_batches_tracked`` counts double. Here the second pass records into copies that are thrown away,
-so a checkpointed step leaves the same buffers as an ordinary one, bit for bit.
+twice a step and ``num_batches_tracked`` counts double. Here the second pass updates copies that are thrown away, so
+a checkpointed step leaves the same buffers as an ordinary one, bit for bit.
 
 The switch lives in the blocks, so that every way to run them obeys it: the network, ``forward_intermediates`` and
 timm's feature wrappers.
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class CheckpointedBlock(nn.Module):
-    """A block that can checkpoint itself; the mark by which :func:`set_block_checkpointing` finds it."""
+    """A block that can checkpoint itself; :func:`set_block_checkpointing` finds blocks by this class."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class CheckpointedBlock(nn.Module):
 
 @contextmanager
 def unrecorded_statistics(module: nn.Module) -> Iterator[None]:
-    """Within it, training-mode batch norms (SyncBatchNorm too) record into copies that are then thrown away."""
+    """Within the block, training-mode batch norms (SyncBatchNorm too) update copies of their statistics."""
     norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.training]
     recorded = [dict(norm._buffers) for norm in norms]
     for norm, buffers in zip(norms, recorded, strict=True):

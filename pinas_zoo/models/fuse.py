@@ -19,12 +19,12 @@ from typing import Any, TypeVar
 import torch
 import torch.nn.functional as F
 from timm.models import FeatureDictNet
-from timm.models._features import FeatureGetterNet
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pinas_zoo.models.blocks import PiNASBlock, SplitAttention
 from pinas_zoo.models.pinas import PiNAS
+from pinas_zoo.weights.timm_private import FeatureGetterNet
 
 __all__ = ["FusedBlock", "FusedConv2d", "fuse"]
 
@@ -39,13 +39,13 @@ _ONEDNN = torch.backends.mkldnn.is_available() and all(
 def fuse(model: T) -> T:
     """An eval-mode copy that infers faster and cannot be trained; the original is left as it is.
 
-    For any network of the family, and for it inside timm's ``features_only=True`` (feature classes list, dict and
-    getter). State-dict names of what is left are unchanged. An activation other than ReLU stays as it is. On a CPU
-    the weights are kept up to three times, as parameters and in oneDNN's layout for two input sizes; changes of a
-    parameter's ``.data`` are not seen after that.
+    For any :class:`~pinas_zoo.models.pinas.PiNAS`, also inside timm's ``features_only=True`` (feature classes list,
+    dict and getter). State-dict names of what is left are unchanged. An activation other than ReLU stays as it is. On
+    a CPU the weights are kept up to three times, as parameters and in oneDNN's layout for two input sizes; changes of
+    a parameter's ``.data`` are not seen after that.
 
     Raises:
-        TypeError: Not a network of this family, or inside a feature wrapper that hooks, traces or flattens it.
+        TypeError: Not a Π-NAS network, or inside a feature wrapper that hooks, traces or flattens it.
         ValueError: Already fused, or its norms are not batch norms with running statistics.
     """
     net = model.model if isinstance(model, FeatureGetterNet) else model
@@ -96,7 +96,7 @@ class FusedConv2d(nn.Conv2d):
         return f"{super().extra_repr()}, relu={self.relu}"
 
     def forward(self, x: torch.Tensor, shortcut: torch.Tensor | None = None, overwrite: bool = False) -> torch.Tensor:
-        """``overwrite``: the shortcut is nobody else's, its memory may hold the result."""
+        """``overwrite``: nothing else uses the shortcut, so its memory may take the result."""
         if not torch.jit.is_scripting():  # noqa: SIM102  the script compiler skips what is inside, not the rest of a line
             if self._onednn_can(x):
                 packed = self._packed_weight(x)

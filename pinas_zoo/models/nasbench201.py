@@ -8,19 +8,20 @@ own skeleton has 16 channels and three stages of five cells, with a residual blo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from timm.layers import create_classifier
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import generate_default_cfgs, register_model
 from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
-from pinas_zoo.weights.builder import build_with_weights
+from pinas_zoo.weights import builder, entry_points
+from pinas_zoo.weights.entry_points import EntryPoint, FunctionArg
 
 __all__ = ["EDGES", "OPERATIONS", "NASBench201", "arch_string", "parse_arch"]
 
@@ -273,6 +274,11 @@ class NASBench201(nn.Module):
 
 
 def check_sizes(channels: int, cells: int) -> None:
+    """Check the sizes of a skeleton.
+
+    Raises:
+        UserError: One is below 1.
+    """
     if channels < 1 or cells < 1:
         raise UserError(f"expected channels and cells of at least 1, got {channels} and {cells}")
 
@@ -281,9 +287,18 @@ def create(variant: str, pretrained: bool = False, **kwargs: Any) -> NASBench201
     """A network under a registered name; weights by this package's rules (:mod:`pinas_zoo.weights.builder`)."""
     if kwargs.get("features_only"):
         kwargs["feature_cfg"] = {"out_indices": tuple(range(STAGES)), **(kwargs.get("feature_cfg") or {})}
-    if pretrained:
-        return build_with_weights(NASBench201, variant, **kwargs)
-    return build_model_with_cfg(NASBench201, variant, False, **kwargs)
+    return builder.build(NASBench201, variant, pretrained, **kwargs)
+
+
+def check_args(args: Mapping[str, Any]) -> None:
+    """Check arguments of :class:`NASBench201` without building a network.
+
+    Raises:
+        ValueError: An unknown argument, no architecture, or sizes below 1.
+    """
+    entry_points.check_parameters(args, NASBench201)
+    parse_arch(args["arch"])
+    check_sizes(args.get("channels", 1), args.get("cells", 1))
 
 
 default_cfgs = generate_default_cfgs(
@@ -305,6 +320,14 @@ default_cfgs = generate_default_cfgs(
         }
     }
 )
+ENTRY_POINT = EntryPoint(
+    name="nasbench201",
+    build=create,
+    default_cfg=default_cfgs["nasbench201"].default.to_dict(),
+    function_args={"global_pool": FunctionArg("avg", callers_choice=True)},
+    check_args=check_args,
+)
+entry_points.declare(ENTRY_POINT)
 
 
 @register_model

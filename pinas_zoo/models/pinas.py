@@ -1,4 +1,4 @@
-"""The Π-NAS family as timm models.
+"""The networks of the Π-NAS space as timm models.
 
 A network is timm's ``ResNet`` with a deep stem (width 32), average-pool downsampling and one split-attention candidate
 per layer (Peng et al., "Pi-NAS: Improving Neural Architecture Search by Reducing Supernet Training Consistency Shift",
@@ -7,14 +7,13 @@ ICCV 2021, sec. 4.1). State-dict names equal the authors' and timm's. The layers
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import create_classifier, get_act_layer, get_norm_layer
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
-from timm.models._features import feature_take_indices
+from timm.models import generate_default_cfgs, register_model
 from timm.models.resnet import ResNet, drop_blocks
 from torch import nn
 
@@ -34,7 +33,10 @@ from pinas_zoo.models.blocks import (
     make_stem,
 )
 from pinas_zoo.models.checkpointing import FEATURE_CLASSES, set_block_checkpointing
-from pinas_zoo.weights.builder import build_with_weights, hub_fields
+from pinas_zoo.models.spec import NetworkSpec
+from pinas_zoo.weights import builder, entry_points
+from pinas_zoo.weights.entry_points import EntryPoint, FunctionArg
+from pinas_zoo.weights.timm_private import feature_take_indices
 
 __all__ = [
     "ARCHS",
@@ -96,13 +98,9 @@ class PiNAS(ResNet):
     ):
         nn.Module.__init__(self)  # timm's constructor knows one block per stage; everything after it is inherited
         dd = {"device": device, "dtype": dtype}
-        if stem_width < 1 or in_chans < 1 or num_classes < 0:
-            raise ValueError(
-                f"expected stem_width and in_chans of at least 1 and num_classes of at least 0, got {stem_width}, "
-                f"{in_chans} and {num_classes}"
-            )
-        specs = layer_specs(depths, widths, stem_width, output_stride)
-        self.arch = str(Arch.parse(arch, num_layers=len(specs), num_candidates=len(CANDIDATES)))
+        spec = NetworkSpec(arch, depths, widths, stem_width, num_classes, in_chans, output_stride)
+        layers = spec.layers()
+        self.arch = str(spec.arch)
         self.num_classes = num_classes
         self.in_chans = in_chans
         self.drop_rate = drop_rate
@@ -119,24 +117,24 @@ class PiNAS(ResNet):
         drop_block_fns = drop_blocks(drop_block_rate)
         reduction = 4
         stages: list[list[nn.Module]] = [[] for _ in depths]
-        for i, (spec, choice) in enumerate(zip(specs, Arch.parse(self.arch), strict=True)):
-            stages[spec.stage].append(
+        for i, (layer, choice) in enumerate(zip(layers, spec.arch, strict=True)):
+            stages[layer.stage].append(
                 PiNASBlock(
-                    spec,
+                    layer,
                     CANDIDATES[choice],
-                    make_downsample(spec, norm_layer, **dd),
+                    make_downsample(layer, norm_layer, **dd),
                     act_layer=act_layer,
                     norm_layer=norm_layer,
-                    drop_block=drop_block_fns[spec.stage],
-                    drop_path=drop_path_rate * i / max(len(specs) - 1, 1),
+                    drop_block=drop_block_fns[layer.stage],
+                    drop_path=drop_path_rate * i / max(len(layers) - 1, 1),
                     **dd,
                 )
             )
-            reduction *= spec.stride
-            if spec.block == depths[spec.stage] - 1:
-                name = f"layer{spec.stage + 1}"
-                self.add_module(name, nn.Sequential(*stages[spec.stage]))
-                self.feature_info.append(dict(num_chs=spec.out_chs, reduction=reduction, module=name))
+            reduction *= layer.stride
+            if layer.block == depths[layer.stage] - 1:
+                name = f"layer{layer.stage + 1}"
+                self.add_module(name, nn.Sequential(*stages[layer.stage]))
+                self.feature_info.append(dict(num_chs=layer.out_chs, reduction=reduction, module=name))
 
         self.num_features = widths[-1] * EXPANSION
         self.global_pool, self.fc = create_classifier(self.num_features, num_classes, pool_type=global_pool, **dd)
@@ -208,73 +206,98 @@ class PiNAS(ResNet):
         return intermediates if intermediates_only else (x, intermediates)
 
 
-def _create_pinas(variant: str, pretrained: bool = False, **kwargs: Any) -> PiNAS:
+def create(variant: str, pretrained: bool = False, **kwargs: Any) -> PiNAS:
+    """A network under a registered name; weights by this package's rules (:mod:`pinas_zoo.weights.builder`)."""
     if kwargs.get("features_only"):
         cfg = dict(kwargs.pop("feature_cfg", None) or {})
         chosen = kwargs.pop("feature_cls", None) or cfg.pop("feature_cls", None) or "list"
         kwargs["feature_cfg"] = {**cfg, "feature_cls": FEATURE_CLASSES.get(chosen, chosen)}
-    if pretrained:
-        return build_with_weights(PiNAS, variant, **kwargs)
-    return build_model_with_cfg(PiNAS, variant, False, **kwargs)
+    return builder.build(PiNAS, variant, pretrained, **kwargs)
 
 
-def _cfg(**kwargs: Any) -> dict[str, Any]:
-    return {
-        "url": "",
-        "num_classes": 1000,
-        "input_size": (3, 224, 224),
-        "pool_size": (7, 7),
-        "crop_pct": 0.875,
-        "interpolation": "bilinear",
-        "mean": IMAGENET_DEFAULT_MEAN,
-        "std": IMAGENET_DEFAULT_STD,
-        "first_conv": "conv1.0",
-        "classifier": "fc",
-        "license": "apache-2.0",
-        "paper_name": "Pi-NAS: Improving Neural Architecture Search by Reducing Supernet Training Consistency Shift",
-        "paper_ids": "arXiv:2108.09671",
-        **kwargs,
-    }
+def check_args(args: Mapping[str, Any]) -> None:
+    """Check arguments of :class:`PiNAS` without building a network.
+
+    Raises:
+        ValueError: An unknown argument, a value out of range, or an architecture that does not fit the depths.
+    """
+    entry_points.check_parameters(args, PiNAS)
+    NetworkSpec.from_args(args)
 
 
+def spec_of(architecture: str, args: Mapping[str, Any]) -> NetworkSpec | None:
+    """The specification of a network by its entry point and arguments; None when it is of another space.
+
+    Raises:
+        ValueError: Arguments that describe no network.
+    """
+    name, fixed = entry_points.generic_form(architecture)
+    return NetworkSpec.from_args({**fixed, **args}) if name == ENTRY_POINT.name else None
+
+
+DEFAULT_CFG: dict[str, Any] = {
+    "url": "",
+    "num_classes": 1000,
+    "input_size": (3, 224, 224),
+    "pool_size": (7, 7),
+    "crop_pct": 0.875,
+    "interpolation": "bilinear",
+    "mean": IMAGENET_DEFAULT_MEAN,
+    "std": IMAGENET_DEFAULT_STD,
+    "first_conv": "conv1.0",
+    "classifier": "fc",
+    "license": "apache-2.0",
+    "paper_name": "Pi-NAS: Improving Neural Architecture Search by Reducing Supernet Training Consistency Shift",
+    "paper_ids": "arXiv:2108.09671",
+}
 ARCHS = {"pinas_alpha": "3013231203213032", "pinas_gamma": "3333113330011021"}
 ALIASES = {"pinas_cls": "pinas_alpha", "pinas_trans": "pinas_gamma"}
-
-
-def same_network(name: str) -> tuple[str, ...]:
-    """A name and its other names: ``pinas_cls`` is ``pinas_alpha``."""
-    root = ALIASES.get(name, name)
-    return (name, *(n for n in (root, *ALIASES) if n != name and ALIASES.get(n, n) == root))
-
-
-default_cfgs = generate_default_cfgs({name: _cfg(**hub_fields(name)) for name in ("pinas", *ARCHS, *ALIASES)})
+ENTRY_POINT = EntryPoint(
+    name="pinas",
+    build=create,
+    default_cfg=DEFAULT_CFG,
+    named={name: {"arch": ARCHS[ALIASES.get(name, name)]} for name in (*ARCHS, *ALIASES)},
+    aliases=ALIASES,
+    prefix="pinas",
+    function_args={
+        "act_layer": FunctionArg(nn.ReLU, read=get_act_layer),
+        "norm_layer": FunctionArg(nn.BatchNorm2d, read=get_norm_layer),
+        "output_stride": FunctionArg(32, callers_choice=True),
+        "global_pool": FunctionArg("avg", callers_choice=True),
+    },
+    check_args=check_args,
+)
+entry_points.declare(ENTRY_POINT, default=True)
+default_cfgs = generate_default_cfgs(
+    {name: {**DEFAULT_CFG, **builder.hub_fields(name)} for name in (ENTRY_POINT.name, *ARCHS, *ALIASES)}
+)
 
 
 @register_model
 def pinas(pretrained: bool = False, **kwargs: Any) -> PiNAS:
     """Any network of the space: ``arch="…"`` with one digit per layer; ResNeSt-50 when none is given."""
-    return _create_pinas("pinas", pretrained, **kwargs)
+    return create("pinas", pretrained, **kwargs)
 
 
 @register_model
 def pinas_alpha(pretrained: bool = False, **kwargs: Any) -> PiNAS:
     """Π-NAS-α, the network searched on ImageNet for classification."""
-    return _create_pinas("pinas_alpha", pretrained, **{"arch": ARCHS["pinas_alpha"], **kwargs})
+    return create("pinas_alpha", pretrained, **{**ENTRY_POINT.named["pinas_alpha"], **kwargs})
 
 
 @register_model
 def pinas_gamma(pretrained: bool = False, **kwargs: Any) -> PiNAS:
     """Π-NAS-γ, the network that transfers best to detection and segmentation."""
-    return _create_pinas("pinas_gamma", pretrained, **{"arch": ARCHS["pinas_gamma"], **kwargs})
+    return create("pinas_gamma", pretrained, **{**ENTRY_POINT.named["pinas_gamma"], **kwargs})
 
 
 @register_model
 def pinas_cls(pretrained: bool = False, **kwargs: Any) -> PiNAS:
     """Π-NAS-cls: the paper's other name for Π-NAS-α."""
-    return _create_pinas("pinas_cls", pretrained, **{"arch": ARCHS["pinas_alpha"], **kwargs})
+    return create("pinas_cls", pretrained, **{**ENTRY_POINT.named["pinas_cls"], **kwargs})
 
 
 @register_model
 def pinas_trans(pretrained: bool = False, **kwargs: Any) -> PiNAS:
     """Π-NAS-trans: the paper's other name for Π-NAS-γ."""
-    return _create_pinas("pinas_trans", pretrained, **{"arch": ARCHS["pinas_gamma"], **kwargs})
+    return create("pinas_trans", pretrained, **{**ENTRY_POINT.named["pinas_trans"], **kwargs})

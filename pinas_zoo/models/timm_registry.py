@@ -1,7 +1,7 @@
-"""The border to timm's registry of names, for the two things that its public functions cannot do: forget and hide.
+"""Names in timm's registry: adding one, removing it, and hiding one from ``timm.list_models``.
 
-timm (1.0.31) has no public way to take a name back or to keep one out of ``list_models``. Both are done on its private
-tables, here and nowhere else, and where a later timm has no such tables, in a public way that shows more.
+timm has no public function that removes or hides a name. Both are done here, on its private tables; where a later timm
+lacks these tables, a name that was removed raises an error instead, and hidden names are listed.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from timm.models import _registry, generate_default_cfgs, register_model
+from timm.models import generate_default_cfgs, register_model
 
 from pinas_zoo.models import registered_names
+from pinas_zoo.weights.timm_private import registry as _registry
 
 
 def add(name: str, build: Callable[..., Any], cfg: Mapping[str, Any], doc: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from mmengine.model import initialize
@@ -20,9 +19,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.models import pinas as family
 from pinas_zoo.openmmlab.checkpoints import load_backbone
-from pinas_zoo.weights import hub
-from pinas_zoo.weights.model_folder import CONFIG_FILE, parse_config, read_config
-from pinas_zoo.zoo import registry
+from pinas_zoo.zoo import resolve as resolve_network
 
 STAGES = 4
 _SIZES = ("depths", "widths", "stem_width")
@@ -30,7 +27,7 @@ _SIZES = ("depths", "widths", "stem_width")
 
 @MODELS.register_module(name="PiNAS")
 class PiNASBackbone(family.PiNAS):
-    """A network of the family that gives its stages' outputs.
+    """A network of the Π-NAS space that gives its stages' outputs.
 
     Args:
         arch: A name (``pinas_cls``, or one of your registry), the digits (``"1" * 16`` is ResNeSt-50), a timm model
@@ -175,21 +172,8 @@ def _plain(value: Any) -> Any:
 
 
 def _named(name: str) -> dict[str, Any]:
-    root = family.ALIASES.get(name, name)
-    if root in family.ARCHS:
-        return {"arch": family.ARCHS[root]}
-    folder = Path(name.removeprefix("local-dir:")).expanduser()
-    if name.startswith(("hf-hub:", "hf_hub:")):
-        path = hub.download(name.partition(":")[2], CONFIG_FILE)
-        args, _ = parse_config(path.read_bytes(), where=name)
-    elif folder.is_dir():
-        args, _ = read_config(folder)
-    else:
-        entry = next((entry for entry in registry.known() if entry.name == name), None)
-        if entry is None:
-            raise UserError(
-                f"expected an arch as 16 digits 0-3, a name of `pinas-zoo list`, a timm model folder or "
-                f"hf-hub:user/name, got {name!r}; for a network of your own: `pinas-zoo register {name} …`"
-            )
-        args = dict(entry.model_args)
-    return {key: args[key] for key in ("arch", *_SIZES) if args.get(key) is not None}
+    network = resolve_network(name)
+    if network.spec is None:
+        raise UserError(f"expected a network of the Π-NAS space as a backbone, got {name!r}, one of another")
+    args = network.spec.to_args()
+    return {key: args[key] for key in ("arch", *_SIZES)}

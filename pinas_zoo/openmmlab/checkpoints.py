@@ -4,7 +4,7 @@ Any ``checkpoint=`` of an ``init_cfg`` and ``load_from`` take, beside mmengine's
 
     hf-hub:user/name[@revision]     a timm model repo on the Hub
     local-dir:FOLDER                a timm model folder, such as a run's ``winner``
-    pinas:NAME                      a registered network, or a name of the family with weights
+    pinas:NAME                      a name of the user's registry or of the paper, with weights
     FILE.safetensors                the file itself
 """
 
@@ -26,9 +26,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pinas_zoo.errors import UserError, WrongShapes
-from pinas_zoo.weights import builder, hub
-from pinas_zoo.weights.model_folder import WEIGHTS_FILE
 from pinas_zoo.weights.tensors import shape_problems, tensor_shapes
+from pinas_zoo.zoo.resolve import weights_file
 
 Checkpoint = dict[str, Any]
 PREFIX = "backbone."
@@ -38,21 +37,19 @@ HEAD = "fc."  # the classifier, of which a backbone has none
 @CheckpointLoader.register_scheme(prefixes=("hf-hub:", "hf_hub:"))
 def load_from_hub(filename: str, map_location: Any = None) -> Checkpoint:
     """``hf-hub:user/name``: model.safetensors of a Hub repo, from the cache where it is there."""
-    return _read(hub.download(filename.partition(":")[2], WEIGHTS_FILE), map_location)
+    return _read(weights_file(filename), map_location)
 
 
 @CheckpointLoader.register_scheme(prefixes="local-dir:")
 def load_from_folder(filename: str, map_location: Any = None) -> Checkpoint:
     """``local-dir:FOLDER``: model.safetensors of a timm model folder."""
-    return _read(Path(filename.partition(":")[2]).expanduser() / WEIGHTS_FILE, map_location)
+    return _read(weights_file(filename), map_location)
 
 
 @CheckpointLoader.register_scheme(prefixes="pinas:")
 def load_from_registry(filename: str, map_location: Any = None) -> Checkpoint:
     """``pinas:NAME``: what ``timm.create_model(NAME, pretrained=True)`` would load."""
-    name = filename.partition(":")[2]
-    place, _ = builder._locate(builder.find_source(name), name, None)
-    return _read(Path(place), map_location)
+    return _read(weights_file(filename.partition(":")[2]), map_location)
 
 
 @CheckpointLoader.register_scheme(prefixes=r".*\.safetensors$")

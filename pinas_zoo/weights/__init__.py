@@ -1,1 +1,1 @@
-"""Weights on disk and on the Hub: atomic files, model folders, checks of tensors, downloads. Knows no family."""
+"""Weights on disk and on the Hub: atomic files, model folders, checks of tensors, downloads. Knows no network."""

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whoever writes them at the same time and whatever is killed meanwhile."""
+"""Atomic writes: a file is complete or absent, also with several writers at once or after a killed process."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from pinas_zoo.errors import UserError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path``, which it replaces when the block ends without an error; else it is deleted.
+    """Yield a temporary path beside ``path``; its file replaces ``path`` when the block ends without an error.
 
-    Each writer has a name of its own, so that two of them do not share a file; the last one to finish wins. Parents
-    are made. A symbolic link at ``path`` is replaced, not followed.
+    After an error the temporary file is deleted. Each writer gets a different temporary name, so that two of them do
+    not share a file; the last one to finish wins. Missing parent folders are made. A symbolic link at ``path`` is
+    replaced, not followed.
 
     >>> with replacing(Path("curve.csv")) as temporary:
     ...     temporary.write_text("step,loss")
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # not tempfile: its files are closed to everyone else, whatever the umask
+    # not tempfile, whose files other users cannot read: these take the umask's mode
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         yield temporary
@@ -34,18 +35,19 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """UTF-8 text, lines ending as they are given."""
+    """Write UTF-8 text atomically; line endings stay as given."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Readable JSON.
+    """Write indented JSON atomically.
 
     Raises:
         UserError: A value that JSON cannot hold.
@@ -54,7 +56,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def to_json(value: Any) -> str:
-    """Readable JSON text.
+    """Indented JSON text that ends with a newline.
 
     Raises:
         UserError: A value that JSON cannot hold.

@@ -1,7 +1,7 @@
-"""To and from the Hub: one file for a network, a model folder for a user; each failure an error that names its cure.
+"""Files from the Hub: downloads, their hashes, and what a repo holds; each failure says what to do.
 
-What is fetched is held against the hash that the Hub announces (and against the package's own, where it pins one)
-before anything reads it. Only config.json, model.safetensors and README.md cross this border; nothing is executed.
+What is fetched is compared with the hash that the Hub announces (and with the package's own, where it pins one) before
+anything reads it. Nothing of it is executed.
 """
 
 from __future__ import annotations
@@ -9,70 +9,19 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import (
-    CommitOperationAdd,
-    HfApi,
-    constants,
-    get_hf_file_metadata,
-    get_token,
-    hf_hub_download,
-    hf_hub_url,
-    try_to_load_from_cache,
-)
+from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError
 
-from pinas_zoo.errors import HubBusy, HubForbidden, HubNotFound, HubOffline, NotSafetensors, WeightsError, WrongHash
+from pinas_zoo.errors import HubBusy, HubOffline, NotSafetensors, WrongHash
 from pinas_zoo.version import __version__
-from pinas_zoo.weights.atomic import to_json, write_json
-from pinas_zoo.weights.entry_points import architecture_of
 from pinas_zoo.weights.hub_client import TIMEOUTS, bounded, endpoint, explain, head_timeout, is_offline, split_repo
-from pinas_zoo.weights.model_folder import (
-    CARD_FILE,
-    CONFIG_FILE,
-    FACTS_FILE,
-    PICKLES,
-    WEIGHTS_FILE,
-    make_config,
-    parse_config,
-    read_config,
-    read_facts,
-)
-from pinas_zoo.weights.new_folder import new_folder
-from pinas_zoo.weights.tensors import check_tensors, tensor_shapes
-from pinas_zoo.zoo.model_card import make_card
+from pinas_zoo.weights.new_folder import PICKLES, WEIGHTS_FILE
 
-_CLIENT: dict[str, Any] = {"library_name": "pinas-zoo", "library_version": __version__}
-
-
-@dataclass(frozen=True)
-class Upload:
-    """One file of a push."""
-
-    path: str  # in the repo
-    source: Path | bytes
-    size: int  # bytes
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a push would send."""
-
-    repo: str
-    branch: str
-    files: tuple[Upload, ...]
-
-    @property
-    def card(self) -> str:
-        source = next(f.source for f in self.files if f.path == CARD_FILE)
-        assert isinstance(source, bytes)
-        return source.decode()
+CLIENT: dict[str, Any] = {"library_name": "pinas-zoo", "library_version": __version__}
 
 
 def download(
@@ -100,7 +49,7 @@ def download(
     cached = try_to_load_from_cache(repo, filename, cache_dir=cache, revision=revision)
     held = Path(cached) if isinstance(cached, str) else None
     if held is not None and (re.fullmatch(r"[0-9a-f]{40}", revision) or is_offline()):
-        return _checked_cached(held, sha256, what)
+        return _checked_in_cache(held, sha256, what)
     if is_offline():
         raise HubOffline(
             f"{what} is not in the cache {cache}, and HF_HUB_OFFLINE forbids the network; unset it once, or copy the "
@@ -108,159 +57,28 @@ def download(
         )
     url = hf_hub_url(repo, filename, revision=revision, endpoint=endpoint())
     try:
-        announced = get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **_CLIENT)
+        announced = get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **CLIENT)
     except Exception as error:
         problem = explain(error, what)
         if held is not None and isinstance(problem, HubOffline | HubBusy):
-            return _checked_cached(held, sha256, what)  # as huggingface_hub does: the last one seen
+            return _checked_in_cache(held, sha256, what)  # as huggingface_hub does: the last one seen
         if isinstance(error, EntryNotFoundError) and filename == WEIGHTS_FILE:
-            files, _ = _list_files(repo, revision, what)
-            problem = _only_pickles(files, f"Hub repo {ref}") or problem
+            files, _ = list_files(repo, revision, what)
+            problem = only_pickles(files, f"Hub repo {ref}") or problem
         raise problem from None
     etag = announced.etag or ""
     if sha256 is not None and re.fullmatch(r"[0-9a-f]{64}", etag) and etag != sha256:
         raise WrongHash(f"expected sha256 {sha256} for {what}, the Hub announces {etag}; nothing was downloaded")
     try:
         with bounded():
-            path = hf_hub_download(repo, filename, revision=revision, endpoint=endpoint(), cache_dir=cache, **_CLIENT)
+            path = hf_hub_download(repo, filename, revision=revision, endpoint=endpoint(), cache_dir=cache, **CLIENT)
             commit = Path(path).parents[filename.count("/")].name
             if commit != announced.commit_hash:  # the branch has moved on since it was asked about
                 url = hf_hub_url(repo, filename, revision=commit, endpoint=endpoint())
-                announced = get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **_CLIENT)
+                announced = get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **CLIENT)
     except Exception as error:
         raise explain(error, what) from None
-    return _checked(Path(path), sha256 or announced.etag or "", what)
-
-
-def pull(ref: str, folder: str | Path) -> Path:
-    """Download a repo's network into a model folder, whole or not at all.
-
-    Takes config.json, model.safetensors and README.md at one commit and nothing else, checks their hashes and that the
-    weights are those of the network in config.json. Where they come from is kept in provenance.json.
-
-    Args:
-        ref: ``owner/name`` or ``owner/name@revision`` (branch, tag or commit).
-        folder: Where; an older model folder is replaced.
-
-    Raises:
-        HubError, NotSafetensors, BrokenWeights, WrongHash, WrongShapes: As :func:`download`; nothing is left behind.
-        UserError: The repo is not of this family, or the folder holds something else.
-    """
-    repo, revision = split_repo(ref)
-    what = f"Hub repo {ref}"
-    if is_offline():
-        raise HubOffline(f"{what} cannot be pulled while HF_HUB_OFFLINE forbids the network; unset it")
-    files, commit = _list_files(repo, revision, what)
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if name not in files:
-            raise _only_pickles(files, what) or HubNotFound(
-                f"expected {name} in {what}, found {', '.join(sorted(files)) or 'no files'}; name a repo that was "
-                "pushed with `pinas-zoo push`"
-            )
-    wanted = [name for name in (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE) if name in files]
-    with new_folder(Path(folder)) as temporary:
-        for name in wanted:
-            part = f"{name} of {what}"
-            try:
-                with bounded():
-                    path = hf_hub_download(
-                        repo, name, revision=commit, endpoint=endpoint(), local_dir=temporary, **_CLIENT
-                    )
-            except Exception as error:
-                raise explain(error, part) from None
-            _checked(Path(path), files[name], part)
-            if name == CONFIG_FILE:  # before the weights, which are large
-                args, cfg = parse_config(Path(path).read_bytes(), where=part)
-        shapes = tensor_shapes(temporary / WEIGHTS_FILE)
-        check_tensors(shapes, args, where=f"{WEIGHTS_FILE} of {what}", architecture=architecture_of(cfg))
-        shutil.rmtree(temporary / ".cache", ignore_errors=True)  # huggingface_hub's notes on what it fetched
-        hashes = {name: sha256_of(temporary / name) for name in wanted}
-        facts = {"hub": {"endpoint": endpoint(), "repo": repo, "revision": commit, "sha256": hashes}}
-        write_json(temporary / FACTS_FILE, facts)
-    return Path(folder)
-
-
-def plan_push(folder: str | Path, ref: str, facts: Mapping[str, Any] | None = None) -> Plan:
-    """Check a model folder and work out what a push of it would send; nothing is sent.
-
-    config.json is written anew, in the form that loads wherever ``pinas_zoo`` is imported, without local paths.
-
-    Args:
-        folder: A model folder.
-        ref: ``owner/name`` or ``owner/name@branch``.
-        facts: For the card, before those of provenance.json.
-
-    Raises:
-        UserError: Not a model folder, or facts that a card cannot hold.
-        WeightsError: Its weights are broken, or another network's.
-    """
-    repo, branch = split_repo(ref)
-    folder = Path(folder)
-    args, cfg = read_config(folder)
-    weights = folder / WEIGHTS_FILE
-    check_tensors(tensor_shapes(weights), args, where=str(weights), architecture=architecture_of(cfg))
-    config = make_config(args, cfg)
-    content = {CONFIG_FILE: to_json(config).encode()}
-    digests = {CONFIG_FILE: hashlib.sha256(content[CONFIG_FILE]).hexdigest(), WEIGHTS_FILE: sha256_of(weights)}
-    described = {**config["pretrained_cfg"], "architecture": config["architecture"]}
-    card = make_card(repo, args, described, {**read_facts(folder), **(facts or {})}, digests)
-    content[CARD_FILE] = card.encode()
-    files = [Upload(name, data, len(data), hashlib.sha256(data).hexdigest()) for name, data in content.items()]
-    files.insert(1, Upload(WEIGHTS_FILE, weights, weights.stat().st_size, digests[WEIGHTS_FILE]))
-    return Plan(repo, branch, tuple(files))
-
-
-def push(plan: Plan, private: bool = False, message: str | None = None) -> str:
-    """Send a plan as one commit; the repo is made if it is not there. What arrived is held against what was sent.
-
-    Args:
-        plan: From :func:`plan_push`.
-        private: Of a repo that is made.
-        message: Of the commit.
-
-    Returns:
-        The commit (40 hex digits), to be pinned as ``owner/name@commit``.
-
-    Raises:
-        HubError: Offline, not logged in, no permission, busy. A commit is one step, so no file is there without the
-            others; a repo that was just made may stay behind, empty.
-        WrongHash: The Hub holds other bytes than were sent, or the folder changed after it was planned.
-    """
-    what = f"Hub repo {plan.repo}"
-    if is_offline():
-        raise HubOffline(f"nothing can be pushed to {what} while HF_HUB_OFFLINE forbids the network; unset it")
-    token = get_token()
-    if token is None:
-        raise HubForbidden(f"expected to be logged in to push to {what}; run `hf auth login`, or set HF_TOKEN")
-    for file in plan.files:
-        if isinstance(file.source, Path) and sha256_of(file.source) != file.sha256:
-            raise WrongHash(f"{file.source} changed after the push was planned; plan it again")
-    api = HfApi(endpoint=endpoint(), token=token, **_CLIENT)
-    operations = [
-        CommitOperationAdd(f.path, str(f.source) if isinstance(f.source, Path) else f.source) for f in plan.files
-    ]
-    try:
-        with bounded():
-            api.create_repo(plan.repo, private=private, exist_ok=True)
-            if plan.branch != "main":
-                api.create_branch(plan.repo, branch=plan.branch, exist_ok=True)
-            commit = api.create_commit(
-                plan.repo,
-                operations,
-                commit_message=message or f"Pi-NAS network, by pinas_zoo {__version__}",
-                revision=plan.branch,
-            )
-            for file in plan.files:
-                url = hf_hub_url(plan.repo, file.path, revision=commit.oid, endpoint=endpoint())
-                announced = get_hf_file_metadata(url, token=token, endpoint=endpoint(), **_CLIENT)
-                small = announced.etag is not None and len(announced.etag) == 40  # kept in git, not as a large file
-                if announced.etag != (_git_digest(_bytes_of(file)) if small else file.sha256):
-                    raise WrongHash(f"expected sha256 {file.sha256} of {file.path} in {what}, got {announced.etag}")
-    except WeightsError:
-        raise
-    except Exception as error:
-        raise explain(error, what, writing=True) from None
-    return commit.oid
+    return checked(Path(path), sha256 or announced.etag or "", what)
 
 
 def sha256_of(path: Path) -> str:
@@ -272,18 +90,27 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _checked(path: Path, expected: str, what: str) -> Path:
-    """The path, when its bytes have the expected hash (sha256, or git's for small files); else it is deleted."""
+def checked(path: Path, expected: str, what: str) -> Path:
+    """Return the path of a file that has the expected hash; a file that has not is deleted.
+
+    Args:
+        path: Of a file that was fetched.
+        expected: sha256, or git's hash of a blob, which the Hub announces for small files.
+        what: The file's name in messages.
+
+    Raises:
+        WrongHash: Another hash, or none was announced.
+    """
     if re.fullmatch(r"[0-9a-f]{64}", expected):
         got = sha256_of(path)
     elif re.fullmatch(r"[0-9a-f]{40}", expected):
-        got = _git_digest(path.read_bytes())
+        got = git_digest(path.read_bytes())
     else:
         raise WrongHash(f"expected a hash for {what}, {endpoint()} announces none ({expected!r}); use another mirror")
     if got != expected:
         blob = path.resolve()
         path.unlink(missing_ok=True)
-        blob.unlink(missing_ok=True)  # or the next load, by whatever program, would find it in the cache
+        blob.unlink(missing_ok=True)  # else the next program that loads it would find it in the cache
         raise WrongHash(
             f"expected {what} with hash {expected}, got {got}; the file was deleted: try again, and if it comes again, "
             "do not trust the source"
@@ -291,27 +118,28 @@ def _checked(path: Path, expected: str, what: str) -> Path:
     return path
 
 
-def _checked_cached(path: Path, sha256: str | None, what: str) -> Path:
+def _checked_in_cache(path: Path, sha256: str | None, what: str) -> Path:
     """As :func:`_checked`; a file of the cache was checked when it came, and is named by its hash where links work."""
     name = path.resolve().name
     if sha256 is None and not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name):
         return path
-    return _checked(path, sha256 or name, what)
+    return checked(path, sha256 or name, what)
 
 
-def _bytes_of(file: Upload) -> bytes:
-    return file.source if isinstance(file.source, bytes) else file.source.read_bytes()
-
-
-def _git_digest(data: bytes) -> str:
+def git_digest(data: bytes) -> str:
+    """git's hash of a blob, in hex."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
-def _list_files(repo: str, revision: str, what: str) -> tuple[dict[str, str], str]:
-    """Hash per file (sha256 of large ones, git's of the others) and the commit that they are of."""
+def list_files(repo: str, revision: str, what: str) -> tuple[dict[str, str], str]:
+    """The files of a repo with their hashes (sha256 of large ones, git's of the others), and the commit they are of.
+
+    Raises:
+        HubError: Offline, no such repo or revision, no permission, or busy.
+    """
     try:
         with bounded():
-            info = HfApi(endpoint=endpoint(), **_CLIENT).model_info(
+            info = HfApi(endpoint=endpoint(), **CLIENT).model_info(
                 repo, revision=revision, files_metadata=True, timeout=TIMEOUTS["connect"]
             )
     except Exception as error:
@@ -320,7 +148,8 @@ def _list_files(repo: str, revision: str, what: str) -> tuple[dict[str, str], st
     return hashes, str(info.sha)
 
 
-def _only_pickles(files: Iterable[str], what: str) -> NotSafetensors | None:
+def only_pickles(files: Iterable[str], what: str) -> NotSafetensors | None:
+    """The error for a repo that holds weights in unsafe formats only; None when it holds safetensors, or no weights."""
     pickles = [f for f in sorted(files) if f.endswith(PICKLES)]
     if not pickles or WEIGHTS_FILE in files:
         return None

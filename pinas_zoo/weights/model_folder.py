@@ -1,36 +1,34 @@
-"""A timm model folder: ``config.json`` and ``model.safetensors``, written whole or not at all.
+"""A timm model folder: ``config.json`` and ``model.safetensors``, written atomically.
 
 The format is timm's own, so ``timm.create_model("local-dir:FOLDER", pretrained=True)`` loads it once
-:mod:`pinas_zoo` is imported. ``provenance.json`` beside them holds where the weights come from; timm ignores it.
+:mod:`pinas_zoo` is imported. ``provenance.json`` beside them says where the weights come from; timm ignores it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from timm.models._pretrained import PretrainedCfg
-from torch import Tensor
+from timm.models import PretrainedCfg
+from torch import Tensor, nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError, WeightsMissing, WrongShapes
+from pinas_zoo.weights import entry_points
 from pinas_zoo.weights.atomic import to_json
-from pinas_zoo.weights.entry_points import (
-    FAMILY as ARCHITECTURE,  # the generic entry point: known wherever pinas_zoo is
-)
-from pinas_zoo.weights.entry_points import architecture_of, check_known, on_meta
 from pinas_zoo.weights.new_folder import CARD_FILE as CARD_FILE
 from pinas_zoo.weights.new_folder import CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, new_folder
-from pinas_zoo.weights.tensors import check_real, check_tensors, save_tensors
+from pinas_zoo.weights.tensors import check_real, check_tensors, save_tensors, shapes_of
+from pinas_zoo.weights.timm_private import parse_model_cfg
 
-PICKLES = (".bin", ".pth", ".pt", ".tar", ".ckpt", ".pkl")  # formats that can carry code
 _SOURCES = ("url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "architecture", "custom_load", "tag")
+_BESIDE = ("architecture", "label_names", "label_descriptions")  # fields of a cfg that config.json has beside it
 _CFG_KEYS = frozenset(f.name for f in dataclasses.fields(PretrainedCfg))
 _CONFIG_LIMIT = 16 * 2**20  # bytes; label names of 22k classes take about one
+_REDUCTION = 32  # of a network that does not say by how much its last map is smaller than the image
 
 
 def save_model_folder(
@@ -42,17 +40,16 @@ def save_model_folder(
 ) -> Path:
     """Write a network as a timm model folder; an older model folder of that name is replaced in one step.
 
-    The weights are held against the network that ``model_args`` describes before anything is written. ``num_classes``
+    The weights are compared with the network that ``model_args`` describes before anything is written. ``num_classes``
     and ``in_chans`` are read off the weights, so that config and weights agree.
 
     Args:
-        folder: Where; parents are made. Files of an older folder that are not of this format are kept.
-        state_dict: Every tensor of the network, of any device and layout.
-        model_args: Arguments of :class:`pinas_zoo.models.pinas.PiNAS`, with ``arch``; plain data. Those of another
-            entry point of timm when pretrained_cfg names it as ``architecture``
-            (:mod:`pinas_zoo.weights.entry_points`).
-        pretrained_cfg: timm's fields: input_size, mean, std, crop_pct, interpolation, label_names, license, …; what is
-            left out is the architecture's own; for the family, as for ImageNet.
+        folder: Where; missing parent folders are made. Files of an older folder that are not of this format are kept.
+        state_dict: Every tensor of the network, on any device, in any memory layout.
+        model_args: Arguments of the entry point, with ``arch``; plain data.
+        pretrained_cfg: timm's fields: input_size, mean, std, crop_pct, interpolation, label_names, license, …;
+            ``architecture`` names the entry point (default: ``pinas``, whose arguments are those of
+            :class:`pinas_zoo.models.pinas.PiNAS`). Fields that are left out are the entry point's own.
         facts: Kept as provenance.json: seed, score, versions, and for the model card ``dataset`` and ``metrics`` (see
             :mod:`pinas_zoo.zoo.model_card`). Plain data.
 
@@ -60,20 +57,21 @@ def save_model_folder(
         The folder.
 
     Raises:
-        UserError: An unknown field, arguments that are not plain data, or a folder that holds something else.
+        UserError: An unknown field, arguments that are not plain data or describe no network, or a folder that holds
+            something else.
         WrongShapes: The weights are not those of the network.
     """
     folder = Path(folder)
-    args, architecture = plain_args(model_args), architecture_of(pretrained_cfg)
+    args, architecture = plain_args(model_args), entry_points.name_in(pretrained_cfg)
     classes, channels = _head_and_stem(state_dict, architecture)
     args.update(num_classes=classes, **({"in_chans": channels} if channels != 3 else {}))
     if channels == 3:
         args.pop("in_chans", None)
+    check_args(args, architecture)
     check_real(state_dict, where="the weights to be saved")
-    shapes = {k: tuple(v.shape) for k, v in state_dict.items()}
-    check_tensors(shapes, args, where="the weights to be saved", architecture=architecture)
-    config = make_config(args, pretrained_cfg)
-    texts = {CONFIG_FILE: to_json(config)}
+    network = entry_points.on_meta(architecture, args)
+    check_tensors(shapes_of(state_dict), network, where="the weights to be saved")
+    texts = {CONFIG_FILE: to_json(make_config(args, pretrained_cfg, network))}
     if facts is not None:
         texts[FACTS_FILE] = to_json(facts)
     with new_folder(folder) as temporary:
@@ -83,26 +81,48 @@ def save_model_folder(
     return folder
 
 
-def make_config(args: Mapping[str, Any], pretrained_cfg: Mapping[str, Any]) -> dict[str, Any]:
+def make_config(
+    args: Mapping[str, Any], pretrained_cfg: Mapping[str, Any], network: nn.Module | None = None
+) -> dict[str, Any]:
     """timm's config.json as a value, from complete model arguments and timm's pretrained_cfg fields.
+
+    Args:
+        args: Of the entry point that ``pretrained_cfg`` names.
+        pretrained_cfg: timm's fields.
+        network: The network that they describe, when the caller has it; else it is built on the meta device.
+
+    Raises:
+        UserError: A field that timm does not know, or arguments that describe no network.
+    """
+    architecture = entry_points.name_in(pretrained_cfg)
+    cfg = complete_cfg(args, pretrained_cfg)  # before the network: cheap, and it finds wrong fields
+    network = network if network is not None else entry_points.on_meta(architecture, args)
+    config: dict[str, Any] = {
+        "architecture": architecture,
+        "num_classes": cfg["num_classes"],
+        "num_features": network.num_features,
+        "global_pool": args.get("global_pool", "avg"),
+    }
+    beside = {key: cfg.pop(key) for key in _BESIDE if key in cfg}
+    return {**config, **beside, "model_args": dict(args), "pretrained_cfg": cfg}
+
+
+def complete_cfg(args: Mapping[str, Any], pretrained_cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """timm's pretrained_cfg of a network with every field that it needs, those of its entry point where none is given.
+
+    It names the architecture. Where the weights lie is left out. Nothing is built.
 
     Raises:
         UserError: A field that timm does not know.
+        UnknownArchitecture: The entry point is not registered with timm in this process.
     """
-    from pinas_zoo.models import pinas as family
-
     unknown = sorted(set(pretrained_cfg) - _CFG_KEYS)
     if unknown:
         raise UserError(f"expected fields of timm's pretrained_cfg, got {unknown}; put other facts into provenance")
-    architecture, defaults = architecture_of(pretrained_cfg), family._cfg()
-    features, reduction = 4 * int(args.get("widths", family.WIDTHS)[-1]), 32
-    if architecture != ARCHITECTURE:
-        model = on_meta(architecture, args)
-        defaults = {k: v for k, v in model.pretrained_cfg.items() if k in _CFG_KEYS}
-        features = model.num_features
-        reduction = model.feature_info[-1]["reduction"] if getattr(model, "feature_info", None) else 32
+    architecture = entry_points.name_in(pretrained_cfg)
+    defaults = entry_points.get(architecture).default_cfg
     cfg = {**defaults, **{k: v for k, v in pretrained_cfg.items() if v is not None}}
-    cfg = {k: v for k, v in cfg.items() if k not in _SOURCES}  # where it lies is no part of what it is
+    cfg = {k: v for k, v in cfg.items() if k in _CFG_KEYS and k not in _SOURCES}
     if "license" not in pretrained_cfg:
         cfg.pop("license", None)  # this package's defaults are no licence of anybody's weights
     channels = args.get("in_chans", 3)
@@ -112,29 +132,23 @@ def make_config(args: Mapping[str, Any], pretrained_cfg: Mapping[str, Any]) -> d
         if cfg.get(key):
             cfg[key] = (channels, *cfg[key][1:])
     if "pool_size" not in pretrained_cfg:
+        pool = defaults.get("pool_size")
+        reduction = defaults["input_size"][1] // pool[0] if pool else _REDUCTION
         cfg["pool_size"] = tuple(-(-side // reduction) for side in cfg["input_size"][1:])
-    classes = args["num_classes"]
-    cfg["num_classes"] = classes
-    config: dict[str, Any] = {
-        "architecture": architecture,
-        "num_classes": classes,
-        "num_features": features,
-        "global_pool": args.get("global_pool", "avg"),
-    }
+    cfg["num_classes"] = args.get("num_classes", cfg.get("num_classes", 1000))
     for key in ("label_names", "label_descriptions"):
-        if cfg.get(key):
-            config[key] = cfg.pop(key)
-    return {**config, "model_args": dict(args), "pretrained_cfg": cfg}
+        if not cfg.get(key):
+            cfg.pop(key, None)
+    return {**cfg, "architecture": architecture}
 
 
 def read_config(folder: Path | str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The complete model arguments and the pretrained_cfg of a model folder.
-
-    The cfg names the ``architecture`` when it is not the family's.
+    """The complete model arguments of a model folder, and its pretrained_cfg, which names the ``architecture``.
 
     Raises:
         WeightsMissing: No folder, or no config.json in it.
-        UserError: config.json is damaged, or of another family.
+        UserError: config.json is damaged, or its network has no ``arch``.
+        UnknownArchitecture: timm does not know the entry point in this process.
     """
     path = Path(folder) / CONFIG_FILE
     if not path.is_file():
@@ -154,9 +168,9 @@ def read_facts(folder: Path | str) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(f"expected JSON in {path}, got a damaged file ({error}); mend it or delete it") from None
+        raise UserError(f"expected JSON in {path}, got a damaged file ({error}); repair or delete it") from None
     if not isinstance(facts, dict):
-        raise UserError(f"expected an object in {path}, got {type(facts).__name__}; mend it or delete it")
+        raise UserError(f"expected an object in {path}, got {type(facts).__name__}; repair or delete it")
     return facts
 
 
@@ -164,35 +178,31 @@ def parse_config(content: bytes, where: str) -> tuple[dict[str, Any], dict[str, 
     """Model arguments and pretrained_cfg out of config.json's bytes, as timm understands them.
 
     Raises:
-        UserError: Not JSON, not a timm config, another family, or an architecture that does not fit its sizes.
+        UserError: Not JSON, not a timm config, a network without ``arch``, or an architecture that does not fit its
+            sizes.
+        UnknownArchitecture: timm does not know the entry point in this process.
     """
-    from timm.models._hub import _parse_model_cfg
-
-    from pinas_zoo.models import pinas as family
-
     try:
         if len(content) > _CONFIG_LIMIT:
             raise ValueError(f"{len(content)} bytes")
         config = json.loads(content)
         named = str(config.get("architecture"))
-        cfg, _, args = _parse_model_cfg(config, {})
+        cfg, _, args = parse_model_cfg(config, {})
         args = dict(args or {})
         cfg = {k: v for k, v in cfg.items() if k in _CFG_KEYS and k not in _SOURCES}
         check_cfg(cfg)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"expected a timm config in {where}, got a damaged one ({error}); get or write it anew"
+            f"expected a timm config in {where}, got a damaged one ({error}); download or write it again"
         ) from None
-    arch = family.ARCHS.get(family.ALIASES.get(named, named))
-    if arch is not None:
-        args.setdefault("arch", arch)  # timm's own export leaves out what the entry point fixes
-    if not (named.startswith(ARCHITECTURE) or arch is not None) and "arch" in args:
-        cfg["architecture"] = check_known(named)
-    elif "arch" not in args:
+    architecture, fixed = entry_points.generic_form(named)
+    args = {**fixed, **args}  # timm's own export leaves out what the entry point fixes
+    if "arch" not in args:
         raise UserError(
-            f"expected a network of this package (architecture {ARCHITECTURE!r}, model_args with an arch) in {where}, "
-            f"got {named!r} with {sorted(args) or 'no model_args'}"
+            f"expected a network of this package (architecture {entry_points.default_name()!r}, model_args with an "
+            f"arch) in {where}, got {named!r} with {sorted(args) or 'no model_args'}"
         )
+    cfg["architecture"] = entry_points.check_known(architecture)
     args.setdefault("num_classes", cfg.get("num_classes", 1000))
     if cfg.get("input_size"):
         args.setdefault("in_chans", cfg["input_size"][0])
@@ -200,14 +210,14 @@ def parse_config(content: bytes, where: str) -> tuple[dict[str, Any], dict[str, 
         del args["in_chans"]
     try:
         args = plain_args(args)
-        check_args(args, architecture_of(cfg))
+        check_args(args, architecture)
     except (ValueError, TypeError) as error:
         raise UserError(f"expected arguments of a network in {where}, got {args}: {error}") from None
     return args, cfg
 
 
 def plain_args(model_args: Mapping[str, Any]) -> dict[str, Any]:
-    """Model arguments as plain data: ``arch`` as text, sequences as lists; device and dtype are the caller's matter.
+    """Model arguments as plain data: ``arch`` as text, sequences as lists, without device and dtype.
 
     Raises:
         UserError: No arch, or a value that JSON cannot hold.
@@ -219,78 +229,43 @@ def plain_args(model_args: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(to_json(args))
 
 
-def check_args(args: Mapping[str, Any], architecture: str = ARCHITECTURE) -> None:
-    """Hold an architecture against its depths and widths, without building anything; another family's is not checked.
+def check_args(args: Mapping[str, Any], architecture: str) -> None:
+    """Check the arguments of an entry point without building anything, as far as its models declare a check.
 
     Raises:
-        ValueError, TypeError: They do not fit, or are of the wrong type.
+        UserError: They do not fit each other, or are of the wrong type.
+        UnknownArchitecture: timm does not know the entry point in this process.
     """
-    from pinas_zoo.models import pinas as family
-
-    if architecture != ARCHITECTURE:
-        return
-    known = inspect.signature(family.PiNAS).parameters
-    unknown = sorted(set(args) - set(known))
-    if unknown:
-        raise ValueError(f"expected arguments among {', '.join(known)}, got {unknown}")
-    for key in ("depths", "widths"):
-        if key in args and not (_is_list(args[key]) and args[key] and all(_is_count(n, 1) for n in args[key])):
-            raise ValueError(f"expected {key} as positive whole numbers, got {args[key]!r}")
-    for key, least in (("stem_width", 1), ("in_chans", 1), ("num_classes", 0), ("output_stride", 8)):
-        if key in args and not _is_count(args[key], least):
-            raise ValueError(f"expected {key} as a whole number of at least {least}, got {args[key]!r}")
-    sizes = {k: args[k] for k in ("depths", "widths", "stem_width") if args.get(k) is not None}
-    layers = family.layer_specs(**sizes)
-    Arch.parse(args["arch"], num_layers=len(layers), num_candidates=len(family.CANDIDATES))
-
-
-def function_differences(trained: Mapping[str, Any], called: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Arguments of the family that change what a network computes but not its tensors, as (called, trained).
-
-    What is left out is the family's default. Names and classes of layers are the same.
-    """
-    from timm.layers import get_act_layer, get_norm_layer
-
-    from pinas_zoo.models import pinas as family
-
-    known = inspect.signature(family.PiNAS).parameters
-    same: Any = {"act_layer": get_act_layer, "norm_layer": get_norm_layer}
-    out = {}
-    for key in ("act_layer", "norm_layer", "output_stride", "global_pool"):
-        ours, theirs = (args.get(key, known[key].default) for args in (called, trained))
-        read = same.get(key, lambda value: value)
-        try:
-            differ = read(ours) != read(theirs)
-        except (KeyError, AssertionError, TypeError):
-            differ = True  # not a layer that timm knows
-        if differ:
-            out[key] = (ours, theirs)
-    return out
+    entry_point = entry_points.get(architecture)
+    try:
+        entry_point.check_args(args)
+    except (ValueError, TypeError) as error:
+        raise UserError(str(error)) from None
 
 
 def check_cfg(cfg: Mapping[str, Any]) -> None:
-    """Hold the fields of a pretrained_cfg that this package reads against their types; None stands for left out.
+    """Check the types of those fields of a pretrained_cfg that this package reads; None stands for left out.
 
     Raises:
         ValueError: With the first field that is of another form.
     """
 
-    def hold(keys: Sequence[str], fits: Callable[[Any], bool], form: str) -> None:
+    def check(keys: Sequence[str], fits: Callable[[Any], bool], form: str) -> None:
         for key in keys:
             if cfg.get(key) is not None and not fits(cfg[key]):
                 raise ValueError(f"expected {key} as {form}, got {cfg[key]!r}")
 
     sizes = ("input_size", "test_input_size", "min_input_size")
-    hold(sizes, lambda v: _is_list(v) and len(v) == 3 and all(_is_count(n, 1) for n in v), "three positive numbers")
+    check(sizes, lambda v: _is_list(v) and len(v) == 3 and all(_is_count(n, 1) for n in v), "three positive numbers")
     channels = (cfg.get("input_size") or (3,))[0]
-    hold(
+    check(
         ("mean", "std"),
         lambda v: _is_list(v) and len(v) in (3, channels) and all(_is_number(n) for n in v),
         "three numbers, or one a channel",
     )
-    hold(("crop_pct", "test_crop_pct"), _is_number, "a number")
-    hold(("num_classes",), lambda v: _is_count(v, 0), "a whole number")
-    hold(("label_names",), lambda v: _is_list(v) and all(isinstance(n, str) for n in v), "a list of texts")
+    check(("crop_pct", "test_crop_pct"), _is_number, "a number")
+    check(("num_classes",), lambda v: _is_count(v, 0), "a whole number")
+    check(("label_names",), lambda v: _is_list(v) and all(isinstance(n, str) for n in v), "a list of texts")
 
 
 def _is_list(value: Any) -> bool:
@@ -307,12 +282,10 @@ def _is_count(value: Any, least: int) -> bool:
 
 def _head_and_stem(state_dict: Mapping[str, Tensor], architecture: str) -> tuple[int, int]:
     """Classes and input channels, read off the weights; no classifier means a network without a head."""
-    from timm.models import get_pretrained_cfg
-
-    cfg: Any = get_pretrained_cfg(check_known(architecture))
-    name = f"{cfg.first_conv}.weight"
+    cfg = entry_points.get(architecture).default_cfg
+    name = f"{cfg.get('first_conv')}.weight"
     stem = state_dict.get(name)
     if stem is None or stem.ndim != 4:
         raise WrongShapes(f"expected a state dict with {name}, got one without; is it a supernet's or wrapped?")
-    head = state_dict.get(f"{cfg.classifier}.weight")
+    head = state_dict.get(f"{cfg.get('classifier')}.weight")
     return (0 if head is None else int(head.shape[0])), int(stem.shape[1])

@@ -1,4 +1,4 @@
-"""Model folders that are there whole or not at all, whatever is killed meanwhile."""
+"""Atomic replacement of a model folder: it is complete or absent, also after a killed process."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 FACTS_FILE = "provenance.json"
 CARD_FILE = "README.md"
+PICKLES = (".bin", ".pth", ".pt", ".tar", ".ckpt", ".pkl")  # suffixes of formats that can carry code
 _FORMAT_FILES = frozenset({CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE, CARD_FILE})
 
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """Fill a temporary folder that takes its place under ``folder`` when the block ends without an error.
+    """Yield a temporary folder that becomes ``folder`` when the block ends without an error.
 
-    An older model folder is replaced by two renames; its files that are not of this format move into the new one. It
-    is deleted when the new one stands, and comes back when that fails. What a killed process left between the renames
-    is put back by the next call. A symlink keeps pointing to the folder, which is replaced where it lies.
+    An older model folder is replaced by two renames, and its files that are not of this format move into the new one.
+    It is deleted once the new one is in place, and restored when that fails. If a process is killed between the
+    renames, the next call restores the old folder. A symlink keeps pointing to the folder, which is replaced where it
+    lies.
 
     Raises:
         UserError: ``folder`` is a file, or a folder that is neither empty nor a model folder; or another process wrote
@@ -45,7 +47,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     mark = uuid.uuid4().hex[:12]
     temporary = folder.with_name(f".{folder.name}.{mark}.tmp")
     old = folder.with_name(f".{folder.name}.{mark}.old")
-    temporary.mkdir()  # not tempfile: its folders are closed to everyone else, whatever the umask
+    temporary.mkdir()  # not tempfile, whose folders other users cannot open: this takes the umask's mode
     try:
         yield temporary
         try:
@@ -63,7 +65,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def _set_aside(folder: Path) -> list[Path]:
-    """Older versions of a folder that stand beside it, since their writer was killed or is not done."""
+    """Older versions of a folder that a writer moved aside; the writer was killed or is still at work."""
     if not folder.parent.is_dir():
         return []
     form = re.compile(re.escape(f".{folder.name}.") + r"[0-9a-f]{12}\.old")
@@ -71,14 +73,14 @@ def _set_aside(folder: Path) -> list[Path]:
 
 
 def _settle(old: Path, folder: Path) -> None:
-    """Put an older version back when nothing stands in its place; else hand its foreign files over and delete it.
+    """Restore an older version when nothing is in its place; else move its files of other formats over and delete it.
 
-    Never raises for what another process does meanwhile: what cannot be moved stays where it is, and so does ``old``.
+    Changes by other processes raise nothing: files that cannot be moved stay where they are, and so does ``old``.
     """
     if not old.is_dir():
         return
     try:
-        if not folder.exists():  # asked after old was seen: a folder that stands now has replaced it
+        if not folder.exists():  # checked after old was seen: a folder that exists now has replaced it
             os.rename(old, folder)
             return
         for path in old.iterdir():

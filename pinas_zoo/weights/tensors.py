@@ -1,4 +1,4 @@
-"""Tensors in files: written, and held against a network by names and shapes alone, without reading a weight."""
+"""Tensors in files: writing them, and comparing their names and shapes with a network's without reading a weight."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from pinas_zoo.errors import BrokenWeights, NotSafetensors, WeightsMissing, WrongShapes
 from pinas_zoo.weights.atomic import replacing
-from pinas_zoo.weights.entry_points import FAMILY, on_meta
+from pinas_zoo.weights.entry_points import default_name, on_meta
 
 _REAL = (".weight", ".bias", ".running_mean", ".running_var")  # tensors that are never integers
 
@@ -21,9 +21,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     """Write a safetensors file whole or not at all; tensors that share memory are stored under each of their names.
 
     Args:
-        path: Parents are made.
-        tensors: Of any device and layout.
-        metadata: Of the file.
+        path: Missing parent folders are made.
+        tensors: On any device, in any memory layout.
+        metadata: Text that the file's header keeps.
     """
     plain = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
     with replacing(path) as temporary:
@@ -33,39 +33,41 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         temporary.chmod(mode)
 
 
-def network_shapes(args: Mapping[str, Any], architecture: str = FAMILY) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor of the network, which is built without memory.
+def network_shapes(args: Mapping[str, Any], architecture: str | None = None) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor of a network, which is built on the meta device.
+
+    Args:
+        args: Of the entry point.
+        architecture: timm's entry point; the default one when None.
 
     Raises:
-        ValueError, TypeError: The arguments describe no network.
+        UserError: The arguments describe no network.
     """
-    from pinas_zoo.models.pinas import PiNAS
-
-    if architecture != FAMILY:
-        return {k: tuple(v.shape) for k, v in on_meta(architecture, args).state_dict().items()}
-    placed = {k: v for k, v in args.items() if k not in ("device", "dtype")}
-    return {k: tuple(v.shape) for k, v in PiNAS(**placed, device="meta").state_dict().items()}
+    return shapes_of(on_meta(architecture or default_name(), args).state_dict())
 
 
-def check_tensors(
-    found: Mapping[str, tuple[int, ...]], args: Mapping[str, Any], where: str, architecture: str = FAMILY
-) -> None:
-    """Hold names and shapes of a file against the network that the arguments describe.
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor."""
+    return {k: tuple(v.shape) for k, v in tensors.items()}
+
+
+def check_tensors(found: Mapping[str, tuple[int, ...]], network: nn.Module, where: str) -> None:
+    """Compare names and shapes of a file's tensors with those of a network, such as one on the meta device.
 
     Raises:
         WrongShapes: With the first tensors that are missing, too many or of another shape.
     """
-    expected = network_shapes(args, architecture)
-    problems = shape_problems(found, expected)
+    problems = shape_problems(found, shapes_of(network.state_dict()))
     if problems:
         raise WrongShapes(
-            f"expected the tensors of arch {args['arch']} in {where}, got " + "; ".join(problems) + "; "
-            "the weights belong to another network: give its arch, depths and widths, or the right file"
+            f"expected the tensors of arch {getattr(network, 'arch', '?')} in {where}, got "
+            + "; ".join(problems)
+            + "; the weights belong to another network: give its arch, depths and widths, or the right file"
         )
 
 
 def check_real(state_dict: Mapping[str, Tensor], where: str) -> None:
-    """Refuse integers in the place of weights, which would be cast without their scale.
+    """Refuse integers in place of weights: they would be cast without their scale.
 
     Raises:
         WrongShapes: With the first such tensor.
@@ -82,7 +84,7 @@ def _refuse_integers(names: Sequence[str], where: str) -> None:
 
 
 def shape_problems(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """What is wrong with names and shapes, in words; empty when all agree."""
+    """The differences between two sets of names and shapes, one line each; empty when they agree."""
     missing = [k for k in expected if k not in found]
     extra = [k for k in found if k not in expected]
     other = [k for k in expected if k in found and tuple(found[k]) != tuple(expected[k])]
@@ -101,7 +103,10 @@ def tensor_shapes(path: Path | str) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor in a safetensors file; reads its header, which also says how long the file is.
 
     Raises:
-        WeightsMissing, NotSafetensors, BrokenWeights: With the cure.
+        WeightsMissing: There is no file, or it cannot be read.
+        NotSafetensors: Another format.
+        BrokenWeights: The file is cut short or damaged.
+        WrongShapes: Integers in place of weights.
     """
     path = Path(path)
     if path.suffix != ".safetensors":

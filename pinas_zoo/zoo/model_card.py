@@ -18,10 +18,11 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from pinas_zoo.analysis.cost import count_module, network_cost
+from pinas_zoo.analysis.cost import cost_of
 from pinas_zoo.analysis.diagram import HEADINGS, layer_table, table_cells
 from pinas_zoo.errors import UserError
-from pinas_zoo.weights.entry_points import FAMILY, architecture_of, on_meta
+from pinas_zoo.models.pinas import spec_of
+from pinas_zoo.weights import entry_points
 
 CITATION = """@inproceedings{peng2021pinas,
   title     = {Pi-NAS: Improving Neural Architecture Search by Reducing Supernet Training Consistency Shift},
@@ -74,12 +75,12 @@ def _parts(
     results: Sequence[EvalResult],
 ) -> list[str]:
     channels, *size = cfg["input_size"]
-    architecture = architecture_of(cfg)
-    known = SIZES if architecture == FAMILY else tuple(k for k in args if k not in ("arch", "num_classes", "in_chans"))
-    sizes = {k: args[k] for k in known if args.get(k) is not None}
-    if architecture == FAMILY:
-        shape = {**sizes, "num_classes": args["num_classes"], "in_chans": channels, "image_size": tuple(size)}
-        cost = network_cost(args["arch"], **shape)
+    architecture = entry_points.name_in(cfg)
+    complete = {**args, "in_chans": channels} if channels != 3 else args
+    spec, cost = spec_of(architecture, complete), cost_of(architecture, complete, cfg["input_size"])
+    layers: list[str] = []
+    if spec is not None:
+        sizes = {k: args[k] for k in SIZES if args.get(k) is not None}
         what = (
             "A network of the Π-NAS search space (Peng et al., ICCV 2021): a ResNet with a deep stem and one "
             "split-attention candidate per layer. A timm model for users of `pinas_zoo`."
@@ -88,12 +89,11 @@ def _parts(
             "## Layers",
             "Candidates are named as in ResNeSt: radix `s`, cardinality `x`, width `d`. Multiply-adds count "
             "convolutions and the classifier.",
-            _markdown(HEADINGS, table_cells(layer_table(args["arch"], **shape))),
+            _markdown(HEADINGS, table_cells(layer_table(spec, (size[0], size[1])))),
         ]
     else:
-        cost = count_module(on_meta(architecture, args), cfg["input_size"])
+        sizes = {k: args[k] for k in args if k not in ("arch", "num_classes", "in_chans")}
         what = f"A network of timm's entry point `{architecture}`, found by a search of `pinas_zoo`."
-        layers = []
     details = [
         ("Architecture", f"`{args['arch']}`, one candidate per layer"),
         *((name, f"`{value}`") for name, value in sizes.items()),
@@ -115,7 +115,7 @@ def _parts(
         "## Use",
         "`pinas_zoo` is not on PyPI. Install it from its clone or its wheel; PATH is the folder or the file.",
         "```\npip install PATH\n```",
-        f"```python\nimport pinas_zoo  # registers the family with timm\nimport timm\n\n"
+        f"```python\nimport pinas_zoo  # registers the networks with timm\nimport timm\n\n"
         f'model = timm.create_model("hf-hub:{repo}", pretrained=True).eval()\n'
         "transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))\n```",
         "## Facts",

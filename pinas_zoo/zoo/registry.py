@@ -1,15 +1,16 @@
-"""Found networks: the user's registry on disk, one readable JSON file per name.
+"""The user's registry of networks on disk, one readable JSON file per name.
 
 Entries live in ``<home>/models/<name>.json``; the home is ``$PINAS_ZOO_HOME`` or the platform's user data folder. Every
-entry becomes a timm model when :mod:`pinas_zoo` is imported. An entry under one of the family's own names
+entry becomes a timm model when :mod:`pinas_zoo` is imported. An entry under one of the paper's names
 (``pinas_alpha``, …) holds weights for it.
 
-Files are written whole and renamed into place, one per name, so that processes need no lock: the last writer of a name
-wins, and a reader sees an entry as it was before or after.
+Files are written atomically, one per name, so that processes need no lock: the last writer of a name wins, and a reader
+sees an entry as it was before or after.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -30,29 +31,21 @@ from pinas_zoo.models import (
     registered_names,
     timm_registry,
 )
-from pinas_zoo.models import pinas as family
+from pinas_zoo.models import pinas as paper
+from pinas_zoo.weights import entry_points, sources
+from pinas_zoo.weights.atomic import to_json
 from pinas_zoo.weights.atomic import write_json as write_json
-from pinas_zoo.weights.entry_points import FAMILY, UnknownArchitecture, architecture_of, create, on_meta
-from pinas_zoo.weights.model_folder import CONFIG_FILE as CONFIG_FILE
-from pinas_zoo.weights.model_folder import WEIGHTS_FILE as WEIGHTS_FILE
-from pinas_zoo.weights.model_folder import (
-    check_args,
-    check_cfg,
-    function_differences,
-    make_config,
-    plain_args,
-    read_config,
-)
-from pinas_zoo.weights.tensors import check_tensors, network_shapes, tensor_shapes
+from pinas_zoo.weights.entry_points import UnknownArchitecture
+from pinas_zoo.weights.model_folder import check_args, check_cfg, complete_cfg, plain_args, read_config
+from pinas_zoo.weights.new_folder import CONFIG_FILE as CONFIG_FILE
+from pinas_zoo.weights.new_folder import WEIGHTS_FILE as WEIGHTS_FILE
+from pinas_zoo.weights.tensors import check_tensors, tensor_shapes
 
-PICTURED = ("pinas_beta", "pinas_delta", "pinas_epsilon")  # known from the paper's Figure 9 alone; not invented here
+PICTURED = ("pinas_beta", "pinas_delta", "pinas_epsilon")  # known only from the paper's Figure 9; not invented here
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _WINDOWS = frozenset({"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))})
-_FREE_ARGS = (
-    "num_classes",
-    "in_chans",
-)  # what a caller may change and timm adapts; kept in timm's cfg, not as argument
-_mine: dict[str, Entry] = {}  # what of the registry is known in this process
+_FREE_ARGS = ("num_classes", "in_chans")  # a caller may change them and timm adapts; kept in timm's cfg instead
+_mine: dict[str, Entry] = {}  # entries that are registered with timm in this process
 
 
 @dataclass(frozen=True)
@@ -70,8 +63,8 @@ class Entry:
 
     @property
     def architecture(self) -> str:
-        """timm's entry point that builds it; ``pinas`` for the family."""
-        return architecture_of(self.pretrained_cfg)
+        """timm's entry point that builds it; an older entry may name none, which means ``pinas``."""
+        return entry_points.name_in(self.pretrained_cfg)
 
     @property
     def weights(self) -> Path | None:
@@ -89,21 +82,20 @@ def register(
     name: str,
     arch: str | Sequence[int] | Arch | None = None,
     folder: str | os.PathLike[str] | None = None,
-    architecture: str = FAMILY,
+    architecture: str | None = None,
     **model_args: Any,
 ) -> Entry:
     """Keep a network under a name: ``timm.create_model(name)`` builds it, now and in later processes.
 
-    A name that is registered already is replaced. Under a name of the family (``pinas_alpha``, ``pinas_cls``, …) a
+    A name that is registered already is replaced. Under a name of the paper (``pinas_alpha``, ``pinas_cls``, …) a
     folder of the same architecture is kept as its weights. ``pinas_beta``, ``pinas_delta`` and ``pinas_epsilon`` are
-    for those who hold the paper's Figure 9.
+    free for the architectures of the paper's Figure 9.
 
     Args:
         name: Lower-case letters, digits and underscores; must not be one of timm's names.
         arch: Candidate per layer; for a network without weights.
         folder: A timm model folder (config.json, model.safetensors), such as a run's ``winner``; stays where it is.
-        architecture: timm's entry point of a network that is not of the family, such as ``nasbench201``; a folder says
-            its own.
+        architecture: timm's entry point, such as ``nasbench201`` (default: ``pinas``); a folder says its own.
         model_args: Further arguments of the network, with ``arch``: depths, widths, stem_width, num_classes, …
 
     Raises:
@@ -123,19 +115,15 @@ def register(
         place = Path(folder).expanduser().resolve()
         args, cfg = read_config(place)
         shapes = tensor_shapes(place / WEIGHTS_FILE)
-        check_tensors(shapes, args, where=str(place / WEIGHTS_FILE), architecture=architecture_of(cfg))
+        network = entry_points.on_meta(entry_points.name_in(cfg), args)
+        check_tensors(shapes, network, where=str(place / WEIGHTS_FILE))
         entry = Entry(name, args, str(place), cfg)
     else:
+        assert arch is not None
         try:
-            if architecture == FAMILY:
-                entry = Entry(name, plain_args({"arch": arch, **model_args}))
-                network_shapes(entry.model_args)  # a network that cannot be built is not registered
-            else:
-                entry = _other_family(name, architecture, {"arch": arch, **model_args})
-        except TypeError as error:
-            raise UserError(f"expected arguments of a network, got {model_args}: {error}") from None
-        except ValueError as error:
-            raise UserError(str(error)) from None
+            entry = _entry_of_arch(name, architecture or entry_points.default_name(), arch, model_args)
+        except (TypeError, ValueError) as error:
+            raise error if isinstance(error, UserError) else UserError(str(error)) from None
     _check_reserved(entry)
     write_json(entry_path(name), asdict(entry))
     _tell_timm(entry)
@@ -160,6 +148,7 @@ def unregister(name: str) -> None:
 def forget(name: str) -> None:
     """Make a registered name unknown in this process; its entry on disk stays."""
     _mine.pop(name, None)
+    sources.FOLDERS.pop(name, None)
     timm_registry.forget(name)
     if name in PICTURED:
         _tell_pictured(name)
@@ -174,20 +163,20 @@ def entries() -> list[Entry]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        _report(f"registry {folder} skipped: {error}; mend it, or move it with $PINAS_ZOO_HOME")
+        _report(f"registry {folder} skipped: {error}; repair it, or move it with $PINAS_ZOO_HOME")
         return []
     for path in paths:
         try:
             entries.append(_read_entry(path))
         except FileNotFoundError:
             continue  # unregistered by another process just now
-        except Exception as error:  # whatever a damaged file causes, the others load
-            _report(f"registry entry {path} skipped: {error}; mend it or delete the file")
+        except Exception as error:  # any error of one file must leave the others loadable
+            _report(f"registry entry {path} skipped: {error}; repair or delete the file")
     return entries
 
 
 def _report(text: str) -> None:
-    """A warning that never raises: under ``-W error`` it goes to the log, since one entry must not stop an import."""
+    """Warn without raising: under ``-W error`` the text goes to the log, since one entry must not stop an import."""
     try:
         warnings.warn(text, stacklevel=3)
     except UserWarning:
@@ -195,7 +184,7 @@ def _report(text: str) -> None:
 
 
 def load_registry() -> None:
-    """Make every entry of the registry known to timm, and the names that are known from a picture alone.
+    """Register every entry with timm, and the names whose architectures are known only from a picture.
 
     What cannot be loaded is reported by a warning and skipped.
     """
@@ -211,18 +200,23 @@ def load_registry() -> None:
 
 
 def known() -> list[Entry]:
-    """What of the registry is known to timm in this process, by name."""
+    """The entries that are registered with timm in this process, sorted by name."""
     return [_mine[name] for name in sorted(_mine)]
 
 
+def find(name: str) -> Entry | None:
+    """The entry of a name that is known to timm in this process; None when there is none."""
+    return _mine.get(name)
+
+
 def entry_with_weights(name: str) -> Entry | None:
-    """The registry's entry with a folder for a name or, in the family, for its other names."""
-    held = (_mine.get(n) for n in family.same_network(name))
-    return next((entry for entry in held if entry is not None and entry.folder), None)
+    """The entry with a folder for a name or for another name of the same network; None when there is none."""
+    registered = sources.registered_name(name)
+    return None if registered is None else _mine.get(registered)
 
 
 def check_form(name: str) -> str:
-    """Return a name that is safe as the name of a file anywhere.
+    """Return a name that can be a file's name on every system.
 
     Raises:
         UserError: Not of the form of a timm model name, or reserved on Windows.
@@ -255,42 +249,45 @@ def check_name(name: str) -> str:
 
 
 def _weights_names() -> tuple[str, ...]:
-    """The family's names that stand for one architecture, so that weights may be kept for them."""
-    return (*family.ARCHS, *family.ALIASES)
+    """The paper's names that stand for one architecture, so that weights may be kept for them."""
+    return tuple(paper.ENTRY_POINT.named)
 
 
-def _other_family(name: str, architecture: str, model_args: Mapping[str, Any]) -> Entry:
-    """An entry without weights; its arch as the network itself writes it, its cfg complete."""
-    model = on_meta(architecture, model_args)
-    args = plain_args({**model_args, "arch": model.arch})
+def _entry_of_arch(
+    name: str, architecture: str, arch: str | Sequence[int] | Arch, model_args: Mapping[str, Any]
+) -> Entry:
+    """An entry without weights; its arch as the network itself writes it, its cfg complete.
+
+    Raises:
+        UserError, ValueError: No network of the entry point can be built from the arguments.
+    """
+    text = arch if isinstance(arch, str) else str(Arch.parse(arch))
+    args = json.loads(to_json({"arch": text, **model_args}))
+    check_args(args, architecture)
+    model = entry_points.on_meta(architecture, args)  # a network that cannot be built is not registered
+    args = plain_args({**args, "arch": model.arch})
     complete = {**args, "num_classes": model.num_classes}
-    return Entry(name, args, None, _flat(make_config(complete, {"architecture": architecture})))
-
-
-def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """timm's pretrained_cfg of a config.json, with what stands beside it there."""
-    beside = ("architecture", "label_names", "label_descriptions")
-    return {**config["pretrained_cfg"], **{k: config[k] for k in beside if k in config}}
+    return Entry(name, args, None, complete_cfg(complete, {"architecture": architecture}))
 
 
 def _check_reserved(entry: Entry) -> None:
     """A name of the paper stands for one network of the paper's size."""
     if entry.name not in (*_weights_names(), *PICTURED):
         return
-    if entry.architecture != FAMILY:
-        raise UserError(f"expected a network of the family under {entry.name!r}, got one of {entry.architecture}")
-    sized = [k for k in ("depths", "widths", "stem_width") if entry.model_args.get(k) is not None]
-    standard = {"depths": family.DEPTHS, "widths": family.WIDTHS, "stem_width": family.STEM_WIDTH}
-    for key in sized:
-        value = entry.model_args[key]
-        if (tuple(value) if isinstance(value, Sequence) else value) != standard[key]:
-            raise UserError(f"expected a network of the paper's size under {entry.name!r}, got {key}={value}")
-    for key, (_, value) in function_differences(entry.model_args, {}).items():
+    spec = paper.spec_of(entry.architecture, entry.model_args)
+    if spec is None:
+        raise UserError(f"expected a network of the Π-NAS space under {entry.name!r}, got one of {entry.architecture}")
+    for key, standard in (("depths", paper.DEPTHS), ("widths", paper.WIDTHS), ("stem_width", paper.STEM_WIDTH)):
+        if getattr(spec, key) != standard:
+            raise UserError(
+                f"expected a network of the paper's size under {entry.name!r}, got {key}={getattr(spec, key)}"
+            )
+    for key, (_, value) in paper.ENTRY_POINT.function_differences(entry.model_args, {}).items():
         raise UserError(
             f"expected a network of the paper under {entry.name!r}, got {key}={value!r}; register it under another name"
         )
     if entry.name in _weights_names():
-        arch = family.ARCHS[family.ALIASES.get(entry.name, entry.name)]
+        arch = paper.ENTRY_POINT.named[entry.name]["arch"]
         if entry.folder is None:
             raise UserError(
                 f"expected a name that is not taken, got {entry.name!r}; give folder= to keep weights for it"
@@ -305,7 +302,7 @@ def entry_path(name: str) -> Path:
 
 
 def _read_entry(path: Path) -> Entry:
-    """An entry; what its folder says now goes before what it said when it was registered."""
+    """Read an entry; what its folder says now takes precedence over what was stored at registration."""
     content = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict):
         raise ValueError(f"expected an object with name and model_args, got {type(content).__name__}")
@@ -318,51 +315,55 @@ def _read_entry(path: Path) -> Entry:
         except UnknownArchitecture:  # of a module that the user has not imported as yet
             return entry
         except UserError as error:
-            _report(f"registry entry {path} has no weights now: {error}; mend {entry.folder}, or register it anew")
+            _report(f"registry entry {path} has no weights now: {error}; repair {entry.folder}, or register it again")
             entry = replace(entry, folder=None)
         else:
             return Entry(entry.name, args, entry.folder, cfg)
     args = plain_args(entry.model_args)
-    check_args(args, entry.architecture)
+    with contextlib.suppress(UnknownArchitecture):  # as above
+        check_args(args, entry.architecture)
     check_cfg(entry.pretrained_cfg)
     return Entry(entry.name, args, entry.folder, dict(entry.pretrained_cfg))
 
 
 def _tell_timm(entry: Entry) -> None:
-    if entry.name in _weights_names():  # the family's own entry point stays; it asks for the weights
-        _mine[entry.name] = entry
-        return
-    args = dict(entry.model_args)
-    args.setdefault("num_classes", entry.pretrained_cfg.get("num_classes", 1000))
-    own = entry.architecture == FAMILY
-    cfg = _flat(make_config(args, entry.pretrained_cfg)) if own else dict(entry.pretrained_cfg)
+    """Make an entry known to timm, and its folder to :mod:`pinas_zoo.weights.sources`."""
+    if entry.name not in _weights_names():  # such a name keeps its own entry point, which asks for the weights
+        _add_to_timm(entry)
+    _mine[entry.name] = entry
+    if entry.folder:
+        sources.FOLDERS[entry.name] = Path(entry.folder)
+    else:
+        sources.FOLDERS.pop(entry.name, None)
+
+
+def _add_to_timm(entry: Entry) -> None:
+    try:
+        cfg = complete_cfg(entry.model_args, entry.pretrained_cfg)
+    except UnknownArchitecture:  # of a module that the user has not imported as yet
+        cfg = dict(entry.pretrained_cfg)
     if entry.folder:
         cfg["file"] = str(entry.weights)
-    fixed = {k: v for k, v in args.items() if k not in _FREE_ARGS}
+    fixed = {k: v for k, v in entry.model_args.items() if k not in _FREE_ARGS}
 
     def build(pretrained: bool = False, **kwargs: Any) -> Any:
-        if own:
-            model: Any = family._create_pinas(entry.name, pretrained, **{**fixed, **kwargs})
-        else:
-            free = {k: v for k, v in args.items() if k in _FREE_ARGS}
-            if kwargs.get("pretrained_cfg") is None:
-                kwargs["pretrained_cfg"] = dict(cfg)
-            model = create(entry.architecture, pretrained, **{**fixed, **free, **kwargs})
+        model: Any = entry_points.get(entry.architecture).build(entry.name, pretrained, **{**fixed, **kwargs})
         # What timm exports of it (push_to_hf_hub, save_for_hf) then loads where this registry is not.
         model._model_args = fixed
         model.pretrained_cfg["architecture"] = entry.architecture
         return model
 
     timm_registry.add(entry.name, build, cfg, f"Registered network {entry.arch}.")
-    _mine[entry.name] = entry
 
 
 def _tell_pictured(name: str) -> None:
-    timm_registry.add_error(
-        name,
-        UserError(
-            f"the architecture of {name!r} is known only from a picture (Figure 9 of the paper) and is not guessed "
-            f"here; whoever can read it supplies it once: pinas_zoo.register({name!r}, arch='…16 digits 0-3…'), or "
-            f"`pinas-zoo register {name} --arch …`; `pinas-zoo info` holds it against the paper's Table 1"
-        ),
+    timm_registry.add_error(name, picture_error(name))
+
+
+def picture_error(name: str) -> UserError:
+    """The error for a name of :data:`PICTURED` that is not registered."""
+    return UserError(
+        f"the architecture of {name!r} is known only from a picture (Figure 9 of the paper) and is not guessed "
+        f"here; whoever can read it supplies it once: pinas_zoo.register({name!r}, arch='…16 digits 0-3…'), or "
+        f"`pinas-zoo register {name} --arch …`; `pinas-zoo info` compares it with the paper's Table 1"
     )

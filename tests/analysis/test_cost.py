@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from pinas_zoo.analysis.cost import Cost, count_module, head_cost, layer_costs, layer_sizes, network_cost, stem_cost
-from pinas_zoo.models.pinas import ARCHS, CANDIDATES, PiNAS
+from pinas_zoo.models.pinas import ARCHS, CANDIDATES, PiNAS, layer_specs
+from pinas_zoo.models.spec import NetworkSpec
 
 SMALL = dict(depths=(1, 2, 1, 1), widths=(16, 32, 64, 128), stem_width=8)
 
@@ -37,43 +38,45 @@ def test_formula_equals_the_network_counted(seed):
     case = random_case(seed)
     size = random.Random(seed).choice([(224, 224), (64, 64), (65, 97), (33, 128)])
     counted = count_module(PiNAS(**case, device="meta"), (case["in_chans"], *size))
-    assert network_cost(**case, image_size=size) == counted
+    assert network_cost(NetworkSpec(**case), size) == counted
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_formula_equals_the_full_size_network(seed):
     arch = "".join(random.Random(seed).choices("0123", k=16))
-    assert network_cost(arch) == count_module(PiNAS(arch, device="meta"), (3, 224, 224))
+    assert network_cost(NetworkSpec(arch)) == count_module(PiNAS(arch, device="meta"), (3, 224, 224))
 
 
 def test_parameters_of_the_paper_s_networks():
-    assert network_cost(ARCHS["pinas_alpha"]).params == 27_046_278
-    assert network_cost(ARCHS["pinas_gamma"]).params == 27_039_016
-    assert network_cost("1" * 16) == count_module(timm.create_model("resnest50d", device="meta"), (3, 224, 224))
-    assert network_cost("1" * 16).params == 27_483_240
+    assert network_cost(NetworkSpec(ARCHS["pinas_alpha"])).params == 27_046_278
+    assert network_cost(NetworkSpec(ARCHS["pinas_gamma"])).params == 27_039_016
+    assert network_cost(NetworkSpec("1" * 16)) == count_module(
+        timm.create_model("resnest50d", device="meta"), (3, 224, 224)
+    )
+    assert network_cost(NetworkSpec("1" * 16)).params == 27_483_240
 
 
 def test_sizes_are_those_of_the_features():
     model = timm.create_model("pinas", arch="01230", **SMALL, features_only=True).eval()
     features = model(torch.zeros(1, 3, 65, 97))
-    sizes = layer_sizes(SMALL["depths"], SMALL["widths"], SMALL["stem_width"], (65, 97))
+    sizes = layer_sizes(layer_specs(**SMALL), (65, 97))
     last_of_stage = [0, 2, 3, 4]
     assert [sizes[i][1] for i in last_of_stage] == [tuple(f.shape[2:]) for f in features[1:]]
 
 
 def test_an_architecture_is_a_sum_over_the_table():
-    table = layer_costs()
+    table = layer_costs(layer_specs())
     assert len(table) == 16
     assert all(len(row) == len(CANDIDATES) for row in table)
     rng = random.Random(0)
     for _ in range(200):
         arch = rng.choices(range(4), k=16)
-        total = stem_cost() + sum(row[c] for row, c in zip(table, arch, strict=True)) + head_cost()
-        assert total == network_cost(arch)
+        total = stem_cost() + sum(row[c] for row, c in zip(table, arch, strict=True)) + head_cost(NetworkSpec(arch))
+        assert total == network_cost(NetworkSpec(arch))
 
 
 def test_summing_takes_microseconds():
-    table = layer_costs()
+    table = layer_costs(layer_specs())
     archs = [random.Random(i).choices(range(4), k=16) for i in range(1000)]
     start = time.perf_counter()
     for arch in archs:
@@ -101,4 +104,4 @@ def test_costs_add_only_to_costs():
 
 def test_an_arch_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="expected an architecture of 16 layers"):
-        network_cost("0123")
+        NetworkSpec("0123")

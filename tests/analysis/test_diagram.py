@@ -12,6 +12,7 @@ from torch import nn
 from pinas_zoo.analysis.cost import Cost, network_cost
 from pinas_zoo.analysis.diagram import COLOURS, HEADINGS, layer_table, network_svg, table_cells
 from pinas_zoo.models.pinas import ARCHS, CANDIDATES, PiNAS
+from pinas_zoo.models.spec import NetworkSpec
 
 SVG = "{http://www.w3.org/2000/svg}"
 SMALL = dict(depths=(1, 2, 1, 1), widths=(16, 32, 64, 128), stem_width=8)
@@ -32,7 +33,7 @@ def chosen_cells(svg: str) -> list[tuple[str, str, float, float]]:
 
 @pytest.mark.parametrize("arch", [*ARCHS.values(), *map(random_arch, range(5))])
 def test_one_filled_cell_a_layer_in_the_row_of_its_candidate(arch):
-    cells = chosen_cells(network_svg(arch))
+    cells = chosen_cells(network_svg(NetworkSpec(arch)))
     assert "".join(digit for digit, *_ in cells) == arch
     assert [fill for _, fill, *_ in cells] == [COLOURS[int(c)] for c in arch]
     assert [x for *_, x, _ in cells] == sorted({x for *_, x, _ in cells})  # a column of its own, left to right
@@ -42,8 +43,8 @@ def test_one_filled_cell_a_layer_in_the_row_of_its_candidate(arch):
 
 def test_everything_drawn_lies_inside_the_picture():
     for svg in (
-        network_svg("0123", (1, 1, 1, 1), (16, 16, 16, 16), 4, title="W" * 70),
-        network_svg("3" * 40, (4, 8, 24, 4)),
+        network_svg(NetworkSpec("0123", (1, 1, 1, 1), (16, 16, 16, 16), 4), title="W" * 70),
+        network_svg(NetworkSpec("3" * 40, (4, 8, 24, 4))),
     ):
         root = ET.fromstring(svg)
         width, height = map(float, root.get("viewBox").split()[2:])
@@ -58,7 +59,7 @@ def test_everything_drawn_lies_inside_the_picture():
 
 
 def test_text_alternatives_name_every_layer():
-    root = ET.fromstring(network_svg("01231", **SMALL, title="mine"))
+    root = ET.fromstring(network_svg(NetworkSpec("01231", **SMALL), title="mine"))
     assert root.get("role") == "img"
     assert root.find(f"{SVG}title").text == "mine"
     desc = root.find(f"{SVG}desc").text
@@ -68,13 +69,13 @@ def test_text_alternatives_name_every_layer():
 
 def test_a_title_is_text_and_never_markup():
     title = '</svg><script>alert("x")</script>&'
-    svg = network_svg("0123", (1, 1, 1, 1), (16, 16, 16, 16), 8, title=title)
+    svg = network_svg(NetworkSpec("0123", (1, 1, 1, 1), (16, 16, 16, 16), 8), title=title)
     assert ET.fromstring(svg).find(f"{SVG}title").text == title
     assert "<script" not in svg
 
 
 def test_the_picture_needs_nothing_from_elsewhere():
-    svg = network_svg(ARCHS["pinas_alpha"])
+    svg = network_svg(NetworkSpec(ARCHS["pinas_alpha"]))
     tags = {element.tag.removeprefix(SVG) for element in ET.fromstring(svg).iter()}
     assert tags <= {"svg", "title", "desc", "rect", "text", "g", "path", "polyline"}
     assert svg.count("http") == 1  # the namespace
@@ -84,16 +85,17 @@ def test_the_picture_needs_nothing_from_elsewhere():
 @pytest.mark.parametrize("seed", range(4))
 def test_table_adds_up_to_the_network(seed):
     arch = random_arch(seed, 5)
-    rows = layer_table(arch, **SMALL, num_classes=10, in_chans=1, image_size=96)
+    spec = NetworkSpec(arch, **SMALL, num_classes=10, in_chans=1)
+    rows = layer_table(spec, 96)
     total = sum((Cost(row.params, row.macs) for row in rows), Cost())
-    assert total == network_cost(arch, **SMALL, num_classes=10, in_chans=1, image_size=96)
+    assert total == network_cost(spec, 96)
     assert [row.candidate for row in rows[1:-1]] == [str(CANDIDATES[int(c)]) for c in arch]
 
 
 def test_table_s_rows_are_the_modules():
     arch = random_arch(0)
     model = PiNAS(arch, device="meta")
-    rows = {row.layer: row for row in layer_table(arch)}
+    rows = {row.layer: row for row in layer_table(NetworkSpec(arch))}
     for stage in range(1, 5):
         for block, module in enumerate(getattr(model, f"layer{stage}")):
             row = rows.pop(f"layer{stage}.{block}")
@@ -107,22 +109,22 @@ def test_table_s_rows_are_the_modules():
 
 
 def test_table_at_output_stride_8():
-    rows = layer_table("1" * 16, output_stride=8)
+    rows = layer_table(NetworkSpec("1" * 16, output_stride=8))
     assert [row.size for row in rows if row.layer in ("layer2.0", "layer3.0", "layer4.0")] == [(28, 28)] * 3
     assert rows[-2].stride == 1
 
 
 def test_without_a_head_the_table_ends_at_the_last_layer():
-    rows = layer_table("0123", (1, 1, 1, 1), (16, 16, 16, 16), 8, num_classes=0)
+    rows = layer_table(NetworkSpec("0123", (1, 1, 1, 1), (16, 16, 16, 16), 8, num_classes=0))
     assert rows[-1].layer == "layer4.0"
 
 
 def test_cells_have_a_heading_each():
-    cells = table_cells(layer_table(ARCHS["pinas_gamma"]))
+    cells = table_cells(layer_table(NetworkSpec(ARCHS["pinas_gamma"])))
     assert all(len(row) == len(HEADINGS) for row in cells)
     assert cells[-1] == ("fc", "linear", "2048", "1000", "1", "1x1", "2,049,000", "2.05 M")
 
 
 def test_timm_s_network_has_the_size_of_the_table():
-    total = sum(row.params for row in layer_table("1" * 16))
+    total = sum(row.params for row in layer_table(NetworkSpec("1" * 16)))
     assert total == sum(p.numel() for p in timm.create_model("resnest50d", device="meta").parameters())

@@ -145,7 +145,7 @@ def test_info_of_a_folder_reads_no_weights(capsys, tmp_path, small_folder):
 
 
 def test_card_list_and_info_of_another_stride_and_pool_agree(capsys, tmp_path, monkeypatch):
-    from pinas_zoo.weights import hub
+    from pinas_zoo.zoo import publish
 
     monkeypatch.setenv("PINAS_ZOO_HOME", str(tmp_path / "home"))
     kwargs = dict(arch="01231", **SMALL, num_classes=7, output_stride=8, global_pool="catavgmax")
@@ -161,7 +161,7 @@ def test_card_list_and_info_of_another_stride_and_pool_agree(capsys, tmp_path, m
     assert run("list", "--mine", "--json") == 0
     row = next(r for r in json.loads(capsys.readouterr().out) if r["name"] == "info_test_dense")
     assert (row["params"], row["macs"]) == (counted.params, counted.macs)
-    card = hub.plan_push(folder, "user/dense").card
+    card = publish.plan_push(folder, "user/dense").card
     assert f"| {counted.params:,} |" in card
     assert f"| {counted.macs / 1e9:.3f} G for one image" in card
     assert run("unregister", "info_test_dense") == 0

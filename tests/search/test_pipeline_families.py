@@ -88,8 +88,8 @@ def test_every_method_ends_in_a_winner_that_loads_by_name(method, space, tmp_pat
 
 def test_a_nasbench201_network_is_pushed_with_a_card_and_registered_by_its_arch(tmp_path, zoo_home):
     import pinas_zoo
-    from pinas_zoo.weights import hub
     from pinas_zoo.weights.model_folder import read_config, save_model_folder
+    from pinas_zoo.zoo import publish
 
     model = timm.create_model("nasbench201", arch="234012", channels=4, cells=1, num_classes=7)
     args = dict(arch="234012", channels=4, cells=1)
@@ -98,7 +98,7 @@ def test_a_nasbench201_network_is_pushed_with_a_card_and_registered_by_its_arch(
     assert (stored["arch"], stored["num_classes"], cfg["architecture"]) == ("234012", 7, "nasbench201")
     again = timm.create_model(f"local-dir:{folder}", pretrained=True)
     assert all((again.state_dict()[k] == v).all() for k, v in model.state_dict().items())
-    card = hub.plan_push(folder, "us/net").card
+    card = publish.plan_push(folder, "us/net").card
     assert f"{sum(p.numel() for p in model.parameters()):,}" in card
     assert "`nasbench201`" in card
     with pytest.raises(UserError, match="another network"):

@@ -26,10 +26,9 @@ from pinas_zoo.errors import (
     WrongHash,
     WrongShapes,
 )
-from pinas_zoo.weights import builder
-from pinas_zoo.weights.builder import Published
 from pinas_zoo.weights.model_folder import CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, read_config, save_model_folder
 from pinas_zoo.weights.new_folder import new_folder
+from pinas_zoo.weights.published import PUBLISHED, Published
 from tests.hub_server import HubServer, sha256
 from tests.networks import ROOT, TINY, same_weights, tiny, tiny_folder
 
@@ -232,7 +231,7 @@ def test_order_of_sources(tmp_path, monkeypatch):
         pinas_zoo.register("mine", arch="3013", **TINY)
         with pytest.raises(NotPublished):
             timm.create_model("mine", pretrained=True)
-        monkeypatch.setitem(builder.PUBLISHED, "mine", Published("us/net", commit, digest))
+        monkeypatch.setitem(PUBLISHED, "mine", Published("us/net", commit, digest))
         assert same_weights(timm.create_model("mine", pretrained=True), c)
         asked = len(hub.requests)
         assert asked > 0
@@ -257,7 +256,7 @@ def test_pinned_hash_is_the_packages(tmp_path, monkeypatch):
     with HubServer() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         commit = hub.add("us/net", {WEIGHTS_FILE: (folder / WEIGHTS_FILE).read_bytes()})
-        monkeypatch.setitem(builder.PUBLISHED, "pinas_alpha", Published("us/net", commit, "0" * 64))
+        monkeypatch.setitem(PUBLISHED, "pinas_alpha", Published("us/net", commit, "0" * 64))
         with pytest.raises(WrongHash, match="nothing was downloaded"):
             timm.create_model("pinas_cls", pretrained=True)
         assert not any(line.startswith("GET /store") for line in hub.requests)
@@ -276,7 +275,7 @@ def test_nothing_published_is_said(name):
     with pytest.raises(NotPublished, match="file=") as raised:
         timm.create_model(name, pretrained=True)
     assert isinstance(raised.value, RuntimeError)  # what timm raises for want of weights
-    assert not builder.PUBLISHED  # when this changes, so does this test
+    assert not PUBLISHED  # when this changes, so does this test
     assert name not in timm.list_pretrained()
 
 

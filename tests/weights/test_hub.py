@@ -29,9 +29,10 @@ from pinas_zoo.errors import (
 )
 from pinas_zoo.models.pinas import ARCHS
 from pinas_zoo.weights import hub as border
-from pinas_zoo.weights import hub_client
+from pinas_zoo.weights import hub_client, published
 from pinas_zoo.weights.builder import save_model_folder
 from pinas_zoo.weights.model_folder import CARD_FILE, CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, read_config
+from pinas_zoo.zoo import publish
 from pinas_zoo.zoo.model_card import make_card
 from tests.hub_server import READ_TOKEN, TOKEN, Fault, HubServer, sha256
 from tests.networks import ROOT, same_weights, tiny_folder
@@ -110,7 +111,7 @@ def test_offline_and_not_cached(hub, net, monkeypatch):
     hub.add("us/net", contents(net))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     raises_soon(HubOffline, "HF_HUB_OFFLINE.*unset", lambda: border.download("us/net"))
-    raises_soon(HubOffline, "HF_HUB_OFFLINE.*unset", lambda: border.pull("us/net", "nowhere"))
+    raises_soon(HubOffline, "HF_HUB_OFFLINE.*unset", lambda: publish.pull("us/net", "nowhere"))
     assert hub.requests == []
 
 
@@ -171,7 +172,7 @@ def test_nobody_listens(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     raises_soon(HubOffline, f"no answer from http://127.0.0.1:{port}.*HF_ENDPOINT", lambda: border.download("us/net"))
-    raises_soon(HubOffline, "no answer", lambda: border.pull("us/net", tmp_path / "w"))
+    raises_soon(HubOffline, "no answer", lambda: publish.pull("us/net", tmp_path / "w"))
 
 
 def test_no_such_repo_revision_or_file(hub, net, monkeypatch):
@@ -192,7 +193,7 @@ def test_no_such_repo_revision_or_file(hub, net, monkeypatch):
 
 def test_a_repo_of_pickles_is_refused_unread(hub, tmp_path):
     hub.add("us/net", {CONFIG_FILE: b"{}", "pytorch_model.bin": pickle.dumps({})})
-    for call in (lambda: border.download("us/net"), lambda: border.pull("us/net", tmp_path / "w")):
+    for call in (lambda: border.download("us/net"), lambda: publish.pull("us/net", tmp_path / "w")):
         raises_soon(NotSafetensors, r"found only pytorch_model\.bin.*carry code", call)
     assert not any(".bin" in line for line in hub.requests)
 
@@ -222,7 +223,7 @@ def test_a_mirror_without_hashes_is_not_trusted(hub, net):
 def test_pull_takes_a_network_and_nothing_else(hub, net, tmp_path):
     extras = {"evil.py": b"raise SystemExit", "pytorch_model.bin": b"x", CARD_FILE: b"---\n---\ncard", "a/b.txt": b"x"}
     commit = hub.add("us/net", {**contents(net), **extras})
-    folder = border.pull("us/net", tmp_path / "deep" / "w")
+    folder = publish.pull("us/net", tmp_path / "deep" / "w")
     assert sorted(p.name for p in folder.iterdir()) == sorted([CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, FACTS_FILE])
     assert not any("evil" in line or ".bin" in line for line in hub.requests)
     origin = json.loads((folder / FACTS_FILE).read_text())["hub"]
@@ -236,8 +237,8 @@ def test_pull_by_branch_and_by_commit(hub, net, tmp_path):
     old = hub.add("us/net", contents(net))
     other, _ = tiny_folder(tmp_path / "other", arch="2222")
     hub.add("us/net", contents(other))
-    assert read_config(border.pull("us/net", tmp_path / "a"))[0]["arch"] == "2222"
-    assert read_config(border.pull(f"us/net@{old}", tmp_path / "b"))[0]["arch"] == "3013"
+    assert read_config(publish.pull("us/net", tmp_path / "a"))[0]["arch"] == "2222"
+    assert read_config(publish.pull(f"us/net@{old}", tmp_path / "b"))[0]["arch"] == "3013"
 
 
 def test_pull_whole_or_not_at_all(hub, net, tmp_path):
@@ -252,7 +253,7 @@ def test_pull_whole_or_not_at_all(hub, net, tmp_path):
         (Fault("GET", "/api/models", 429, RATE), HubBusy),
     ):
         hub.faults[:] = [fault]
-        raises_soon(error, "Hub repo us/net", lambda: border.pull("us/net", other))
+        raises_soon(error, "Hub repo us/net", lambda: publish.pull("us/net", other))
         assert contents(other) == before
         assert [p.name for p in tmp_path.iterdir()] == ["w"]
 
@@ -270,7 +271,7 @@ def test_pull_checks_what_it_got(hub, net, tmp_path):
         ("us/resnet", UserError, "got 'resnet18'"),
         ("us/config", UserError, "damaged"),
     ):
-        raises_soon(error, match, lambda name=name: border.pull(name, tmp_path / "w"))
+        raises_soon(error, match, lambda name=name: publish.pull(name, tmp_path / "w"))
         assert not (tmp_path / "w").exists()
 
 
@@ -335,13 +336,13 @@ def test_push_is_one_commit_of_three_files(owner, net, capsys):
 def test_push_to_a_branch(owner, net):
     owner.add("user/net", {"LICENSE": b"x"})
     main = owner.repos["user/net"].refs["main"]
-    border.push(border.plan_push(net, "user/net@trial"))
+    publish.push(publish.plan_push(net, "user/net@trial"))
     assert owner.repos["user/net"].refs["main"] == main
     assert set(owner.files("user/net", "trial")) == {"LICENSE", CARD_FILE, CONFIG_FILE, WEIGHTS_FILE}
 
 
 def test_card_is_read_by_the_hub(owner, net):
-    border.push(border.plan_push(net, "user/net"))
+    publish.push(publish.plan_push(net, "user/net"))
     card = ModelCard(owner.files("user/net")[CARD_FILE].decode())
     (result,) = card.data.eval_results
     assert (result.dataset_name, result.dataset_split) == ("scikit-learn digits", "test")
@@ -354,7 +355,7 @@ def test_card_is_read_by_the_hub(owner, net):
 
 def test_card_without_metrics_claims_none(tmp_path):
     folder, _ = tiny_folder(tmp_path / "w")
-    card = ModelCard(border.plan_push(folder, "us/net").card)
+    card = ModelCard(publish.plan_push(folder, "us/net").card)
     assert card.data.eval_results is None
     assert "No metrics are recorded" in card.text
     assert "| Trained on | not recorded |" in card.text
@@ -363,7 +364,7 @@ def test_card_without_metrics_claims_none(tmp_path):
     facts = {
         "metrics": [{"type": "accuracy", "value": 0.5, "name": "top-1", "dataset": {"name": "A | B", "id": "us/ab"}}]
     }
-    (result,) = ModelCard(border.plan_push(folder, "us/net", facts).card).data.eval_results
+    (result,) = ModelCard(publish.plan_push(folder, "us/net", facts).card).data.eval_results
     assert (result.dataset_type, result.metric_name) == ("us/ab", "top-1")
     for facts, match in (
         ({"metrics": {"accuracy": 1}}, "data set"),
@@ -371,7 +372,7 @@ def test_card_without_metrics_claims_none(tmp_path):
         ({"dataset": 3}, "data set"),
     ):
         with pytest.raises(UserError, match=match):
-            border.plan_push(folder, "us/net", facts)
+            publish.plan_push(folder, "us/net", facts)
 
 
 def test_card_of_the_papers_network():
@@ -383,12 +384,12 @@ def test_card_of_the_papers_network():
 
 
 def test_push_needs_a_token_that_may_write(hub, net, monkeypatch):
-    plan = border.plan_push(net, "user/net")
-    raises_soon(HubForbidden, "logged in.*hf auth login", lambda: border.push(plan))
+    plan = publish.plan_push(net, "user/net")
+    raises_soon(HubForbidden, "logged in.*hf auth login", lambda: publish.push(plan))
     assert hub.requests == []
     for token in (READ_TOKEN, "hf_of_nobody"):
         monkeypatch.setenv("HF_TOKEN", token)
-        raises_soon(HubForbidden, "token that may write", lambda: border.push(plan))
+        raises_soon(HubForbidden, "token that may write", lambda: publish.push(plan))
     assert hub.repos == {}
 
 
@@ -406,31 +407,31 @@ def test_push_needs_a_token_that_may_write(hub, net, monkeypatch):
     ],
 )
 def test_push_fails_within_seconds_and_not_by_half(owner, net, fault, error, two_tries):
-    plan = border.plan_push(net, "user/net")
+    plan = publish.plan_push(net, "user/net")
     fault.seen = 0
     owner.faults.append(fault)
-    raises_soon(error, "user/net", lambda: border.push(plan))
+    raises_soon(error, "user/net", lambda: publish.push(plan))
     if fault.method != "HEAD" and "user/net" in owner.repos:
         assert list(owner.files("user/net")) == [".gitattributes"]
     owner.faults.clear()
-    border.push(border.plan_push(net, "user/net"))  # the same command again completes it
+    publish.push(publish.plan_push(net, "user/net"))  # the same command again completes it
     assert owner.files("user/net")[WEIGHTS_FILE] == (net / WEIGHTS_FILE).read_bytes()
 
 
 def test_push_rides_over_a_passing_fault(owner, net):
     owner.faults.append(Fault("PUT", "/upload/", 503, times=1))
-    border.push(border.plan_push(net, "user/net"))
+    publish.push(publish.plan_push(net, "user/net"))
     assert WEIGHTS_FILE in owner.files("user/net")
 
 
 def test_push_of_a_folder_that_is_not_sound(owner, tmp_path):
     folder, _ = tiny_folder(tmp_path / "w")
-    plan = border.plan_push(folder, "user/net")
+    plan = publish.plan_push(folder, "user/net")
     data = (folder / WEIGHTS_FILE).read_bytes()
     (folder / WEIGHTS_FILE).write_bytes(data[:-4] + b"late")
-    raises_soon(WrongHash, "changed after", lambda: border.push(plan))
+    raises_soon(WrongHash, "changed after", lambda: publish.push(plan))
     (folder / WEIGHTS_FILE).write_bytes(data[:-4])
-    raises_soon(BrokenWeights, "truncated", lambda: border.plan_push(folder, "user/net"))
+    raises_soon(BrokenWeights, "truncated", lambda: publish.plan_push(folder, "user/net"))
     assert owner.requests == []
     assert cli.main(["push", str(tmp_path / "none"), "user/net"]) == 2
     assert cli.main(["push", str(folder), "net"]) == 2
@@ -477,8 +478,6 @@ def publish_main():
 
 
 def test_publish_prints_a_row_that_loads(owner, net, tmp_path, monkeypatch, capsys):
-    from pinas_zoo.weights import builder
-
     main = publish_main()
     assert main([str(net), "user/alpha", "--name", "pinas_alpha"]) == 2  # not that architecture
     assert "expected pinas_alpha, arch 3013231203213032" in capsys.readouterr().err
@@ -496,9 +495,9 @@ def test_publish_prints_a_row_that_loads(owner, net, tmp_path, monkeypatch, caps
     assert owner.requests == []
     capsys.readouterr()
     assert main([str(folder), "user/alpha", "--name", "pinas_cls", "--yes"]) == 0
-    row = capsys.readouterr().out.partition("weights.py:\n")[2]
-    published = eval("{" + row + "}", {"Published": builder.Published})
-    monkeypatch.setitem(builder.PUBLISHED, *next(iter(published.items())))
+    row = capsys.readouterr().out.partition("published.py:\n")[2]
+    added = eval("{" + row + "}", {"Published": published.Published})
+    monkeypatch.setitem(published.PUBLISHED, *next(iter(added.items())))
     assert same_weights(timm.create_model("pinas_cls", pretrained=True), model)
 
 

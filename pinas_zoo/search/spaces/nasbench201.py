@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pinas_zoo.analysis.cost import Cost
+from pinas_zoo.analysis.cost import Cost, conv_cost, norm_cost
 from pinas_zoo.analysis.diagram import cell_svg
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
@@ -233,24 +233,22 @@ class NASBench201Space(SearchSpace):
         }
 
     def cost_table(self, image_size: int) -> tuple[Cost, list[tuple[Cost, ...]]]:
-        norm = 2 if self.affine else 0  # parameters per channel
-        areas, size = [], image_size
-        for _ in range(STAGES):
-            areas.append(size * size)
-            size = -(-size // 2)
+        sizes = [(image_size, image_size)]
+        for _ in range(STAGES - 1):
+            sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
         widths = stage_widths(self.channels)
-        rest = Cost(27 * self.channels + 2 * self.channels + 2 * widths[-1], 27 * self.channels * areas[0])
-        for width, area in zip(widths[1:], areas[1:], strict=True):  # two 3x3 convolutions and the 1x1 beside them
-            weights = (9 * width // 2 + 9 * width + width // 2) * width
-            rest += Cost(weights + 2 * norm * width, weights * area)
+        norms = [norm_cost(width) if self.affine else Cost() for width in widths]
+        rest = conv_cost(3, self.channels, 3, sizes[0]) + norm_cost(self.channels) + norm_cost(widths[-1])
+        for before, width, size, norm in zip(widths, widths[1:], sizes[1:], norms[1:], strict=False):
+            rest += conv_cost(before, width, 3, size) + conv_cost(width, width, 3, size) + norm + norm
+            rest += conv_cost(before, width, 1, size)
         row = []
         for code in self._codes:
-            taps = KERNELS[code] ** 2 if code in KERNELS else 0
-            cost = Cost()
-            for width, area in zip(widths, areas, strict=True):
-                weights = taps * width * width
-                cost += Cost(self.cells * (weights + (norm * width if taps else 0)), self.cells * weights * area)
-            row.append(cost)
+            cells = Cost()
+            for width, size, norm in zip(widths, sizes, norms, strict=True):
+                if code in KERNELS:
+                    cells = sum([conv_cost(width, width, KERNELS[code], size) + norm] * self.cells, cells)
+            row.append(cells)
         return rest, [tuple(row)] * self.num_layers
 
     def describe(self, arch: Arch) -> str:

@@ -27,6 +27,7 @@ from pinas_zoo.models.pinas import (
     make_downsample,
     make_stem,
 )
+from pinas_zoo.models.spec import NetworkSpec
 from pinas_zoo.search.spaces.base import Path, Piece, SearchSpace, Supernet, check_subspace, mixture
 
 
@@ -146,10 +147,7 @@ class ResNeSt50Space(SearchSpace):
         return state
 
     def cost_table(self, image_size: int) -> tuple[Cost, list[tuple[Cost, ...]]]:
-        return (
-            stem_cost(self.stem_width, image_size),
-            layer_costs(self.depths, self.widths, self.stem_width, image_size),
-        )
+        return stem_cost(self.stem_width, image_size), layer_costs(self.specs, image_size)
 
     def picture(self, arch: Arch, title: str) -> str:
-        return network_svg(str(arch), self.depths, self.widths, self.stem_width, title=title)
+        return network_svg(NetworkSpec.from_args(self.model_args(arch)), title)
