@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
     from pinas_zoo.convert.classifier import Converted
     from pinas_zoo.convert.whole_model import Whole
 
-HELP = "turn a checkpoint of the authors' code into a model folder, or into a detector or segmenter of our configs"
 EPILOG = """\
 A stand-alone network's checkpoint (PyTorch-Encoding: `state_dict` in a .pth.tar) keeps its head. Out of a supernet's
 checkpoint (OpenSelfSup: backbone, encoder_q, encoder_k) --path takes one candidate per layer, without a head.
@@ -32,10 +32,8 @@ timm.create_model("local-dir:FOLDER", pretrained=True) once pinas_zoo is importe
 KINDS = {"det": "a detector", "seg": "a segmenter", "cls": "a network or supernet"}
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser(
-        "convert", help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a .pth.tar, .pth or .safetensors file")
     parser.add_argument(
         "--out", required=True, metavar="PLACE", help="the model folder, or .safetensors or .pth file, to write"
