@@ -58,25 +58,22 @@ class HelpFormatter(argparse.HelpFormatter):
         return super()._fill_text(text, width, indent)
 
 
-class CommandParser(argparse.ArgumentParser):
-    """Parser of one subcommand; its module adds the arguments when they are first needed."""
+class CommandParser:
+    """Stands for the parser of a subcommand, which is built from the command's module at the first use."""
 
-    def __init__(self, *, module: str, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.module: str | None = module
+    def __init__(self, *, module: str, **options: Any):
+        self._module, self._options = module, options
 
-    def load(self) -> None:
-        if self.module is not None:
-            module, self.module = self.module, None
-            importlib.import_module(module).add_arguments(self)
-
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # overloads, as argparse's
-        self.load()
-        return super().parse_known_args(args, namespace)
+    def __getattr__(self, name: str) -> Any:  # called for what is not set yet: ``parser`` once, then all it has
+        if name != "parser":
+            return getattr(self.parser, name)
+        self.parser = argparse.ArgumentParser(**self._options)
+        importlib.import_module(self._module).add_arguments(self.parser)
+        return self.parser
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The whole parser; those of subcommands have their arguments once :meth:`CommandParser.load` is called."""
+    """The whole parser; the parsers of subcommands are :class:`CommandParser`, which import nothing until used."""
     parser = argparse.ArgumentParser(
         prog="pinas-zoo",
         description="Search Π-NAS networks, inspect them and use them. Every subcommand has its own --help.",
@@ -84,7 +81,9 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"pinas-zoo {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=CommandParser)
+    subparsers: Any = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=CommandParser  # type: ignore[type-var]
+    )
     for name, text in COMMANDS.items():
         subparsers.add_parser(
             name,

@@ -24,12 +24,12 @@ PLAIN_SECONDS = 10.0  # between lines of progress in a file
 DRAW_SECONDS = 0.2  # between two drawings of a progress bar
 RATE_SECONDS = 30.0  # over which the rate of progress is measured
 # C0 and C1 controls, separators of lines, marks and overrides of writing direction, bytes that are no UTF-8
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 def escape(text: str) -> str:
     """The text with control characters (line breaks too) and lone surrogates written as ``\\x1b`` or ``\\u202e``."""
-    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    return re.sub(_UNSAFE, lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def is_terminal(stream: IO[str]) -> bool:

@@ -47,11 +47,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def subparsers_of(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
-    """The parsers of all subcommands by name, with their arguments."""
+    """The parsers of all subcommands by name."""
     (action,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    for command in action.choices.values():
-        command.load()
-    return action.choices
+    return {name: command.parser for name, command in action.choices.items()}
 
 
 def takes_path(action: argparse.Action) -> bool:
