@@ -67,10 +67,12 @@ def _draw_table(columns: Sequence[str], cells: Sequence[Sequence[str]], right: C
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for name in columns:
-        # a long name continues on the next line, since one that is cut off cannot be copied
-        drawn.add_column(Text(name), justify="right" if name in right else "left", overflow="fold")
+        if name in right:  # a number is not split
+            drawn.add_column(Text(name), justify="right", no_wrap=True)
+        else:  # a long name continues on the next line: one that is cut off cannot be copied
+            drawn.add_column(Text(name), overflow="fold")
     for line in cells:
         drawn.add_row(*(Text(cell) for cell in line))  # Text: brackets in a name are no markup
     _console(sys.stdout).print(drawn)
