@@ -82,7 +82,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pinas-zoo {__version__}")
     subparsers: Any = parser.add_subparsers(
-        dest="command", metavar="COMMAND", required=True, parser_class=CommandParser  # type: ignore[type-var]
+        dest="command",
+        metavar="COMMAND",
+        required=True,
+        parser_class=CommandParser,  # type: ignore[type-var]
     )
     for name, text in COMMANDS.items():
         subparsers.add_parser(

@@ -168,8 +168,10 @@ def progress(total: int, initial: int = 0, label: str = "", unit: str = "step", 
     """
     if not enabled:
         return Progress(total, initial, label, unit)
-    return DrawnProgress(total, initial, label, unit) if is_terminal(sys.stderr) else PlainProgress(
-        total, initial, label, unit
+    return (
+        DrawnProgress(total, initial, label, unit)
+        if is_terminal(sys.stderr)
+        else PlainProgress(total, initial, label, unit)
     )
 
 

@@ -33,6 +33,8 @@ def run(args: argparse.Namespace) -> None:
     if args.shell == "fish":
         print("\n".join(fish_lines(args.parser, commands)))
         return
+    for name, text in help_of(args.parser).items():
+        commands[name].description = text  # one line, where zsh would show the whole description
     try:
         import shtab
     except ModuleNotFoundError as error:
@@ -47,9 +49,16 @@ def run(args: argparse.Namespace) -> None:
 
 
 def subparsers_of(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
-    """The parsers of all subcommands by name."""
+    """The parsers of all subcommands by name; they replace what stood for them in ``parser``, as shtab expects."""
     (action,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return {name: command.parser for name, command in action.choices.items()}
+    action.choices.update({name: command.parser for name, command in action.choices.items()})
+    return action.choices
+
+
+def help_of(parser: argparse.ArgumentParser) -> dict[str, str]:
+    """What ``pinas-zoo --help`` says of each subcommand."""
+    (action,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return {choice.dest: choice.help or "" for choice in action._choices_actions}
 
 
 def takes_path(action: argparse.Action) -> bool:
@@ -61,12 +70,12 @@ def takes_path(action: argparse.Action) -> bool:
 def fish_lines(parser: argparse.ArgumentParser, commands: Mapping[str, argparse.ArgumentParser]) -> Iterator[str]:
     """The script for fish: one ``complete`` a subcommand, one an option, and one for the positional arguments."""
     yield f"complete -c {PROGRAM} -f"  # no files, unless a line says so
-    helps = {action.dest: action.help for group in parser._subparsers._group_actions for action in group._choices_actions}  # type: ignore[union-attr,attr-defined]
+    helps = help_of(parser)
     for action in parser._actions:
         if action.option_strings:
             yield f"complete -c {PROGRAM} -n __fish_use_subcommand {_fish_option(action)}"
     for name, command in commands.items():
-        yield f"complete -c {PROGRAM} -n __fish_use_subcommand -a {name} -d {_fish_quoted(helps.get(name) or '')}"
+        yield f"complete -c {PROGRAM} -n __fish_use_subcommand -a {name} -d {_fish_quoted(helps[name])}"
         condition = f"-n '__fish_seen_subcommand_from {name}'"
         positional = [action for action in command._actions if not action.option_strings]
         for action in command._actions:

@@ -17,7 +17,9 @@ those of the whole detector that the config describes.
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     add_options(parser, "detector")
-    parser.add_argument("--score", type=float, default=0.3, metavar="S", help="lowest score that is drawn (default 0.3)")
+    parser.add_argument(
+        "--score", type=float, default=0.3, metavar="S", help="lowest score that is drawn (default 0.3)"
+    )
     parser.set_defaults(run=run)
 
 

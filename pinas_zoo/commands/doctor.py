@@ -26,7 +26,9 @@ LIBRARIES = ("torch", "torchvision", "timm", "mmengine", "mmcv", "mmdet", "mmseg
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("--config", metavar="FILE", help="also check the data and weights that a config needs")
-    parser.add_argument("--data-root", metavar="FOLDER", help="where the config's data is, instead of the config's own folder")
+    parser.add_argument(
+        "--data-root", metavar="FOLDER", help="where the config's data is, instead of the config's own folder"
+    )
     parser.add_argument("--make-train-ids", metavar="FOLDER", help="write *_gtFine_labelTrainIds.png for Cityscapes")
     parser.add_argument("--json", action="store_true", help="print JSON: a list of name, state and cure")
     parser.set_defaults(run=run)

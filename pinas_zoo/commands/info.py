@@ -284,6 +284,9 @@ def write_picture(subject: Subject, path: Path, kind: str) -> None:
     Raises:
         UserError: It cannot be written there; or Pillow is too old for PNG.
     """
+    import errno
+    import os
+
     from pinas_zoo.analysis.diagram import network_png, network_svg
     from pinas_zoo.errors import UserError
     from pinas_zoo.weights.atomic import write_bytes
@@ -293,6 +296,8 @@ def write_picture(subject: Subject, path: Path, kind: str) -> None:
     try:
         title = subject.name or subject.title
         content = network_png(**sizes, title=title) if kind == "PNG" else network_svg(**sizes, title=title).encode()
+        if not path.parent.is_dir():  # a typing error in a path must not make folders, as write_bytes does
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         write_bytes(path, content)
     except (OSError, ImportError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

@@ -15,8 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "any other model is kept unless --overwrite is given. HF_ENDPOINT names a mirror."
     )
     parser.add_argument("repo", metavar="OWNER/NAME", help="OWNER/NAME, or OWNER/NAME@REVISION (branch, tag or commit)")
-    parser.add_argument("folder", metavar="FOLDER", nargs="?", help="folder to write (default: NAME in the current folder)")
-    parser.add_argument("--register", metavar="NAME", help="also register it under this name (see `pinas-zoo register`)")
+    parser.add_argument(
+        "folder", metavar="FOLDER", nargs="?", help="folder to write (default: NAME in the current folder)"
+    )
+    parser.add_argument(
+        "--register", metavar="NAME", help="also register it under this name (see `pinas-zoo register`)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a model that is not from this repo")
     parser.add_argument("--json", action="store_true", help="print JSON: repo, commit, folder, name, how to load it")
     parser.set_defaults(run=run)

@@ -18,8 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "rank.json and rank.svg into the run's folder and updates its report."
     )
     parser.epilog = (
-        "example:\n"
-        "    pinas-zoo rank work_dirs/nb201 --truth nb201_cifar10.csv --accuracy-column cifar10_test_acc"
+        "example:\n    pinas-zoo rank work_dirs/nb201 --truth nb201_cifar10.csv --accuracy-column cifar10_test_acc"
     )
     parser.add_argument("run_folder", metavar="RUN", help="folder of a run whose explore stage is complete")
     parser.add_argument(
