@@ -1,7 +1,7 @@
 """Entry point of the command ``pinas-zoo``: parses arguments before the package is executed.
 
-Importing ``pinas_zoo`` registers its models with timm, which imports torch and takes seconds. ``--help``, a typing error
-and shell completion need none of it. This module stands outside the package for that reason: it puts a package that is
+Importing ``pinas_zoo`` registers its models with timm, which imports torch and takes seconds. ``--help``, error messages
+for wrong arguments and shell completion need none of it. This module stands outside the package for that reason: it puts a package that is
 found but not executed yet into ``sys.modules``, so that ``pinas_zoo.cli`` can be imported by itself. The package is
 executed when a command runs, or at the first use of one of its attributes.
 

@@ -1,11 +1,11 @@
-"""Time of `pinas-zoo --help` and of every `pinas-zoo COMMAND --help` beside `python -c pass`, in new processes, in turn.
+"""Time of `pinas-zoo --help` and every `pinas-zoo COMMAND --help` beside `python -c pass`, in new processes, in turn.
 
     python benchmarks/help_time.py
     python benchmarks/help_time.py --before FOLDER     # also `python -m pinas_zoo.cli --help` of a clone at FOLDER
 
 The target is a ratio of at most 3. What an environment runs at every start of Python (a `.pth` file that imports, such
-as the finder of an editable install) is part of both times; `-S` leaves it out of both. Modules are compiled to bytecode
-in the round that does not count, as an installation has them.
+as the finder of an editable install) is part of both times; `-S` leaves it out of both. The round that does not count
+compiles the modules to bytecode, which an installation has.
 """
 
 from __future__ import annotations

@@ -63,13 +63,17 @@ class CommandParser:
 
     def __init__(self, *, module: str, **options: Any):
         self._module, self._options = module, options
+        self._parser: argparse.ArgumentParser | None = None
 
-    def __getattr__(self, name: str) -> Any:  # called for what is not set yet: ``parser`` once, then all it has
-        if name != "parser":
-            return getattr(self.parser, name)
-        self.parser = argparse.ArgumentParser(**self._options)
-        importlib.import_module(self._module).add_arguments(self.parser)
-        return self.parser
+    @property
+    def parser(self) -> argparse.ArgumentParser:
+        if self._parser is None:
+            self._parser = argparse.ArgumentParser(**self._options)
+            importlib.import_module(self._module).add_arguments(self._parser)
+        return self._parser
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.parser, name)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -85,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
         dest="command",
         metavar="COMMAND",
         required=True,
-        parser_class=CommandParser,  # type: ignore[type-var]
+        parser_class=CommandParser,
     )
     for name, text in COMMANDS.items():
         subparsers.add_parser(

@@ -1,8 +1,8 @@
 """What commands print: tables, progress, errors, warnings and JSON.
 
-On a terminal they are drawn by rich; in a pipe or a file they are plain text. Plain text does not change its form: other
-programs may read it. ``NO_COLOR`` switches colours off, ``TERM=dumb`` everything that is not plain. Control characters
-in text of users (names of files, labels) are shown as ``\\x1b`` and never reach the terminal.
+On a terminal, rich draws them. In a pipe or a file they are plain text, whose form stays the same because other
+programs may read it. ``NO_COLOR`` switches colours off; ``TERM=dumb`` gives plain text. Control characters in text of
+users (file names, labels) are shown escaped, such as ``\\x1b``, and never sent to the terminal.
 
 This module imports nothing of the package, and rich only when it draws.
 """
@@ -81,7 +81,7 @@ def _draw_table(columns: Sequence[str], cells: Sequence[Sequence[str]], right: C
 # JSON
 
 
-class json_alone:  # noqa: N801  a context manager that reads as a phrase
+class json_alone:
     """While it is entered, stdout takes what :func:`print_json` prints; what others print goes to stderr.
 
     Args:
@@ -298,7 +298,8 @@ class DrawnProgress(Progress):
             auto_refresh=False,
             redirect_stdout=sys.stdout.isatty(),  # printed above the bar; what goes to a file still goes there
         )
-        self._task = self._bar.add_task("", total=total, completed=initial, **self._fields())
+        fields: Any = self._fields()
+        self._task = self._bar.add_task("", total=total, completed=initial, **fields)
         self._bar.start()
 
     def _fields(self) -> dict[str, str]:
@@ -309,7 +310,8 @@ class DrawnProgress(Progress):
         }  # fmt: skip
 
     def _show(self) -> None:
-        self._bar.update(self._task, completed=self.done, refresh=True, **self._fields())
+        fields: Any = self._fields()
+        self._bar.update(self._task, completed=self.done, refresh=True, **fields)
 
     def _finish(self) -> None:
         self._show()

@@ -37,8 +37,8 @@ class Subject:
         title: First line of the output.
         name: Its name in the paper, if it has one.
         build: Builds it on the meta device.
-        args: arch, depths, widths, stem_width, num_classes, in_chans, output_stride, global_pool; None for a network that
-            is not of the Π-NAS family.
+        args: arch, depths, widths, stem_width, num_classes, in_chans, output_stride, global_pool; None for a network
+            that is not of the Π-NAS family.
         input_size: C x H x W.
     """
 

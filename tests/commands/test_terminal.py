@@ -20,7 +20,10 @@ class FakeTerminal(io.StringIO):
 
 @pytest.fixture
 def tty(monkeypatch):
-    """A function that makes both streams one terminal of 60 columns (in the test: pytest replaces streams before it)."""
+    """A function that makes both streams one terminal of 60 columns.
+
+    A test calls it, because pytest sets the streams between fixtures and test.
+    """
 
     def open_terminal() -> FakeTerminal:
         screen = FakeTerminal()
@@ -230,7 +233,7 @@ def test_a_drawn_bar_shows_rate_time_left_and_values(tty, monkeypatch):
 
 
 def test_a_bar_leaves_stdout_alone_that_goes_to_a_file(tty, monkeypatch):
-    screen = tty()
+    tty()
     file = io.StringIO()
     monkeypatch.setattr(sys, "stdout", file)
     with terminal.progress(2) as meter:
