@@ -1,9 +1,9 @@
 """Entry point of the command ``pinas-zoo``: parses arguments before the package is executed.
 
-Importing ``pinas_zoo`` registers its models with timm, which imports torch and takes seconds. ``--help``, error messages
-for wrong arguments and shell completion need none of it. This module stands outside the package for that reason: it puts a package that is
-found but not executed yet into ``sys.modules``, so that ``pinas_zoo.cli`` can be imported by itself. The package is
-executed when a command runs, or at the first use of one of its attributes.
+Importing ``pinas_zoo`` registers its models with timm, which imports torch and takes seconds. ``--help``, messages about
+wrong arguments and shell completion need none of it. This module stands outside the package for that reason. It puts a
+package that is found, but not executed yet, into ``sys.modules``, so that ``pinas_zoo.cli`` can be imported by itself.
+The package is executed when a command runs, or at the first use of one of its attributes.
 
 ``python -m pinas_zoo.cli`` does the same work without this module: it executes the package first.
 """
@@ -40,7 +40,7 @@ def find_package() -> ModuleType:
     if PACKAGE in sys.modules:
         return sys.modules[PACKAGE]
     spec = find_spec(PACKAGE)  # of a top-level name, whose search executes nothing
-    if spec is None or spec.loader is None:  # None is the loader of a folder without __init__.py
+    if spec is None or spec.loader is None or spec.origin is None:  # a folder without __init__.py has no origin
         raise ModuleNotFoundError(f"expected the package {PACKAGE}, found none; install pinas-zoo again", name=PACKAGE)
     package = module_from_spec(spec)
     package.__class__ = UnexecutedPackage
@@ -52,7 +52,7 @@ def execute(package: ModuleType) -> None:
     """Run the package's own code, unless that has been done; on an error it counts as not imported."""
     if not isinstance(package, UnexecutedPackage):
         return
-    package.__class__ = ModuleType  # a normal module from here on
+    package.__class__ = ModuleType  # type: ignore[assignment]  # a normal module from here on
     spec = package.__spec__
     assert spec is not None
     assert spec.loader is not None
