@@ -50,12 +50,11 @@ from nb201_scores import Scorer
 from tqdm import tqdm
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.commands.search import parse_overrides
 from pinas_zoo.engine import trainer
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import step_rng
 from pinas_zoo.search import pipeline
-from pinas_zoo.search.config import SearchConfig, parse_config
+from pinas_zoo.search.config import SearchConfig, parse_config, parse_overrides
 from pinas_zoo.search.methods import pinas
 from pinas_zoo.search.pipeline import Run
 from pinas_zoo.search.ranking.similarity import off_diagonal

@@ -1,64 +1,158 @@
-"""``pinas-zoo``: one command, one subcommand a task; each lives in a module of :mod:`pinas_zoo.commands`."""
+"""The command ``pinas-zoo``: a table of subcommands, each in a module of :mod:`pinas_zoo.commands`.
+
+A module of :mod:`pinas_zoo.commands` has two functions:
+
+* ``add_arguments(parser)`` sets the parser's description and arguments, and ``run`` as its default.
+* ``run(args)`` does the work. Heavy imports (torch, timm, rich, pathlib, …) stand in it, not at the top of the module.
+
+So ``pinas-zoo --help`` imports no command, and ``pinas-zoo COMMAND --help`` imports one.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
-from collections.abc import Sequence
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.terminal import error as print_error
+from pinas_zoo.terminal import json_alone
 from pinas_zoo.version import __version__
 
-COMMANDS = (  # modules of pinas_zoo.commands, in the order of --help
-    "search",
-    "rank",
-    "similarity",
-    "list",
-    "info",
-    "classify",
-    "detect",
-    "segment",
-    "register",
-    "unregister",
-    "push",
-    "pull",
-    "convert",
-    "doctor",
-)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+COMMANDS = {  # name (also of the module in pinas_zoo.commands): what it does, in the order of --help
+    "search": "search a network on your images and register the winner",
+    "rank": "Kendall's tau of a run's scores against networks trained alone",
+    "similarity": "cosine similarity of features along paths that end in each candidate",
+    "list": "list networks: names, parameters, multiply-adds and where the weights are",
+    "info": "show a network: layers, parameters, multiply-adds, picture, and the check against the paper's figures",
+    "classify": "classify images: the most probable classes and their probabilities",
+    "detect": "draw a detector's boxes and masks onto images",
+    "segment": "draw a segmenter's classes onto images",
+    "register": "keep a network under a name for timm.create_model",
+    "unregister": "remove names from your registry; their folders stay",
+    "push": "send a model folder to the Hub, with a model card (dry run unless --yes)",
+    "pull": "download a network from the Hub into a model folder and check it",
+    "convert": "convert the authors' checkpoints to a model folder, or to a detector or segmenter of our configs",
+    "doctor": "report versions, operators, weights and data, with the cure for what is missing",
+    "completion": "print the script that completes pinas-zoo's words in bash, zsh or fish",
+}
+RESUMABLE = ("search", "evidence")  # commands that continue where they were stopped
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Wraps text, except descriptions and epilogs that have line breaks of their own (examples)."""
+
+    def __init__(self, prog: str, **kwargs: Any):
+        super().__init__(prog, **{"width": _help_width(), **kwargs})
+        self._action_max_length = 14  # at least, so that the names of all subcommands stand beside their help
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text:
+            return "".join(indent + line for line in text.splitlines(keepends=True))
+        return super()._fill_text(text, width, indent)
+
+
+class CommandParser:
+    """Stands for the parser of a subcommand, which is built from the command's module at the first use."""
+
+    def __init__(self, *, module: str, **options: Any):
+        self._module, self._options = module, options
+        self._parser: argparse.ArgumentParser | None = None
+
+    @property
+    def parser(self) -> argparse.ArgumentParser:
+        if self._parser is None:
+            self._parser = argparse.ArgumentParser(**self._options)
+            importlib.import_module(self._module).add_arguments(self._parser)
+        return self._parser
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.parser, name)
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """The whole parser; the parsers of subcommands are :class:`CommandParser`, which import nothing until used."""
     parser = argparse.ArgumentParser(
         prog="pinas-zoo",
-        description="Pi-NAS networks: search them, look at them, use them. Every subcommand has its own --help.",
+        description="Search Π-NAS networks, inspect them and use them. Every subcommand has its own --help.",
+        epilog='For completion in bash: eval "$(pinas-zoo completion bash)"; see `pinas-zoo completion --help`.',
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"pinas-zoo {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
-        importlib.import_module(f"pinas_zoo.commands.{name}").add_parser(subparsers)
+    subparsers: Any = parser.add_subparsers(
+        dest="command",
+        metavar="COMMAND",
+        required=True,
+        parser_class=CommandParser,
+    )
+    for name, text in COMMANDS.items():
+        subparsers.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            module=f"pinas_zoo.commands.{name}",
+            formatter_class=HelpFormatter,
+        )
+    parser.set_defaults(parser=parser)
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand; 0 when it worked, 2 with one line on stderr when the input was wrong, 130 after Ctrl-C."""
+def main(argv: Sequence[str] | None = None, load_package: Callable[[], None] | None = None) -> int:
+    """Run a subcommand.
+
+    Args:
+        argv: Words after ``pinas-zoo`` (default: this process's).
+        load_package: Called before a command runs, after its arguments are parsed: executes ``pinas_zoo``'s own code if
+            :mod:`pinas_zoo_launcher` has put that off.
+
+    Returns:
+        0 when it worked; 2 with one line on stderr when the input was wrong; 130 after Ctrl-C.
+    """
     args = build_parser().parse_args(argv)
     try:
-        args.run(args)
+        with json_alone(getattr(args, "json", False)):
+            if load_package is not None and getattr(args, "needs_package", True):
+                load_package()
+            args.run(args)
+        sys.stdout.flush()  # a full disk or a closed pipe is found here, not at exit
     except UserError as error:
-        print(f"pinas-zoo {args.command}: {error}", file=sys.stderr)
+        print_error(args.command, str(error))
         return 2
     except KeyboardInterrupt:
-        rest = "; the same command goes on from here" if args.command == "search" else ""
-        print(f"pinas-zoo {args.command}: stopped{rest}", file=sys.stderr)
+        hint = "; rerun the same command to resume" if args.command in RESUMABLE else ""
+        print_error(args.command, f"stopped{hint}")
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as in `pinas-zoo list | head`
-        sys.stderr.close()
+        _discard_stdout()
         return 0
     except OSError as error:  # a place that cannot be read or written, a full disk
-        print(f"pinas-zoo {args.command}: {error}; give another place, or change its permissions", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _discard_stdout()
+        print_error(args.command, f"{error}; give another place, or change its permissions")
         return 2
     return 0
+
+
+def _discard_stdout() -> None:
+    """Send the rest of stdout nowhere, so that Python's own flush at exit does not fail on it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _help_width() -> int:
+    """Columns for help, as argparse's own default but without its import of shutil, a tenth of the time of --help."""
+    try:
+        columns = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(sys.__stdout__.fileno()).columns  # type: ignore[union-attr]
+    except (ValueError, AttributeError, OSError):  # not a number; no stdout; stdout is not a terminal
+        columns = 80
+    return columns - 2
 
 
 if __name__ == "__main__":

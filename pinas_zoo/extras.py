@@ -67,3 +67,21 @@ def version(module: str) -> str | None:
             continue
         return found if name == module else f"{found} ({name})"
     return None
+
+
+def require_search() -> None:
+    """Check that the packages of the ``search`` extra can be imported.
+
+    Raises:
+        UserError: Names the one that cannot, and the cure.
+    """
+    try:
+        import mmengine  # noqa: F401
+        import optuna  # noqa: F401
+        import pydantic  # noqa: F401
+        import scipy  # noqa: F401
+        import tqdm  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise UserError(f"expected the search extra, found no {error.name}; {install_command('search')}") from error
+    except ImportError as error:  # opencv, which mmengine imports, needs system libraries that bare servers lack
+        raise UserError(f"{error}; on Debian: apt-get install libgl1 libglib2.0-0") from error

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from pinas_zoo.terminal import error, escape, print_json
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from typing import Any
+
     from PIL import Image
     from torch import nn
 
-HELP = "name what is in images: the most probable classes and their probabilities"
 EPILOG = """\
+examples:
     pinas-zoo classify cat.jpg dog.png --model work_dirs/mine/winner
     pinas-zoo classify cat.jpg --model hf-hub:user/name --topk 3
 
 Images are prepared as the model's own configuration says (size, crop, mean). Labels are those stored with the model,
 else timm's names for 1000, 11821, 21841, … classes of ImageNet, else the class numbers. A model without weights is
-refused.
+an error.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser(
-        "classify", help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="any format that Pillow reads; grey, RGBA, CMYK too")
     parser.add_argument(
         "--model", required=True, metavar="NAME|FOLDER|hf-hub:…", help="a timm name, a timm model folder or a Hub repo"
@@ -35,11 +37,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--device", default="cpu", metavar="DEVICE", help="where the network runs, such as cuda (default cpu)"
     )
+    parser.add_argument("--json", action="store_true", help="print JSON, one object for each image")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    import sys
+    from pathlib import Path
 
     from pinas_zoo.errors import UserError
 
@@ -49,20 +52,28 @@ def run(args: argparse.Namespace) -> None:
     checked = {path: why_unreadable(Path(path)) for path in args.images}
     problems = [problem for problem in checked.values() if problem is not None]
     readable = [path for path, problem in checked.items() if problem is None]
-    if readable:
-        classify(readable, args)
+    outcomes = classify(readable, args) if readable else iter(())
+    if args.json:
+        print_json([{"image": path, "classes": classes} for path, classes in outcomes])
+    else:
+        for path, classes in outcomes:
+            print(escape(path))
+            for found in classes:
+                print(f"  {100 * found['probability']:6.2f} %  {escape(found['label'])}")
     if problems:
         for problem in problems[:-1]:
-            print(f"pinas-zoo classify: {problem}", file=sys.stderr)
+            error("classify", problem)
         raise UserError(problems[-1])
 
 
-def classify(paths: Sequence[str], args: argparse.Namespace) -> None:
-    """Print the top classes of each image.
+def classify(paths: Sequence[str], args: argparse.Namespace) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Each image's path and its top classes: ``class`` (the number), ``label`` and ``probability``.
 
     Raises:
         UserError: The model has no weights or cannot be loaded, no classes, or a number of channels that images lack.
     """
+    from pathlib import Path
+
     import torch
     from timm.data import create_transform, resolve_data_config
 
@@ -81,9 +92,8 @@ def classify(paths: Sequence[str], args: argparse.Namespace) -> None:
         with torch.inference_mode():
             probabilities = model(images.to(args.device)).float().softmax(1).cpu()  # N x classes
         for path, values, indices in zip(batch, *probabilities.topk(topk), strict=True):
-            print(path)
-            for value, index in zip(values.tolist(), indices.tolist(), strict=True):
-                print(f"  {100 * value:6.2f} %  {name(index)}")
+            pairs = zip(values.tolist(), indices.tolist(), strict=True)
+            yield path, [{"class": index, "label": name(index), "probability": value} for value, index in pairs]
 
 
 def load_model(source: str, device: str) -> Any:
@@ -92,6 +102,7 @@ def load_model(source: str, device: str) -> Any:
     Raises:
         UserError: No such model, no weights, a device that is not there, or no classes.
     """
+
     import timm
     import torch
     from huggingface_hub import logging

@@ -1,64 +1,67 @@
-"""``pinas-zoo convert``: the authors' checkpoints into a timm model folder, or a whole detector or segmenter."""
+"""``pinas-zoo convert``: convert the authors' checkpoints to a timm model folder, or to a detector or segmenter."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
     from pinas_zoo.convert.classifier import Converted
     from pinas_zoo.convert.whole_model import Whole
 
-HELP = "turn a checkpoint of the authors' code into a model folder, or into a detector or segmenter of our configs"
 EPILOG = """\
-A stand-alone network's checkpoint (PyTorch-Encoding: `state_dict` in a .pth.tar) keeps its head. Out of a supernet's
-checkpoint (OpenSelfSup: backbone, encoder_q, encoder_k) --path takes one candidate per layer, without a head.
+The checkpoint of a network alone (PyTorch-Encoding: `state_dict` in a .pth.tar) keeps its head. From the checkpoint of
+a supernet (OpenSelfSup: backbone, encoder_q, encoder_k) --path takes one candidate per layer, without a head.
 
     pinas-zoo convert PiNAS_cls.pth.tar --out pinas_cls --arch 3013231203213032
     pinas-zoo convert epoch_100.pth --out found --path 3333113330011021
 
 A detector (detectron2's Mask R-CNN) or segmenter (PyTorch-Encoding's DeepLabV3) becomes one file for OpenMMLab with the
-configs of configs/det and configs/seg; --to cls takes its backbone out as a model folder.
+configs of configs/det and configs/seg; --to cls writes its backbone alone as a model folder.
 
     pinas-zoo convert PiNAS_trans_COCO.pth --out mask_rcnn.safetensors
     pinas-zoo convert PiNAS_trans_ade.pth.tar --out deeplabv3.pth --config CONFIG
     pinas-zoo convert PiNAS_trans_COCO.pth --out backbone --to cls
 
-Checkpoints are read as data: nothing in them is run. The folder is loaded by
-timm.create_model("local-dir:FOLDER", pretrained=True) once pinas_zoo is imported.
+Checkpoints are read as data: no code in them is executed. Load the folder with
+timm.create_model("local-dir:FOLDER", pretrained=True) after `import pinas_zoo`.
 """
 KINDS = {"det": "a detector", "seg": "a segmenter", "cls": "a network or supernet"}
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser(
-        "convert", help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a .pth.tar, .pth or .safetensors file")
     parser.add_argument(
         "--out", required=True, metavar="PLACE", help="the model folder, or .safetensors or .pth file, to write"
     )
     parser.add_argument(
-        "--arch", metavar="ARCH", help="architecture that the file should hold (default: what its shapes say)"
+        "--arch", metavar="ARCH", help="expected architecture (default: read from the shapes of the tensors)"
     )
-    parser.add_argument("--path", metavar="ARCH", help="of a supernet: the candidate of every layer, one digit each")
-    parser.add_argument("--teacher", action="store_true", help="of a supernet: its teacher (default: its student)")
+    parser.add_argument("--path", metavar="ARCH", help="for a supernet: candidate of every layer, one digit each")
+    parser.add_argument(
+        "--teacher", action="store_true", help="for a supernet: take the teacher (default: the student)"
+    )
     parser.add_argument(
         "--to",
         choices=KINDS,
-        help="det, seg: what the file must hold (default: what its names say); cls: a network, also out of either",
+        help="det or seg: require a detector or segmenter (default: decided by the tensors' names); cls: write a "
+        "network alone, also from a detector or segmenter",
     )
     parser.add_argument(
-        "--colors", choices=("rgb", "bgr"), help="of a detector: its images' (default: what the file says, or rgb)"
+        "--colors",
+        choices=("rgb", "bgr"),
+        help="for a detector: channel order of its images (default: as the file says, or rgb)",
     )
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="of a detector or segmenter: our config, whose model it must fit to the last name",
+        help="for a detector or segmenter: one of our configs; every tensor must fit its model",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace what an earlier conversion wrote")
+    parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier conversion")
     parser.set_defaults(run=run)
 
 
@@ -112,7 +115,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _facts(checkpoint: Path, layout: str, args: argparse.Namespace, path: Any) -> dict[str, Any]:
-    """Where the weights come from."""
+    """Facts for provenance.json: where the weights come from."""
     import hashlib
 
     digest = hashlib.sha256()

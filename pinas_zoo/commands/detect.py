@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import argparse
 
-HELP = "draw a detector's boxes and masks onto images"
 EPILOG = """\
+examples:
     pinas-zoo detect street.jpg --config configs/det/mask-rcnn_pinas_trans_fpn_syncbn_1x_coco.py \\
         --weights work_dirs/mask-rcnn_pinas_trans_fpn_syncbn_1x_coco/iter_90000.pth
 
-Pictures are written to the folder of --out under the images' names; the images stay as they are. The weights must be
+Pictures are written to the folder of --out under the images' names; the images do not change. The weights must be
 those of the whole detector that the config describes.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser(
-        "detect", help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
     add_options(parser, "detector")
-    parser.add_argument("--score", type=float, default=0.3, metavar="S", help="draw from this score on (default 0.3)")
+    parser.add_argument(
+        "--score", type=float, default=0.3, metavar="S", help="lowest score that is drawn (default 0.3)"
+    )
     parser.set_defaults(run=run)
 
 
 def add_options(parser: argparse.ArgumentParser, what: str) -> None:
-    """What detect and segment share."""
+    """Add the options that detect and segment share."""
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="any format that Pillow reads; grey, RGBA, CMYK too")
     parser.add_argument("--config", required=True, metavar="FILE", help=f"the {what}'s config")
     parser.add_argument(
@@ -38,11 +38,14 @@ def add_options(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 class Options(argparse.Action):
-    """mmengine's DictAction, which is imported when it is used."""
+    """mmengine's DictAction; mmengine is imported when the option is used."""
 
     def __call__(self, parser, namespace, values, option_string=None):
-        from mmengine.config import DictAction
-
+        try:
+            from mmengine.config import DictAction
+        except ImportError as error:
+            cure = 'pip install "pinas-zoo[openmmlab]"'
+            raise argparse.ArgumentError(self, f"expected mmengine, got: {error}; {cure}") from None
         DictAction(self.option_strings, self.dest, nargs=self.nargs)(parser, namespace, values, option_string)
 
 

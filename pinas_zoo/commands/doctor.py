@@ -3,48 +3,75 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from pathlib import Path
+import sys
 
-HELP = "report versions, operators, weights and data, with the cure for what is missing"
+from pinas_zoo.terminal import escape, is_terminal, print_json, table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
 EPILOG = """\
+examples:
     pinas-zoo doctor
     pinas-zoo doctor --config configs/det/mask-rcnn_pinas_trans_fpn_syncbn_1x_coco.py --data-root data/coco
     pinas-zoo doctor --make-train-ids data/cityscapes        # labelTrainIds beside Cityscapes' labelIds
 
-Ends with 2 when something is missing that a detector or segmenter, or the given config, needs.
+The exit code is 2 when something is missing that a detector or segmenter, or the given config, needs.
 """
 LIBRARIES = ("torch", "torchvision", "timm", "mmengine", "mmcv", "mmdet", "mmseg", "optuna")
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser(
-        "doctor", help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
+    parser.add_argument("--config", metavar="FILE", help="also check the data and weights that a config needs")
+    parser.add_argument(
+        "--data-root", metavar="FOLDER", help="where the config's data is, instead of the config's own folder"
     )
-    parser.add_argument("--config", metavar="FILE", help="also look at the data and weights that a config needs")
-    parser.add_argument("--data-root", metavar="FOLDER", help="where the config's data lies, instead of its place")
     parser.add_argument("--make-train-ids", metavar="FOLDER", help="write *_gtFine_labelTrainIds.png for Cityscapes")
+    parser.add_argument("--json", action="store_true", help="print JSON: a list of name, state and cure")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
+    from pathlib import Path
+
     from pinas_zoo.errors import UserError
 
     if args.make_train_ids:
-        make_train_ids(Path(args.make_train_ids))
+        written = make_train_ids(Path(args.make_train_ids))
+        folder = Path(args.make_train_ids) / "gtFine"
+        if args.json:
+            print_json({"written": written, "folder": str(folder)})
+        else:
+            print(f"{written} files *_gtFine_labelTrainIds.png written in {escape(str(folder))}")
         return
-    problems = []
-    for place, text, cure in findings(args):
-        print(f"{place:12} {text}")
-        if cure:
-            print(f"{'':12} -> {cure}")
-            problems.append(f"{place}: {text}")
+    problems = show(findings(args), args.json)
     if problems:
         raise UserError(f"{len(problems)} missing, with the cure above: {'; '.join(problems)}")
 
 
+def show(found: Iterator[tuple[str, str, str | None]], as_json: bool) -> list[str]:
+    """Print findings, plain text as soon as each is known; returns those that have a cure, as text."""
+    rows = []
+    try:
+        for name, state, cure in found:
+            rows.append((name, state, cure))
+            if not as_json and not is_terminal(sys.stdout):
+                print(f"{escape(name):12} {escape(state)}")
+                if cure:
+                    print(f"{'':12} -> {escape(cure)}")
+    finally:  # an error, such as a bad config, does not hide what was found before it
+        if as_json:
+            print_json([{"name": name, "state": state, "cure": cure} for name, state, cure in rows])
+        elif is_terminal(sys.stdout):
+            table(("part", "state"), [(name, f"{state} -> {cure}" if cure else state) for name, state, cure in rows])
+    return [f"{name}: {state}" for name, state, cure in rows if cure]
+
+
 def findings(args: argparse.Namespace) -> Iterator[tuple[str, str, str | None]]:
-    """Lines of the report: what, how it is, and the cure where something is wrong."""
+    """Rows of the report: name, state, and the cure where something is wrong."""
     import torch
 
     from pinas_zoo.errors import UserError
@@ -74,7 +101,7 @@ def findings(args: argparse.Namespace) -> Iterator[tuple[str, str, str | None]]:
 
 
 def weights_found() -> Iterator[tuple[str, str, str | None]]:
-    """Where the weights of the paper's networks are; their absence is no fault, and no cure is due."""
+    """Where the weights of the paper's networks are. Missing weights are not an error, so they have no cure."""
     from pinas_zoo.errors import UserError
     from pinas_zoo.models.pinas import ALIASES
     from pinas_zoo.weights.sources import find_source
@@ -91,7 +118,9 @@ def weights_found() -> Iterator[tuple[str, str, str | None]]:
 
 
 def config_findings(args: argparse.Namespace) -> Iterator[tuple[str, str, str | None]]:
-    """Data, classes and first weights of a config."""
+    """Data, classes and initial weights of a config."""
+    from pathlib import Path
+
     from mmengine.registry import init_default_scope
 
     from pinas_zoo.errors import UserError
@@ -128,11 +157,14 @@ def config_findings(args: argparse.Namespace) -> Iterator[tuple[str, str, str | 
             cure = f"{error}; or start from random weights: --cfg-options model.backbone.init_cfg=None"
             yield "backbone", f"no weights {checkpoint}", cure
     elif checkpoint:
-        yield "backbone", f"weights {checkpoint}, fetched at the first start", None
+        yield "backbone", f"weights {checkpoint}, downloaded at the first start", None
 
 
-def make_train_ids(root: Path) -> None:
+def make_train_ids(root: Path) -> int:
     """Write ``*_gtFine_labelTrainIds.png`` beside every ``*_gtFine_labelIds.png``: the 19 classes, 255 for the rest.
+
+    Returns:
+        Number of files.
 
     Raises:
         UserError: No labelIds in the folder.
@@ -152,4 +184,4 @@ def make_train_ids(root: Path) -> None:
         target = path.with_name(path.name.replace("labelIds", "labelTrainIds"))
         with replacing(target) as temporary:
             Image.fromarray(table[np.asarray(Image.open(path))]).save(temporary, format="PNG")
-    print(f"{len(paths)} files *_gtFine_labelTrainIds.png written in {root / 'gtFine'}")
+    return len(paths)

@@ -3,45 +3,57 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pinas_zoo.terminal import escape, print_json, table
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
     from torch import nn
 
+    from pinas_zoo.analysis.diagram import LayerRow
     from pinas_zoo.analysis.paper_tables import Check, Figures
     from pinas_zoo.models.spec import NetworkSpec
 
-HELP = "show a network: layers, parameters, multiply-adds, picture, and the check against the paper's figures"
 EPILOG = """\
+examples:
     pinas-zoo info pinas_cls --svg pinas_cls.svg
     pinas-zoo info 3333113330011021
     pinas-zoo info 0123 --depths 1,1,1,1 --widths 16,32,64,128 --stem-width 8 --image-size 64
     pinas-zoo info work_dirs/mine/winner
     pinas-zoo info resnest50d                    (a peer from timm: totals only)
 
-The paper's figures that this package knows are checked on their own. For the others (beta, delta, epsilon), whoever
-holds the paper types the two figures of the network's row: pinas-zoo info pinas_beta --expect PARAMS_M,FLOPS_G
+The figures of the paper that this package knows are always checked. It does not know those of beta, delta and epsilon:
+take the two figures from the network's row in Table 1: pinas-zoo info pinas_beta --expect PARAMS_M,FLOPS_G
 """
 
 
-@dataclass(frozen=True)
 class Subject:
-    """What is shown: how to build it on the meta device, and its specification when it is of the Π-NAS space."""
+    """The network that is shown. (No dataclass: importing dataclasses would slow --help.)
 
-    title: str
-    name: str | None  # the name it stands under in the paper, if any
-    build: Callable[[], nn.Module]
-    spec: NetworkSpec | None
-    input_size: tuple[int, int, int]
+    Attributes:
+        title: First line of the output.
+        name: Its name in the paper, if it has one.
+        build: Builds it on the meta device.
+        spec: Its specification; None for a network that is not of the Π-NAS space.
+        input_size: C x H x W.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        name: str | None,
+        build: Callable[[], nn.Module],
+        spec: NetworkSpec | None,
+        input_size: tuple[int, int, int],
+    ):
+        self.title, self.name, self.build, self.spec, self.input_size = title, name, build, spec, input_size
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser(
-        "info", help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
     parser.add_argument(
         "network", metavar="NAME|ARCH|FOLDER", help="a timm name, one digit 0-3 per layer, or a timm model folder"
     )
@@ -52,17 +64,20 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--image-size", type=int, metavar="PIXELS", help="side of the square image (default: the network's own, or 224)"
     )
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="write the picture as SVG")
-    parser.add_argument("--png", type=Path, metavar="FILE", help="write the picture as PNG")
+    parser.add_argument("--svg", metavar="FILE", help="write the picture as SVG")
+    parser.add_argument("--png", metavar="FILE", help="write the picture as PNG")
     parser.add_argument(
         "--expect",
         metavar="PARAMS_M,FLOPS_G",
         help="figures of Table 1 to check against, as printed, such as 27.1,5.38",
     )
+    parser.add_argument("--json", action="store_true", help="print JSON: totals, layers and checks")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
+    from pathlib import Path
+
     from pinas_zoo.analysis.cost import count_module, count_operations, network_cost
     from pinas_zoo.errors import UserError
 
@@ -81,18 +96,36 @@ def run(args: argparse.Namespace) -> None:
         raise
     except (ValueError, RuntimeError, TypeError) as error:
         raise UserError(" ".join(str(error).split())) from None
-    print(subject.title)
-    if subject.spec is not None:
-        print_table(subject.spec, size)
-    print(f"total: {total.params:,} parameters, {total.macs:,} multiply-adds for one image of {_times(size)}")
-    print(f"       {operations:,} FLOPs as flops counters count: with biases, batch norm, ReLU and pooling")
+    layers = layers_of(subject)
     checks = paper_checks(subject, expected)
-    for check in checks:
-        print(check.text)
+    if not args.json:
+        print(escape(subject.title))
+        print_layers(layers)
+        print(f"total: {total.params:,} parameters, {total.macs:,} multiply-adds for one image of {_times(size)}")
+        print(f"       {operations:,} FLOPs as flops counters count: with biases, batch norm, ReLU and pooling")
+        for check in checks:
+            print(check.text)
+    pictures = []
     for path, kind in ((args.svg, "SVG"), (args.png, "PNG")):
         if path is not None and subject.spec is not None:
-            write_picture(subject, path, kind)
-            print(f"picture: {path}")
+            write_picture(subject, Path(path), kind)
+            pictures.append(path)
+            if not args.json:
+                print(f"picture: {escape(path)}")
+    if args.json:
+        print_json(
+            {
+                "title": subject.title,
+                "model_args": None if subject.spec is None else vars(subject.spec),
+                "input_size": size,
+                "params": total.params,
+                "macs": total.macs,
+                "flops_of_counters": operations,
+                "layers": [vars(layer) for layer in layers],
+                "checks": [vars(check) for check in checks],
+                "pictures": pictures,
+            }
+        )
     if expected is not None and not all(check.matches for check in checks):
         raise UserError(
             f"expected the figures {args.expect}, got others, as printed above; check the digits and the ARCH"
@@ -100,10 +133,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def find_subject(args: argparse.Namespace) -> Subject:
-    """What the word on the command line means: a folder, an architecture, or a name.
+    """The network that the argument names: a folder, an architecture, or a name.
 
     Raises:
-        UserError: None of them, or sizes given for a name or folder, which has its own.
+        UserError: None of them, or sizes are given with a name or folder, which has its own.
     """
     from pinas_zoo.errors import UserError
     from pinas_zoo.zoo.resolve import resolve
@@ -133,14 +166,18 @@ def find_subject(args: argparse.Namespace) -> Subject:
     return Subject(title, name, network.on_meta, spec, (channels, side, side))
 
 
-def print_table(spec: NetworkSpec, size: tuple[int, int, int]) -> None:
-    from pinas_zoo.analysis.diagram import HEADINGS, layer_table, table_cells
+def layers_of(subject: Subject) -> list[LayerRow]:
+    """Rows of the table of layers; none for a network that is not of the Π-NAS space."""
+    from pinas_zoo.analysis.diagram import layer_table
 
-    rows = [HEADINGS, *table_cells(layer_table(spec, size[1:]))]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
-    for row in rows:
-        cells = (cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
-        print("  ".join(cells).rstrip())
+    return [] if subject.spec is None else layer_table(subject.spec, subject.input_size[1:])
+
+
+def print_layers(layers: Sequence[LayerRow]) -> None:
+    from pinas_zoo.analysis.diagram import HEADINGS, table_cells
+
+    if layers:
+        table(HEADINGS, table_cells(layers), right=HEADINGS[2:])
 
 
 def paper_checks(subject: Subject, expected: Figures | None) -> list[Check]:
@@ -173,6 +210,7 @@ def write_picture(subject: Subject, path: Path, kind: str) -> None:
     Raises:
         UserError: It cannot be written there; or Pillow is too old for PNG.
     """
+
     from pinas_zoo.analysis.diagram import network_png, network_svg
     from pinas_zoo.errors import UserError
     from pinas_zoo.weights.atomic import write_bytes

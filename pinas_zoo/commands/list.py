@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from typing import Any
+
+from pinas_zoo.terminal import escape, print_json, table, warning
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
-def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
-        "list",
-        help="names, parameters, multiply-adds and where the weights are",
-        description="Networks that timm.create_model(NAME) builds after `import pinas_zoo`. Multiply-adds are for one "
-        "image of the network's own input size. Weights: local (a folder of yours), Hub (published), none.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Networks that timm.create_model(NAME) builds after `import pinas_zoo`. Multiply-adds are for one "
+        "image of the network's own input size. Weights: local (a folder of yours), Hub (published), none."
     )
     parser.add_argument("pattern", nargs="?", default="*", help="names to show, with * and ? (default: all)")
     parser.add_argument("--mine", action="store_true", help="only what is in your registry, with its folders")
-    parser.add_argument("--json", action="store_true", help="as JSON, one object a network")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object for each network")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    import json
     from fnmatch import fnmatch
 
     from pinas_zoo.zoo import registry
 
     rows = [row for row in (_rows_of_mine() if args.mine else _rows()) if fnmatch(row["name"], args.pattern)]
     if args.json:
-        print(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     if not rows:
-        what = "`pinas-zoo register` keeps one" if args.mine else "no name matches"
-        print(f"none; {what} (registry: {registry.home()})")
+        what = "`pinas-zoo register` adds one" if args.mine else "no name matches"
+        print(f"none; {what} (registry: {escape(str(registry.home()))})")
         return
-    cells: list[tuple[str, ...]] = [("name", "architecture", "params", "multiply-adds", "input", "weights")]
-    cells += [_cells(row) for row in rows]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    for line in cells:
-        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+    table(("name", "architecture", "params", "multiply-adds", "input", "weights"), [_cells(row) for row in rows])
 
 
 def _rows() -> list[dict[str, Any]]:
@@ -68,7 +65,7 @@ def _rows_of_mine() -> list[dict[str, Any]]:
         try:
             row = _row(entry.name, entry.model_args, size, entry.architecture)
         except (ValueError, TypeError, RuntimeError) as error:  # one bad network must not hide the others
-            print(f"pinas-zoo list: {entry.name} skipped: {error}; register it anew", file=sys.stderr)
+            warning(f"{entry.name} skipped: {error}; register it again")
             continue
         rows.append({**row, **_weights(entry.name)})
     return rows

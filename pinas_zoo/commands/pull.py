@@ -1,24 +1,28 @@
-"""``pinas-zoo pull``: a network from the Hub into a model folder."""
+"""``pinas-zoo pull``: download a network from the Hub into a model folder."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+
+from pinas_zoo.terminal import escape, print_json
 
 
-def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
-        "pull",
-        help="a network from the Hub into a model folder, checked",
-        description="Download config.json, model.safetensors and README.md of a Hub repo at one commit, check their "
-        "hashes and that the weights fit the network, and write a model folder, whole or not at all. Nothing else of "
-        "the repo is fetched and nothing of it is executed. A folder that was pulled from the same repo is replaced; "
-        "any other model is kept unless --overwrite is given. HF_ENDPOINT names a mirror.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Download config.json, model.safetensors and README.md of a Hub repo at one commit, check their "
+        "hashes and that the weights fit the network, and write a model folder, whole or not at all. Nothing else in "
+        "the repo is downloaded and none of it is executed. A folder that was pulled from the same repo is replaced; "
+        "any other model is kept unless --overwrite is given. HF_ENDPOINT names a mirror."
     )
     parser.add_argument("repo", metavar="OWNER/NAME", help="OWNER/NAME, or OWNER/NAME@REVISION (branch, tag or commit)")
-    parser.add_argument("folder", metavar="FOLDER", nargs="?", help="where (default: NAME in the current folder)")
-    parser.add_argument("--register", metavar="NAME", help="also keep it under this name (see `pinas-zoo register`)")
+    parser.add_argument(
+        "folder", metavar="FOLDER", nargs="?", help="folder to write (default: NAME in the current folder)"
+    )
+    parser.add_argument(
+        "--register", metavar="NAME", help="also register it under this name (see `pinas-zoo register`)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a model that is not from this repo")
+    parser.add_argument("--json", action="store_true", help="print JSON: repo, commit, folder, name, how to load it")
     parser.set_defaults(run=run)
 
 
@@ -43,9 +47,20 @@ def run(args: argparse.Namespace) -> None:
             )
     folder = publish.pull(args.repo, place)
     origin = read_facts(folder)["hub"]
-    print(f"pulled {origin['repo']} at commit {origin['revision']} into {folder}")
+    if not args.json:  # before registering, which can fail by itself
+        print(f"pulled {escape(origin['repo'])} at commit {escape(origin['revision'])} into {escape(str(folder))}")
     if args.register:
         registry.register(args.register, folder=folder)
-        print(f'timm.create_model("{args.register}", pretrained=True)  # after import pinas_zoo')
+    load = f'timm.create_model("{args.register or f"local-dir:{folder}"}", pretrained=True)'
+    if args.json:
+        print_json(
+            {
+                "repo": origin["repo"],
+                "commit": origin["revision"],
+                "folder": str(folder),
+                "registered": args.register,
+                "load": load,
+            }
+        )
     else:
-        print(f'timm.create_model("local-dir:{folder}", pretrained=True)  # after import pinas_zoo')
+        print(f"{escape(load)}  # after import pinas_zoo")

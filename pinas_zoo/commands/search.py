@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import ast
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from pinas_zoo.errors import UserError
-from pinas_zoo.extras import install_command
+from pinas_zoo.terminal import print_json
 
 
-def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
-        "search",
-        help="search a network on your images and register the winner",
-        description=(
-            "Run the stages of a search in order: learn a supernet, evaluate it linearly, explore its paths, cut out "
-            "the winner, train it alone, write report.html, register it as NAME_winner. A stage that is complete is "
-            "not run again; a stopped run goes on with the same command."
-        ),
-        epilog=(
-            "--dry-run shows every key of the configuration with its value, the defaults included. Images are RGB of "
-            "data.image_size x data.image_size pixels; a view is N x 3 x size x size, the supernet's output N x "
-            "num_features."
-        ),
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Run the stages of a search in order: learn a supernet, train a linear classifier on it, explore its paths, "
+        "cut out the winner, train it alone, write report.html, register it as NAME_winner. Complete stages are "
+        "skipped. If a run stops, rerun the same command to resume."
     )
-    parser.add_argument("config", type=Path, help="configuration file, or a name of configs/search, such as digits")
-    parser.add_argument("--work-dir", type=Path, help="the run's folder (default: work_dirs/NAME)")
+    parser.epilog = (
+        "--dry-run shows every key of the configuration with its value, the defaults included. Images are RGB of "
+        "data.image_size x data.image_size pixels; a view is N x 3 x size x size, the supernet's output N x "
+        "num_features."
+    )
+    parser.add_argument(
+        "config", metavar="CONFIG", help="configuration file, or the name of one that comes with the package: digits"
+    )
+    parser.add_argument("--work-dir", metavar="FOLDER", help="the run's folder (default: work_dirs/NAME)")
     parser.add_argument(
         "--set",
         action="append",
@@ -39,41 +32,32 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="print the resolved configuration and the plan, and do nothing"
     )
+    parser.add_argument("--json", action="store_true", help="with --dry-run: print JSON")
     parser.add_argument(
         "--worker",
         action="store_true",
-        help="only score candidates beside a search of this folder until its goal is reached (docs/explore.md)",
+        help="only score candidates for the search in this folder, until it has enough (docs/explore.md)",
     )
     parser.add_argument(
         "--launcher",
         choices=("none", "pytorch", "slurm"),
-        help="what started this process beside others (default: seen from the environment of torchrun and srun)",
+        help="what started the processes of this run (default: read from the environment of torchrun or srun)",
     )
     parser.set_defaults(run=run)
 
 
-def need_search_extra() -> None:
-    """Make sure that the parts of the ``search`` extra can be imported.
-
-    Raises:
-        UserError: One cannot; says how to get it.
-    """
-    try:
-        import mmengine  # noqa: F401
-        import optuna  # noqa: F401
-        import pydantic  # noqa: F401
-        import scipy  # noqa: F401
-        import tqdm  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise UserError(f"expected the search extra, found no {error.name}; {install_command('search')}") from error
-    except ImportError as error:  # opencv, which mmengine imports, wants system libraries that bare servers lack
-        raise UserError(f"{error}; on Debian: apt-get install libgl1 libglib2.0-0") from error
-
-
 def run(args: argparse.Namespace) -> None:
-    need_search_extra()
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.extras import require_search
+
+    if args.json and not args.dry_run:
+        raise UserError("expected --dry-run with --json, got --json alone; a run's results are files in its folder")
+    require_search()
     from pinas_zoo.engine import distributed
-    from pinas_zoo.search.config import load_config
+    from pinas_zoo.search.config import load_config, parse_overrides
     from pinas_zoo.search.config_files import find_config
     from pinas_zoo.search.context import Context
     from pinas_zoo.search.pipeline import run as run_stages
@@ -82,29 +66,12 @@ def run(args: argparse.Namespace) -> None:
 
     distributed.start(args.launcher)
     config = load_config(find_config(args.config), parse_overrides(args.set))
-    folder = args.work_dir or Path("work_dirs") / config.name
-    if args.dry_run:
+    folder = Path(args.work_dir) if args.work_dir else Path("work_dirs") / config.name
+    if args.dry_run and args.json:
+        print_json(asdict(plan(config, folder)))
+    elif args.dry_run:
         print(config.model_dump_json(indent=2) + "\n\n" + plan(config, folder).text())
     elif args.worker:
         work(Context.of(config, folder))
     else:
         run_stages(Context.of(config, folder))
-
-
-def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
-    """``a.b=1`` to ``{"a.b": 1}``; a value is Python's literal, or else text."""
-    overrides = {}
-    for text in texts:
-        key, sign, value = text.partition("=")
-        if not sign or not key:
-            raise UserError(f"expected --set KEY=VALUE, got {text!r}")
-        try:
-            overrides[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            if value.startswith("dict("):
-                raise UserError(
-                    f"expected a value of Python without calls, got {text!r}; set keys one by one, as in "
-                    f"`--set {key}.KEY=VALUE`, or write it as {{'KEY': VALUE}}"
-                ) from None
-            overrides[key] = value
-    return overrides

@@ -6,20 +6,18 @@ import argparse
 
 from pinas_zoo.commands.detect import add_options
 
-HELP = "draw a segmenter's classes onto images"
 EPILOG = """\
+examples:
     pinas-zoo segment street.jpg --config configs/seg/deeplabv3_pinas_trans-d8_120e_ade20k-480x480.py \\
         --weights work_dirs/deeplabv3_pinas_trans-d8_120e_ade20k-480x480/iter_151560.pth
 
-Pictures are written to the folder of --out under the images' names; the images stay as they are. The weights must be
+Pictures are written to the folder of --out under the images' names; the images do not change. The weights must be
 those of the whole segmenter that the config describes.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    parser = subparsers.add_parser(
-        "segment", help=HELP, description=HELP, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
     add_options(parser, "segmenter")
     parser.set_defaults(run=run)
 

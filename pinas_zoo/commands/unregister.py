@@ -1,18 +1,16 @@
-"""``pinas-zoo unregister``: forget a name of your registry."""
+"""``pinas-zoo unregister``: remove names from your registry."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+
+from pinas_zoo.terminal import print_json
 
 
-def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
-        "unregister",
-        help="forget names of your registry; their folders stay",
-        description="Forget names of your registry. The folders that they point to are left alone.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Remove names from your registry. The folders that they point to are not touched."
     parser.add_argument("name", metavar="NAME", nargs="+", help="as `pinas-zoo list --mine` shows them")
+    parser.add_argument("--json", action="store_true", help="print JSON: the names that were removed")
     parser.set_defaults(run=run)
 
 
@@ -21,4 +19,7 @@ def run(args: argparse.Namespace) -> None:
 
     for name in args.name:
         registry.unregister(name)
-        print(f"unregistered {name}")
+        if not args.json:
+            print(f"unregistered {name}")
+    if args.json:
+        print_json({"unregistered": args.name})

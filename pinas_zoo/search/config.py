@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -182,3 +183,28 @@ def _hint(loc: tuple[int | str, ...]) -> str:
     if close:
         return f"did you mean {'.'.join([*map(str, loc[:-1]), close[0]])!r}?"
     return f"known are {', '.join(sorted(table.model_fields))}"
+
+
+def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
+    """Read the values of ``--set``: ``a.b=1`` becomes ``{"a.b": 1}``.
+
+    A value is read as a Python literal; one that is not a literal is text.
+
+    Raises:
+        UserError: No ``=``, no key, or a call of ``dict``.
+    """
+    overrides = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise UserError(f"expected --set KEY=VALUE, got {text!r}")
+        try:
+            overrides[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            if value.startswith("dict("):
+                raise UserError(
+                    f"expected a value of Python without calls, got {text!r}; set keys one by one, as in "
+                    f"`--set {key}.KEY=VALUE`, or write it as {{'KEY': VALUE}}"
+                ) from None
+            overrides[key] = value
+    return overrides

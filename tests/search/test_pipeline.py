@@ -184,6 +184,12 @@ def test_rank_and_similarity_write_their_figures_and_the_report(finished, tmp_pa
     assert "mean off the diagonal" in said.stdout
     for name in ("rank.svg", "similarity.svg"):
         ElementTree.parse(folder / name)
+    printed = json.loads(command("rank", str(folder), "--truth", str(truth), "--json").stdout)
+    assert [Path(path).name for path in printed.pop("written")] == ["rank.json", "rank.svg", "report.html"]
+    assert printed == found
+    printed = json.loads(command("similarity", str(folder), "--images", "8", "--paths", "2", "--json").stdout)
+    assert len(printed["matrix"]) == len(printed["matrix"][0]) == 4
+    assert f"mean off the diagonal {printed['mean_off_diagonal']:.4f}" in said.stdout
 
 
 @pytest.mark.parametrize("words", [("rank", "--truth", "absent.csv"), ("similarity",)])
@@ -351,7 +357,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert b"the same command goes on" in stderr
+    assert b"rerun the same command to resume" in stderr
     assert b"Traceback" not in stderr
 
 
@@ -425,6 +431,22 @@ def test_dry_run_writes_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
     absent = search("--dry-run", "--set", "data.root=nowhere", cwd=tmp_path, config="cifar10")
     assert "NOT HERE: there is no folder 'nowhere'" in absent.stdout
+
+
+def test_dry_run_as_json(tmp_path):
+    result = search("--dry-run", "--json", "--set", "learn.steps=7", "--work-dir", "runs/a", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    plan = json.loads(result.stdout)
+    assert plan["configuration"]["learn"]["steps"] == 7
+    assert plan["folder"] == "runs/a"
+    assert plan["data_found"] is True
+    assert set(plan["stages"].values()) == {"to do"}
+    assert plan["registers"] == "digits_winner"
+    assert any(line.startswith("learn    7 steps") for line in plan["plan"])
+    assert os.listdir(tmp_path) == []
+    alone = search("--json", cwd=tmp_path)
+    assert (alone.returncode, alone.stderr.count("\n")) == (2, 1)
+    assert "expected --dry-run with --json" in alone.stderr
 
 
 def test_a_checkpoint_that_wants_to_run_code_is_refused(tmp_path):

@@ -314,7 +314,7 @@ def test_only_a_search_goes_on(monkeypatch, capsys, command, said):
     parser = SimpleNamespace(parse_args=lambda argv: SimpleNamespace(command=command, run=stopped))
     monkeypatch.setattr(cli, "build_parser", lambda: parser)
     assert cli.main([]) == 130
-    assert ("goes on from here" in capsys.readouterr().err) is said
+    assert ("rerun the same command to resume" in capsys.readouterr().err) is said
 
 
 def test_names_of_the_paper_stand_for_its_functions(tmp_path):
