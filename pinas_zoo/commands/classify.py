@@ -101,7 +101,7 @@ def load_model(source: str, device: str) -> Any:
     import pinas_zoo  # noqa: F401  registers the family and the user's networks
     from pinas_zoo.errors import UserError
     from pinas_zoo.weights import hub
-    from pinas_zoo.weights.hub_client import bounded, explain
+    from pinas_zoo.weights.hub_client import explain
 
     try:
         torch.zeros(1, device=device).cpu()
@@ -124,8 +124,7 @@ def load_model(source: str, device: str) -> Any:
             f"expected a model folder, a timm name or hf-hub:user/name, got {source!r}, which is none of them"
         )
     try:
-        with bounded():
-            model: nn.Module = timm.create_model(target, pretrained=True).eval().to(device)
+        model: nn.Module = timm.create_model(target, pretrained=True).eval().to(device)
     except UserError:
         raise
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:

@@ -30,7 +30,7 @@ _ARRAYS = {
     *_NUMBERS,
     *(f"{core}.{name}" for core in _CORES for name in ("multiarray._reconstruct", "numeric._frombuffer")),
 }
-# What torch.load(weights_only=True) allows by itself, as far as checkpoints in the format before PyTorch 1.6 ask for it.
+# What torch.load(weights_only=True) allows by itself, as far as checkpoints from before PyTorch 1.6 ask for it.
 _ALLOWED_BY_TORCH = re.compile(
     r"collections\.OrderedDict|torch\._utils\..*|torch\.storage\..*|torch\.nn\.parameter\..*|torch\.\w*Storage"
 )

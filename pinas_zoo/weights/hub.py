@@ -9,29 +9,48 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import (
-    CommitOperationAdd,
     HfApi,
+    HfFileMetadata,
     constants,
     get_hf_file_metadata,
     get_token,
-    hf_hub_download,
     hf_hub_url,
     try_to_load_from_cache,
 )
 from huggingface_hub.errors import EntryNotFoundError
 
-from pinas_zoo.errors import HubBusy, HubForbidden, HubNotFound, HubOffline, NotSafetensors, WeightsError, WrongHash
+from pinas_zoo.errors import (
+    HubBusy,
+    HubError,
+    HubForbidden,
+    HubNotFound,
+    HubOffline,
+    NotSafetensors,
+    WeightsError,
+    WrongHash,
+)
 from pinas_zoo.version import __version__
-from pinas_zoo.weights.atomic import to_json, write_json
+from pinas_zoo.weights.atomic import replacing, to_json, write_json
 from pinas_zoo.weights.entry_points import architecture_of
-from pinas_zoo.weights.hub_client import TIMEOUTS, bounded, endpoint, explain, head_timeout, is_offline, split_repo
+from pinas_zoo.weights.hub_cache import CachedFile, remember_branch, repo_folder
+from pinas_zoo.weights.hub_client import (
+    LIBRARY,
+    TIMEOUTS,
+    endpoint,
+    explain,
+    fetch,
+    head_timeout,
+    is_offline,
+    retrying,
+    split_repo,
+)
+from pinas_zoo.weights.hub_commit import Upload, commit_files, ensure_branch, ensure_repo, git_digest
 from pinas_zoo.weights.model_folder import (
     CARD_FILE,
     CONFIG_FILE,
@@ -46,18 +65,6 @@ from pinas_zoo.weights.model_folder import (
 from pinas_zoo.weights.new_folder import new_folder
 from pinas_zoo.weights.tensors import check_tensors, tensor_shapes
 from pinas_zoo.zoo.model_card import make_card
-
-_CLIENT: dict[str, Any] = {"library_name": "pinas-zoo", "library_version": __version__}
-
-
-@dataclass(frozen=True)
-class Upload:
-    """One file of a push."""
-
-    path: str  # in the repo
-    source: Path | bytes
-    size: int  # bytes
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ def download(
         )
     url = hf_hub_url(repo, filename, revision=revision, endpoint=endpoint())
     try:
-        announced = get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **_CLIENT)
+        announced = _ask(url) if held is not None else retrying(lambda: _ask(url))
     except Exception as error:
         problem = explain(error, what)
         if held is not None and isinstance(problem, HubOffline | HubBusy):
@@ -120,16 +127,31 @@ def download(
     etag = announced.etag or ""
     if sha256 is not None and re.fullmatch(r"[0-9a-f]{64}", etag) and etag != sha256:
         raise WrongHash(f"expected sha256 {sha256} for {what}, the Hub announces {etag}; nothing was downloaded")
-    try:
-        with bounded():
-            path = hf_hub_download(repo, filename, revision=revision, endpoint=endpoint(), cache_dir=cache, **_CLIENT)
-            commit = Path(path).parents[filename.count("/")].name
-            if commit != announced.commit_hash:  # the branch has moved on since it was asked about
-                url = hf_hub_url(repo, filename, revision=commit, endpoint=endpoint())
-                announced = get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **_CLIENT)
-    except Exception as error:
-        raise explain(error, what) from None
-    return _checked(Path(path), sha256 or announced.etag or "", what)
+    commit = announced.commit_hash or ""
+    if re.fullmatch(r"[0-9a-f]{40}", commit) is None:
+        raise HubError(f"{what}: {endpoint()} names no commit, so it is no Hub; check HF_ENDPOINT")
+    expected = sha256 or etag
+    digest = etag if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", etag) else expected
+    file = CachedFile(repo_folder(cache, repo), commit, filename, digest)
+    if file.snapshot.exists():
+        path = _checked(file.snapshot, expected, what)
+    elif file.blob.exists():
+        path = _checked(file.link(), expected, what)
+    else:
+        try:
+            with replacing(file.blob) as temporary:
+                fetch(hf_hub_url(repo, filename, revision=commit, endpoint=endpoint()), temporary, announced.size)
+                _checked(temporary, expected, what)
+            path = file.link()
+        except Exception as error:
+            raise explain(error, what) from None
+    remember_branch(file.folder, revision, commit)
+    return path
+
+
+def _ask(url: str) -> HfFileMetadata:
+    """What the Hub announces of a file: its hash, size and commit."""
+    return get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **LIBRARY)
 
 
 def pull(ref: str, folder: str | Path) -> Path:
@@ -162,18 +184,14 @@ def pull(ref: str, folder: str | Path) -> Path:
         for name in wanted:
             part = f"{name} of {what}"
             try:
-                with bounded():
-                    path = hf_hub_download(
-                        repo, name, revision=commit, endpoint=endpoint(), local_dir=temporary, **_CLIENT
-                    )
+                fetch(hf_hub_url(repo, name, revision=commit, endpoint=endpoint()), temporary / name)
             except Exception as error:
                 raise explain(error, part) from None
-            _checked(Path(path), files[name], part)
+            _checked(temporary / name, files[name], part)
             if name == CONFIG_FILE:  # before the weights, which are large
-                args, cfg = parse_config(Path(path).read_bytes(), where=part)
+                args, cfg = parse_config((temporary / name).read_bytes(), where=part)
         shapes = tensor_shapes(temporary / WEIGHTS_FILE)
         check_tensors(shapes, args, where=f"{WEIGHTS_FILE} of {what}", architecture=architecture_of(cfg))
-        shutil.rmtree(temporary / ".cache", ignore_errors=True)  # huggingface_hub's notes on what it fetched
         hashes = {name: sha256_of(temporary / name) for name in wanted}
         facts = {"hub": {"endpoint": endpoint(), "repo": repo, "revision": commit, "sha256": hashes}}
         write_json(temporary / FACTS_FILE, facts)
@@ -235,32 +253,22 @@ def push(plan: Plan, private: bool = False, message: str | None = None) -> str:
     for file in plan.files:
         if isinstance(file.source, Path) and sha256_of(file.source) != file.sha256:
             raise WrongHash(f"{file.source} changed after the push was planned; plan it again")
-    api = HfApi(endpoint=endpoint(), token=token, **_CLIENT)
-    operations = [
-        CommitOperationAdd(f.path, str(f.source) if isinstance(f.source, Path) else f.source) for f in plan.files
-    ]
+    message = message or f"Pi-NAS network, by pinas_zoo {__version__}"
     try:
-        with bounded():
-            api.create_repo(plan.repo, private=private, exist_ok=True)
-            if plan.branch != "main":
-                api.create_branch(plan.repo, branch=plan.branch, exist_ok=True)
-            commit = api.create_commit(
-                plan.repo,
-                operations,
-                commit_message=message or f"Pi-NAS network, by pinas_zoo {__version__}",
-                revision=plan.branch,
-            )
-            for file in plan.files:
-                url = hf_hub_url(plan.repo, file.path, revision=commit.oid, endpoint=endpoint())
-                announced = get_hf_file_metadata(url, token=token, endpoint=endpoint(), **_CLIENT)
-                small = announced.etag is not None and len(announced.etag) == 40  # kept in git, not as a large file
-                if announced.etag != (_git_digest(_bytes_of(file)) if small else file.sha256):
-                    raise WrongHash(f"expected sha256 {file.sha256} of {file.path} in {what}, got {announced.etag}")
+        ensure_repo(plan.repo, private, token)
+        ensure_branch(plan.repo, plan.branch, token)
+        commit = commit_files(plan.repo, plan.branch, plan.files, message, token)
+        for file in plan.files:
+            url = hf_hub_url(plan.repo, file.path, revision=commit, endpoint=endpoint())
+            announced = get_hf_file_metadata(url, token=token, endpoint=endpoint(), **LIBRARY)
+            small = announced.etag is not None and len(announced.etag) == 40  # kept in git, not as a large file
+            if announced.etag != (git_digest(file.content()) if small else file.sha256):
+                raise WrongHash(f"expected sha256 {file.sha256} of {file.path} in {what}, got {announced.etag}")
     except WeightsError:
         raise
     except Exception as error:
         raise explain(error, what, writing=True) from None
-    return commit.oid
+    return commit
 
 
 def sha256_of(path: Path) -> str:
@@ -277,7 +285,7 @@ def _checked(path: Path, expected: str, what: str) -> Path:
     if re.fullmatch(r"[0-9a-f]{64}", expected):
         got = sha256_of(path)
     elif re.fullmatch(r"[0-9a-f]{40}", expected):
-        got = _git_digest(path.read_bytes())
+        got = git_digest(path.read_bytes())
     else:
         raise WrongHash(f"expected a hash for {what}, {endpoint()} announces none ({expected!r}); use another mirror")
     if got != expected:
@@ -299,21 +307,13 @@ def _checked_cached(path: Path, sha256: str | None, what: str) -> Path:
     return _checked(path, sha256 or name, what)
 
 
-def _bytes_of(file: Upload) -> bytes:
-    return file.source if isinstance(file.source, bytes) else file.source.read_bytes()
-
-
-def _git_digest(data: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-
-
 def _list_files(repo: str, revision: str, what: str) -> tuple[dict[str, str], str]:
     """Hash per file (sha256 of large ones, git's of the others) and the commit that they are of."""
     try:
-        with bounded():
-            info = HfApi(endpoint=endpoint(), **_CLIENT).model_info(
-                repo, revision=revision, files_metadata=True, timeout=TIMEOUTS["connect"]
-            )
+        api = HfApi(endpoint=endpoint(), **LIBRARY)
+        info = retrying(
+            lambda: api.model_info(repo, revision=revision, files_metadata=True, timeout=TIMEOUTS["connect"])
+        )
     except Exception as error:
         raise explain(error, what) from None
     hashes = {f.rfilename: (f.lfs.sha256 if f.lfs is not None else f.blob_id) or "" for f in info.siblings or []}
