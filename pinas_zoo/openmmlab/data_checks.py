@@ -1,4 +1,4 @@
-"""Checks of a config's data and classes before a run is built: one line, where mmdet and mmseg fail with a traceback."""
+"""Checks of a config's data and classes, before a run is built and mmdet or mmseg fails with a traceback."""
 
 from __future__ import annotations
 

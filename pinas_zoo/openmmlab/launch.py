@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader, Runner
@@ -51,20 +51,8 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     return cfg
 
 
-def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Add the arguments that training and testing share, as OpenMMLab's scripts have them, and parse."""
-    parser.add_argument("--work-dir", help="logs and results (default work_dirs/NAME_OF_THE_CONFIG)")
-    parser.add_argument("--data-root", metavar="FOLDER", help="where the data lies, instead of the config's place")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change the config")
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="who starts us")
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
-    args = parser.parse_args(argv)
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    return args
-
-
 def config_of(args: argparse.Namespace) -> Config:
-    """The config that :func:`parse_args` names, with its options, data root and work dir.
+    """The config of ``args.config``, with ``cfg_options``, ``data_root`` and ``work_dir`` of ``args`` applied.
 
     Raises:
         UserError: As :func:`read_config`.

@@ -35,7 +35,8 @@ class OperatorMissing(NotImplementedError):
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -> Tensor:
     """Indices of the boxes (N x 4: x1, y1, x2, y2) that are kept, by decreasing score; equal scores in their order.
 
-    A box is dropped when its IoU with a better one is above the threshold. With ``offset`` 1, a box is ``x2 - x1 + 1`` wide.
+    A box is dropped when its IoU with a better one is above the threshold. With ``offset`` 1, the width of a box is
+    ``x2 - x1 + 1``.
     """
     if boxes.dtype in (torch.float16, torch.bfloat16):
         boxes, scores = boxes.float(), scores.float()

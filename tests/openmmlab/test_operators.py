@@ -260,3 +260,9 @@ def test_a_compiled_mmcv_wins(tmp_path, monkeypatch) -> None:
         assert operators.live() == "torchvision"
     finally:
         sys.modules[operators.NAME] = mmcv._ext = supplied
+
+
+def test_a_second_supply_keeps_the_module() -> None:
+    module = sys.modules[operators.NAME]
+    operators.supply()
+    assert sys.modules[operators.NAME] is module
