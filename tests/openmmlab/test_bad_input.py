@@ -224,9 +224,10 @@ def test_doctor_finds_operators_data_and_what_is_missing(
 
 @pytest.mark.parametrize("name", ["train", "test"])
 def test_help_of_the_tools_needs_no_torch(name: str) -> None:
+    file = str(ROOT / "tools" / f"{name}.py")
     code = (
-        "import sys, runpy; sys.modules['torch'] = None\n"
-        f"sys.argv = ['{name}.py', '--help']; runpy.run_path({str(ROOT / 'tools' / f'{name}.py')!r}, run_name='__main__')"
+        "import sys, runpy; sys.modules['torch'] = None; sys.argv = ['tool', '--help']\n"
+        f"runpy.run_path({file!r}, run_name='__main__')"
     )
     result = python(code)
     assert result.returncode == 0, result.stderr
