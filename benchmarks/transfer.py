@@ -63,7 +63,7 @@ def build(task: str, backbone: str) -> Any:
             **dilated,
         )
     torch.manual_seed(0)
-    model: Any = revert_sync_batchnorm(launch._registry(cfg.default_scope).MODELS.build(cfg.model)).train()
+    model: Any = revert_sync_batchnorm(launch.library_registry(cfg.default_scope).MODELS.build(cfg.model)).train()
     model.scope = cfg.default_scope
     return model
 

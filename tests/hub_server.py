@@ -62,6 +62,7 @@ class HubServer:
         self.store: dict[str, bytes] = {}  # large files by sha256
         self.faults: list[Fault] = []
         self.requests: list[str] = []
+        self.ranges: list[str | None] = []  # that were asked for in the store
         self.no_range = False
         self.weak_etags = False  # as a mirror that does not pass the Hub's hashes on
         self.lock = threading.Lock()
@@ -88,6 +89,7 @@ class HubServer:
         self.store.clear()
         self.faults.clear()
         self.requests.clear()
+        self.ranges.clear()
         self.no_range = False
 
     def add(self, name: str, files: Mapping[str, bytes], branch: str = "main", **kinds: bool) -> str:
@@ -225,6 +227,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_file(content, {**headers, "ETag": f'"{git_digest(content)}"'})
 
     def read_store(self, digest: str, _path: str) -> None:
+        self.hub.ranges.append(self.headers.get("Range"))
         content = self.hub.store.get(digest)
         if content is None:
             self.answer(404, {"error": "no such object"})
@@ -290,11 +293,14 @@ class Handler(BaseHTTPRequestHandler):
         commit = repo and self.commit_of(repo, revision)
         if repo and commit:
             asked = json.loads(self.body)["files"]
-            self.answer(200, {"files": [
-                {"path": f["path"], "uploadMode": "lfs" if f["path"].endswith(LFS_SUFFIXES) else "regular",
-                 "shouldIgnore": False}
-                for f in asked
-            ]})  # fmt: skip
+            held = repo.commits[commit]
+            answers = []
+            for f in asked:
+                large = f["path"].endswith(LFS_SUFFIXES)
+                answers.append({"path": f["path"], "uploadMode": "lfs" if large else "regular", "shouldIgnore": False})
+                if f["path"] in held:
+                    answers[-1]["oid"] = (sha256 if large else git_digest)(held[f["path"]])
+            self.answer(200, {"files": answers})
 
     def post_batch(self, name: str) -> None:
         if not self.writable():

@@ -17,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,9 @@ from torch import nn
 
 from pinas_zoo.analysis.cost import MULTIPLY_ADDS, counting
 from pinas_zoo.errors import UserError
+
+sys.path.insert(0, str(Path(__file__).parent))  # python -m pinas_zoo.openmmlab runs this file by runpy, without it
+from shared_main import make_parser, run
 
 Parts = dict[str, str]  # name of a submodule: what the table calls it
 PARTS: Parts = {
@@ -96,26 +100,11 @@ def analyze(args: argparse.Namespace) -> list[tuple[str, str, str]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 when it worked, 2 with one line on stderr when the input was wrong."""
-    try:
-        from pinas_zoo import extras
-
-        extras.require()
-        from mmengine.config import DictAction
-
-        parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-        parser.add_argument("config", help="an mmdet or mmseg config")
-        parser.add_argument("--shape", type=int, nargs=2, default=(800, 1216), metavar=("H", "W"), help="(800 1216)")
-        parser.add_argument("--repeats", type=int, default=5, help="timed predictions (default 5)")
-        parser.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
-        parser.add_argument(
-            "--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change the config"
-        )
-        analyze(parser.parse_args(argv))
-    except UserError as error:
-        print(f"analyze.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+    parser = make_parser(__doc__)
+    parser.add_argument("--shape", type=int, nargs=2, default=(800, 1216), metavar=("H", "W"), help="(800 1216)")
+    parser.add_argument("--repeats", type=int, default=5, help="timed predictions (default 5)")
+    parser.add_argument("--device", default="cpu", help="such as cuda (default cpu)")
+    return run(parser, "analyze.py", analyze, argv)
 
 
 if __name__ == "__main__":

@@ -11,30 +11,30 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pinas_zoo.errors import UserError
+sys.path.insert(0, str(Path(__file__).parent))  # python -m pinas_zoo.openmmlab runs this file by runpy, without it
+from shared_main import add_run_arguments, make_parser, run
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    from pinas_zoo.openmmlab import launch
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", help="the config that the checkpoint was trained with")
+def build_parser() -> argparse.ArgumentParser:
+    parser = make_parser(__doc__)
+    add_run_arguments(parser)
     parser.add_argument("checkpoint", help="a file, or hf-hub:…, local-dir:…, pinas:NAME")
-    parser.add_argument("--tta", action="store_true", help="flip, and the config's scales (segmenters)")
-    parser.add_argument("--show-dir", metavar="FOLDER", help="write pictures of truth and prediction")
-    return launch.parse_args(parser, argv)
+    parser.add_argument("--tta", action="store_true", help="flip and rescale images as the config says (segmenters)")
+    parser.add_argument("--show-dir", metavar="FOLDER", help="write pictures of ground truth and prediction")
+    return parser
 
 
 def test(args: argparse.Namespace) -> None:
     """Build the run and test.
 
     Raises:
-        UserError: With one line that says what to do.
+        UserError: The config, its data or the weights are not usable.
     """
+    from pinas_zoo.errors import UserError
     from pinas_zoo.openmmlab import launch
 
     cfg = launch.config_of(args)
-    launch.read_weights(args.checkpoint)  # says what is wrong with it before a run is built
+    launch.read_weights(args.checkpoint)  # raises its errors before a run is built
     cfg.load_from = args.checkpoint
     if args.tta:
         if "tta_pipeline" not in cfg or "tta_model" not in cfg:
@@ -51,16 +51,7 @@ def test(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 when it worked, 2 with one line on stderr when the input was wrong."""
-    try:
-        from pinas_zoo import extras
-
-        extras.require()
-        test(parse_args(argv))
-    except UserError as error:
-        print(f"test.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run(build_parser(), "test.py", test, argv)
 
 
 if __name__ == "__main__":

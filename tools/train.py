@@ -2,7 +2,7 @@
 
 python tools/train.py configs/det/mask-rcnn_pinas_trans_fpn_syncbn_1x_coco.py                # one GPU, or CPUs
 tools/dist_train.sh configs/det/mask-rcnn_pinas_trans_fpn_syncbn_1x_coco.py 8                # eight GPUs
-python tools/train.py CONFIG --resume --cfg-options train_dataloader.batch_size=1            # go on, changed
+python tools/train.py CONFIG --resume --cfg-options train_dataloader.batch_size=1            # resume, with a change
 """
 
 from __future__ import annotations
@@ -10,33 +10,34 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from pinas_zoo.errors import UserError
+sys.path.insert(0, str(Path(__file__).parent))  # python -m pinas_zoo.openmmlab runs this file by runpy, without it
+from shared_main import add_run_arguments, make_parser, run
 
 
-def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    from pinas_zoo.openmmlab import launch
-
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", help="an mmdet or mmseg config, such as those in configs/det and configs/seg")
+def build_parser() -> argparse.ArgumentParser:
+    parser = make_parser(__doc__)
+    add_run_arguments(parser)
     parser.add_argument(
         "--resume",
         nargs="?",
         const="auto",
         metavar="CHECKPOINT",
-        help="go on from a checkpoint, or from the last one in the work dir",
+        help="resume from a checkpoint, or from the last one in the work dir",
     )
     parser.add_argument("--amp", action="store_true", help="mixed precision, on a GPU")
     parser.add_argument("--auto-scale-lr", action="store_true", help="scale the learning rate to the real batch size")
-    return launch.parse_args(parser, argv)
+    return parser
 
 
 def train(args: argparse.Namespace) -> None:
     """Build the run and train.
 
     Raises:
-        UserError: With one line that says what to do.
+        UserError: The config, its data or its weights are not usable.
     """
+    from pinas_zoo.errors import UserError
     from pinas_zoo.openmmlab import launch
 
     cfg = launch.config_of(args)
@@ -54,16 +55,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 when it worked, 2 with one line on stderr when the input was wrong."""
-    try:
-        from pinas_zoo import extras
-
-        extras.require()
-        train(parse_args(argv))
-    except UserError as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run(build_parser(), "train.py", train, argv)
 
 
 if __name__ == "__main__":

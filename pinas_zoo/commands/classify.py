@@ -9,10 +9,8 @@ from pinas_zoo.terminal import error, escape, print_json
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
     from typing import Any
 
-    from PIL import Image
     from torch import nn
 
 EPILOG = """\
@@ -44,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from pathlib import Path
 
+    from pinas_zoo.data.image_files import why_unreadable
     from pinas_zoo.errors import UserError
 
     for option in ("topk", "batch_size"):
@@ -77,6 +76,7 @@ def classify(paths: Sequence[str], args: argparse.Namespace) -> Iterator[tuple[s
     import torch
     from timm.data import create_transform, resolve_data_config
 
+    from pinas_zoo.data.image_files import read_image
     from pinas_zoo.errors import UserError
 
     model = load_model(args.model, args.device)
@@ -110,7 +110,7 @@ def load_model(source: str, device: str) -> Any:
     from safetensors import SafetensorError
 
     from pinas_zoo.errors import UserError
-    from pinas_zoo.weights.hub_client import bounded, explain
+    from pinas_zoo.weights.hub_client import explain
     from pinas_zoo.zoo.resolve import resolve
 
     try:
@@ -127,8 +127,7 @@ def load_model(source: str, device: str) -> Any:
     if network.kind == "run":
         raise UserError(network.run_problem())
     try:
-        with bounded():
-            model: nn.Module = timm.create_model(network.timm_name, pretrained=True).eval().to(device)
+        model: nn.Module = timm.create_model(network.timm_name, pretrained=True).eval().to(device)
     except UserError:
         raise
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
@@ -157,33 +156,3 @@ def label_lookup(model: Any) -> Callable[[int], str]:
         info = ImageNetInfo(subset)
         return info.index_to_description
     return lambda index: f"class {index}"
-
-
-def why_unreadable(path: Path) -> str | None:
-    """In one line, what is wrong with an image file; None when it can be read to its end."""
-    if not path.is_file():
-        return f"expected an image, got {path}, which is {'a folder' if path.is_dir() else 'not there'}"
-    try:
-        read_image(path, 3)
-    except Exception as error:  # Pillow's formats raise what they like on damaged files
-        reason = " ".join(str(error).split()).replace(repr(str(path)), "it") or type(error).__name__
-        return f"expected an image, got {path}, which cannot be read: {reason[:200]}"
-    return None
-
-
-def read_image(path: Path, channels: int) -> Image.Image:
-    """An image of any mode as RGB (or grey, for one channel), upright, transparent parts on white.
-
-    16-bit grey is scaled to 8 bits, where Pillow would cut it off at 255.
-    """
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as file:
-        image: Image.Image = ImageOps.exif_transpose(file)
-        if image.mode.startswith("I;16") or (image.mode == "I" and image.getextrema()[1] > 255):  # type: ignore[operator]
-            image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
-        elif image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            white = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(white, image)
-        return image.convert("RGB" if channels == 3 else "L")

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from pinas_zoo.convert.classifier import Converted
-    from pinas_zoo.convert.whole_model import Whole
+    from pinas_zoo.convert.classifier import ConvertedNetwork
+    from pinas_zoo.convert.openmmlab_model import ConvertedModel
 
 EPILOG = """\
 The checkpoint of a network alone (PyTorch-Encoding: `state_dict` in a .pth.tar) keeps its head. From the checkpoint of
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
 
     from pinas_zoo.arch import Arch
     from pinas_zoo.convert import detector, segmenter
-    from pinas_zoo.convert.classifier import Options, check_arch, convert_tensors
+    from pinas_zoo.convert.classifier import SupernetOptions, check_arch, convert_tensors
     from pinas_zoo.errors import UserError
     from pinas_zoo.weights.checkpoint_reader import read_checkpoint
     from pinas_zoo.weights.model_folder import CONFIG_FILE
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
     except ValueError as error:
         raise UserError(str(error)) from None
     tensors = read_checkpoint(checkpoint)
-    kind = "det" if detector.knows(tensors) else "seg" if segmenter.knows(tensors) else "cls"
+    kind = "det" if detector.is_detector(tensors) else "seg" if segmenter.is_segmenter(tensors) else "cls"
     if args.to not in (None, kind, "cls"):
         raise UserError(f"expected {KINDS[args.to]} in {where}, got the tensors of {KINDS[kind]}; leave out --to")
     if kind != "det" and args.colors:
@@ -93,25 +93,25 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("expected no --config for a network: a config is of a whole detector or segmenter")
     if kind == "cls":
         try:
-            converted = convert_tensors(tensors, where, Options(path, args.teacher), arch)
+            converted = convert_tensors(tensors, where, SupernetOptions(path, args.teacher), arch)
         except ValueError as error:
             raise UserError(str(error)) from None
         _write_network(place, converted, _facts(checkpoint, converted.layout, args, path))
         return
     if path is not None or args.teacher:
         raise UserError(f"expected no path and no teacher for {where}, which holds {KINDS[kind]}, not a supernet")
-    read = detector.read_detector if kind == "det" else segmenter.read_segmenter
-    whole = read(tensors, where, **({"colors": args.colors} if args.colors else {}))
-    check_arch(whole.backbone_args, arch, where)
-    facts = _facts(checkpoint, whole.layout, args, None)
+    convert = detector.convert_detector if kind == "det" else segmenter.convert_segmenter
+    model = convert(tensors, where, **({"colors": args.colors} if args.colors else {}))
+    check_arch(model.backbone_args, arch, where)
+    facts = _facts(checkpoint, model.layout, args, None)
     if args.to == "cls":
-        _write_network(place, whole.backbone(), facts)
+        _write_network(place, model.backbone(), facts)
         return
     if args.config:
         from pinas_zoo.openmmlab.fit_check import check_config
 
-        check_config(Path(args.config), whole)
-    _write_whole(place, whole, facts)
+        check_config(Path(args.config), model)
+    _write_model(place, model, facts)
 
 
 def _facts(checkpoint: Path, layout: str, args: argparse.Namespace, path: Any) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _facts(checkpoint: Path, layout: str, args: argparse.Namespace, path: Any) -
     }
 
 
-def _write_network(folder: Path, converted: Converted, facts: dict[str, Any]) -> None:
+def _write_network(folder: Path, converted: ConvertedNetwork, facts: dict[str, Any]) -> None:
     from pinas_zoo.convert.classifier import AUTHORS_CFG
     from pinas_zoo.errors import UserError
     from pinas_zoo.weights.model_folder import save_model_folder
@@ -147,15 +147,15 @@ def _write_network(folder: Path, converted: Converted, facts: dict[str, Any]) ->
     print(f'load it: import pinas_zoo, timm; timm.create_model("local-dir:{folder}", pretrained=True)')
 
 
-def _write_whole(file: Path, whole: Whole, facts: dict[str, Any]) -> None:
-    from pinas_zoo.convert.whole_model import save_whole
+def _write_model(file: Path, model: ConvertedModel, facts: dict[str, Any]) -> None:
+    from pinas_zoo.convert.openmmlab_model import save_converted_model
 
-    known = {k: v for k, v in whole.backbone_args.items() if k != "num_classes"}
-    save_whole(
-        file, whole, {**facts, "backbone": known, "num_classes": whole.num_classes, "changed": list(whole.notes)}
+    known = {k: v for k, v in model.backbone_args.items() if k != "num_classes"}
+    save_converted_model(
+        file, model, {**facts, "backbone": known, "num_classes": model.num_classes, "changed": list(model.notes)}
     )
-    print(f"{whole.layout}: {_summary(whole.backbone_args, whole.state_dict, f'{whole.num_classes} classes')}")
-    for note in whole.notes:
+    print(f"{model.layout}: {_summary(model.backbone_args, model.state_dict, f'{model.num_classes} classes')}")
+    for note in model.notes:
         print(f"changed: {note}")
     print(f"written: {file}")
 

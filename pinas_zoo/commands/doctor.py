@@ -130,7 +130,7 @@ def config_findings(args: argparse.Namespace) -> Iterator[tuple[str, str, str | 
     if args.data_root:
         launch.set_data_root(cfg, args.data_root)
     init_default_scope(cfg.default_scope)
-    launch._registry(cfg.default_scope)
+    launch.library_registry(cfg.default_scope)
     for loader in ("train_dataloader", "val_dataloader"):
         try:
             data_checks.check_data(cfg, (loader,))

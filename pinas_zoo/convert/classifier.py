@@ -1,9 +1,8 @@
-"""Checkpoints of the authors' code into networks of this package.
+"""Classifiers and supernets of the authors' code, converted to networks of this package.
 
-    file ─► checkpoint.read_checkpoint ─► one of READERS ─► Converted ─► folder.save_model_folder
+    file ─► read_checkpoint ─► the layout among LAYOUTS that it has ─► ConvertedNetwork ─► save_model_folder
 
-A reader knows one layout: it says whether tensors are laid out its way and turns them into a stand-alone network's.
-Whole detectors and segmenters: :mod:`pinas_zoo.convert.whole_model`.
+Detectors and segmenters: :mod:`pinas_zoo.convert.openmmlab_model`.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ AUTHORS_CFG = {"input_size": (3, 224, 224), "crop_pct": 0.875, "interpolation": 
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the file alone cannot say.
+class SupernetOptions:
+    """Which network to take out of a supernet.
 
     Attributes:
-        path: Which candidate of every layer to take out of a supernet.
-        teacher: Take the supernet's teacher (the moving average) instead of its student.
+        path: The candidate of every layer.
+        teacher: Take the teacher (the moving average of the student) instead of the student.
     """
 
     path: Arch | None = None
@@ -41,14 +40,14 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Converted:
-    """A stand-alone network out of a checkpoint.
+class ConvertedNetwork:
+    """A stand-alone network that was read from a checkpoint of the authors.
 
     Attributes:
         state_dict: All of its tensors, by timm's names.
         model_args: Arguments of :class:`pinas_zoo.models.pinas.PiNAS` that build it.
-        layout: The reader that knew the checkpoint.
-        left_out: Per part of the checkpoint that is not in the network, its number of tensors.
+        layout: The kind of checkpoint that it was read from, in words.
+        left_out: Number of tensors of each part of the checkpoint that is not in the network.
     """
 
     state_dict: Tensors
@@ -58,60 +57,71 @@ class Converted:
 
 
 @dataclass(frozen=True)
-class Reader:
-    """One layout of checkpoints: ``knows`` looks at the tensors' names, ``read`` makes the network."""
+class Layout:
+    """One way in which the authors' code names the tensors of a checkpoint.
 
-    layout: str
-    knows: Callable[[Mapping[str, Tensor]], bool]
-    read: Callable[[Tensors, Options, str], Converted]
+    Attributes:
+        description: The names, in words.
+        matches: Whether tensors are named in this way.
+        convert: Makes the network.
+    """
+
+    description: str
+    matches: Callable[[Mapping[str, Tensor]], bool]
+    convert: Callable[[Tensors, SupernetOptions, str], ConvertedNetwork]
 
 
-def convert_checkpoint(file: Path | str, options: Options | None = None, arch: Arch | None = None) -> Converted:
-    """Read a checkpoint of any known layout; nothing is written.
+def convert_checkpoint(
+    file: Path | str, options: SupernetOptions | None = None, arch: Arch | None = None
+) -> ConvertedNetwork:
+    """Read the network of a checkpoint.
 
     Args:
         file: ``.pth.tar``, ``.pth`` and the like (read as data only), or ``.safetensors``.
-        options: Path and teacher, for supernets.
-        arch: The architecture that the file is expected to hold.
+        options: For a supernet, the network to take.
+        arch: The architecture that the file must have.
 
     Raises:
-        UserError: No such file, not a checkpoint, a pickle that wants more than data, an unknown layout, tensors that
-            are missing, unknown or of another shape, another architecture than ``arch``.
+        UserError: The file is not there, is no checkpoint, is a pickle that asks for more than data, has an unknown
+            layout, has another architecture than ``arch``, or lacks tensors or has others.
     """
     return convert_tensors(read_checkpoint(file), str(file), options, arch)
 
 
 def convert_tensors(
-    tensors: Tensors, where: str, options: Options | None = None, arch: Arch | None = None
-) -> Converted:
-    """What :func:`convert_checkpoint` does, from the tensors of the file ``where``."""
-    reader = next((r for r in READERS if r.knows(tensors)), None)
-    if reader is None:
+    tensors: Tensors, where: str, options: SupernetOptions | None = None, arch: Arch | None = None
+) -> ConvertedNetwork:
+    """As :func:`convert_checkpoint`, from the tensors of the file ``where``."""
+    layout = next((layout for layout in LAYOUTS if layout.matches(tensors)), None)
+    if layout is None:
         raise WrongShapes(
-            f"expected tensors of a network ({'; or '.join(r.layout for r in READERS)}) in {where}, "
+            f"expected tensors of a network ({'; or '.join(layout.description for layout in LAYOUTS)}) in {where}, "
             f"got {len(tensors)} others, such as {', '.join(list(tensors)[:3])}"
         )
-    converted = reader.read(tensors, options or Options(), where)
+    converted = layout.convert(tensors, options or SupernetOptions(), where)
     check_arch(converted.model_args, arch, where)
     return converted
 
 
 def check_arch(model_args: Mapping[str, Any], arch: Arch | None, where: str) -> None:
-    """Hold what a file was found to hold against what was expected, if anything was.
+    """Check the architecture that was inferred from a file; ``arch`` None accepts any.
 
     Raises:
-        WrongShapes: Another architecture.
+        WrongShapes: The architectures differ.
     """
     found = Arch.parse(model_args["arch"])
     if arch is not None and found != arch:
         raise WrongShapes(f"expected architecture {arch} in {where}, got the tensors of {found}; leave out the arch")
 
 
-def network_of(tensors: Tensors, layout: str, where: str, left_out: Mapping[str, int] | None = None) -> Converted:
-    """A stand-alone network from tensors by timm's names; its architecture and sizes are read off the shapes.
+def network_of(
+    tensors: Tensors, layout: str, where: str, left_out: Mapping[str, int] | None = None
+) -> ConvertedNetwork:
+    """A stand-alone network from tensors by timm's names. Its architecture and sizes are inferred from the shapes.
 
     Raises:
-        WrongShapes: No candidate has a layer's shapes; or tensors missing, unknown, of another shape or not finite.
+        WrongShapes: No candidate has the shapes of a layer, or tensors are missing, unknown, of another shape or not
+            finite.
     """
     tensors = dict(tensors)
     args = infer_args({name: tuple(value.shape) for name, value in tensors.items()}, where)
@@ -128,16 +138,16 @@ def network_of(tensors: Tensors, layout: str, where: str, left_out: Mapping[str,
             f"expected finite weights in {where}, got NaN or infinity in {len(broken)} tensors (first {broken[0]}); "
             "the training behind it has diverged"
         )
-    return Converted({name: tensors[name] for name in expected}, args, layout, dict(left_out or {}))
+    return ConvertedNetwork({name: tensors[name] for name in expected}, args, layout, dict(left_out or {}))
 
 
 def infer_args(shapes: Mapping[str, tuple[int, ...]], where: str) -> dict[str, Any]:
-    """The arguments of the network whose tensors have these shapes; sizes of the paper's network are left out.
+    """The arguments of the network whose tensors have these shapes. Sizes that equal the paper's are left out.
 
-    A candidate is told by the width of its first convolution and the splits and groups of its second.
+    A candidate is identified by the width of its first convolution and by the splits and groups of its second.
 
     Raises:
-        WrongShapes: The names or shapes are of no network of the space.
+        WrongShapes: No network of the space has these names and shapes.
     """
     depths, widths, choices = [], [], []
     for stage in range(1, 5):
@@ -162,7 +172,7 @@ def infer_args(shapes: Mapping[str, tuple[int, ...]], where: str) -> dict[str, A
 
 
 def _candidate(shapes: Mapping[str, tuple[int, ...]], layer: str, where: str) -> int:
-    """Which candidate a layer's tensors belong to."""
+    """The candidate that has the shapes of a layer's tensors."""
     planes = _shape(shapes, f"{layer}.conv3.weight", 4, where)[0] // EXPANSION
     width = _shape(shapes, f"{layer}.conv1.weight", 4, where)[0]
     splits, per_group = _shape(shapes, f"{layer}.conv2.conv.weight", 4, where)[:2]
@@ -183,14 +193,14 @@ def _shape(shapes: Mapping[str, tuple[int, ...]], name: str, ndim: int, where: s
     return shapes[name]
 
 
-def _read_standalone(tensors: Tensors, options: Options, where: str) -> Converted:
+def _convert_standalone(tensors: Tensors, options: SupernetOptions, where: str) -> ConvertedNetwork:
     if options.path is not None or options.teacher:
         raise UserError(f"expected no path and no teacher for {where}, which holds one network, not a supernet")
     return network_of(tensors, STANDALONE, where)
 
 
-def _read_supernet(tensors: Tensors, options: Options, where: str) -> Converted:
-    """One path out of a supernet; its candidates share the downsample, which is stored under each of them."""
+def _convert_supernet(tensors: Tensors, options: SupernetOptions, where: str) -> ConvertedNetwork:
+    """One path of a supernet. The candidates of a layer share its downsample, which is stored under each of them."""
     prefix = _supernet_prefix(tensors, options.teacher)
     if prefix is None:
         wanted, other = ("teacher", "student") if options.teacher else ("student", "teacher")
@@ -212,9 +222,9 @@ def _read_supernet(tensors: Tensors, options: Options, where: str) -> Converted:
             network[f"{match[1]}.{name[match.end() :]}"] = value
     converted = network_of(network, SUPERNET, where)
     found = converted.model_args["arch"]
-    if found != str(path):  # cannot happen in the authors' supernet; a supernet of other candidates, then
+    if found != str(path):  # a supernet of other candidates than the authors'
         raise WrongShapes(f"expected the candidates of path {path} in {where}, got those of {found}")
-    return Converted(converted.state_dict, converted.model_args, SUPERNET, _left_out(tensors, prefix))
+    return ConvertedNetwork(converted.state_dict, converted.model_args, SUPERNET, _left_out(tensors, prefix))
 
 
 # Teacher and student of the authors' learning stage are encoder_k and encoder_q; backbone is the student once more.
@@ -237,7 +247,7 @@ def _supernet_layers(backbone: Mapping[str, Tensor]) -> dict[str, int]:
 
 
 def _left_out(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, int]:
-    """Number of tensors beside the chosen backbone, per part in words; the student is stored twice."""
+    """Number of tensors of each part of a supernet that is not used. The student is stored twice; neither counts."""
     student = ("backbone.", "encoder_q.0.")
     used = student if prefix in student else (prefix,) if prefix else ("layer", "conv1.", "bn1.")
     counts: dict[str, int] = {}
@@ -258,11 +268,11 @@ _PARTS = {
     "queue": "queue",
 }
 
-READERS = (
-    Reader(
+LAYOUTS = (
+    Layout(
         SUPERNET,
         lambda t: _supernet_prefix(t) is not None or _supernet_prefix(t, teacher=True) is not None,
-        _read_supernet,
+        _convert_supernet,
     ),
-    Reader(STANDALONE, lambda t: "layer1.0.conv1.weight" in t, _read_standalone),
+    Layout(STANDALONE, lambda t: "layer1.0.conv1.weight" in t, _convert_standalone),
 )

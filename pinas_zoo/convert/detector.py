@@ -1,13 +1,13 @@
-"""The authors' detector, a detectron2 Mask R-CNN, onto the models of ``configs/det`` (mmdet's Mask R-CNN).
+"""The authors' detector, a Mask R-CNN of detectron2, converted to the models of ``configs/det`` (mmdet's Mask R-CNN).
 
-What beyond the names decides whether both compute the same, and how it stands (detectron2's defaults under the authors'
-configuration; mmdet 3.3):
+Both must compute the same function, which depends on more than the tensors. This table compares detectron2 with the
+authors' configuration and mmdet 3.3:
 
 ======================  ================================================================================================
-colours                 the authors train on RGB, as our configs do. A file of a BGR detector has its first
-                        convolution's input channels turned round; another standard deviation is multiplied into it
+colours                 RGB in both. For a BGR detector, the input channels of the first convolution are reversed.
+                        Another standard deviation is multiplied into the weights of the first convolution.
 box deltas              weights (10, 10, 5, 5) are the inverse of mmdet's target_stds (0.1, 0.1, 0.2, 0.2)
-classes                 background last in both; contiguous ids are COCO's order in both
+classes                 background last in both; contiguous ids are in COCO's order in both
 boxes and masks         per class, four rows a class, in both; class-agnostic ones are repeated for every class
 anchors                 offset 0, size 8 strides, ratios 0.5, 1, 2 in this order, channel 4 * anchor + coordinate
 RoIAlign                aligned, adaptive sampling, in both
@@ -25,7 +25,7 @@ import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
-from pinas_zoo.convert.whole_model import Layer, Whole, backbone_of, rename, shape_of, stage_channels
+from pinas_zoo.convert.openmmlab_model import ConvertedModel, Layer, backbone_of, rename, shape_of, stage_channels
 from pinas_zoo.errors import UserError, WrongShapes
 from pinas_zoo.weights.checkpoint_reader import Tensors
 
@@ -40,23 +40,23 @@ _PIXELS = ("pixel_mean", "pixel_std")  # stored by detectron2 for some months of
 _STEM = re.compile(r"conv1\.([0134])\.(.+)")
 
 
-def knows(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether these are a detectron2 detector's."""
+def is_detector(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors are named as those of a detector of detectron2."""
     return any(name.startswith(BOTTOM_UP) for name in tensors)
 
 
-def read_detector(tensors: Mapping[str, Tensor], where: str, colors: str | None = None) -> Whole:
-    """A detector's tensors by the names of mmdet's Mask R-CNN.
+def convert_detector(tensors: Mapping[str, Tensor], where: str, colors: str | None = None) -> ConvertedModel:
+    """A detector for mmdet from the tensors of a detectron2 checkpoint.
 
     Args:
-        tensors: Of a detectron2 checkpoint.
+        tensors: All tensors of the file.
         where: The file, for messages.
-        colors: ``rgb`` or ``bgr``, the order that it was trained in; by default what the file says, and else RGB.
+        colors: ``rgb`` or ``bgr``, the order of the training images. Default: as the file says, otherwise RGB.
 
     Raises:
         UserError: ``colors`` contradicts the file.
-        WrongShapes: Another detector: tensors missing, unknown or of another shape, another number of classes in one
-            head than in the other, anchors or pixel means of another kind.
+        WrongShapes: Another kind of detector: tensors are missing, unknown or of another shape, the heads have
+            different numbers of classes, or the anchors or pixel means are others.
     """
     stored = {n: t for n, t in tensors.items() if n in _PIXELS or n.startswith(_ANCHORS)}
     found: Tensors = {n: t for n, t in tensors.items() if n not in stored}
@@ -68,11 +68,11 @@ def read_detector(tensors: Mapping[str, Tensor], where: str, colors: str | None 
     _check_anchors(stored, where)
     stem = "backbone.conv1.0.weight"
     state[stem], note = _in_rgb(state[stem], stored, colors, where)
-    return Whole(state, "det", LAYOUT, args, classes, tuple(notes + ([note] if note else [])))
+    return ConvertedModel(state, "det", LAYOUT, args, classes, tuple(notes + ([note] if note else [])))
 
 
 def name_in_file(name: str) -> str:
-    """From the zoo's name of a backbone's tensor to detectron2's, whose convolutions own their norms.
+    """detectron2's name of a backbone's tensor, from the zoo's name. In detectron2 a norm is part of its convolution.
 
     >>> name_in_file("layer2.1.bn3.bias")
     'backbone.bottom_up.res3.1.conv3.norm.bias'
@@ -91,7 +91,7 @@ def name_in_file(name: str) -> str:
 
 
 def _layers(tensors: Tensors, channels: list[int], classes: int, where: str) -> list[Layer]:
-    """Everything but the backbone. Widths are the file's; a model of other widths refuses it when it loads."""
+    """All layers except the backbone's. Widths are taken from the file; loading it into a model of others fails."""
 
     def size(name: str, ndim: int) -> int:
         return shape_of(tensors, f"{name}.weight", ndim, LAYOUT, where)[0]
@@ -130,7 +130,7 @@ def _layers(tensors: Tensors, channels: list[int], classes: int, where: str) -> 
 
 
 def _per_class(tensors: Tensors, classes: int) -> list[str]:
-    """Repeat class-agnostic boxes and masks for every class, in place, which gives the same predictions."""
+    """Repeat class-agnostic boxes and masks for every class, in place. The predictions stay the same."""
     notes = []
     for what, name, rows in (("boxes", "box_predictor.bbox_pred", 4), ("masks", "mask_head.predictor", 1)):
         agnostic = tensors.get(f"roi_heads.{name}.weight")
@@ -144,10 +144,10 @@ def _per_class(tensors: Tensors, classes: int) -> list[str]:
 
 
 def _check_anchors(stored: Mapping[str, Tensor], where: str) -> None:
-    """Hold anchors that a file has against our configs'; they are centred on a level's cells.
+    """Compare the anchors that a file has with those of our configs, which are centred on the cells of a level.
 
     Raises:
-        WrongShapes: Others.
+        WrongShapes: They differ.
     """
     for name in [n for n in stored if n.startswith(_ANCHORS)]:
         level = int(name.removeprefix(_ANCHORS))
@@ -163,9 +163,9 @@ def _check_anchors(stored: Mapping[str, Tensor], where: str) -> None:
 
 
 def _in_rgb(weight: Tensor, stored: Mapping[str, Tensor], colors: str | None, where: str) -> tuple[Tensor, str | None]:
-    """The first convolution for images in RGB with ImageNet's mean and standard deviation, and what was done to it.
+    """The first convolution for images in RGB with ImageNet's mean and standard deviation, and what was changed.
 
-    Zero padding stays exact, since the means agree.
+    Zero padding stays exact because the means are equal.
     """
     mean = 255 * torch.tensor(IMAGENET_DEFAULT_MEAN)
     std = 255 * torch.tensor(IMAGENET_DEFAULT_STD)
@@ -188,7 +188,7 @@ def _in_rgb(weight: Tensor, stored: Mapping[str, Tensor], colors: str | None, wh
     done = []
     if order == "bgr":
         weight = weight.flip(1)
-        done.append("input channels of the first convolution turned from BGR to RGB")
+        done.append("input channels of the first convolution reversed from BGR to RGB")
     if (ratio - 1).abs().max() > 1e-6:
         weight = weight * ratio.to(weight.dtype)[None, :, None, None]
         done.append("pixel_std multiplied into the first convolution")

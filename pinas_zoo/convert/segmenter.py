@@ -1,9 +1,9 @@
-"""The authors' segmenter, PyTorch-Encoding's DeepLabV3, onto the models of ``configs/seg``.
+"""The authors' segmenter, a DeepLabV3 of PyTorch-Encoding, converted to the models of ``configs/seg``.
 
-Our configs' ``EncodingASPPHead`` has PyTorch-Encoding's layers, and the order of its concatenation: 1x1, rates 12, 24
-and 36, image pooling. mmseg's own head pools first and has no projection; no permutation of weights makes one of the
-other. Both interpolate with aligned corners. Classes are the data set's without background: ADE20K's 150 labels less
-one, Cityscapes' 19 train ids; pixels of no class are ignored.
+The ``EncodingASPPHead`` of our configs has the layers of PyTorch-Encoding and its order of concatenation: 1x1, rates
+12, 24 and 36, image pooling. mmseg's own head has image pooling first and no projection, so the weights cannot be
+converted to it. Both interpolate with aligned corners. The classes are those of the data set without background: label
+minus one for ADE20K's 150, train ids for Cityscapes' 19. Pixels of no class are ignored.
 """
 
 from __future__ import annotations
@@ -12,38 +12,38 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from pinas_zoo.convert.whole_model import Layer, Whole, backbone_of, rename, shape_of, stage_channels
+from pinas_zoo.convert.openmmlab_model import ConvertedModel, Layer, backbone_of, rename, shape_of, stage_channels
 
 LAYOUT = "a DeepLabV3 of PyTorch-Encoding"
 BACKBONE = "pretrained."
 RATES = (12, 24, 36)  # no tensor holds them
 
 
-def knows(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether these are a PyTorch-Encoding segmenter's."""
+def is_segmenter(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors are named as those of a segmenter of PyTorch-Encoding."""
     return any(name.startswith(BACKBONE) for name in tensors)
 
 
-def read_segmenter(tensors: Mapping[str, Tensor], where: str) -> Whole:
-    """A segmenter's tensors by the names of the models in ``configs/seg``.
+def convert_segmenter(tensors: Mapping[str, Tensor], where: str) -> ConvertedModel:
+    """A segmenter for mmseg from the tensors of a PyTorch-Encoding checkpoint.
 
     Raises:
-        WrongShapes: Another segmenter: tensors missing, unknown or of another shape.
+        WrongShapes: Another kind of segmenter: tensors are missing, unknown or of another shape.
     """
     args, expected = backbone_of(tensors, name_in_file, where)
     classes = shape_of(tensors, "head.block.4.weight", 4, LAYOUT, where)[0]
     expected += [t for layer in _layers(tensors, stage_channels(args), classes, where) for t in layer.tensors()]
     state = rename(tensors, expected, f"{LAYOUT} (backbone {args['arch']}, {classes} classes)", where)
-    return Whole(state, "seg", LAYOUT, args, classes)
+    return ConvertedModel(state, "seg", LAYOUT, args, classes)
 
 
 def name_in_file(name: str) -> str:
-    """From the zoo's name of a backbone's tensor to the file's."""
+    """PyTorch-Encoding's name of a backbone's tensor, from the zoo's name."""
     return BACKBONE + name
 
 
 def _layers(tensors: Mapping[str, Tensor], channels: list[int], classes: int, where: str) -> list[Layer]:
-    """Head and auxiliary head. Widths are the file's; a model of other widths refuses it when it loads."""
+    """Layers of both heads. Widths are taken from the file; loading it into a model of others fails."""
     width = shape_of(tensors, "head.aspp.b0.0.weight", 4, LAYOUT, where)[0]
     aux = shape_of(tensors, "auxlayer.conv5.0.weight", 4, LAYOUT, where)[0]
     deep = channels[-1]

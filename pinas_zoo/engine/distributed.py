@@ -45,12 +45,27 @@ def start(launcher: str | None) -> None:
     if torch.cuda.is_available():
         dist.init_dist(launcher, backend="nccl", timeout=TIMEOUT)
         return
-    if launcher == "slurm":  # mmengine's own way to read it wants a GPU
+    start_gloo(launcher, TIMEOUT)
+
+
+def start_gloo(launcher: str, timeout: float | None = None) -> None:
+    """Join the other processes by gloo, for CPUs. mmengine's own function requires a GPU for these launchers.
+
+    Args:
+        launcher: ``pytorch`` or ``slurm``.
+        timeout: Seconds that a collective operation may wait; None: torch's default.
+
+    Raises:
+        UserError: SLURM's processes have no MASTER_ADDR.
+    """
+    if dist.is_distributed():
+        return
+    if launcher == "slurm":
         os.environ |= {"RANK": os.environ["SLURM_PROCID"], "WORLD_SIZE": os.environ["SLURM_NTASKS"]}
         os.environ.setdefault("MASTER_PORT", "29500")
         if "MASTER_ADDR" not in os.environ:
             raise UserError("expected MASTER_ADDR in the environment, found none; export it as the first node's name")
-    torch.distributed.init_process_group("gloo", timeout=datetime.timedelta(seconds=TIMEOUT))
+    torch.distributed.init_process_group("gloo", timeout=None if timeout is None else datetime.timedelta(0, timeout))
 
 
 def rank() -> int:

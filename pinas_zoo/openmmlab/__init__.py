@@ -1,10 +1,10 @@
-"""Border to OpenMMLab. A config runs with mmdet's and mmseg's own tools once it says
+"""Integration with OpenMMLab. A config runs with the tools of mmdet and mmseg when it contains
 
     custom_imports = dict(imports="pinas_zoo.openmmlab")
 
-which supplies mmcv's operators where they are not compiled, registers the backbone ``PiNAS`` and the synchronised batch
-norm, teaches mmengine's checkpoint loader where this package keeps weights, and lets torch resume mmengine's
-checkpoints. A script of your own imports this module before mmdet or mmseg.
+Importing this module supplies mmcv's operators where they are not compiled, registers the backbone ``PiNAS`` and the
+synchronised batch norm, adds this package's places of weights to mmengine's checkpoint loader, and lets torch read
+mmengine's checkpoints to resume. A script of your own must import it before mmdet or mmseg.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Run a script with mmcv's operators supplied: ``python -m pinas_zoo.openmmlab SCRIPT ARGUMENTS…``.
+"""Run a script after ``pinas_zoo.openmmlab`` was imported: ``python -m pinas_zoo.openmmlab SCRIPT ARGUMENTS…``.
 
-For scripts that import mmcv's operators before they read a config, such as mmdet's own test.py.
+For scripts that import mmcv's operators before they read a config, such as mmdet's test.py.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The authors' DeepLabV3 head, PyTorch-Encoding's, for mmseg.
 
-It differs from mmseg's ``ASPPHead``: after the pyramid stands a 1x1 projection with dropout of maps, before the 3x3
-convolution that mmseg applies at once; image pooling comes last in the concatenation; the final dropout is of elements.
-Its width is an eighth of the input's, 256, where mmseg's DeepLabV3 has 512.
+It differs from mmseg's ``ASPPHead`` in four points. Between the pyramid and the 3x3 convolution is a 1x1 projection
+with dropout of maps. Image pooling is last in the concatenation. The final dropout is of elements. The width is an
+eighth of the input's, 256, where mmseg's DeepLabV3 has 512.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class EncodingASPPHead(ASPPHead):
-    """Atrous spatial pyramid pooling (Chen et al., 2017) in the form that the paper's results were trained with.
+    """Atrous spatial pyramid pooling (Chen et al., 2017) as in the training of the paper's results.
 
     Args:
         dilations: Rates; 1 is a 1x1 convolution.
         project_dropout: Share of the projection's maps that are dropped in training.
-        kwargs: As for every decode head of mmseg.
+        kwargs: Arguments of every decode head of mmseg.
     """
 
     def __init__(self, dilations: Sequence[int] = (1, 12, 24, 36), project_dropout: float = 0.5, **kwargs: Any):
@@ -37,7 +37,7 @@ class EncodingASPPHead(ASPPHead):
         self.dropout = nn.Dropout(self.dropout_ratio)
 
     def _forward_feature(self, inputs: list[Tensor]) -> Tensor:
-        """Maps of the backbone to N x channels x H x W, before the classifier."""
+        """From the backbone's maps to N x channels x H x W, the input of the classifier."""
         x = self._transform_inputs(inputs)
         pooled = resize(self.image_pool(x), size=x.shape[2:], mode="bilinear", align_corners=self.align_corners)
         x = torch.cat([*self.aspp_modules(x), pooled], dim=1)  # N x (rates + 1) * channels x H x W

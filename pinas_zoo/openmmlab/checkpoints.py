@@ -1,6 +1,6 @@
-"""Checkpoints for mmengine: where weights come from, reading them as data, and holding them against the model.
+"""Checkpoints for mmengine: more places that weights are loaded from, and checks that they fit the model.
 
-Any ``checkpoint=`` of an ``init_cfg`` and ``load_from`` take, beside mmengine's own:
+The ``checkpoint=`` of an ``init_cfg`` and ``load_from`` accept, in addition to mmengine's own schemes:
 
     hf-hub:user/name[@revision]     a timm model repo on the Hub
     local-dir:FOLDER                a timm model folder, such as a run's ``winner``
@@ -59,24 +59,24 @@ def load_from_safetensors(filename: str, map_location: Any = None) -> Checkpoint
 
 
 def _read(path: Path, map_location: Any) -> Checkpoint:
-    tensor_shapes(path)  # says what is wrong with a damaged one
+    tensor_shapes(path)  # raises the errors of a damaged one
     device = map_location if isinstance(map_location, (str, torch.device)) else "cpu"
     return {"state_dict": load_file(path, device=str(device)), "meta": {}}
 
 
 def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = None) -> None:
-    """Load weights into a backbone, all of them or none.
+    """Load all weights of a backbone.
 
     Args:
-        backbone: Takes the tensors.
+        backbone: The module to load into.
         checkpoint: Anything that mmengine's loader reads.
-        prefix: Of the backbone's names in the checkpoint; without it, ``backbone.`` is found by itself.
+        prefix: Of the backbone's tensors in the checkpoint. Default: ``backbone.`` if there are such, otherwise none.
 
     Raises:
-        WrongShapes: Another network's weights.
+        WrongShapes: The weights are those of another network; nothing was loaded.
     """
     content = CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu", logger="current")
-    state = _state_dict(content)
+    state = state_dict_of(content)
     if prefix is None and any(name.startswith(PREFIX) for name in state):
         prefix = PREFIX
     if prefix:
@@ -88,10 +88,10 @@ def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = Non
 
 
 def check_backbone(state: Mapping[str, Tensor], backbone: nn.Module, where: str) -> None:
-    """Hold a state dict against a backbone; a classifier and stages that the backbone leaves out are allowed.
+    """Compare a state dict with a backbone. It may have a classifier and stages that the backbone leaves out.
 
     Raises:
-        WrongShapes: Tensors that are missing, unknown or of another shape.
+        WrongShapes: Tensors are missing, unknown or of another shape.
     """
     expected = {name: tuple(t.shape) for name, t in backbone.state_dict().items()}
     unused = (HEAD, *getattr(backbone, "left_out", ()))
@@ -107,16 +107,16 @@ def check_backbone(state: Mapping[str, Tensor], backbone: nn.Module, where: str)
 
 @HOOKS.register_module()
 class CheckpointCheckHook(Hook):
-    """Holds every checkpoint that a run loads against its model, which mmengine fills as far as names agree.
+    """Compares every checkpoint that a run loads with its model; mmengine loads whatever names agree.
 
-    A network of the zoo (names without ``backbone.``) given as ``load_from`` becomes the backbone. Heads of another
-    size are left as they are in training, as in mmengine, and refused in testing and resuming.
+    A network of the zoo as ``load_from`` (names without ``backbone.``) is loaded into the backbone. Heads of another
+    size are not loaded when training starts, as in mmengine; in testing and resuming they are an error.
     """
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: Checkpoint) -> None:
         model: Any = getattr(runner.model, "module", runner.model)
         backbone = getattr(model, "backbone", None)
-        state = _state_dict(checkpoint)
+        state = state_dict_of(checkpoint)
         if backbone is None:
             return
         where = str(runner._load_from)
@@ -137,7 +137,12 @@ class CheckpointCheckHook(Hook):
             )
 
 
-def _state_dict(content: Mapping[str, Any]) -> dict[str, Tensor]:
+def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a loaded checkpoint, without the ``module.`` of data-parallel training.
+
+    Raises:
+        UserError: There are none.
+    """
     state = content.get("state_dict", content)
     tensors = {str(name): t for name, t in state.items() if isinstance(t, Tensor)}
     if not tensors:
@@ -146,27 +151,26 @@ def _state_dict(content: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def allow_resuming() -> None:
-    """Let torch read mmengine's own checkpoints as data: the message hub's loss histories beside the tensors.
+    """Let torch read mmengine's own checkpoints, which hold the message hub's loss histories beside the tensors.
 
-    torch 2.6 and newer read a checkpoint with ``weights_only=True``, which knows no HistoryBuffer. Allowed is that
-    class, with numpy's arrays and number types; ``getattr``, which its pickle asks for, gives its statistics alone.
+    The list of allowed classes that this extends belongs to the whole process. There is no narrower way: mmengine's
+    ``CheckpointLoader`` and ``Runner.resume`` call ``torch.load(file)`` themselves, without a parameter for it, and
+    torch 2.6 and newer then read with ``weights_only=True``, which refuses a ``HistoryBuffer``.
+
+    What is added runs no code: the class itself, numpy's arrays and number types, and in place of ``getattr``, which
+    the pickle of a ``HistoryBuffer`` asks for, a function that gives that class's four statistics and nothing else.
+    A second call changes nothing.
     """
     multiarray: Any = importlib.import_module(f"numpy.{'_core' if hasattr(np, '_core') else 'core'}.multiarray")
     dtypes = {type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
-    torch.serialization.add_safe_globals(
-        [
-            HistoryBuffer,
-            np.ndarray,
-            np.dtype,
-            *dtypes,
-            multiarray._reconstruct,
-            multiarray.scalar,
-            (_history_statistic, "builtins.getattr"),
-        ]
-    )
+    needed: list[Any] = [HistoryBuffer, np.ndarray, np.dtype, *dtypes, multiarray._reconstruct, multiarray.scalar]
+    needed.append((_history_statistic, "builtins.getattr"))
+    allowed = torch.serialization.get_safe_globals()
+    torch.serialization.add_safe_globals([entry for entry in needed if entry not in allowed])
 
 
 def _history_statistic(owner: Any, name: str) -> Any:
+    """``getattr`` for checkpoints, which is refused for anything but the statistics of a ``HistoryBuffer``."""
     if owner is not HistoryBuffer or name not in ("min", "max", "mean", "current"):
         raise pickle.UnpicklingError(f"getattr of {owner!r}, {name!r} is not allowed in a checkpoint")
     return getattr(owner, name)

@@ -1,4 +1,4 @@
-"""Data and classes of a config, looked at before a run is built: one line, where mmdet and mmseg fail late or deep."""
+"""Checks of a config's data and classes, before a run is built and mmdet or mmseg fails with a traceback."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TREES = {
 
 
 def datasets(cfg: Mapping[str, Any], loader: str) -> Iterator[Mapping[str, Any]]:
-    """The data sets of a loader that read files, out of the wrappers around them."""
+    """The data sets of a loader that read files, without the wrappers around them."""
     waiting = [(cfg.get(loader) or {}).get("dataset")]
     while waiting:
         dataset = waiting.pop(0)
@@ -35,10 +35,10 @@ def datasets(cfg: Mapping[str, Any], loader: str) -> Iterator[Mapping[str, Any]]
 
 
 def check_data(cfg: Mapping[str, Any], loaders: Sequence[str]) -> None:
-    """Hold the folders and files that the loaders name against the disk.
+    """Check that the folders and files of the loaders exist.
 
     Raises:
-        UserError: With the first one missing, where else it may be, and the tree to expect.
+        UserError: One is missing. The message says where else it may be, and the tree that is expected.
     """
     for loader in loaders:
         for dataset in datasets(cfg, loader):
@@ -54,7 +54,7 @@ def check_data(cfg: Mapping[str, Any], loaders: Sequence[str]) -> None:
 
 
 def needed(dataset: Mapping[str, Any]) -> list[Path]:
-    """What a data set reads, as paths relative to its data_root."""
+    """The files and folders that a data set reads, as paths relative to its data_root."""
     parts = [dataset.get("ann_file"), *(dataset.get("data_prefix") or {}).values()]
     return [Path(part) for part in parts if part]
 
@@ -97,7 +97,7 @@ def _check_outlines(ann_file: Path) -> None:
 
 
 def check_classes(cfg: Mapping[str, Any], loaders: Sequence[str]) -> None:
-    """Hold the number of classes of the data against the model's heads.
+    """Compare the number of classes of the data with the model's heads.
 
     Raises:
         UserError: They differ.
@@ -131,7 +131,7 @@ def _heads(model: Mapping[str, Any], place: str = "model") -> dict[str, int]:
 
 
 def coco_problems(ann_file: Path, classes: Sequence[str] | None = None) -> dict[str, int]:
-    """How many images and annotations of a COCO file are not learnt from, and why; only what is not zero.
+    """Numbers of images and annotations of a COCO file that training does not use, by reason; zeros are left out.
 
     Raises:
         UserError: It is not a COCO annotation file.

@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from pinas_zoo.commands.classify import read_image, why_unreadable
+from pinas_zoo.data.image_files import read_image, why_unreadable
 from pinas_zoo.errors import UserError
 from pinas_zoo.openmmlab import launch
 
 
 def draw(args: argparse.Namespace, scope: str) -> None:
-    """Write one picture per image into ``args.out`` and print a line for each; unreadable images are left out.
+    """Write one picture per image into ``args.out`` and print a line for each; images that cannot be read are skipped.
 
     Raises:
-        UserError: A config of the other task, wrong weights, or the last of the images that cannot be read.
+        UserError: The config is of the other task, the weights do not fit, or an image cannot be read. With several
+            such images, the others are printed to stderr.
     """
     cfg = launch.read_config(args.config, args.cfg_options)
     if cfg.default_scope != scope:
@@ -51,7 +52,7 @@ def draw(args: argparse.Namespace, scope: str) -> None:
 
 
 def targets(paths: list[str]) -> dict[str, str]:
-    """The picture's file name for each image: its own, with a number where two share it."""
+    """File name of the picture of each image: the image's name, with a number where two images have the same."""
     names: dict[str, str] = {}
     for path in paths:
         stem, number = Path(path).stem, 1
@@ -64,7 +65,7 @@ def targets(paths: list[str]) -> dict[str, str]:
 
 
 def predict(model: Any, pixels: np.ndarray[Any, Any], scope: str) -> Any:
-    """The data sample with predictions for one image, H x W x 3, blue first."""
+    """The data sample with the predictions for one image, H x W x 3 in BGR."""
     if scope == "mmdet":
         from mmdet.apis import inference_detector
 
@@ -75,7 +76,7 @@ def predict(model: Any, pixels: np.ndarray[Any, Any], scope: str) -> Any:
 
 
 def describe(sample: Any, model: Any, args: argparse.Namespace, scope: str) -> str:
-    """What a picture shows, in words: objects above the score, or the share of each class."""
+    """A picture in words: its objects above the score, or the share of each class."""
     classes = model.dataset_meta["classes"]
     if scope == "mmdet":
         found = sample.pred_instances
@@ -89,7 +90,7 @@ def describe(sample: Any, model: Any, args: argparse.Namespace, scope: str) -> s
 
 
 def _visualizer(cfg: Any, model: Any) -> Any:
-    registry = launch._registry(cfg.default_scope)
+    registry = launch.library_registry(cfg.default_scope)
     visualizer = registry.VISUALIZERS.build({**cfg.visualizer, "vis_backends": None, "name": "pinas-zoo"})
     visualizer.dataset_meta = model.dataset_meta
     return visualizer

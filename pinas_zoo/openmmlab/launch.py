@@ -1,23 +1,24 @@
-"""What the tools and commands share: a config read and checked, a run started, a trained model loaded for inference."""
+"""Steps that the tools and commands share: read a config, start a run, load a trained model for inference."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader, Runner
 from torch import nn
 
 from pinas_zoo.config_files import find_config
+from pinas_zoo.engine import distributed
 from pinas_zoo.errors import UserError, WrongShapes
-from pinas_zoo.openmmlab.checkpoints import _state_dict
+from pinas_zoo.openmmlab.checkpoints import state_dict_of
 from pinas_zoo.openmmlab.data_checks import check_classes, check_data
 from pinas_zoo.weights.tensors import shape_problems
 
@@ -48,20 +49,8 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     return cfg
 
 
-def parse_args(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Add the arguments that training and testing share, as OpenMMLab's scripts have them, and parse."""
-    parser.add_argument("--work-dir", help="logs and results (default work_dirs/NAME_OF_THE_CONFIG)")
-    parser.add_argument("--data-root", metavar="FOLDER", help="where the data lies, instead of the config's place")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE", help="change the config")
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="who starts us")
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
-    args = parser.parse_args(argv)
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    return args
-
-
 def config_of(args: argparse.Namespace) -> Config:
-    """The config that :func:`parse_args` names, with its options, data root and work dir.
+    """The config of ``args.config``, with ``cfg_options``, ``data_root`` and ``work_dir`` of ``args`` applied.
 
     Raises:
         UserError: As :func:`read_config`.
@@ -87,7 +76,7 @@ def set_data_root(cfg: Config, root: str) -> None:
 
 
 def start(cfg: Config, launcher: str, mode: str) -> Runner:
-    """Check a config, then make its Runner. Processes on CPUs talk by gloo, whatever the config says.
+    """Check a config, then make its Runner. Processes on CPUs communicate by gloo, also where the config says NCCL.
 
     Args:
         cfg: With ``work_dir`` and ``load_from`` set.
@@ -95,7 +84,7 @@ def start(cfg: Config, launcher: str, mode: str) -> Runner:
         mode: ``train`` or ``test``.
 
     Raises:
-        UserError: Data that is not there, or classes that do not match the heads.
+        UserError: Data is missing, or its classes do not match the heads.
     """
     init_default_scope(cfg.default_scope)
     loaders = ("train_dataloader", "val_dataloader") if mode == "train" else ("test_dataloader",)
@@ -108,8 +97,8 @@ def start(cfg: Config, launcher: str, mode: str) -> Runner:
         cfg.env_cfg.dist_cfg = ConfigDict(backend="gloo")
         cfg.setdefault("model_wrapper_cfg", ConfigDict(type="MMDistributedDataParallel", broadcast_buffers=False))
         cfg.model_wrapper_cfg.device_ids = None
-        if launcher == "pytorch" and not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("gloo")  # mmengine's own way asks for a GPU first
+        if launcher in ("pytorch", "slurm"):
+            distributed.start_gloo(launcher)
     return Runner.from_cfg(cfg)
 
 
@@ -117,7 +106,7 @@ def run(runner: Runner, mode: str) -> Any:
     """Train or test.
 
     Raises:
-        UserError: A data set without anything to learn from, or a checkpoint that cannot be read as data.
+        UserError: A data set has no image with labels, or a checkpoint cannot be read as data.
     """
     try:
         return runner.train() if mode == "train" else runner.test()
@@ -131,19 +120,19 @@ def run(runner: Runner, mode: str) -> Any:
 
 
 def load_model(cfg: Config, weights: str | None, device: str) -> Any:
-    """A whole detector or segmenter in eval mode, with ``cfg`` and ``dataset_meta`` as their libraries' functions want.
+    """A detector or segmenter in eval mode, with the ``cfg`` and ``dataset_meta`` that mmdet and mmseg expect.
 
     Args:
-        cfg: Read by :func:`read_config`; its ``init_cfg`` are not followed.
-        weights: A checkpoint that this config trained; None leaves it random.
+        cfg: Read by :func:`read_config`. Its ``init_cfg`` are ignored.
+        weights: A checkpoint of a run of this config; None: random weights.
         device: Such as ``cpu`` or ``cuda``.
 
     Raises:
-        WrongShapes: Another model's weights.
-        UserError: Weights that are not there or cannot be read, or no such device.
+        WrongShapes: The weights are those of another model.
+        UserError: The weights are missing or cannot be read, or the device is not available.
     """
     init_default_scope(cfg.default_scope)
-    registry = _registry(cfg.default_scope)
+    registry = library_registry(cfg.default_scope)
     cfg = cfg.copy()
     if "pretrained" in cfg.model:
         cfg.model.pretrained = None
@@ -153,7 +142,7 @@ def load_model(cfg: Config, weights: str | None, device: str) -> Any:
     meta: dict[str, Any] = {}
     if weights is not None:
         content = read_weights(weights)
-        state = _state_dict(content)
+        state = state_dict_of(content)
         expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
         problems = shape_problems({name: tuple(t.shape) for name, t in state.items()}, expected)
         if problems:
@@ -173,10 +162,10 @@ def load_model(cfg: Config, weights: str | None, device: str) -> Any:
 
 
 def read_weights(weights: str) -> dict[str, Any]:
-    """A checkpoint by any of mmengine's schemes, as data.
+    """A checkpoint, from any place that mmengine's loader knows, read as data.
 
     Raises:
-        UserError: It is not there, damaged, or wants to run code.
+        UserError: The checkpoint is missing or damaged, or asks to run code.
     """
     try:
         return CheckpointLoader.load_checkpoint(weights, map_location="cpu", logger="silent")
@@ -184,14 +173,15 @@ def read_weights(weights: str) -> dict[str, Any]:
         raise
     except FileNotFoundError:
         raise UserError(f"expected a checkpoint, got {weights}, which is not there") from None
-    except Exception as error:  # a torn zip file and a pickle that wants more raise many kinds
+    except Exception as error:  # damaged archives and refused pickles raise many types
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"expected a checkpoint of tensors and plain values, got {weights}, which cannot be read: {reason}"
         ) from error
 
 
-def _registry(scope: str) -> Any:
+def library_registry(scope: str) -> Any:
+    """The module ``registry`` of mmdet or mmseg, after its models and visualizers have been registered."""
     if scope == "mmdet":
         import mmdet.models
         import mmdet.visualization  # noqa: F401
@@ -205,7 +195,7 @@ def _registry(scope: str) -> Any:
 
 
 class _Predict(nn.Module):
-    """A detector or segmenter as a function of an image: N x 3 x H x W, normalised, to its predictions."""
+    """A detector or segmenter as a module from normalised images, N x 3 x H x W, to predictions."""
 
     def __init__(self, model: Any, scope: str):
         super().__init__()
@@ -222,5 +212,5 @@ class _Predict(nn.Module):
 
 
 def predictor(model: Any) -> nn.Module:
-    """The model of :func:`load_model` as a module of images alone, for counting and timing."""
+    """The model of :func:`load_model` as a module that takes images alone, for counting and timing."""
     return _Predict(model, model.cfg.default_scope)

@@ -1,9 +1,9 @@
 """The authors' evaluation of segmenters, PyTorch-Encoding's: scales and mirror images, in windows of the crop's size.
 
-It differs from mmseg's sliding windows and ``SegTTAModel``, and Table 6 is measured with it: images are resized after
-normalisation; what is smaller than a window is filled up with black; windows are two thirds of their side apart and the
-last one runs over the edge into black; logits of an image and its mirror image are added before the exponential, and
-scores of all scales are added without being normalised.
+Table 6 is measured with it. It differs from mmseg's sliding windows and ``SegTTAModel``: images are resized after
+normalisation; an image smaller than a window is padded with black; the distance of windows is two thirds of their side,
+and the last one reaches over the edge into black padding; the logits of an image and its mirror image are added before
+the exponential; the scores of all scales are added without normalisation.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class EncodingTTAModel(BaseTTAModel):
         base_size: Long side of an image at scale 1.
         crop_size: Side of a window, as in training.
         scales: Factors of ``base_size``.
-        kwargs: As for every model for test-time augmentation of mmengine.
+        kwargs: Arguments of every model for test-time augmentation of mmengine.
     """
 
     def __init__(self, module: Any, base_size: int, crop_size: int, scales: Sequence[float], **kwargs: Any):
@@ -37,14 +37,14 @@ class EncodingTTAModel(BaseTTAModel):
         self.base_size, self.crop_size, self.scales = base_size, crop_size, tuple(scales)
 
     def test_step(self, data: Mapping[str, Any]) -> list[Any]:
-        """Samples with ``pred_sem_seg`` of the images' own sizes; images of one size each, as mmseg loads them."""
+        """Samples with ``pred_sem_seg`` in the sizes of the images, which mmseg loads one by one."""
         data = self.module.data_preprocessor(data, False)
         for image, sample in zip(data["inputs"], data["data_samples"], strict=True):
             sample.set_data({"pred_sem_seg": PixelData(data=self.scores(image[None]).argmax(1))})
         return list(data["data_samples"])
 
     def merge_preds(self, data_samples_list: Any) -> Any:
-        """Nothing is left to merge: the scales are in :meth:`scores`."""
+        """Returns its argument: :meth:`scores` has merged the scales already."""
         return data_samples_list
 
     @torch.no_grad()
@@ -84,7 +84,7 @@ class EncodingTTAModel(BaseTTAModel):
         return (logits[:1] + logits[1:].flip(3)).exp()
 
     def _fill(self, image: Tensor) -> Tensor:
-        """Black below and to the right of what is smaller than a window."""
+        """Pad an image that is smaller than a window with black, below and to the right."""
         down, right = (max(0, self.crop_size - side) for side in image.shape[2:])
         preprocessor = self.module.data_preprocessor
         black = -(preprocessor.mean / preprocessor.std).view(1, 3, 1, 1)

@@ -1,10 +1,10 @@
-"""The operators that mmcv-lite lacks, from torchvision and torch, under the name of mmcv's compiled half.
+"""The operators that mmcv-lite lacks, implemented by torchvision and torch.
 
-mmcv-lite ships mmcv's Python operators without ``mmcv._ext``, so that Mask R-CNN needs a compiler or a special index.
-:func:`supply` puts a module of that name in place, with what detectors and segmenters of this package call. A really
-compiled mmcv wins. Whatever is not supplied imports, and raises one line when it is called.
+mmcv-lite has mmcv's Python code without the compiled module ``mmcv._ext``, so Mask R-CNN does not run with it.
+:func:`supply` installs a module of that name with the operators that detectors and segmenters of this package call.
+A compiled mmcv is used where there is one. Other operators can be imported; calling them raises an error.
 
-mmcv passes outputs that it has allocated; they are filled in place. Tensors of any device.
+mmcv passes outputs that it has allocated; they are filled in place. Tensors may be on any device.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ CURE = (
 
 
 class OperatorMissing(NotImplementedError):
-    """An operator of mmcv that only its compiled half has."""
+    """An operator that only a compiled mmcv has."""
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -> Tensor:
-    """Indices of the boxes (N x 4: x1, y1, x2, y2) that are kept, by falling score; equal scores in their order.
+    """Indices of the boxes (N x 4: x1, y1, x2, y2) that are kept, by decreasing score; equal scores in their order.
 
-    A box goes when its IoU with a better one is above the threshold. With ``offset`` 1, a box is ``x2 - x1 + 1`` wide.
+    A box is dropped when its IoU with a better one is above the threshold. With ``offset`` 1, the width of a box is
+    ``x2 - x1 + 1``.
     """
     if boxes.dtype in (torch.float16, torch.bfloat16):
         boxes, scores = boxes.float(), scores.float()
@@ -221,7 +222,7 @@ SUPPLIED = {
 
 
 class SuppliedOperators(ModuleType):
-    """What stands in for ``mmcv._ext``: the functions of :data:`SUPPLIED`, and an error for every other name."""
+    """A replacement for ``mmcv._ext``: the functions of :data:`SUPPLIED`, and an error for every other name."""
 
     def __init__(self) -> None:
         super().__init__(NAME, __doc__)
@@ -240,9 +241,11 @@ class SuppliedOperators(ModuleType):
 
 
 def supply() -> None:
-    """Make mmcv's operators importable; nothing happens where they are already, compiled or supplied.
+    """Make mmcv's operators importable. Nothing changes where they are, compiled or supplied by an earlier call.
 
-    Must run before ``mmcv.ops`` is imported, which mmdet and mmseg do.
+    The module is put into ``sys.modules``, for the whole process. There is no narrower way: ``mmcv.ops`` looks it up by
+    ``importlib.import_module("mmcv._ext")`` when it is imported, which mmdet and mmseg do at their own import, and has
+    no parameter or registry for another one. So this must run before ``mmcv.ops`` is imported.
 
     Raises:
         ModuleNotFoundError: Neither mmcv nor mmcv-lite is installed.
@@ -255,13 +258,13 @@ def supply() -> None:
         try:
             importlib.import_module(NAME)
             return
-        except ImportError as error:  # compiled for another torch
+        except ImportError as error:  # such as one compiled for another version of torch
             warnings.warn(f"mmcv's compiled operators do not load ({error}); torchvision's are used", stacklevel=2)
     sys.modules[NAME] = module = SuppliedOperators()
     mmcv._ext = module
 
 
 def live() -> str:
-    """Where mmcv's operators come from in this process: ``compiled``, ``torchvision`` or ``none``."""
+    """The origin of mmcv's operators in this process: ``compiled``, ``torchvision`` or ``none``."""
     module = sys.modules.get(NAME)
     return "none" if module is None else "torchvision" if isinstance(module, SuppliedOperators) else "compiled"

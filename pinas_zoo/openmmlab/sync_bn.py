@@ -1,8 +1,8 @@
 """Synchronised batch norm for CPUs: ``norm_cfg=dict(type="SyncBN")`` where no GPU is.
 
-torch's SyncBatchNorm refuses CPU tensors in a process group, and DistributedDataParallel refuses the class itself on
-CPUs. Here the same statistics are computed by all_reduce, with gradients through it. Where torch sees a GPU, its own
-class stays.
+torch's SyncBatchNorm does not accept CPU tensors in a process group, and DistributedDataParallel does not accept the
+class on CPUs. The class of this module computes the same statistics by all_reduce, with gradients through it. Where
+torch sees a GPU, torch's class is used.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class SyncBN(_BatchNorm):
     """Batch norm over the batches of all ranks, which may differ in size; plain batch norm in one process.
 
     Args:
-        process_group: The ranks; all of them without it. The other arguments are batch norm's.
+        process_group: The ranks; None: all of them.
+        args, kwargs: Arguments of batch norm.
     """
 
     def __init__(self, *args: Any, process_group: Any = None, **kwargs: Any):
@@ -79,8 +80,8 @@ class SyncBN(_BatchNorm):
 
 
 def register() -> None:
-    """Where no GPU is, put it under the name ``SyncBN``, for backbones and for mmdet's and mmseg's heads."""
-    import mmcv.cnn  # noqa: F401  registers torch's first
+    """Where there is no GPU, register the class as ``SyncBN``, for backbones and for the heads of mmdet and mmseg."""
+    import mmcv.cnn  # noqa: F401  registers torch's, which is replaced
     from mmengine.registry import MODELS
 
     if not torch.cuda.is_available():

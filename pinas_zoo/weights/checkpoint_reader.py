@@ -1,7 +1,8 @@
-"""Checkpoints read as data: a pickle may hold tensors and plain values, and whatever else it asks for is refused."""
+"""Checkpoints read as data: a pickle may hold tensors and plain values; one that asks for anything else is refused."""
 
 from __future__ import annotations
 
+import contextlib
 import pickletools
 import re
 import warnings
@@ -29,7 +30,10 @@ _ARRAYS = {
     *_NUMBERS,
     *(f"{core}.{name}" for core in _CORES for name in ("multiarray._reconstruct", "numeric._frombuffer")),
 }
-_HARMLESS = ("collections.OrderedDict", "torch._utils.", "torch.storage.", "torch.nn.parameter.")
+# What torch.load(weights_only=True) allows by itself, as far as checkpoints from before PyTorch 1.6 ask for it.
+_ALLOWED_BY_TORCH = re.compile(
+    r"collections\.OrderedDict|torch\._utils\..*|torch\.storage\..*|torch\.nn\.parameter\..*|torch\.\w*Storage"
+)
 
 
 def read_checkpoint(file: Path | str) -> Tensors:
@@ -40,7 +44,8 @@ def read_checkpoint(file: Path | str) -> Tensors:
 
     Raises:
         WeightsMissing: No such file.
-        NotSafetensors: A pickle that wants more than tensors and plain data; names what it wanted. It is not run.
+        NotSafetensors: A pickle that asks for more than tensors and plain data. The message names what it asks for;
+            nothing of it is run.
         BrokenWeights: Cut short, empty, or no checkpoint at all.
         WrongShapes: A checkpoint without a ``state_dict`` of tensors.
     """
@@ -51,7 +56,7 @@ def read_checkpoint(file: Path | str) -> Tensors:
         )
     content: Any
     if file.suffix == ".safetensors":
-        tensor_shapes(file)  # says what is wrong with a damaged one
+        tensor_shapes(file)  # raises the errors of a damaged one
         content = load_file(file)
     else:
         content = _unpickle(file)
@@ -69,21 +74,22 @@ def read_checkpoint(file: Path | str) -> Tensors:
 
 
 def _unpickle(file: Path) -> Any:
-    """``torch.load`` as data only. A damaged file fails in it in many ways, all of them told apart by its bytes."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols, said better below when it matters
-            # leaving the context forgets all that is named, what others have allowed before included
-            new = [kind for kind in _numbers() if kind not in torch.serialization.get_safe_globals()]
-            with torch.serialization.safe_globals(new):
+    """What ``torch.load`` reads as data only.
+
+    A damaged file makes torch raise many kinds of errors, so the cause is found in the file itself.
+    """
+    # safe_globals forgets on exit all that it was given, also what somebody else had allowed before
+    new = [kind for kind in _numbers() if kind not in torch.serialization.get_safe_globals()]
+    with torch.serialization.safe_globals(new):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of pickle protocols; where it matters the error below is clearer
                 return torch.load(file, map_location="cpu", weights_only=True)
-    except PermissionError as error:
-        raise WeightsMissing(f"expected a readable file at {file}: {error}; change its permissions") from None
-    except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-    wanted = [name for name in dict.fromkeys(wanted_globals(file)) if not name.startswith(_HARMLESS)]
-    wanted = [name for name in wanted if not (name.startswith("torch.") and name.endswith("Storage"))]
-    wanted = [] if _NUMBERS.issuperset(wanted) else wanted
+        except PermissionError as error:
+            raise WeightsMissing(f"expected a readable file at {file}: {error}; change its permissions") from None
+        except Exception as error:
+            reason = " ".join(str(error).split())[:160]
+        wanted = refused_globals(file)
     if wanted:
         cure = "load it where it was made and save its state_dict alone"
         if _ARRAYS.issuperset(wanted) and not zipfile.is_zipfile(file):  # detectron2's .pkl files
@@ -110,32 +116,43 @@ def _unpickle(file: Path) -> Any:
 
 
 def _numbers() -> list[Any]:
-    """numpy's numbers, which hold no code, for torch's reader of pickles."""
+    """numpy's scalars, which hold no code, as torch's list of allowed classes takes them."""
     dtypes = {type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
     scalar = np.float64(0).__reduce__()[0]
     return [np.dtype, *dtypes, *((scalar, f"{core}.multiarray.scalar") for core in _CORES)]
 
 
-def wanted_globals(file: Path) -> Iterator[str]:
-    """Names of the functions and classes that a pickle asks for; its instructions are listed, never followed."""
+def refused_globals(file: Path) -> list[str]:
+    """Names of the functions and classes that a checkpoint asks for and that torch does not allow; nothing is run.
+
+    torch itself lists those of its own format. The format before PyTorch 1.6, plain pickles and pickles of protocol 3
+    and newer are listed here.
+    """
     try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(file))
+    except Exception:  # another format or protocol, or damaged
+        names = [name for name in dict.fromkeys(_named_globals(file)) if not _ALLOWED_BY_TORCH.fullmatch(name)]
+    return [] if _NUMBERS.issuperset(names) else names
+
+
+def _named_globals(file: Path) -> Iterator[str]:
+    """Names of the functions and classes in all pickles of a file, up to where it can be read as a pickle."""
+    with contextlib.suppress(Exception):
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
                 for member in archive.namelist():
                     if member.endswith(".pkl"):
                         with archive.open(member) as stream:
-                            yield from _globals(stream)
+                            yield from _globals_of_pickle(stream)
         else:
             with file.open("rb") as stream:
-                while True:  # the old format is several pickles one after the other, then the numbers
-                    yield from _globals(stream)
-    except Exception:  # the end of what can be read as a pickle
-        return
+                while True:  # several pickles one after the other, then the numbers
+                    yield from _globals_of_pickle(stream)
 
 
-def _globals(stream: IO[bytes]) -> Iterator[str]:
-    strings: list[str] = []  # what a STACK_GLOBAL takes its module and name from
-    memo: dict[Any, str | None] = {}  # strings that were put aside; None for anything else
+def _globals_of_pickle(stream: IO[bytes]) -> Iterator[str]:
+    strings: list[str] = []  # STACK_GLOBAL takes its module and name from the last two
+    memo: dict[Any, str | None] = {}  # None for anything but a string
     top: str | None = None  # of the stack, where it is a string
     for opcode, argument, _ in pickletools.genops(stream):
         kind = opcode.name

@@ -11,17 +11,26 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+from huggingface_hub import HfApi, HfFileMetadata, constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError
 
-from pinas_zoo.errors import HubBusy, HubOffline, NotSafetensors, WrongHash
-from pinas_zoo.version import __version__
-from pinas_zoo.weights.hub_client import TIMEOUTS, bounded, endpoint, explain, head_timeout, is_offline, split_repo
+from pinas_zoo.errors import HubBusy, HubError, HubOffline, NotSafetensors, WrongHash
+from pinas_zoo.weights.atomic import replacing
+from pinas_zoo.weights.hub_cache import CachedFile, remember_branch, repo_folder
+from pinas_zoo.weights.hub_client import (
+    LIBRARY,
+    TIMEOUTS,
+    endpoint,
+    explain,
+    fetch,
+    head_timeout,
+    is_offline,
+    retrying,
+    split_repo,
+)
+from pinas_zoo.weights.hub_commit import git_digest
 from pinas_zoo.weights.new_folder import PICKLES, WEIGHTS_FILE
-
-CLIENT: dict[str, Any] = {"library_name": "pinas-zoo", "library_version": __version__}
 
 
 def download(
@@ -57,7 +66,7 @@ def download(
         )
     url = hf_hub_url(repo, filename, revision=revision, endpoint=endpoint())
     try:
-        announced = get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **CLIENT)
+        announced = _ask(url) if held is not None else retrying(lambda: _ask(url))
     except Exception as error:
         problem = explain(error, what)
         if held is not None and isinstance(problem, HubOffline | HubBusy):
@@ -69,16 +78,31 @@ def download(
     etag = announced.etag or ""
     if sha256 is not None and re.fullmatch(r"[0-9a-f]{64}", etag) and etag != sha256:
         raise WrongHash(f"expected sha256 {sha256} for {what}, the Hub announces {etag}; nothing was downloaded")
-    try:
-        with bounded():
-            path = hf_hub_download(repo, filename, revision=revision, endpoint=endpoint(), cache_dir=cache, **CLIENT)
-            commit = Path(path).parents[filename.count("/")].name
-            if commit != announced.commit_hash:  # the branch has moved on since it was asked about
-                url = hf_hub_url(repo, filename, revision=commit, endpoint=endpoint())
-                announced = get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **CLIENT)
-    except Exception as error:
-        raise explain(error, what) from None
-    return checked(Path(path), sha256 or announced.etag or "", what)
+    commit = announced.commit_hash or ""
+    if re.fullmatch(r"[0-9a-f]{40}", commit) is None:
+        raise HubError(f"{what}: {endpoint()} names no commit, so it is no Hub; check HF_ENDPOINT")
+    expected = sha256 or etag
+    digest = etag if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", etag) else expected
+    file = CachedFile(repo_folder(cache, repo), commit, filename, digest)
+    if file.snapshot.exists():
+        path = checked(file.snapshot, expected, what)
+    elif file.blob.exists():
+        path = checked(file.link(), expected, what)
+    else:
+        try:
+            with replacing(file.blob) as temporary:
+                fetch(hf_hub_url(repo, filename, revision=commit, endpoint=endpoint()), temporary, announced.size)
+                checked(temporary, expected, what)
+            path = file.link()
+        except Exception as error:
+            raise explain(error, what) from None
+    remember_branch(file.folder, revision, commit)
+    return path
+
+
+def _ask(url: str) -> HfFileMetadata:
+    """What the Hub announces of a file: its hash, size and commit."""
+    return get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **LIBRARY)
 
 
 def sha256_of(path: Path) -> str:
@@ -91,16 +115,7 @@ def sha256_of(path: Path) -> str:
 
 
 def checked(path: Path, expected: str, what: str) -> Path:
-    """Return the path of a file that has the expected hash; a file that has not is deleted.
-
-    Args:
-        path: Of a file that was fetched.
-        expected: sha256, or git's hash of a blob, which the Hub announces for small files.
-        what: The file's name in messages.
-
-    Raises:
-        WrongHash: Another hash, or none was announced.
-    """
+    """The path, when its bytes have the expected hash (sha256, or git's for small files); else it is deleted."""
     if re.fullmatch(r"[0-9a-f]{64}", expected):
         got = sha256_of(path)
     elif re.fullmatch(r"[0-9a-f]{40}", expected):
@@ -110,7 +125,7 @@ def checked(path: Path, expected: str, what: str) -> Path:
     if got != expected:
         blob = path.resolve()
         path.unlink(missing_ok=True)
-        blob.unlink(missing_ok=True)  # else the next program that loads it would find it in the cache
+        blob.unlink(missing_ok=True)  # or the next load, by whatever program, would find it in the cache
         raise WrongHash(
             f"expected {what} with hash {expected}, got {got}; the file was deleted: try again, and if it comes again, "
             "do not trust the source"
@@ -126,11 +141,6 @@ def _checked_in_cache(path: Path, sha256: str | None, what: str) -> Path:
     return checked(path, sha256 or name, what)
 
 
-def git_digest(data: bytes) -> str:
-    """git's hash of a blob, in hex."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-
-
 def list_files(repo: str, revision: str, what: str) -> tuple[dict[str, str], str]:
     """The files of a repo with their hashes (sha256 of large ones, git's of the others), and the commit they are of.
 
@@ -138,10 +148,10 @@ def list_files(repo: str, revision: str, what: str) -> tuple[dict[str, str], str
         HubError: Offline, no such repo or revision, no permission, or busy.
     """
     try:
-        with bounded():
-            info = HfApi(endpoint=endpoint(), **CLIENT).model_info(
-                repo, revision=revision, files_metadata=True, timeout=TIMEOUTS["connect"]
-            )
+        api = HfApi(endpoint=endpoint(), **LIBRARY)
+        info = retrying(
+            lambda: api.model_info(repo, revision=revision, files_metadata=True, timeout=TIMEOUTS["connect"])
+        )
     except Exception as error:
         raise explain(error, what) from None
     hashes = {f.rfilename: (f.lfs.sha256 if f.lfs is not None else f.blob_id) or "" for f in info.siblings or []}
@@ -149,7 +159,6 @@ def list_files(repo: str, revision: str, what: str) -> tuple[dict[str, str], str
 
 
 def only_pickles(files: Iterable[str], what: str) -> NotSafetensors | None:
-    """The error for a repo that holds weights in unsafe formats only; None when it holds safetensors, or no weights."""
     pickles = [f for f in sorted(files) if f.endswith(PICKLES)]
     if not pickles or WEIGHTS_FILE in files:
         return None

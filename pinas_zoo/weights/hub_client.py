@@ -1,19 +1,19 @@
-"""How the Hub is talked to: where it is, how long to try, and what its errors mean for a user.
+"""Requests to the Hub that end within seconds when it fails, and its errors in the words of a user.
 
-huggingface_hub does the talking. It retries with growing pauses, for longer than a user at a prompt waits;
-:func:`bounded` ends that after a few seconds. ``HF_ENDPOINT`` (a mirror) and ``HF_HUB_OFFLINE`` are read at each call.
+huggingface_hub's own downloads and uploads retry with growing pauses, longer than a user at a prompt waits, and have no
+parameter that limits them. The requests of this module go through huggingface_hub's session (its proxies, certificates
+and token), each with a timeout and retries of its own; nothing of the session is changed. ``HF_ENDPOINT`` (a mirror)
+and ``HF_HUB_OFFLINE`` are read at each call.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
 
 from huggingface_hub import constants
 from huggingface_hub.errors import (
@@ -26,14 +26,19 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import get_session, hf_raise_for_status, validate_repo_id
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, tqdm, validate_repo_id
 
 from pinas_zoo.errors import HubBusy, HubError, HubForbidden, HubNotFound, HubOffline, UserError, WeightsError
+from pinas_zoo.version import __version__
 
-PATIENCE = 5.0  # seconds after a first fault, or asked for by the Hub, that retries may take
+Result = TypeVar("Result")
+
+LIBRARY: dict[str, Any] = {"library_name": "pinas-zoo", "library_version": __version__}
+PATIENCE = 5.0  # seconds after the first failed try within which the next may begin
 TRIES = 3  # of one request without progress
-TIMEOUTS = {"connect": 10.0, "read": 30.0, "write": 60.0, "pool": 10.0}  # seconds, where huggingface_hub sets none
-_HOOKS = threading.Lock()
+TIMEOUTS = {"connect": 10.0, "read": 30.0, "write": 60.0, "pool": 10.0}  # seconds
+CHUNK = 2**20  # bytes; a try that receives a chunk has made progress
+SHOWN_FROM = 10 * 2**20  # bytes; smaller files have no progress bar
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 
 
@@ -69,51 +74,119 @@ def split_repo(ref: str) -> tuple[str, str]:
     return repo, revision or "main"
 
 
-@contextmanager
-def bounded() -> Iterator[None]:
-    """Let huggingface_hub retry within the block, but not for long.
+def retrying(call: Callable[[], Result]) -> Result:
+    """The result of a request that is tried again when the Hub is busy or cuts the connection.
 
-    Requests of this thread get timeouts where they have none. A transient status (408, 429, 5xx) is raised once it has
-    come :data:`TRIES` times, has lasted :data:`PATIENCE` seconds or asks for a longer pause. A request that is made
-    more than :data:`TRIES` times without asking for a later part of the file is given up.
+    Raises:
+        HubError: The connection was cut at each of :data:`TRIES` tries.
+        Exception: What ``call`` raises at the last try, or at once where another try would not help.
     """
-    client = get_session()
-    thread = threading.get_ident()
-    made: Counter[tuple[str, str, str]] = Counter()
-    faults: list[float] = []
+    tries = _Tries()
+    while True:
+        try:
+            return call()
+        except Exception as error:
+            tries.wait_after(error)
 
-    def on_request(request: Any) -> None:
-        if threading.get_ident() != thread:
-            return
-        if not any((request.extensions.get("timeout") or {}).values()):
-            request.extensions["timeout"] = dict(TIMEOUTS)
-        key = (request.method, str(request.url), request.headers.get("range", ""))
-        made[key] += 1
-        if made[key] > TRIES:
-            raise HubError(f"gave up after {TRIES} tries that did not get further")
 
-    def on_response(response: Any) -> None:
-        if threading.get_ident() != thread or response.status_code not in _TRANSIENT:
-            return
-        faults.append(time.monotonic())
-        pause = _asked_pause(response.headers)
-        if len(faults) >= TRIES or faults[-1] - faults[0] + pause > PATIENCE:
-            hf_raise_for_status(response)
+def send(method: str, url: str, *, token: str | bool | None = None, **request: Any) -> Any:
+    """One request with timeouts and without retries; its response, which huggingface_hub has found free of errors.
 
-    with _HOOKS:  # other threads add theirs to the same client
-        hooks = client.event_hooks
-        client.event_hooks = {
-            "request": [*hooks.get("request", []), on_request],
-            "response": [*hooks.get("response", []), on_response],
-        }
-    try:
-        yield
-    finally:
-        with _HOOKS:
-            client.event_hooks = {
-                name: [hook for hook in found if hook not in (on_request, on_response)]
-                for name, found in client.event_hooks.items()
-            }
+    Args:
+        method: Such as ``POST``.
+        url: Redirects are followed.
+        token: For the Hub. None: the user's own, where there is one; False: none.
+        request: Of the HTTP library: ``json``, ``content``, ``headers``, …
+    """
+    headers = {**build_hf_headers(token=token, **LIBRARY), **request.pop("headers", {})}
+    response = get_session().request(
+        method, url, headers=headers, timeout=_timeouts(), follow_redirects=True, **request
+    )
+    hf_raise_for_status(response)
+    return response
+
+
+def _timeouts(at_least: float = 0.0) -> tuple[float, float, float, float]:
+    """:data:`TIMEOUTS` in the order of the HTTP library; ``at_least`` so many seconds for reading."""
+    return TIMEOUTS["connect"], max(TIMEOUTS["read"], at_least), TIMEOUTS["write"], TIMEOUTS["pool"]
+
+
+def fetch(url: str, path: Path, size: int | None = None) -> None:
+    """Download a file. A cut connection is resumed where it ended.
+
+    Args:
+        url: On the Hub; redirects to its storage are followed, without the token.
+        path: Written; left half written when this raises.
+        size: Bytes that must come, where that is known.
+
+    Raises:
+        HubError: Fewer or more bytes came, or :data:`TRIES` tries in a row received nothing.
+        Exception: What huggingface_hub raises for an answer that is an error, or its HTTP library for none.
+    """
+    tries = _Tries()
+    small = size is None or size < SHOWN_FROM
+    with (
+        path.open("wb") as file,
+        tqdm(total=size, unit="B", unit_scale=True, desc=url.rpartition("/")[2], disable=small or None) as bar,
+    ):
+        while size is None or file.tell() != size:
+            start = file.tell()
+            try:
+                _receive(url, file, bar)
+                break
+            except Exception as error:
+                if file.tell() > start and "TransportError" in _kinds(error):
+                    tries = _Tries()
+                else:
+                    tries.wait_after(error)
+        got = file.tell()
+    if size is not None and got != size:
+        raise HubError(f"the connection to {endpoint()} ended before all had come ({got} of {size} bytes)")
+
+
+def _receive(url: str, file: BinaryIO, bar: Any) -> None:
+    """Append what is missing of a file; all of it where the server does not send parts."""
+    start = file.tell()
+    headers = {**build_hf_headers(**LIBRARY), "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    timeouts = _timeouts(at_least=float(constants.HF_HUB_DOWNLOAD_TIMEOUT))
+    with get_session().stream("GET", url, headers=headers, timeout=timeouts, follow_redirects=True) as response:
+        hf_raise_for_status(response)
+        if start and response.status_code != 206:
+            file.seek(0)
+            file.truncate()
+        for chunk in response.iter_bytes(CHUNK):
+            file.write(chunk)
+            bar.update(file.tell() - bar.n)
+
+
+class _Tries:
+    """Failed tries of one request in a row."""
+
+    def __init__(self) -> None:
+        self.failed = 0
+        self.first = 0.0  # when the first one failed
+
+    def wait_after(self, error: Exception) -> None:
+        """Pause before the next try, or raise when there should be none.
+
+        A missing answer is not asked for again: it has taken a timeout already.
+        """
+        busy = isinstance(error, HfHubHTTPError) and error.response.status_code in _TRANSIENT
+        kinds = _kinds(error)
+        cut = "TransportError" in kinds and not kinds & {"TimeoutException", "ConnectError"}
+        if not busy and not cut:
+            raise error
+        self.failed += 1
+        self.first = self.first or time.monotonic()
+        asked = _asked_pause(error.response.headers) if isinstance(error, HfHubHTTPError) else 0.0
+        pause = max(asked, 2.0 ** (self.failed - 1))
+        if self.failed >= TRIES or time.monotonic() - self.first + pause > PATIENCE:
+            if busy:
+                raise error
+            raise HubError(f"gave up after {self.failed} tries that did not get further") from error
+        time.sleep(pause)
 
 
 def explain(error: Exception, what: str, writing: bool = False) -> WeightsError:
@@ -121,7 +194,7 @@ def explain(error: Exception, what: str, writing: bool = False) -> WeightsError:
     if type(error) in (LocalEntryNotFoundError, RuntimeError) and isinstance(error.__cause__, Exception):
         return explain(error.__cause__, what, writing)
     where = endpoint()
-    kinds = {c.__name__ for c in type(error).__mro__}  # httpx or httpx2, as huggingface_hub has it
+    kinds = _kinds(error)
     text = " ".join(str(error).split())
     if isinstance(error, WeightsError):
         return type(error)(f"{what}: {error}; try again later") if type(error) is HubError else error
@@ -147,9 +220,14 @@ def explain(error: Exception, what: str, writing: bool = False) -> WeightsError:
             f"{what}: no answer from {where} ({text or type(error).__name__}); check the network and HF_ENDPOINT, or "
             "work offline with a folder (`local-dir:FOLDER`)"
         )
-    if "TransportError" in kinds or "Consistency check failed" in text:
+    if "TransportError" in kinds:
         return HubError(f"{what}: the connection to {where} ended before all had come ({text}); try again")
     return HubError(f"{what}: {type(error).__name__}: {text or 'no reason given'}")
+
+
+def _kinds(error: Exception) -> set[str]:
+    """Names of an error's classes. huggingface_hub's HTTP library is httpx or httpx2, depending on its version."""
+    return {c.__name__ for c in type(error).__mro__}
 
 
 def _explain_status(error: HfHubHTTPError, what: str, where: str, writing: bool) -> HubError:
@@ -175,7 +253,7 @@ def _explain_status(error: HfHubHTTPError, what: str, where: str, writing: bool)
 
 def _asked_pause(headers: Any) -> float:
     """Seconds that a response asks to wait, 0 when it does not say."""
-    asked = re.search(r";\s*t\s*=\s*(\d+)", headers.get("ratelimit", "")) or re.fullmatch(
+    asked = re.search(r";\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("ratelimit", "")) or re.fullmatch(
         r"\s*(\d+)\s*", headers.get("retry-after", "")
     )
     return float(asked.group(1)) if asked else 0.0

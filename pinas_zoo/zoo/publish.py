@@ -6,41 +6,24 @@ Only config.json, model.safetensors and README.md are sent or fetched, and nothi
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import (
-    CommitOperationAdd,
-    HfApi,
-    get_hf_file_metadata,
-    get_token,
-    hf_hub_download,
-    hf_hub_url,
-)
+from huggingface_hub import get_hf_file_metadata, get_token, hf_hub_url
 
 from pinas_zoo.errors import HubForbidden, HubNotFound, HubOffline, WeightsError, WrongHash
 from pinas_zoo.version import __version__
 from pinas_zoo.weights import entry_points
 from pinas_zoo.weights.atomic import to_json, write_json
-from pinas_zoo.weights.hub import CLIENT, checked, git_digest, list_files, only_pickles, sha256_of
-from pinas_zoo.weights.hub_client import bounded, endpoint, explain, is_offline, split_repo
+from pinas_zoo.weights.hub import checked, list_files, only_pickles, sha256_of
+from pinas_zoo.weights.hub_client import LIBRARY, endpoint, explain, fetch, is_offline, split_repo
+from pinas_zoo.weights.hub_commit import Upload, commit_files, ensure_branch, ensure_repo, git_digest
 from pinas_zoo.weights.model_folder import make_config, parse_config, read_config, read_facts
 from pinas_zoo.weights.new_folder import CARD_FILE, CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, new_folder
 from pinas_zoo.weights.tensors import check_tensors, tensor_shapes
 from pinas_zoo.zoo.model_card import make_card
-
-
-@dataclass(frozen=True)
-class Upload:
-    """One file of a push."""
-
-    path: str  # in the repo
-    source: Path | bytes
-    size: int  # bytes
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -90,19 +73,15 @@ def pull(ref: str, folder: str | Path) -> Path:
         for name in wanted:
             part = f"{name} of {what}"
             try:
-                with bounded():
-                    path = hf_hub_download(
-                        repo, name, revision=commit, endpoint=endpoint(), local_dir=temporary, **CLIENT
-                    )
+                fetch(hf_hub_url(repo, name, revision=commit, endpoint=endpoint()), temporary / name)
             except Exception as error:
                 raise explain(error, part) from None
-            checked(Path(path), files[name], part)
+            checked(temporary / name, files[name], part)
             if name == CONFIG_FILE:  # before the weights, which are large
-                args, cfg = parse_config(Path(path).read_bytes(), where=part)
+                args, cfg = parse_config((temporary / name).read_bytes(), where=part)
         shapes = tensor_shapes(temporary / WEIGHTS_FILE)
         network = entry_points.on_meta(entry_points.name_in(cfg), args)
         check_tensors(shapes, network, where=f"{WEIGHTS_FILE} of {what}")
-        shutil.rmtree(temporary / ".cache", ignore_errors=True)  # huggingface_hub's notes on what it fetched
         hashes = {name: sha256_of(temporary / name) for name in wanted}
         facts = {"hub": {"endpoint": endpoint(), "repo": repo, "revision": commit, "sha256": hashes}}
         write_json(temporary / FACTS_FILE, facts)
@@ -165,33 +144,19 @@ def push(plan: Plan, private: bool = False, message: str | None = None) -> str:
     for file in plan.files:
         if isinstance(file.source, Path) and sha256_of(file.source) != file.sha256:
             raise WrongHash(f"{file.source} changed after the push was planned; plan it again")
-    api = HfApi(endpoint=endpoint(), token=token, **CLIENT)
-    operations = [
-        CommitOperationAdd(f.path, str(f.source) if isinstance(f.source, Path) else f.source) for f in plan.files
-    ]
+    message = message or f"Pi-NAS network, by pinas_zoo {__version__}"
     try:
-        with bounded():
-            api.create_repo(plan.repo, private=private, exist_ok=True)
-            if plan.branch != "main":
-                api.create_branch(plan.repo, branch=plan.branch, exist_ok=True)
-            commit = api.create_commit(
-                plan.repo,
-                operations,
-                commit_message=message or f"Pi-NAS network, by pinas_zoo {__version__}",
-                revision=plan.branch,
-            )
-            for file in plan.files:
-                url = hf_hub_url(plan.repo, file.path, revision=commit.oid, endpoint=endpoint())
-                announced = get_hf_file_metadata(url, token=token, endpoint=endpoint(), **CLIENT)
-                small = announced.etag is not None and len(announced.etag) == 40  # kept in git, not as a large file
-                if announced.etag != (git_digest(_bytes_of(file)) if small else file.sha256):
-                    raise WrongHash(f"expected sha256 {file.sha256} of {file.path} in {what}, got {announced.etag}")
+        ensure_repo(plan.repo, private, token)
+        ensure_branch(plan.repo, plan.branch, token)
+        commit = commit_files(plan.repo, plan.branch, plan.files, message, token)
+        for file in plan.files:
+            url = hf_hub_url(plan.repo, file.path, revision=commit, endpoint=endpoint())
+            announced = get_hf_file_metadata(url, token=token, endpoint=endpoint(), **LIBRARY)
+            small = announced.etag is not None and len(announced.etag) == 40  # kept in git, not as a large file
+            if announced.etag != (git_digest(file.content()) if small else file.sha256):
+                raise WrongHash(f"expected sha256 {file.sha256} of {file.path} in {what}, got {announced.etag}")
     except WeightsError:
         raise
     except Exception as error:
         raise explain(error, what, writing=True) from None
-    return commit.oid
-
-
-def _bytes_of(file: Upload) -> bytes:
-    return file.source if isinstance(file.source, bytes) else file.source.read_bytes()
+    return commit

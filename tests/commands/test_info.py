@@ -23,7 +23,7 @@ from pinas_zoo import cli
 from pinas_zoo.analysis.cost import count_module, count_operations
 from pinas_zoo.analysis.diagram import COLOURS
 from pinas_zoo.analysis.paper_tables import FIGURES, Figures, Measured, check
-from pinas_zoo.commands.classify import read_image
+from pinas_zoo.data.image_files import read_image
 from pinas_zoo.models.pinas import ARCHS, PiNAS
 from pinas_zoo.weights.model_folder import save_model_folder
 from tests.golden import fill_

@@ -19,7 +19,7 @@ from torch import nn
 
 from pinas_zoo import cli
 from pinas_zoo.arch import Arch
-from pinas_zoo.convert.classifier import Options, convert_checkpoint, infer_args
+from pinas_zoo.convert.classifier import SupernetOptions, convert_checkpoint, infer_args
 from pinas_zoo.models.pinas import CANDIDATES, PiNAS, PiNASBlock, layer_specs, make_downsample
 from pinas_zoo.weights.checkpoint_reader import read_checkpoint
 from tests.golden import fill_, golden_tensor, seeded_input, shared_dir
@@ -117,7 +117,7 @@ def test_the_folder_computes_what_the_checkpoint_s_network_computes(tmp_path, ch
 @pytest.mark.parametrize("prefix", ["", "backbone.", "encoder_q.0."])
 def test_supernet_under_each_of_its_names(tmp_path, prefix):
     torch.save({"state_dict": small_supernet(prefix)}, tmp_path / "s.pth")
-    converted = convert_checkpoint(tmp_path / "s.pth", Options(Arch.parse("32101")))
+    converted = convert_checkpoint(tmp_path / "s.pth", SupernetOptions(Arch.parse("32101")))
     assert converted.model_args["arch"] == "32101"
     plain = small_supernet()
     assert torch.equal(converted.state_dict["layer2.1.conv1.weight"], plain["layer2.1.1.conv1.weight"])

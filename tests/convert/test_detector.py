@@ -25,7 +25,7 @@ from mmengine.runner import load_checkpoint
 
 from pinas_zoo import cli
 from pinas_zoo.arch import Arch
-from pinas_zoo.convert.detector import name_in_file, read_detector
+from pinas_zoo.convert.detector import convert_detector, name_in_file
 from pinas_zoo.errors import UserError, WrongShapes
 from pinas_zoo.models.pinas import ARCHS, PiNAS
 from pinas_zoo.openmmlab.fit_check import check_config
@@ -176,7 +176,7 @@ def test_full_size_names_and_shapes_are_the_config_s(name, config):
     assert shapes["backbone.bottom_up.stem.conv1.2.norm.weight"] == (64,)
     assert shapes["backbone.bottom_up.res5.2.conv2.fc2.bias"] == (512 if arch[-1] == 0 else shapes_of_last(arch),)
     assert shapes["roi_heads.box_head.fc1.weight"] == (1024, 256 * 49)
-    whole = read_detector({k: torch.zeros(1).expand(s) if s else torch.zeros(()) for k, s in shapes.items()}, "here")
+    whole = convert_detector({k: torch.zeros(1).expand(s) if s else torch.zeros(()) for k, s in shapes.items()}, "here")
     assert whole.backbone_args["arch"] == str(arch)
     check_config(CONFIGS / f"mask-rcnn_{config}_fpn_syncbn_1x_coco.py", whole)
 
@@ -241,7 +241,7 @@ def pixels(mean, std) -> dict[str, torch.Tensor]:
 )
 def test_the_first_convolution_answers_alike_to_either_order_of_colours(mean, std, bgr, notes):
     state = tiny_reference().state_dict()
-    whole = read_detector({**state, **pixels(mean, std)}, "here")
+    whole = convert_detector({**state, **pixels(mean, std)}, "here")
     assert len(whole.notes) == notes
     rgb = torch.rand(3, 17, 23, generator=torch.Generator().manual_seed(1)) * 255
     theirs = stem_answers(state["backbone.bottom_up.stem.conv1.0.weight"], rgb.flip(0) if bgr else rgb, mean, std)
@@ -251,21 +251,21 @@ def test_the_first_convolution_answers_alike_to_either_order_of_colours(mean, st
 
 def test_colours_by_hand_are_held_against_the_file_s():
     state = tiny_reference().state_dict()
-    turned = read_detector(state, "here", colors="bgr").state_dict["backbone.conv1.0.weight"]
+    turned = convert_detector(state, "here", colors="bgr").state_dict["backbone.conv1.0.weight"]
     assert torch.equal(turned, state["backbone.bottom_up.stem.conv1.0.weight"].flip(1))
     with pytest.raises(UserError, match="expected rgb for here, whose pixel_mean is in that order, got bgr"):
-        read_detector({**state, **pixels(MEAN, STD)}, "here", colors="bgr")
+        convert_detector({**state, **pixels(MEAN, STD)}, "here", colors="bgr")
     with pytest.raises(WrongShapes, match=r"got \[102\.9"):
-        read_detector({**state, **pixels((102.98, 115.95, 122.77), (1.0, 1.0, 1.0))}, "here")
+        convert_detector({**state, **pixels((102.98, 115.95, 122.77), (1.0, 1.0, 1.0))}, "here")
 
 
 def test_stored_anchors_are_held_against_ours():
     state = tiny_reference().state_dict()
     name = "proposal_generator.anchor_generator.cell_anchors."
     cells = {f"{name}{i}": anchors(4 * 2**i, 1, 1) for i in range(5)}
-    assert len(read_detector({**state, **cells}, "here").state_dict) == len(state)
+    assert len(convert_detector({**state, **cells}, "here").state_dict) == len(state)
     with pytest.raises(WrongShapes, match="configs/det have no such detector"):
-        read_detector({**state, **cells, f"{name}2": cells[f"{name}2"].flip(0)}, "here")  # another order of ratios
+        convert_detector({**state, **cells, f"{name}2": cells[f"{name}2"].flip(0)}, "here")  # another order of ratios
 
 
 def test_classes_stand_in_the_same_order():

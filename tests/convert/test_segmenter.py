@@ -20,7 +20,7 @@ from mmengine.runner import load_checkpoint
 
 from pinas_zoo import cli
 from pinas_zoo.arch import Arch
-from pinas_zoo.convert.segmenter import read_segmenter
+from pinas_zoo.convert.segmenter import convert_segmenter
 from pinas_zoo.models.pinas import PiNAS
 from pinas_zoo.openmmlab.fit_check import check_config
 from tests.convert.authors import MEAN, STD, encoding_aux, encoding_head, encoding_names
@@ -106,7 +106,7 @@ def our_head(file: dict[str, Tensor]):
     head = EncodingASPPHead(
         in_channels=512, channels=64, in_index=0, num_classes=7, norm_cfg=norm, align_corners=True
     ).eval()
-    state = read_segmenter(file, "here").state_dict
+    state = convert_segmenter(file, "here").state_dict
     inner = {k.removeprefix("decode_head."): v for k, v in state.items() if k.startswith("decode_head.")}
     head.load_state_dict(inner, strict=True)
     return lambda x: head([x])
@@ -121,7 +121,7 @@ def test_full_size_names_and_shapes_are_the_config_s(golden, config, classes):
     listed = json.loads((shared_dir() / "golden" / f"official_keys_{golden}.json").read_text())
     backbone = {k: torch.Size(s) for k, s in listed["keys"].items() if not k.startswith("fc.")}
     names = encoding_names(backbone, deep=2048, third=1024, width=256, aux=256, classes=classes)
-    whole = read_segmenter({k: torch.zeros(1).expand(s) if s else torch.zeros(()) for k, s in names.items()}, "here")
+    whole = convert_segmenter({k: torch.zeros(1).expand(s) if s else torch.zeros(()) for k, s in names.items()}, "here")
     assert whole.backbone_args["arch"] == str(Arch(tuple(listed["arch"])))
     assert whole.num_classes == classes
     check_config(CONFIGS / f"deeplabv3_{config}.py", whole)

@@ -224,3 +224,15 @@ def test_doctor_finds_operators_data_and_what_is_missing(
     assert "1 images without annotations" in captured.out
     assert "pinas-zoo register pinas_cls" in captured.out
     assert "1 missing" in captured.err
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_help_of_the_tools_needs_no_torch(name: str) -> None:
+    file = str(ROOT / "tools" / f"{name}.py")
+    code = (
+        "import sys, runpy; sys.modules['torch'] = None; sys.argv = ['tool', '--help']\n"
+        f"runpy.run_path({file!r}, run_name='__main__')"
+    )
+    result = python(code)
+    assert result.returncode == 0, result.stderr
+    assert "--cfg-options" in result.stdout

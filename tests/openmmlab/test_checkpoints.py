@@ -17,7 +17,7 @@ from mmengine.runner import load_checkpoint
 
 import pinas_zoo
 from pinas_zoo.errors import HubError, NotPublished, NotSafetensors, UserError, WeightsMissing, WrongShapes
-from pinas_zoo.openmmlab.checkpoints import CheckpointCheckHook
+from pinas_zoo.openmmlab.checkpoints import CheckpointCheckHook, allow_resuming
 from tests.networks import TINY, tiny_folder
 
 
@@ -159,3 +159,9 @@ def test_nothing_else_may_be_asked_for(call: Any, tmp_path: Path) -> None:
     torch.save({"weight": torch.ones(2), "evil": Evil(*call)}, tmp_path / "evil.pth")
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / "evil.pth", weights_only=True)
+
+
+def test_a_second_call_allows_nothing_more() -> None:
+    before = torch.serialization.get_safe_globals()
+    allow_resuming()
+    assert torch.serialization.get_safe_globals() == before

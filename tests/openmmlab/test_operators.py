@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -260,3 +261,9 @@ def test_a_compiled_mmcv_wins(tmp_path, monkeypatch) -> None:
         assert operators.live() == "torchvision"
     finally:
         sys.modules[operators.NAME] = mmcv._ext = supplied
+
+
+def test_a_second_supply_keeps_the_module() -> None:
+    module = sys.modules[operators.NAME]
+    operators.supply()
+    assert sys.modules[operators.NAME] is module

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import timm
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, hf_hub_download
 
 from pinas_zoo import cli
 from pinas_zoo.errors import (
@@ -156,6 +157,39 @@ def test_a_line_that_is_cut_once_is_taken_up_again(hub, net):
     hub.add("us/net", contents(net))
     hub.faults.append(Fault("GET", "/store/", cut_after=1000, times=1))
     assert border.download("us/net").read_bytes() == (net / WEIGHTS_FILE).read_bytes()
+
+
+@pytest.mark.parametrize("no_range", [False, True])
+def test_what_came_before_a_cut_is_not_asked_for_again(hub, net, no_range):
+    hub.add("us/net", contents(net))
+    hub.no_range = no_range
+    hub.faults.append(Fault("GET", "/store/", cut_after=1_500_000, times=1))
+    assert border.download("us/net").read_bytes() == (net / WEIGHTS_FILE).read_bytes()
+    assert hub.ranges == [None, "bytes=1048576-"]
+
+
+def test_the_cache_is_shared_with_huggingface_hub(hub, net, tmp_path):
+    commit = hub.add("us/net", contents(net))
+    ours = border.download("us/net")
+    theirs = hf_hub_download("us/net", WEIGHTS_FILE, cache_dir=tmp_path / "cache", local_files_only=True)
+    assert Path(theirs) == ours
+    hf_hub_download("us/net", CONFIG_FILE, cache_dir=tmp_path / "cache", endpoint=hub.url)
+    hub.requests.clear()
+    path = border.download("us/net", CONFIG_FILE)
+    assert path.parent.name == commit
+    assert not any(line.startswith("GET") for line in hub.requests)
+    hub.add("us/net", {"new.txt": b"x"})  # another commit with the same weights
+    assert border.download("us/net").resolve() == ours.resolve()
+    assert not any(line.startswith("GET") for line in hub.requests)
+
+
+@pytest.mark.parametrize("name", ["../../../evil.safetensors", "/evil.safetensors", "a/../../b.safetensors"])
+def test_a_file_name_cannot_lead_out_of_the_cache(hub, net, tmp_path, name):
+    hub.add("us/net", {**contents(net), name: b"x"})
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises((UserError, ValueError)):
+        border.download("us/net", name)
+    assert not [p for p in tmp_path.rglob("*.safetensors") if p not in before]
 
 
 def test_a_silent_server_is_given_up(hub, net, monkeypatch):
@@ -418,6 +452,20 @@ def test_push_fails_within_seconds_and_not_by_half(owner, net, fault, error, two
     assert owner.files("user/net")[WEIGHTS_FILE] == (net / WEIGHTS_FILE).read_bytes()
 
 
+@pytest.mark.parametrize("part", ["/preupload/", "/objects/batch", "/commit/"])
+def test_push_to_a_silent_server_is_given_up(owner, net, monkeypatch, part):
+    monkeypatch.setitem(hub_client.TIMEOUTS, "read", 1.0)
+    owner.faults.append(Fault("POST", part, silent=True))
+    raises_soon(HubOffline, "no answer", lambda: publish.push(publish.plan_push(net, "user/net")))
+
+
+def test_push_of_what_is_there_already_makes_no_commit(owner, net):
+    first = publish.push(publish.plan_push(net, "user/net"))
+    owner.requests.clear()
+    assert publish.push(publish.plan_push(net, "user/net")) == first
+    assert not any("/commit/" in line or line.startswith("PUT") for line in owner.requests)
+
+
 def test_push_rides_over_a_passing_fault(owner, net):
     owner.faults.append(Fault("PUT", "/upload/", 503, times=1))
     publish.push(publish.plan_push(net, "user/net"))
@@ -437,34 +485,55 @@ def test_push_of_a_folder_that_is_not_sound(owner, tmp_path):
     assert cli.main(["push", str(folder), "net"]) == 2
 
 
-def test_hooks_of_the_shared_client_are_put_back():
+# what is not ours -----------------------------------------------------------------------------------------------------
+
+
+def session_state():
+    """What somebody else who uses huggingface_hub in this process sees of its HTTP client."""
     from huggingface_hub.utils import get_session
 
-    before = {k: list(v) for k, v in get_session().event_hooks.items()}
-    with hub_client.bounded():
-        assert len(get_session().event_hooks["request"]) == len(before["request"]) + 1
-    assert {k: list(v) for k, v in get_session().event_hooks.items()} == before
+    client = get_session()
+    return id(client), {k: list(v) for k, v in client.event_hooks.items()}, client.timeout, dict(client.headers)
 
 
-def test_uses_in_two_threads_leave_no_hooks():
-    from huggingface_hub.utils import get_session
+def test_the_shared_http_client_is_left_alone_also_during_a_transfer(owner, net, tmp_path, monkeypatch):
+    """Looked at from another thread while each request of a download, a pull and a push is being answered."""
+    before, seen, done = session_state(), [], threading.Event()
 
-    before = {k: list(v) for k, v in get_session().event_hooks.items()}
-    inside, leave = threading.Event(), threading.Event()
+    class Watched(list):
+        def append(self, line):
+            seen.append((line.partition(" ")[0], session_state()))  # in the server's thread, the client is waiting
 
-    def other():
-        with hub_client.bounded():
-            inside.set()
-            leave.wait(10)
+    monkeypatch.setattr(owner, "requests", Watched())
+    owner.add("us/net", contents(net))
+    owner.faults.append(Fault("GET", "/store/", cut_after=1000, times=1))
+    thread = threading.Thread(target=lambda: (border.download("us/net"), done.set()))
+    thread.start()
+    thread.join(SECONDS)
+    assert done.is_set()
+    publish.pull("us/net", tmp_path / "w")
+    other, _ = tiny_folder(tmp_path / "other", arch="2222")  # not in the server's store as yet
+    publish.push(publish.plan_push(other, "user/net@trial"))
+    assert {method for method, _ in seen} == {"HEAD", "GET", "POST", "PUT"}
+    assert all(state == before for _, state in seen)
+    assert session_state() == before
 
-    thread = threading.Thread(target=other)
-    with hub_client.bounded():
-        thread.start()
-        assert inside.wait(10)
-    assert len(get_session().event_hooks["request"]) == len(before["request"]) + 1  # the other's
-    leave.set()
-    thread.join()
-    assert {k: list(v) for k, v in get_session().event_hooks.items()} == before
+
+def test_the_session_that_the_user_set_up_is_used(hub, net):
+    """Proxies and certificates are set there."""
+    from huggingface_hub.utils import get_session, set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    agents = []
+    client, hooks = type(get_session()), {"request": [lambda request: agents.append(request.headers["user-agent"])]}
+    set_client_factory(lambda: client(event_hooks=hooks))
+    try:
+        hub.add("us/net", contents(net))
+        assert border.download("us/net").is_file()
+    finally:
+        set_client_factory(default_client_factory)
+    assert len(agents) == len(hub.requests) == 3
+    assert all("pinas-zoo/" in agent for agent in agents)
 
 
 # publishing, and another user -----------------------------------------------------------------------------------------
@@ -495,7 +564,7 @@ def test_publish_prints_a_row_that_loads(owner, net, tmp_path, monkeypatch, caps
     assert owner.requests == []
     capsys.readouterr()
     assert main([str(folder), "user/alpha", "--name", "pinas_cls", "--yes"]) == 0
-    row = capsys.readouterr().out.partition("published.py:\n")[2]
+    row = capsys.readouterr().out.partition(".py:\n")[2]
     added = eval("{" + row + "}", {"Published": published.Published})
     monkeypatch.setitem(published.PUBLISHED, *next(iter(added.items())))
     assert same_weights(timm.create_model("pinas_cls", pretrained=True), model)

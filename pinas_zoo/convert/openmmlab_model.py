@@ -1,9 +1,9 @@
-"""Whole detectors and segmenters of the authors' code into checkpoints of the models in ``configs``.
+"""Detectors and segmenters of the authors' code, converted to checkpoints of the OpenMMLab models in ``configs``.
 
-    file ─► checkpoint.read_checkpoint ─► convert_det.read_detector or convert_seg.read_segmenter ─► Whole ─► save_whole
+    file ─► read_checkpoint ─► convert_detector or convert_segmenter ─► ConvertedModel ─► save_converted_model
 
-Names are mapped by rule in both directions, so a tensor that is missing, too many or of another shape is told by the
-name that it has in the file. The rules know names and shapes; nothing of OpenMMLab is imported here.
+Tensor names are mapped by rules, so an error about a tensor that is missing, unknown or of another shape gives its name
+in the file. The rules need names and shapes only; this module does not import OpenMMLab.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinas_zoo.convert.classifier import Converted, infer_args, network_of
+from pinas_zoo.convert.classifier import ConvertedNetwork, infer_args, network_of
 from pinas_zoo.errors import UserError, WrongShapes
 from pinas_zoo.models.pinas import EXPANSION, WIDTHS
 from pinas_zoo.weights.atomic import replacing
@@ -24,33 +24,33 @@ from pinas_zoo.weights.checkpoint_reader import Tensors
 from pinas_zoo.weights.tensors import network_shapes, save_tensors, shape_problems
 
 Shape = tuple[int, ...]
-BACKBONE = "backbone."  # where mmdet's and mmseg's models have it
+BACKBONE = "backbone."  # prefix of the backbone's tensors in mmdet and mmseg
 FORMATS = (".safetensors", ".pth")
 _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
-class Whole:
-    """A detector or segmenter out of a checkpoint, by the names of the models in ``configs``.
+class ConvertedModel:
+    """A whole detector or segmenter for OpenMMLab that was read from a checkpoint of the authors.
 
     Attributes:
-        state_dict: All of its tensors.
-        kind: ``det`` or ``seg``.
-        layout: What the file is.
+        state_dict: All tensors, named as in the models of ``configs``.
+        task: ``det`` or ``seg``.
+        layout: The kind of checkpoint that it was read from, in words.
         backbone_args: Arguments of :class:`pinas_zoo.models.pinas.PiNAS` that build the backbone.
-        num_classes: Of the heads, without background.
-        notes: What was done beyond renaming, a sentence each.
+        num_classes: Number of classes of the heads, without background.
+        notes: Changes other than renaming, a sentence each.
     """
 
     state_dict: Tensors
-    kind: str
+    task: str
     layout: str
     backbone_args: dict[str, Any]
     num_classes: int
     notes: tuple[str, ...] = ()
 
-    def backbone(self) -> Converted:
-        """The backbone alone, as a network without a head."""
+    def backbone(self) -> ConvertedNetwork:
+        """The backbone alone, as a network without a classifier."""
         inner = {k.removeprefix(BACKBONE): v for k, v in self.state_dict.items() if k.startswith(BACKBONE)}
         heads = {f"heads of {self.layout}": len(self.state_dict) - len(inner)}
         return network_of(inner, self.layout, f"the backbone of {self.layout}", heads)
@@ -58,13 +58,13 @@ class Whole:
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or linear layer under its two names, with the norm after it.
+    """Names and shape of a convolution or linear layer and, where it has one, of the norm that follows it.
 
     Attributes:
-        source: Name in the file.
-        target: Name in the model.
-        shape: Of the weight.
-        bias: Whether it has one.
+        source: Name of the layer in the file.
+        target: Name of the layer in the model.
+        shape: Shape of its weight.
+        bias: Whether it has a bias.
         norm: Names of the norm in the file and in the model.
     """
 
@@ -75,7 +75,7 @@ class Layer:
     norm: tuple[str, str] | None = None
 
     def tensors(self) -> Iterable[tuple[str, str, Shape]]:
-        """Name in the file, name in the model, and shape, of every tensor."""
+        """For each tensor: its name in the file, its name in the model, and its shape."""
         yield f"{self.source}.weight", f"{self.target}.weight", self.shape
         width = (self.shape[1] if self.target.endswith("upsample") else self.shape[0],)  # transposed: in x out
         if self.bias:
@@ -88,11 +88,11 @@ class Layer:
 def backbone_of(
     tensors: Mapping[str, Tensor], name_in_file: Callable[[str], str], where: str
 ) -> tuple[dict[str, Any], list[tuple[str, str, Shape]]]:
-    """The backbone's arguments, read off the shapes, and its tensors as :meth:`Layer.tensors` gives them.
+    """The backbone's arguments, inferred from the shapes, and its tensors in the form of :meth:`Layer.tensors`.
 
     Args:
-        tensors: Of the whole file.
-        name_in_file: From a name of the zoo's network to the file's.
+        tensors: All tensors of the file.
+        name_in_file: Gives the file's name of a tensor of the zoo's network.
         where: The file, for messages.
 
     Raises:
@@ -114,15 +114,15 @@ def backbone_of(
 
 
 def stage_channels(backbone_args: Mapping[str, Any]) -> list[int]:
-    """Channels of the four stages' outputs."""
+    """Numbers of channels of the four stages' outputs."""
     return [EXPANSION * width for width in backbone_args.get("widths", WIDTHS)]
 
 
 def rename(tensors: Mapping[str, Tensor], expected: Iterable[tuple[str, str, Shape]], what: str, where: str) -> Tensors:
-    """All tensors under the model's names, or none.
+    """All tensors under the model's names.
 
     Raises:
-        WrongShapes: Tensors missing, unknown, of another shape, or not finite; by the file's names.
+        WrongShapes: Tensors are missing, unknown, of another shape or not finite. The message has the file's names.
     """
     expected = list(expected)
     found = dict(tensors)
@@ -143,10 +143,10 @@ def rename(tensors: Mapping[str, Tensor], expected: Iterable[tuple[str, str, Sha
 
 
 def shape_of(tensors: Mapping[str, Tensor], name: str, ndim: int, what: str, where: str) -> Shape:
-    """Shape of a tensor that sizes are read off.
+    """Shape of a tensor from which sizes of the model are inferred.
 
     Raises:
-        WrongShapes: It is missing or has another number of dimensions.
+        WrongShapes: The tensor is missing or has another number of dimensions.
     """
     found = tensors.get(name)
     if found is None or found.ndim != ndim:
@@ -155,16 +155,16 @@ def shape_of(tensors: Mapping[str, Tensor], name: str, ndim: int, what: str, whe
     return tuple(found.shape)
 
 
-def save_whole(file: Path | str, whole: Whole, facts: Mapping[str, Any]) -> None:
-    """Write a checkpoint that mmengine's ``load_from`` takes, whole or not at all; its metadata are ``facts``.
+def save_converted_model(file: Path | str, model: ConvertedModel, facts: Mapping[str, Any]) -> None:
+    """Write a checkpoint for mmengine's ``load_from``, with ``facts`` as metadata; the file is replaced atomically.
 
     Raises:
-        UserError: Neither ``.safetensors`` nor ``.pth``, or the file cannot be written.
+        UserError: The name ends in neither ``.safetensors`` nor ``.pth``, or the file cannot be written.
     """
     file = Path(file)
     if file.suffix not in FORMATS:
-        raise UserError(f"expected a file that ends in {' or '.join(FORMATS)} for {whole.layout}, got {file}")
-    tensors = whole.state_dict
+        raise UserError(f"expected a file that ends in {' or '.join(FORMATS)} for {model.layout}, got {file}")
+    tensors = model.state_dict
     try:
         if file.suffix == ".pth":
             with replacing(file) as temporary:

@@ -1,0 +1,55 @@
+"""What train.py, test.py and analyze.py share: arguments, and one line on stderr for wrong input.
+
+Arguments are parsed before anything but the standard library is imported, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+Work = Callable[[argparse.Namespace], object]
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with a config and ``--cfg-options``."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="an mmdet or mmseg config, such as those in configs/det and configs/seg")
+    parser.add_argument("--cfg-options", nargs="+", action="extend", metavar="KEY=VALUE", help="change the config")
+    return parser
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a run, as in OpenMMLab's own scripts."""
+    parser.add_argument("--work-dir", help="logs and results (default work_dirs/NAME_OF_THE_CONFIG)")
+    parser.add_argument("--data-root", metavar="FOLDER", help="where the data is, instead of the config's own folder")
+    parser.add_argument(
+        "--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="what started the processes"
+    )
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def run(
+    parser: argparse.ArgumentParser, tool: str, work: Callable[[argparse.Namespace], object], argv: Sequence[str] | None
+) -> int:
+    """Parse the arguments and work; 0 when it worked, 2 with one line on stderr when the input was wrong."""
+    args = parser.parse_args(argv)
+    if "local_rank" in args:
+        os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    from pinas_zoo import extras
+    from pinas_zoo.errors import UserError
+
+    try:
+        extras.require()
+        if args.cfg_options is not None:
+            from mmengine.config import DictAction
+
+            options, args.cfg_options = args.cfg_options, None
+            DictAction(["--cfg-options"], "cfg_options", nargs="+")(parser, args, options)
+        work(args)
+    except UserError as error:
+        print(f"{tool}: {error}", file=sys.stderr)
+        return 2
+    return 0
