@@ -41,13 +41,14 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.pipeline import open_run
     from pinas_zoo.search.ranking import kendall
     from pinas_zoo.search.ranking.main_effects import main_effects
+    from pinas_zoo.search.ranking.truth_csv import read_truth
     from pinas_zoo.search.report.page import save_figure, write_report
     from pinas_zoo.search.scorers.kinds import KINDS
     from pinas_zoo.search.study.loop import read_ranking
     from pinas_zoo.zoo import registry
 
     opened = open_run(args.run_folder, "explore", parse_overrides(args.set))
-    truth, column = kendall.read_truth(args.truth, args.arch_column, args.accuracy_column)
+    truth, column = read_truth(args.truth, args.arch_column, args.accuracy_column)
 
     def canonical(text: str) -> str | None:
         try:

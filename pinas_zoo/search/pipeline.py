@@ -237,7 +237,7 @@ class Run:
             f"{high:.1%}, best {winner}"
         )
         if options.rank_by == "effects":
-            trouble = effects.trouble()
+            trouble = effects.warning()
             summary += " by effects" + (f"; WARNING: {trouble}" if trouble else "")
         matrix = self.similarity(SIMILARITY_IMAGES, SIMILARITY_PATHS)
         write_matrix(folder / "similarity.csv", matrix)

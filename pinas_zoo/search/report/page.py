@@ -148,7 +148,7 @@ def _effects_section(scores: Mapping[Arch, Score], num_candidates: int) -> str:
     largest = 100 * abs(found.table).max()
     decimals = min(6, max(2, 1 - math.floor(math.log10(largest)))) if largest else 2
     rows = [[str(layer), *(f"{100 * v:+.{decimals}f}" for v in row)] for layer, row in enumerate(found.table, 1)]
-    few = f"<p><strong>Warning:</strong> {warning}.</p>" if (warning := found.trouble()) else ""
+    few = f"<p><strong>Warning:</strong> {warning}.</p>" if (warning := found.warning()) else ""
     return f"""<h2>What each choice adds</h2>
 {few}
 <p>Least squares over all {len(scores)} scored candidates, in percentage points beside their mean of {found.mean:.2%},

@@ -24,7 +24,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search import config
-from pinas_zoo.search.ranking.main_effects import Effects
+from pinas_zoo.search.ranking.main_effects import MainEffects
 from pinas_zoo.search.samplers.action_space import ActionSpaceSampler
 from pinas_zoo.search.scorers.classifier import Score
 from pinas_zoo.search.spaces.base import SearchSpace
@@ -262,7 +262,7 @@ def known_scores(study: optuna.Study) -> dict[Arch, Score]:
 
 
 def write_ranking(
-    path: Path, space: SearchSpace, scores: Mapping[Arch, Score], image_size: int, effects: Effects, rank_by: str
+    path: Path, space: SearchSpace, scores: Mapping[Arch, Score], image_size: int, effects: MainEffects, rank_by: str
 ) -> Arch:
     """A CSV of all scored architectures, the best first; params in millions, multiply-adds in billions.
 
