@@ -24,7 +24,7 @@ bench: $(READY)
 # ARGS: more, such as ARGS="--sizes 729 --minutes 30"
 evidence-nb201: $(READY)
 	$(if $(and $(IMAGES),$(TABLE)),,$(error expected IMAGES=... and TABLE=..., as in: make evidence-nb201 IMAGES=cifar10.npz TABLE=nb201.csv))
-	$(BIN)/python benchmarks/nb201.py --images $(IMAGES) --table $(TABLE) $(ARGS)
+	$(BIN)/pinas-zoo evidence nasbench201 --images $(IMAGES) --truth $(TABLE) $(ARGS)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "expected Python 3.10 or newer, got " + sys.version.split()[0] + "; try make PYTHON=python3.11")'

@@ -13,6 +13,7 @@ from pinas_zoo.version import __version__
 COMMANDS = (  # modules of pinas_zoo.commands, in the order of --help
     "search",
     "rank",
+    "evidence",
     "similarity",
     "list",
     "info",

@@ -34,10 +34,11 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from pinas_zoo.commands.search import need_search_extra, parse_overrides
+    from pinas_zoo.commands.search import need_search_extra
 
     need_search_extra()
     from pinas_zoo.errors import UserError
+    from pinas_zoo.search.overrides import parse_overrides
     from pinas_zoo.search.pipeline import open_run
     from pinas_zoo.search.ranking import kendall
     from pinas_zoo.search.ranking.main_effects import main_effects

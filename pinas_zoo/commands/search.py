@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +71,7 @@ def run(args: argparse.Namespace) -> None:
     need_search_extra()
     from pinas_zoo.engine import distributed
     from pinas_zoo.search.config import load_config
+    from pinas_zoo.search.overrides import parse_overrides
     from pinas_zoo.search.pipeline import Run
     from pinas_zoo.search.plan import plan
 
@@ -85,22 +84,3 @@ def run(args: argparse.Namespace) -> None:
         Run(config, folder).work()
     else:
         Run(config, folder).run()
-
-
-def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
-    """``a.b=1`` to ``{"a.b": 1}``; a value is Python's literal, or else text."""
-    overrides = {}
-    for text in texts:
-        key, sign, value = text.partition("=")
-        if not sign or not key:
-            raise UserError(f"expected --set KEY=VALUE, got {text!r}")
-        try:
-            overrides[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            if value.startswith("dict("):
-                raise UserError(
-                    f"expected a value of Python without calls, got {text!r}; set keys one by one, as in "
-                    f"`--set {key}.KEY=VALUE`, or write it as {{'KEY': VALUE}}"
-                ) from None
-            overrides[key] = value
-    return overrides
