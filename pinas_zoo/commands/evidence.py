@@ -6,12 +6,16 @@ import argparse
 import math
 import os
 import sys
+from collections.abc import Collection
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pinas_zoo.errors import UserError
+
+if TYPE_CHECKING:
+    from pinas_zoo.search.evidence.plan import EvidenceConfig, PlannedRun
 
 LEAST = 30  # scored architectures for a tau that says anything
 
@@ -78,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
 
     config = load_evidence(find_evidence(args.config))
     results = args.results or _default_results(config.name)
-    planned = _planned_runs(args, config)
+    planned_runs = _planned_runs(args, config)
     truth = load_truth(args.truth, config.truth, config.report.resamples)  # before the hours of measuring
     say = partial(print, file=sys.stderr if args.json else sys.stdout, flush=True)
     if not args.report:
@@ -88,14 +92,14 @@ def run(args: argparse.Namespace) -> None:
             raise UserError("expected --images, CIFAR-10 as a folder or an .npz of JPEGs, got none; or use --report")
         work = args.work_dir or Path("work_dirs") / config.name
         images = image_folder(args.images, work)
-        for one in planned:
-            one.search_config(images, 1)  # errors first
-        for one in planned:
-            count = min(args.count or config.count, one.size)
-            if is_measured(one, count, results):
-                say(f"{one.result_name(count)}: measured already")
+        for planned in planned_runs:
+            planned.search_config(images, 1)  # a wrong key is an error before the first run is learned
+        for planned in planned_runs:
+            count = min(args.count or config.count, planned.size)
+            if is_measured(planned, count, results):
+                say(f"{planned.result_name(count)}: measured already")
             else:
-                measure(one, images, work, count, results, say)
+                measure(planned, images, work, count, results, say)
     evidence = Evidence.load(config, truth, results)
     written = write_report(evidence, results)
     if args.json:
@@ -121,7 +125,7 @@ def _check_numbers(args: argparse.Namespace) -> None:
         raise UserError(f"expected --threads of 1 to {cores}, the cores of this machine, got {args.threads}")
 
 
-def _planned_runs(args: argparse.Namespace, config: Any) -> list[Any]:
+def _planned_runs(args: argparse.Namespace, config: EvidenceConfig) -> list[PlannedRun]:
     """Runs in the order in which they are measured.
 
     Raises:
@@ -130,8 +134,10 @@ def _planned_runs(args: argparse.Namespace, config: Any) -> list[Any]:
     from pinas_zoo.search.evidence.plan import PlannedRun
 
     runs, sizes = args.runs or config.measured, args.sizes or list(config.spaces)
-    for option, asked, known in (("--runs", runs, config.runs), ("--sizes", sizes, config.spaces)):
-        if unknown := [one for one in asked if one not in known]:
+    choices: tuple[tuple[str, Collection[Any], Collection[Any]], ...]
+    choices = ("--runs", runs, config.runs), ("--sizes", sizes, config.spaces)
+    for option, asked, known in choices:
+        if unknown := [value for value in asked if value not in known]:
             raise UserError(f"expected {option} of {', '.join(map(str, known))}, got {unknown[0]}")
     minutes, threads = args.minutes or config.minutes, args.threads or config.threads
     return [

@@ -188,10 +188,8 @@ def parse_table(table: type[T], values: Mapping[str, Any], where: str) -> T:
 def _hint(table: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     inner: Any = table
     for part in loc[:-1]:
-        if get_origin(inner) is dict:  # tables by name; this part is a name
-            inner = get_args(inner)[1]
-        else:
-            inner = table.model_fields[str(part)].annotation
+        by_name = get_origin(inner) is dict  # the part is a name, then
+        inner = get_args(inner)[1] if by_name else table.model_fields[str(part)].annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             table = inner
         elif get_origin(inner) is not dict:
