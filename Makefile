@@ -24,7 +24,7 @@ bench: $(READY) ## speed beside peers and bare limits, as one table
 # ARGS: more, such as ARGS="--sizes 729 --minutes 30"
 evidence-nb201: $(READY) ## rank NAS-Bench-201's networks: IMAGES=cifar10.npz TABLE=nb201.csv
 	$(if $(and $(IMAGES),$(TABLE)),,$(error expected IMAGES=... and TABLE=..., as in: make evidence-nb201 IMAGES=cifar10.npz TABLE=nb201.csv))
-	$(BIN)/python benchmarks/nb201.py --images $(IMAGES) --table $(TABLE) $(ARGS)
+	$(BIN)/pinas-zoo evidence nasbench201 --images $(IMAGES) --truth $(TABLE) $(ARGS)
 
 wheel: $(READY) ## dist/pinas_zoo-VERSION-py3-none-any.whl and the sdist
 	$(BIN)/python -m build --no-isolation

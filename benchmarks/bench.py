@@ -43,13 +43,14 @@ import torchvision
 import views
 from bench_table import Row
 from import_time import importing
-from inference import convolutions, hardware, inference, interleave, ratio, training_step
+from inference import convolutions, inference, interleave, ratio, training_step
 from learn_step import Step
 from sklearn.datasets import load_sample_images
 from torch import nn
 
 import pinas_zoo
 from pinas_zoo import extras
+from pinas_zoo.analysis.hardware import hardware
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Views
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,7 @@ import torch
 from torch import nn
 
 import pinas_zoo
+from pinas_zoo.analysis.hardware import hardware
 from pinas_zoo.weights.atomic import write_text
 
 NETWORKS = ("resnet50", "resnest50d", "efficientnet_b3", "pinas_alpha", "pinas_gamma")
@@ -205,18 +205,6 @@ def resident_kb(field: str) -> int:
 def markdown(rows: Sequence[Row]) -> str:
     head, *body = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([head, "| --- " * len(rows[0]) + "|", *body])
-
-
-def hardware() -> str:
-    cpu = platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        models = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        cpu = models[0] if models else cpu
-    capability = torch.backends.cpu.get_cpu_capability()
-    return f"{cpu}, {os.cpu_count()} cores, {capability}"
 
 
 def machine() -> str:

@@ -13,7 +13,6 @@ start at 1000. Writes results/samplers.md and, not kept in the repository, .svg 
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import platform
 import statistics
@@ -31,10 +30,11 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 
+from pinas_zoo.models.nasbench201 import OPERATIONS
+from pinas_zoo.search.ranking.benchmark_table import read_table
 from pinas_zoo.search.samplers.action_space import ActionSpaceSampler
 
 SIZES = (100, 200, 400)
-OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 SPACE: dict[str, BaseDistribution] = {f"edge{k}": CategoricalDistribution(OPERATIONS) for k in range(6)}
 SAMPLERS: dict[str, tuple[str, Callable[[int], BaseSampler]]] = {
     "action_space": ("Action Space (default)", lambda seed: ActionSpaceSampler(seed, search_space=SPACE)),
@@ -60,14 +60,12 @@ class Search:
     reported: list[float]
 
 
-def read_table(path: Path, objective: str, report: str) -> Table:
+def accuracies(path: Path, objective: str, report: str) -> Table:
     """Operations of the six edges to (objective, reported accuracy), in percent."""
-    table = {}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            edges = tuple(part.split("~")[0] for part in row["arch_str"].split("|") if "~" in part)
-            table[edges] = float(row[objective]), float(row[report])
-    return table
+    return {
+        tuple(OPERATIONS[choice] for choice in arch): (network.accuracies[objective], network.accuracies[report])
+        for arch, network in read_table(path).items()
+    }
 
 
 def search(name: str, seed: int, table: Table, evaluations: int) -> Search:
@@ -172,7 +170,7 @@ def main() -> None:
     parser.add_argument("--tag", default="", help="results/samplers_TAG.md")
     args = parser.parse_args()
 
-    table = read_table(args.table, args.objective, args.report)
+    table = accuracies(args.table, args.objective, args.report)
     sizes = [n for n in SIZES if n <= args.evaluations] or [args.evaluations]
     found: dict[str, list[Search]] = {}
     with ProcessPoolExecutor(args.processes) as pool:

@@ -13,6 +13,7 @@ import numpy as np
 class Stream(IntEnum):
     """What random numbers are drawn for; streams of one seed and step are independent of each other."""
 
+    EVIDENCE = 0  # which architectures an evidence scores
     LEARN_PATHS = 1  # the paths of a learning step
     VIEWS = 2  # augmentation of a batch that is held in memory
     LINEAR_PATHS = 3  # the path of a step of linear evaluation

@@ -24,7 +24,7 @@ data = dict(
 )
 views = dict(scale=(0.3, 1.0), blur_p=0.0)
 
-# the regime of benchmarks/nb201.py
+# the regime of configs/evidence/nasbench201.py
 learn = dict(
     method="pinas",
     options=dict(hidden=128, head_norm=True, queue_size=1024, temperature=0.1, momentum=0.99, warm_queue=True),

@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.pipeline import open_context, write_run_report
     from pinas_zoo.search.ranking import kendall
     from pinas_zoo.search.ranking.main_effects import main_effects
+    from pinas_zoo.search.ranking.truth_csv import read_truth
     from pinas_zoo.search.report.figures import save_figure
     from pinas_zoo.search.score_kinds import score_kind
     from pinas_zoo.search.study.ranking_file import read_ranking
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
 
     truth_file = Path(args.truth)
     opened = open_context(Path(args.run_folder), "explore", parse_overrides(args.set))
-    truth, column = kendall.read_truth(truth_file, args.arch_column, args.accuracy_column)
+    truth, column = read_truth(truth_file, args.arch_column, args.accuracy_column)
 
     def canonical(text: str) -> str | None:
         try:

@@ -7,7 +7,7 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -15,6 +15,8 @@ from pinas_zoo.data.options import Data, Table, Views
 from pinas_zoo.engine.trainer import Log, Precision
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.plugins import is_file
+
+T = TypeVar("T", bound=BaseModel)
 
 
 class Learn(Table):
@@ -158,27 +160,40 @@ def parse_config(values: Mapping[str, Any], where: str = "configuration") -> Sea
     Raises:
         UserError: As :func:`load_config`; names the first thing that is wrong.
     """
+    return parse_table(SearchConfig, values, where)
+
+
+def parse_table(table: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Build any checked table from plain data.
+
+    Raises:
+        UserError: An unknown key, a missing one, or a value of the wrong type or range; names the first.
+    """
     try:
-        return SearchConfig.model_validate(values)
+        return table.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise UserError(f"{where}: unknown key {key!r}; {_hint(first['loc'])}") from error
+            raise UserError(f"{where}: unknown key {key!r}; {_hint(table, first['loc'])}") from error
         if first["type"] == "missing":
             raise UserError(f"{where}: expected a key {key!r}, found none") from error
+        if not first["loc"]:  # of several keys together
+            raise UserError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from error
         raise UserError(
             f"{where}: {key!r}: {first['msg'].removeprefix('Value error, ').lower()}, got {first['input']!r}"
         ) from error
 
 
-def _hint(loc: tuple[int | str, ...]) -> str:
-    table: type[BaseModel] = SearchConfig
+def _hint(table: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+    inner: Any = table
     for part in loc[:-1]:
-        inner = table.model_fields[str(part)].annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        by_name = get_origin(inner) is dict  # the part is a name, then
+        inner = get_args(inner)[1] if by_name else table.model_fields[str(part)].annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            table = inner
+        elif get_origin(inner) is not dict:
             break
-        table = inner
     close = difflib.get_close_matches(str(loc[-1]), table.model_fields, n=1)
     if close:
         return f"did you mean {'.'.join([*map(str, loc[:-1]), close[0]])!r}?"

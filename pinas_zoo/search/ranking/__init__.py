@@ -1,1 +1,1 @@
-"""How well scores rank: Kendall's tau, main effects, similarity of features, benchmark tables."""
+"""Ranking quality: Kendall's tau, main effects, similarity of features, tables of trained networks."""

@@ -1,13 +1,12 @@
-"""What is known of NAS-Bench-201's 15,625 networks after training: a CSV file, or the benchmark's own API.
+"""NAS-Bench-201's table of 15,625 trained networks, from a CSV file or from the benchmark's own API.
 
-:func:`read_table` leads from any of them to one form: per architecture (six digits 0-4, as
-:func:`pinas_zoo.models.nasbench201.parse_arch` reads them) accuracies in percent, parameters and FLOPs.
-``docs/nasbench201.md`` says where users get the tables.
+:func:`read_table` reads either of them into one form: accuracies in percent, parameters and FLOPs by architecture (six
+digits 0-4, as :func:`pinas_zoo.models.nasbench201.parse_arch` reads them). ``docs/nasbench201.md`` says where to get
+the tables.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,32 +15,33 @@ from typing import Any
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import parse_arch
+from pinas_zoo.search.ranking.truth_csv import TruthRow, read_csv
 
 ARCH_COLUMNS = ("arch_str", "arch")
 PARAMS, FLOPS = ("params_computed", "params"), ("flops_computed", "flops")
 
 
 @dataclass(frozen=True)
-class Trained:
-    """One network: accuracies in percent by the table's own names; parameters; FLOPs (multiply-adds), or None."""
+class TrainedNetwork:
+    """What the table holds about one network."""
 
-    accuracies: Mapping[str, float]
+    accuracies: Mapping[str, float]  # in percent, by the table's own names
     params: int | None
-    flops: int | None
+    flops: int | None  # multiply-adds
 
 
-def read_table(source: str | Path | Any, dataset: str = "cifar10", epochs: int = 200) -> dict[Arch, Trained]:
-    """The networks of a table.
+def read_table(source: str | Path | Any, dataset: str = "cifar10", epochs: int = 200) -> dict[Arch, TrainedNetwork]:
+    """Read a table of trained networks.
 
     Args:
         source: A CSV file with a column ``arch_str`` and accuracies in columns that end with ``acc`` or hold ``_acc_``;
             or an API object: ``nats_bench.create(path, "tss", fast_mode=True)`` or
             ``nas_201_api.NASBench201API(path)``.
-        dataset: Of an API: ``cifar10``, ``cifar10-valid``, ``cifar100`` or ``ImageNet16-120``.
-        epochs: Of an API: 200 or 12, the two trainings that the benchmark holds.
+        dataset: What an API is asked for: ``cifar10``, ``cifar10-valid``, ``cifar100`` or ``ImageNet16-120``.
+        epochs: Which of the benchmark's two trainings an API is asked for: 200 or 12.
 
     Raises:
-        UserError: No such file, no such columns, an architecture that is none, or an object that is no API.
+        UserError: The file or its columns are missing, a cell cannot be parsed, or the object is not such an API.
     """
     if isinstance(source, str | Path):
         return dict(_read_csv(Path(source)))
@@ -53,38 +53,37 @@ def read_table(source: str | Path | Any, dataset: str = "cifar10", epochs: int =
     )
 
 
-def _read_csv(path: Path) -> Iterator[tuple[Arch, Trained]]:
+def _read_csv(path: Path) -> Iterator[tuple[Arch, TrainedNetwork]]:
     if path.suffix in (".pth", ".pbz2", ".tar"):
         raise UserError(
             f"expected a CSV file, got {path}; such a file is a pickle and is read by the benchmark's own package: "
             "give read_table the object nats_bench.create(path, 'tss')"
         )
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            names = list(reader.fieldnames or ())
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"expected a CSV table at {path}, got: {error}; docs/nasbench201.md says where from") from None
-    arch = next((n for n in ARCH_COLUMNS if n in names), None)
-    accuracies = [n for n in names if n.endswith("acc") or "_acc_" in n]
+    table = read_csv(path)
+    names = table.columns
+    arch = next((name for name in ARCH_COLUMNS if name in names), None)
+    accuracies = [name for name in names if name.endswith("acc") or "_acc_" in name]
     if arch is None or not accuracies:
-        raise UserError(f"expected a column arch_str and some that end with acc in {path}, got {', '.join(names)}")
-    for line, row in enumerate(rows, start=2):
+        raise UserError(
+            f"expected a column arch_str and some that end with acc in {path}, got {', '.join(names)}; "
+            "docs/nasbench201.md says where such a table comes from"
+        )
+    params, flops = (next((name for name in usual if name in names), None) for usual in (PARAMS, FLOPS))
+    for row in table.rows:
         try:
-            values = {n: float(row[n]) for n in accuracies if row[n] not in ("", None)}
-            yield parse_arch(row[arch]), Trained(values, _whole(row, PARAMS), _whole(row, FLOPS))
-        except ValueError as error:
-            raise UserError(f"{path}, line {line}: {error}") from None
+            parsed = parse_arch(row.text(arch))
+        except UserError as error:
+            raise UserError(f"{path}, line {row.line}: {error}") from None
+        values = {name: row.number(name) for name in accuracies if row.text(name)}
+        yield parsed, TrainedNetwork(values, _count(row, params), _count(row, flops))
 
 
-def _whole(row: Mapping[str, str], names: tuple[str, ...]) -> int | None:
-    text = next((row[n] for n in names if row.get(n)), None)
-    return None if text is None else round(float(text))
+def _count(row: TruthRow, column: str | None) -> int | None:
+    return round(row.number(column)) if column is not None and row.text(column) else None
 
 
-def _read_api(api: Any, dataset: str, epochs: int) -> Iterator[tuple[Arch, Trained]]:
-    """By the calls that both APIs have; accuracies are the mean over the seeds of a network's trainings."""
+def _read_api(api: Any, dataset: str, epochs: int) -> Iterator[tuple[Arch, TrainedNetwork]]:
+    """Use the calls that both APIs have; accuracies are means over the seeds of a network's trainings."""
     for index, text in enumerate(api.meta_archs):
         try:
             info = api.get_more_info(index, dataset, hp=str(epochs), is_random=False)
@@ -96,4 +95,4 @@ def _read_api(api: Any, dataset: str, epochs: int) -> Iterator[tuple[Arch, Train
             ) from None
         accuracies = {k: float(v) for k, v in info.items() if k.endswith("accuracy") and v is not None}
         # the API counts in millions
-        yield parse_arch(text), Trained(accuracies, round(cost["params"] * 1e6), round(cost["flops"] * 1e6))
+        yield parse_arch(text), TrainedNetwork(accuracies, round(cost["params"] * 1e6), round(cost["flops"] * 1e6))

@@ -1,4 +1,4 @@
-"""Feature shift (Figure 5): how alike an image's features are along paths that end in different candidates."""
+"""Feature shift (Figure 5): similarity of an image's features along paths that end in different candidates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 from pinas_zoo.weights.atomic import replacing
 
-PATHS = 4  # beginnings that every candidate is the end of
+PATHS = 4  # random beginnings, each continued by every candidate of the last layer
 
 
 @torch.no_grad()
@@ -27,13 +27,13 @@ def path_similarity(
 ) -> NDArray[np.float64]:
     """Mean cosine similarity of the pooled features of an image along two paths: candidates x candidates.
 
-    Entry (a, b) averages over images and over pairs of random beginnings that differ, one path ending in candidate a
-    of the last layer and the other in b, normalised by the statistics of the batch (as in linear evaluation).
+    Entry (a, b) averages over images and over pairs of different random beginnings; one path ends in candidate a of the
+    last layer, the other in b. Batch norms use the statistics of the batch, as in linear evaluation.
 
     Args:
         images: N x C x H x W, normalised; N of at least 2.
-        seed: The beginnings follow from it.
-        paths: Random beginnings, at least 2.
+        seed: Determines the beginnings.
+        paths: Number of random beginnings, at least 2.
     """
     if paths < 2 or len(images) < 2:
         raise ValueError(f"expected at least 2 paths and 2 images, got {paths} and {len(images)}")
@@ -53,7 +53,7 @@ def path_similarity(
 
 
 def off_diagonal(matrix: NDArray[np.float64]) -> float:
-    """Mean over pairs of different candidates; 1 means that a path's end does not matter to the features."""
+    """Mean over pairs of different candidates; 1 means that features do not depend on the last candidate."""
     return float(matrix[~np.eye(len(matrix), dtype=bool)].mean())
 
 
@@ -67,7 +67,7 @@ def read_matrix(path: Path) -> NDArray[np.float64]:
 
 
 def heat_map(matrix: NDArray[np.float64]) -> Callable[[Any], None]:
-    """Draws the matrix with its values on matplotlib axes."""
+    """A function that draws the matrix with its values on matplotlib axes."""
 
     def draw(axes: Any) -> None:
         axes.imshow(matrix, cmap="viridis", vmin=min(0.0, float(matrix.min())), vmax=1.0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pinas_zoo.search.ranking.main_effects import Effects
+from pinas_zoo.search.ranking.main_effects import MainEffects
 from pinas_zoo.search.score_kinds import ScoreKind
 
 
@@ -64,7 +64,7 @@ class Winner:
 class MainEffects:
     """The additive model of the scores, and its table of contributions."""
 
-    fit: Effects
+    fit: MainEffects
     table: Table
 
 

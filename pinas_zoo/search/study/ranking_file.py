@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.search.ranking.main_effects import Effects
+from pinas_zoo.search.ranking.main_effects import MainEffects
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.weights.atomic import replacing
 
 
 def write_ranking(
-    path: Path, space: SearchSpace, scores: Mapping[Arch, Score], image_size: int, effects: Effects, rank_by: str
+    path: Path, space: SearchSpace, scores: Mapping[Arch, Score], image_size: int, effects: MainEffects, rank_by: str
 ) -> Arch:
     """A CSV of all scored architectures, the best first; params in millions, multiply-adds in billions.
 

@@ -49,12 +49,24 @@ def test_an_api_object():
         read_table(Api(), "imagenet")
 
 
+def test_empty_cells_are_unknown_and_arch_str_comes_before_arch(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("arch,arch_str,valid_acc,test_acc,flops\nfirst,000000,,90.5,1e6\nsecond,000001,80,,\n")
+    table = read_table(path)
+    assert [dict(row.accuracies) for row in table.values()] == [{"test_acc": 90.5}, {"valid_acc": 80.0}]
+    assert [(str(arch), row.params, row.flops) for arch, row in table.items()] == [
+        ("000000", None, 1_000_000),
+        ("000001", None, None),
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("t.csv", "arch,params\n000000,1\n", "expected a column arch_str"),
         ("t.csv", "arch_str,test_acc\n|none~0|,1\n", "line 2: expected three nodes"),
-        ("t.csv", "arch_str,test_acc\n000000,much\n", "line 2: could not convert"),
+        ("t.csv", "arch_str,test_acc\n000000,much\n", "line 2: expected a number as 'test_acc', got 'much'"),
+        ("t.csv", "arch_str,test_acc,flops\n000000,1,many\n", "line 2: expected a number as 'flops', got 'many'"),
         ("NAS-Bench-201.pth", "x", "is a pickle"),
         (None, "", "expected a CSV table"),
     ],

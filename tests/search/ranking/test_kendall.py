@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.models.nasbench201 import arch_string
 from pinas_zoo.search.ranking import kendall
-from pinas_zoo.search.ranking.kendall import common, correlate, read_truth, tau
+from pinas_zoo.search.ranking.benchmark_table import read_table
+from pinas_zoo.search.ranking.kendall import common, correlate, tau
+from pinas_zoo.search.ranking.truth_csv import read_truth
 from pinas_zoo.search.report.figures import expected_best
 from tests.golden import shared_dir
 
@@ -88,15 +89,14 @@ def test_intervals_hold_the_true_value_about_as_often_as_they_say():
 
 def test_the_tables_own_figures_are_found():
     """Of the 729 NAS-Bench-201 architectures with neither none nor skip: ../shared/data/README.md."""
-    table = shared_dir() / "data" / "nb201_cifar10.csv"
-    truth, column = read_truth(table)
+    path = shared_dir() / "data" / "nb201_cifar10.csv"
+    truth, column = read_truth(path)
     assert (len(truth), column) == (15625, "cifar10_test_acc")
-    with table.open(newline="") as file:
-        ranking = [
-            {"arch": r["arch_str"], "accuracy": r["cifar10_test_acc_12ep"], "flops_g": r["flops_computed"]}
-            for r in csv.DictReader(file)
-            if "none" not in r["arch_str"] and "skip" not in r["arch_str"]
-        ]
+    ranking = [
+        {"arch": arch_string(arch), "accuracy": f"{row.accuracies['cifar10_test_acc_12ep']}", "flops_g": f"{row.flops}"}
+        for arch, row in read_table(path).items()
+        if "none" not in arch_string(arch) and "skip" not in arch_string(arch)
+    ]
     found = correlate(common(ranking, truth, lambda text: text), resamples=20)
     assert found.count == 729
     assert found.flops.value == pytest.approx(0.642, abs=5e-4)
@@ -112,37 +112,6 @@ def test_expected_best_equals_a_simulation(seed):
     simulated = np.maximum.accumulate(draws, axis=1)
     error = 5 * simulated.std(0) / math.sqrt(20000) + 1e-9
     assert (np.abs(expected_best(sample, 30) - simulated.mean(0)) <= error).all()
-
-
-# files ------------------------------------------------------------------------------------------------------------
-
-
-def write(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
-
-
-def test_columns_may_have_any_name(tmp_path):
-    path = write(tmp_path / "t.csv", "id,net,top1\n0, 0123 ,71.5\n1,3210,70\n")
-    assert read_truth(path, "net", "top1") == ({"0123": 71.5, "3210": 70.0}, "top1")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "expected a column 'arch' or 'arch_str', got an empty file"),
-        ("net,accuracy\n0123,1\n", "expected a column 'arch' or 'arch_str', got net, accuracy; use --arch-column"),
-        ("arch,top1\n0123,1\n", "expected a column 'accuracy' or .* got arch, top1; use --accuracy-column"),
-        ("arch,accuracy\n0123,high\n", "line 2: expected a number as 'accuracy', got 'high'"),
-        ("arch,accuracy\n0123\n", "line 2: expected a number as 'accuracy', got None"),
-        ("arch,accuracy\n0123,nan\n", "line 2: expected a number as 'accuracy', got 'nan'"),
-    ],
-)
-def test_a_truth_that_cannot_be_read_is_one_clear_error(tmp_path, text, message):
-    with pytest.raises(UserError, match=message):
-        read_truth(write(tmp_path / "t.csv", text))
-    with pytest.raises(UserError, match="cannot read"):
-        read_truth(tmp_path / "absent.csv")
 
 
 def test_too_few_in_common_says_how_many_of_what():

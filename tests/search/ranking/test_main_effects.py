@@ -9,13 +9,13 @@ import pytest
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.ranking.kendall import tau
-from pinas_zoo.search.ranking.main_effects import Effects, main_effects
+from pinas_zoo.search.ranking.main_effects import MainEffects, main_effects
 
 ARCHS = [Arch(digits) for digits in itertools.product(range(3), repeat=5)]
 
 
 def additive(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Effects, layers x candidates, and their sums for all architectures."""
+    """MainEffects, layers x candidates, and their sums for all architectures."""
     table = np.random.default_rng(seed).normal(size=(5, 3))
     return table, np.array([table[range(5), list(arch)].sum() for arch in ARCHS])
 
@@ -75,7 +75,7 @@ def test_equal_scores_have_no_effects():
     found = main_effects(dict.fromkeys(ARCHS[:7], 0.7), 3)
     assert not found.table.any()
     assert (found.mean, found.explained, found.reliability) == (0.7, 0, 0)
-    assert found.trouble() == "all 7 scores are equal"
+    assert found.warning() == "all 7 scores are equal"
     assert main_effects(dict.fromkeys(ARCHS[:64], 0.97333), 3).mean == 0.97333  # its plain mean is another
 
 
@@ -104,8 +104,8 @@ def test_equal_sums_are_equal_however_they_are_added():
     table = np.array([parts] * 3)
     orders = [Arch(order) for order in itertools.permutations(range(3))]
     for mean in (0.0, 0.6, -1e-6, 1e6):
-        assert {Effects(99, mean, table, 1.0, 1.0).score(arch) for arch in orders} == {mean}
-    assert Effects(99, 0.5, table, 1.0, 1.0).score(Arch((0, 0, 0))) == 0.8
+        assert {MainEffects(99, mean, table, 1.0, 1.0).score(arch) for arch in orders} == {mean}
+    assert MainEffects(99, 0.5, table, 1.0, 1.0).score(Arch((0, 0, 0))) == 0.8
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_equal_sums_are_equal_however_they_are_added():
     [
         (21, 0.0, "21 scores are few for main effects, which have 11 unknowns: score 22 or more"),
         (22, 0.0, None),
-        (200, 20.0, "noise in the 200 scores would give"),
+        (200, 20.0, "noise in the 200 scores explains"),
         (200, 0.1, None),
     ],
 )
@@ -122,7 +122,7 @@ def test_sums_that_mean_little_are_told(scores, noise, warning):
     rng = np.random.default_rng(0)
     some = rng.permutation(len(ARCHS))[:scores]
     found = main_effects({ARCHS[k]: float(sums[k] + rng.normal(scale=noise + 1e-9)) for k in some}, 3)
-    assert (found.trouble() is None) if warning is None else (warning in str(found.trouble()))
+    assert (found.warning() is None) if warning is None else (warning in str(found.warning()))
 
 
 @pytest.mark.parametrize("count", [60, 120, 243])
@@ -141,4 +141,4 @@ def test_reliability_is_the_squared_correlation_of_sums_with_what_is_additive(co
 
 
 def test_the_whole_of_a_small_space_is_not_few():
-    assert main_effects({Arch((a, b)): float(a + b) for a in range(3) for b in range(3)}, 3).trouble() is None
+    assert main_effects({Arch((a, b)): float(a + b) for a in range(3) for b in range(3)}, 3).warning() is None

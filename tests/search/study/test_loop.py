@@ -20,7 +20,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import Images
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Explore
-from pinas_zoo.search.ranking.main_effects import Effects, main_effects
+from pinas_zoo.search.ranking.main_effects import MainEffects, main_effects
 from pinas_zoo.search.scorers.evaluator import PathEvaluator
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
@@ -348,7 +348,7 @@ def test_scores_of_an_older_study_are_read():
     assert explore_module.exploration_seconds(study) == 2.0
 
 
-def effects_of(scores: dict[Arch, Score]) -> Effects:
+def effects_of(scores: dict[Arch, Score]) -> MainEffects:
     return main_effects({arch: score.accuracy for arch, score in scores.items()}, 4)
 
 

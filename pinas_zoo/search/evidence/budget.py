@@ -1,0 +1,48 @@
+"""How many learning steps a budget of CPU time pays for: measured on a few steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from pinas_zoo.engine.trainer import RunnerModel
+from pinas_zoo.search.context import Context
+
+WARM, TIMED = 5, 50  # steps before the clock starts, and steps that it measures; their costs differ by several times
+
+Step = Callable[[int], None]  # takes the number of the step
+
+
+def learning_step(context: Context) -> Step:
+    """One step as the trainer takes it, augmentation included."""
+    method, learn, splits = context.method(), context.config.learn, context.splits
+    views = context.views(context.config.views)
+    optimizer = torch.optim.SGD(method.parameters(), lr=1e-3, momentum=learn.momentum)
+    seed = context.config.seed
+    model = RunnerModel(method, views, method.num_views, seed, learn.precision, learn.channels_last)
+
+    def step(k: int) -> None:
+        batch = next(splits.train.subset(torch.randperm(len(splits.train))[: learn.batch_size]).batches(10**6))
+        optimizer.zero_grad()
+        model(batch["labels"], k, pixels=batch["pixels"])["loss"].backward()
+        optimizer.step()
+
+    return step
+
+
+def cpu_seconds(*steps: Step) -> list[float]:
+    """Mean CPU seconds of a step of each kind; they take turns, so that other work on the machine slows all alike."""
+    spent = [0.0] * len(steps)
+    for k in range(WARM + TIMED):
+        for turn, step in enumerate(steps):
+            started = time.process_time()
+            step(k)
+            spent[turn] += (time.process_time() - started) * (k >= WARM)
+    return [value / TIMED for value in spent]
+
+
+def steps_within(minutes: float, threads: int, seconds: float) -> int:
+    """Steps of so many CPU seconds within minutes times threads, at least one."""
+    return max(1, round(60 * minutes * threads / seconds))

@@ -1,0 +1,116 @@
+"""Measure one run: learn a supernet within the budget, score its paths, keep scores and facts."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pinas_zoo.analysis.hardware import hardware
+from pinas_zoo.arch import Arch
+from pinas_zoo.engine.curve import read_curve
+from pinas_zoo.rng import Stream, step_rng
+from pinas_zoo.search.context import Context
+from pinas_zoo.search.evidence.budget import cpu_seconds, learning_step, steps_within
+from pinas_zoo.search.evidence.plan import PlannedRun
+from pinas_zoo.search.evidence.results import SCORES
+from pinas_zoo.search.evidence.scoring import score_paths
+from pinas_zoo.search.pipeline import run as run_stages
+from pinas_zoo.search.ranking.similarity import off_diagonal
+from pinas_zoo.search.run_folder import read_done
+from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
+from pinas_zoo.search.stages.explore import SIMILARITY_IMAGES, SIMILARITY_PATHS, similarity
+from pinas_zoo.weights.atomic import write_json, write_text
+
+Say = Callable[[str], None]
+
+
+def is_measured(planned: PlannedRun, count: int, results: Path) -> bool:
+    """Whether both result files of a run exist."""
+    name = planned.result_name(count)
+    return all((results / f"{name}.{suffix}").is_file() for suffix in ("csv", "json"))
+
+
+def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: Path, say: Say = print) -> None:
+    """Learn and score one supernet.
+
+    Writes ``NAME.csv`` (scores) and ``NAME.json`` (facts) into ``results``. A stopped run resumes from ``work``.
+
+    Args:
+        planned: The run.
+        images: CIFAR-10 as a folder.
+        work: Where the folder of its search is kept.
+        count: Architectures that are scored at most, random ones.
+        results: Folder of result files.
+        say: Takes progress messages, one line each.
+    """
+    torch.set_num_threads(planned.threads)
+    folder = work / planned.name
+    steps = _steps(planned, images, folder, say)
+    config = planned.search_config(images, steps)
+    context = Context.of(config.model_copy(update={"until": "learn"}), folder, say=say)
+    run_stages(context)
+    space = context.space
+    assert isinstance(space, NASBench201Space)
+    archs = scored_archs(space, count)
+    started = time.perf_counter()
+    scores = score_paths(context, archs)
+    scoring = time.perf_counter() - started
+    curve = read_curve(folder / "learn")
+    facts: dict[str, Any] = {
+        "run": planned.run,
+        "title": planned.evidence.runs[planned.run].title,
+        "changes": list(planned.changes),
+        "seed": planned.seed,
+        "architectures": planned.size,
+        "scored": len(archs),
+        "minutes": planned.minutes,
+        "threads": planned.threads,
+        "steps": config.learn.steps,
+        "images_per_step": config.learn.batch_size,
+        "wall_seconds": read_done(folder / "learn")["seconds"],
+        "scoring_seconds": round(scoring, 1),
+        "accuracy": round(float(np.mean([values[0] for values in scores])), 4),
+        "similarity": round(off_diagonal(similarity(context, SIMILARITY_IMAGES, SIMILARITY_PATHS)), 4),
+        **{key: round(float(np.mean(curve[key][-10:])), 4) for key in ("loss", "spread", "drift") if key in curve},
+        "machine": machine(),
+        "config": config.model_dump(mode="json", include={"space", "views", "learn"}),
+    }
+    path = results / f"{planned.result_name(count)}.csv"
+    rows = [
+        [str(space.operations_of(arch)), *("" if math.isnan(value) else f"{value:.5f}" for value in values)]
+        for arch, values in zip(archs, scores, strict=True)
+    ]
+    write_text(path, "".join(f"{','.join(row)}\n" for row in [["arch", *SCORES], *rows]))
+    write_json(path.with_suffix(".json"), facts)  # last: a run is measured once it exists
+
+
+def scored_archs(space: NASBench201Space, count: int) -> list[Arch]:
+    """The architectures that are scored: all, or ``count`` random ones, the same for every run."""
+    archs = [Arch(choices) for choices in product(range(space.num_candidates), repeat=space.num_layers)]
+    return [archs[k] for k in sorted(step_rng(0, 0, Stream.EVIDENCE).permutation(len(archs))[:count])]
+
+
+def machine() -> str:
+    """What a run's steps and seconds depend on."""
+    return f"{hardware()}; Python {platform.python_version()}, torch {torch.__version__}"
+
+
+def _steps(planned: PlannedRun, images: Path, folder: Path, say: Say) -> int:
+    """Steps that the budget pays for; those of a run that has begun stay as they are."""
+    begun = folder / "config.json"
+    if begun.is_file():
+        return json.loads(begun.read_text(encoding="utf-8"))["learn"]["steps"]
+    context = Context.of(planned.search_config(images, 1), folder, say=say)
+    (seconds,) = cpu_seconds(learning_step(context))
+    steps = steps_within(planned.minutes, planned.threads, seconds)
+    say(f"{planned.name}: {1000 * seconds:.0f} ms a step, {steps} steps")
+    return steps

@@ -1,0 +1,190 @@
+"""The configuration of an evidence, and the runs that follow from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from pinas_zoo.config_files import find_config
+from pinas_zoo.data.options import Table
+from pinas_zoo.errors import UserError
+from pinas_zoo.models.nasbench201 import EDGES, OPERATIONS
+from pinas_zoo.search.config import SearchConfig, parse_config, parse_overrides, parse_table
+from pinas_zoo.search.evidence.results import RANKING_SCORES, SUPERVISED
+
+PACKAGE = Path(__file__).resolve().parents[2]
+
+
+class TruthColumns(Table):
+    """Columns of the truth: accuracies in percent of the architectures trained alone."""
+
+    column: str  # what scores are compared with
+    label: str  # the column in words, for the tables
+    others: dict[str, str] = Field(default_factory=dict)  # by words: accuracies that are ranked beside the runs
+
+
+class TunedHalf(Table):
+    """Half of a space's architectures, drawn by seed, on which regimes were chosen."""
+
+    size: int
+    seed: int
+
+
+class MethodPlan(Table):
+    """How one of the compared supernets is learned: tables of a search configuration."""
+
+    title: str
+    base: str | None = None  # the run whose learn and views this one starts from
+    learn: dict[str, Any] = Field(default_factory=dict)
+    views: dict[str, Any] = Field(default_factory=dict)
+
+
+class ReportOptions(Table):
+    """What the tables and figures show."""
+
+    resamples: int = Field(2000, ge=1)  # of the bootstrap; a quarter of it where there are many architectures
+    fitted: int = Field(150, ge=3)  # a trial with fewer scores appears in the table of trials alone
+    fits: int = Field(200, ge=1)  # fits to random ``fitted`` scores of runs that have at least twice as many
+    best: int = Field(100, ge=1)  # architectures among which skip connections are counted
+    printed: dict[str, float] = Field(default_factory=dict)  # taus drawn as lines, by words
+
+
+class EvidenceConfig(Table):
+    """Everything that determines which supernets are compared, and how."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")  # names the folders of runs and results
+    title: str
+    introduction: tuple[str, ...] = ()  # paragraphs
+    truth: TruthColumns
+    spaces: dict[int, tuple[str, ...]] = Field(min_length=1)  # operations of every edge, by number of architectures
+    tuned: TunedHalf
+    rank_by: str = "consistency"  # the score that ranks runs unless a table says otherwise
+    search: dict[str, Any]  # the search configuration that all runs share
+    reference: str  # the run that others are compared with
+    runs: dict[str, MethodPlan] = Field(min_length=1)
+    measured: tuple[str, ...]  # the runs that are measured unless the command names others
+    seeds: tuple[int, ...] = (0, 1, 2)
+    minutes: float = Field(60, gt=0, allow_inf_nan=False)  # of learning, a run
+    threads: int = Field(1, ge=1)
+    count: int = Field(1000, ge=1)  # architectures scored at most, random ones
+    report: ReportOptions = ReportOptions()
+
+    @field_validator("rank_by")
+    @classmethod
+    def _known_score(cls, name: str) -> str:
+        known = [score for score in RANKING_SCORES if score != SUPERVISED]
+        if name not in known:
+            raise ValueError(f"expected a score that all runs have: {' or '.join(known)}")
+        return name
+
+    @field_validator("spaces")
+    @classmethod
+    def _sizes_are_true(cls, spaces: dict[int, tuple[str, ...]]) -> dict[int, tuple[str, ...]]:
+        for size, operations in spaces.items():
+            if unknown := [name for name in operations if name not in OPERATIONS]:
+                raise ValueError(f"expected operations of {', '.join(OPERATIONS)}, got {unknown[0]!r} for {size}")
+            if len(set(operations)) ** len(EDGES) != size:
+                raise ValueError(f"expected {size} architectures, but {', '.join(operations)} give another number")
+        return spaces
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> EvidenceConfig:
+        named = {"reference": [self.reference], "measured": self.measured}
+        named |= {f"runs.{name}.base": [plan.base] for name, plan in self.runs.items() if plan.base is not None}
+        for key, names in named.items():
+            if unknown := [name for name in names if name not in self.runs]:
+                raise ValueError(f"expected {key} to name one of {', '.join(self.runs)}, got {unknown[0]!r}")
+        if nested := [name for name, plan in self.runs.items() if plan.base and self.runs[plan.base].base]:
+            raise ValueError(f"expected the base of runs.{nested[0]} to have no base of its own")
+        if self.tuned.size not in self.spaces:
+            raise ValueError(f"expected tuned.size to be one of {', '.join(map(str, self.spaces))}")
+        return self
+
+    def is_ablation(self, run: str) -> bool:
+        """Whether a run changes the reference; a run that is not planned here changes nothing."""
+        return run in self.runs and self.runs[run].base == self.reference
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One supernet and the budget of its learning."""
+
+    evidence: EvidenceConfig
+    run: str  # of evidence.runs
+    size: int  # of evidence.spaces
+    seed: int
+    minutes: float
+    threads: int
+    changes: tuple[str, ...] = ()  # KEY=VALUE of the search configuration: a trial
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        changes = "".join(f"_{re.sub(r'[^A-Za-z0-9_.=-]+', '-', text)}" for text in self.changes)
+        return f"{self.run}{changes}_{self.size}_{self.minutes:g}x{self.threads}_{self.seed}"
+
+    def result_name(self, count: int) -> str:
+        """The name of its result files if ``count`` of its architectures are scored."""
+        return self.name if count >= self.size else f"{self.name}_of_{count}"
+
+    def search_config(self, images: Path, steps: int) -> SearchConfig:
+        """The configuration of its search, which ``pinas-zoo search`` accepts as well.
+
+        Raises:
+            UserError: An unknown key or a value of the wrong type or range.
+        """
+        from mmengine.config import Config
+
+        plan = self.evidence.runs[self.run]
+        values = Config(dict(self.evidence.search))
+        for part in ([self.evidence.runs[plan.base]] if plan.base else []) + [plan]:
+            values.merge_from_dict({"learn": part.learn, "views": part.views})
+        values.merge_from_dict(
+            {
+                "name": f"{self.evidence.name}_{self.run}_{self.size}_{self.seed}",
+                "seed": self.seed,
+                "space.operations": self.evidence.spaces[self.size],
+                "data.root": str(images),
+                "learn.steps": steps,
+                **parse_overrides(self.changes),
+            }
+        )
+        return parse_config(values.to_dict(), f"run {self.run}")
+
+
+def find_evidence(name: str) -> Path:
+    """The configuration file that a user means: a path, or the name of one that comes with the package.
+
+    Raises:
+        UserError: There is none; names those that there are.
+    """
+    return find_config(name, "evidence")
+
+
+def load_evidence(path: Path) -> EvidenceConfig:
+    """Read a configuration: a Python file, which mmengine executes.
+
+    Raises:
+        UserError: The file does not run, or holds an unknown key or a value of the wrong type or range.
+    """
+    from mmengine.config import Config
+
+    try:
+        values = Config.fromfile(path).to_dict()
+    except Exception as error:  # the user's own Python may raise anything
+        raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {error}") from error
+    return parse_evidence(values, str(path))
+
+
+def parse_evidence(values: Mapping[str, Any], where: str = "configuration") -> EvidenceConfig:
+    """Check plain data.
+
+    Raises:
+        UserError: As :func:`load_evidence`.
+    """
+    return parse_table(EvidenceConfig, values, where)

@@ -1,0 +1,120 @@
+"""``pinas-zoo evidence``: a tiny real measurement from images to tables, and what is refused before it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pinas_zoo.cli import main
+from pinas_zoo.search.evidence.budget import steps_within
+from pinas_zoo.search.evidence.measure import scored_archs
+from pinas_zoo.search.evidence.results import SCORES, read_run
+from pinas_zoo.search.spaces.nasbench201 import Space
+from tests.search.evidence.made_up_runs import CONFIG, write_truth
+
+TINY = f"""
+_base_ = [{str(CONFIG)!r}]
+search = dict(space=dict(channels=4), data=dict(val_per_class=4), learn=dict(batch_size=8), explore=dict(batch_size=8))
+report = dict(resamples=20)
+"""
+
+
+def tiny_images(folder: Path) -> Path:
+    """Two classes that differ in brightness."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 12), ("validation", 2)):
+        for name, level in (("dark", 60), ("light", 190)):
+            (folder / split / name).mkdir(parents=True)
+            for k in range(count):
+                pixels = (level + rng.integers(-50, 50, size=(16, 16, 3))).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{k}.png")
+    return folder
+
+
+def test_a_run_is_learned_scored_kept_and_skipped_the_next_time(tmp_path, capsys):
+    (tmp_path / "tiny.py").write_text(TINY)
+    results = tmp_path / "results" / "tiny"
+    words = ["evidence", str(tmp_path / "tiny.py"), "--truth", str(write_truth(tmp_path / "truth.csv"))]
+    words += ["--images", str(tiny_images(tmp_path / "images")), "--runs", "spos", "--sizes", "729", "--seeds", "3"]
+    words += ["--minutes", "0.002", "--threads", "1", "--count", "30", "--results", str(results), "--json"]
+    words += ["--work-dir", str(tmp_path / "work")]
+    assert main(words) == 0
+    told = capsys.readouterr()
+    printed = json.loads(told.out)
+    name = "spos_729_0.002x1_3_of_30"
+    assert [(run["name"], run["scored"], run["seed"]) for run in printed["runs"]] == [(name, 30, 3)]
+    assert "a step, " in told.err
+    run = read_run(results / f"{name}.json")
+    space = Space(operations=("nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"))
+    assert list(run.scores) == [str(space.operations_of(arch)) for arch in scored_archs(space, 30)]
+    scores = np.array(list(run.scores.values()))
+    assert scores.shape == (30, len(SCORES))
+    assert np.isfinite(scores).all()  # a supervised method has a classifier
+    assert len({row.tobytes() for row in scores}) > 20
+    assert run.facts["accuracy"] == pytest.approx(scores[:, 0].mean(), abs=1e-3)
+    assert run.facts["config"]["learn"]["method"] == "spos"
+    assert run.facts["steps"] == run.facts["config"]["learn"]["steps"] >= 1
+    assert f"| SPOS | 3 | 0.002 x 1 | {run.facts['steps']} |" in results.with_suffix(".md").read_text()
+    assert (results / f"{name}.svg").is_file()
+
+    kept = (results / f"{name}.csv").read_bytes()
+    assert main(words) == 0
+    assert f"{name}: measured already" in capsys.readouterr().err
+    (results / f"{name}.json").unlink()
+    assert main(words) == 0  # the supernet is there: only scored again
+    assert "learn    complete already" in capsys.readouterr().err
+    assert (results / f"{name}.csv").read_bytes() == kept
+    assert read_run(results / f"{name}.json").facts["steps"] == run.facts["steps"]
+
+    page = results.with_suffix(".md").read_bytes()
+    assert main([*words[:4], "--results", str(results), "--report"]) == 0  # needs no images
+    assert results.with_suffix(".md").read_bytes() == page
+    assert capsys.readouterr().out.startswith("# Ranking on NAS-Bench-201\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--count", "5"), "expected --count of at least 30"),
+        (("--minutes", "0"), "expected a positive number as --minutes, got 0"),
+        (("--minutes", "nan"), "expected a positive number as --minutes, got nan"),
+        (("--threads", "0"), "expected --threads of 1 to "),
+        (("--runs", "darts"), "expected --runs of pinas, spos, .*, got darts"),
+        (("--sizes", "64"), "expected --sizes of 729, 4096, 15625, got 64"),
+        ((), "expected a CSV table of trained networks, cannot read absent.csv"),
+    ],
+)
+def test_budgets_that_make_no_sense_are_refused_before_anything_is_learned(
+    words, message, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["evidence", str(CONFIG), "--truth", "absent.csv", *words]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(message, error)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_images_only_a_report_can_be_written(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    truth = write_truth(tmp_path / "truth.csv")
+    assert main(["evidence", str(CONFIG), "--truth", str(truth)]) == 2
+    assert "expected --images, CIFAR-10 as a folder or an .npz of JPEGs, got none" in capsys.readouterr().err
+
+
+def test_an_unknown_key_of_a_trial_is_refused_before_anything_is_learned(tmp_path, capsys):
+    words = ["evidence", str(CONFIG), "--truth", str(write_truth(tmp_path / "truth.csv")), "--set", "learn.rate=1"]
+    words += ["--images", str(tiny_images(tmp_path / "images")), "--work-dir", str(tmp_path / "work")]
+    assert main([*words, "--results", str(tmp_path / "results")]) == 2
+    assert "unknown key 'learn.rate'" in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_budget_buys_steps_by_their_cpu_seconds():
+    assert steps_within(minutes=2, threads=3, seconds=0.5) == 720
+    assert steps_within(minutes=0.001, threads=1, seconds=10) == 1

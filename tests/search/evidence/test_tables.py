@@ -1,0 +1,160 @@
+"""The tables and figures of an evidence on made-up runs: taus, halves, pairs, ablations, trials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pinas_zoo.errors import UserError
+from pinas_zoo.search.evidence.regime_tables import ablations_table, skip_counts, tried_runs
+from pinas_zoo.search.evidence.report import report_text, run_facts, write_report
+from pinas_zoo.search.evidence.results import read_runs
+from pinas_zoo.search.evidence.tables import Evidence, fits_table, pairs_table
+from pinas_zoo.search.evidence.truth import load_truth
+from tests.search.evidence.made_up_runs import TRUTH, evidence_config, write_run, write_truth
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    return tmp_path / "results" / "nb201"
+
+
+@pytest.fixture
+def truth_csv(tmp_path: Path) -> Path:
+    return write_truth(tmp_path / "table.csv")
+
+
+def load(results: Path, truth_csv: Path, **report: int) -> Evidence:
+    config = evidence_config(**report)
+    return Evidence.load(config, load_truth(truth_csv, config.truth, config.report.resamples), results)
+
+
+def table_rows(text: str, columns: int) -> list[list[str]]:
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return [row for row in rows if len(row) == columns]
+
+
+def test_the_report_ranks_by_consistency_and_shows_the_other_scores(results, truth_csv):
+    write_run(results, "pinas", "Π-NAS", consistency=1, squared_error=-1)
+    write_run(results, "pinas", "Π-NAS", seed=1, consistency=0.5, squared_error=1)
+    write_run(results, "spos", "SPOS", consistency=-1, squared_error=0, cross_entropy=-1)
+    write_run(results, "pinas_no_mt", "Π-NAS without mean teacher", consistency=0, squared_error=0)
+    written = write_report(load(results, truth_csv), results)
+    text = results.with_suffix(".md").read_text()
+    assert text == written.text
+    ours, other, *_, spos = (row for row in table_rows(text, 15) if row[1] in ("0", "1"))
+    assert ours[:5] == ["Π-NAS", "0", "2 x 1", "60", "64"]
+    assert float(ours[6].split()[0]) > 0.95  # additive truth, fitted to 60 of the 729
+    assert float(ours[9].rstrip("%")) == pytest.approx(max(TRUTH.values()), abs=0.3)
+    assert ours[10:12] == ["60", "+1.000 [+1.000, +1.000]"]
+    assert -0.05 < float(ours[12].split()[0]) < 0  # sums of 60 scores that are the truth itself
+    assert float(ours[13].removeprefix("probe ")) < -0.95
+    assert (ours[14], other[1]) == ("a processor", "1")
+    assert (spos[0], spos[11]) == ("SPOS", "-1.000 [-1.000, -1.000]")
+    assert [cell.split()[0] for cell in spos[13].split(", ")] == ["probe", "classifier"]
+    mean, by_probe = (row for row in table_rows(text, 8) if row[0] == "Π-NAS" and row[1] in ("consistency", "probe"))
+    assert mean[2:4] + mean[5:6] + mean[7:] == ["2 x 1", "2", "+1.000 (+1.000 to +1.000)", ""]
+    assert by_probe[2:4] + by_probe[5:6] == ["2 x 1", "2", "+0.000 (-1.000 to +1.000)"]
+    assert float(mean[6].split()[0]) > 0.95 > 0.3 > abs(float(by_probe[6].split()[0]))  # one each way: nothing is left
+    assert float(by_probe[7].split()[0]) == pytest.approx(
+        float(mean[6].split()[0]) - float(by_probe[6].split()[0]), abs=0.002
+    )
+    pairs = {row[1]: row[2:] for row in table_rows(text, 6) if row[0] == "SPOS"}
+    assert list(pairs) == ["consistency", "probe", "classifier"]
+    assert pairs["probe"][:2] == ["2 x 1", "0"]
+    assert (pairs["consistency"][3], pairs["probe"][3]) == ("+2.000 [+2.000, +2.000]", "+1.000 [+1.000, +1.000]")
+    assert any(row[0] == "each trained for 12 epochs" and row[11] == "-1.000" for row in table_rows(text, 15))
+    assert any(row[0] == "Π-NAS without mean teacher" and row[5:] == ["0.900", "–", "–"] for row in table_rows(text, 8))
+    assert len([row for row in table_rows(text, 6) if row[0] == "Π-NAS without mean teacher"]) == 1  # no probe's pair
+    assert sorted(p.name for p in results.glob("*.svg"))[0] == "pinas_729_2x1_0_of_60.svg"
+    assert results.with_suffix(".svg").is_file()
+
+
+def test_ablations_stand_beside_what_they_change_nothing_else_of(results, truth_csv):
+    other = ("learn.weight_decay=0.0",)
+    write_run(results, "pinas", "Π-NAS", consistency=0)
+    write_run(results, "pinas", "Π-NAS", consistency=1, changes=other)
+    write_run(results, "pinas_no_mt", "Π-NAS without mean teacher", consistency=0, changes=other)
+    evidence = load(results, truth_csv)
+    assert {run.method for run in tried_runs(evidence)} == {"pinas"}
+    pairs = table_rows("\n".join(pairs_table(evidence, 729)), 6)[2:]
+    assert [row[0] for row in pairs] == [f"Π-NAS, {other[0]}", f"Π-NAS without mean teacher, {other[0]}"]
+    rows = table_rows("\n".join(ablations_table(evidence)), 8)[2:]
+    assert pairs[1][5].startswith("+1.000")  # less than Π-NAS with the same change
+    assert [row[0] for row in rows] == [f"Π-NAS{text}, {other[0]}" for text in ("", " without mean teacher")]
+
+
+def test_skip_connections_are_counted_among_the_best():
+    assert skip_counts(["111111", "012341", "000000", "111111"], best=3) == [1, 0, 1, 0, 0, 0, 1]
+
+
+def test_the_spread_of_fits_is_of_runs_with_scores_to_spare(results, truth_csv):
+    write_run(results, "pinas", "Π-NAS", consistency=1)
+    write_run(results, "spos", "SPOS", consistency=0)
+    assert fits_table(load(results, truth_csv), 729) == []  # 60 of 60 scores are one fit
+    (ours, spos) = table_rows("\n".join(fits_table(load(results, truth_csv, fitted=30, fits=60), 729)), 5)[2:]
+    assert ours[:3] == ["Π-NAS, 60 scored", "2 x 1", "0"]
+    low, high = (float(word) for word in ours[4].split(" to "))
+    assert low < float(ours[3]) < high
+    assert low > 0.7
+    assert spos[3:] == ["+0.000", "+0.000 to +0.000"]
+
+
+def test_trials_stand_apart_by_the_tuned_half_and_in_full_where_they_have_scores_enough(results, truth_csv):
+    write_run(results, "spos", "SPOS", consistency=1)
+    write_run(results, "spos", "SPOS", consistency=-1, changes=("learn.lr=0.2",))
+    write_run(results, "fairnas", "FairNAS", consistency=1)
+    written = write_report(load(results, truth_csv), results)
+    assert len(written.shown) == 3
+    assert written.text.count("SPOS, learn.lr=0.2") == 1
+    assert "learn.lr" not in written.overview.read_text()
+    written = write_report(load(results, truth_csv, fitted=61), results)
+    assert [run.title for run in written.shown] == ["FairNAS"]  # where nothing was tried, nothing is a trial
+    text = written.page.read_text()
+    assert text.count("SPOS, learn.lr=0.2") == 0
+    plain, tried = (row for row in table_rows(text[text.index("## Trials") :], 7) if row[0] == "SPOS")
+    assert (plain[1], tried[1]) == ("nothing", "`learn.lr=0.2`")
+    assert float(plain[6].removeprefix("consistency ")) > 0.9 > -0.9 > float(tried[6].removeprefix("consistency "))
+
+
+def test_facts_of_a_run_are_its_taus(results, truth_csv):
+    write_run(results, "spos", "SPOS", consistency=-1, changes=("learn.lr=0.2",))
+    evidence = load(results, truth_csv)
+    facts = run_facts(evidence, evidence.runs[0])
+    assert (facts["run"], facts["changes"], facts["scored"]) == ("spos", ["learn.lr=0.2"], 60)
+    assert facts["tau_of_scores"] == -1
+    assert facts["tau_of_effects"] < -0.95
+
+
+def test_of_one_supernet_the_run_with_the_most_scores_counts(results, truth_csv):
+    few = write_run(results, "spos", "SPOS", consistency=1)
+    many = few.with_name("spos_729_2x1_0_of_61.csv")
+    many.write_text(few.read_text() + "444444,0.5,,-1,\n")
+    many.with_suffix(".json").write_text(few.with_suffix(".json").read_text())
+    (run,) = read_runs(results, "pinas")
+    assert (run.name, len(run.scores)) == ("spos_729_2x1_0_of_61", 61)
+
+
+def test_runs_on_a_space_that_is_not_planned_are_left_out(results, truth_csv):
+    path = write_run(results, "spos", "SPOS", consistency=1).with_suffix(".json")
+    path.write_text(path.read_text().replace("729", "64"))
+    assert load(results, truth_csv).runs == []
+    assert report_text(load(results, truth_csv)).startswith("# Ranking on NAS-Bench-201")
+
+
+def test_damaged_results_are_one_clear_error(results, truth_csv):
+    path = write_run(results, "spos", "SPOS", consistency=1)
+    path.write_text("arch,accuracy\n222222,0.5\n")
+    with pytest.raises(UserError, match=r"spos_729_2x1_0_of_60.json and the .csv beside it.*KeyError.*delete both"):
+        load(results, truth_csv)
+    path.unlink()
+    with pytest.raises(UserError, match="FileNotFoundError"):
+        load(results, truth_csv)
+
+
+@pytest.mark.parametrize("column", ["cifar10_valid_acc", "flops_computed"])
+def test_a_table_that_lacks_a_column_is_refused(tmp_path, column):
+    path, config = write_truth(tmp_path / "table.csv", drop=column), evidence_config()
+    with pytest.raises(UserError, match=f"expected {column} of "):
+        load_truth(path, config.truth, 20)
