@@ -61,7 +61,7 @@ class Winner:
 
 
 @dataclass(frozen=True)
-class MainEffects:
+class EffectsSection:
     """The additive model of the scores, and its table of contributions."""
 
     fit: MainEffects
@@ -97,7 +97,7 @@ class Page:
     learning: tuple[Figure, ...]
     exploration: tuple[Figure, ...]
     candidates: Table | None
-    effects: MainEffects | None
+    effects: EffectsSection | None
     tree: Figure | None
     truth: TrueRanking | None
     stages: Table | None

@@ -28,7 +28,7 @@ from pinas_zoo.search.ranking import kendall
 from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.ranking.similarity import heat_map, off_diagonal, read_matrix
 from pinas_zoo.search.report import figures
-from pinas_zoo.search.report.contents import Figure, MainEffects, Page, Table, Tile, TrueRanking, Winner
+from pinas_zoo.search.report.contents import EffectsSection, Figure, Page, Table, Tile, TrueRanking, Winner
 from pinas_zoo.search.report.figures import Draw
 from pinas_zoo.search.report.tree_figure import LEAST, tree_figure
 from pinas_zoo.search.run_folder import DONE, STAGES, read_done
@@ -256,7 +256,7 @@ def _candidates(ranking: Sequence[Mapping[str, str]], kind: ScoreKind) -> Table:
     return _table(head, rows, (0, 2, 3, 4, 5, 6), code=frozenset((1,)))
 
 
-def _effects(scores: Mapping[Arch, Score], num_candidates: int) -> MainEffects:
+def _effects(scores: Mapping[Arch, Score], num_candidates: int) -> EffectsSection:
     """What each choice adds to the score on average, in percentage points."""
     fit = main_effects({arch: score.accuracy for arch, score in scores.items()}, num_candidates)
     largest = 100 * float(abs(fit.table).max())
@@ -264,7 +264,7 @@ def _effects(scores: Mapping[Arch, Score], num_candidates: int) -> MainEffects:
     rows = [[layer, *(f"{100 * v:+.{decimals}f}" for v in row)] for layer, row in enumerate(fit.table, 1)]
     shades = tuple((0.0, *(round(100 * float(v) / (largest or 1), 2) for v in row)) for row in fit.table)
     head = ["layer", *(f"candidate {k}" for k in range(num_candidates))]
-    return MainEffects(fit, _table(head, rows, range(num_candidates + 1), shades=shades))
+    return EffectsSection(fit, _table(head, rows, range(num_candidates + 1), shades=shades))
 
 
 def _tree(scores: Mapping[Arch, Score], num_candidates: int) -> Figure:
@@ -303,9 +303,9 @@ def _scatter(found: Mapping[str, Any], kind: ScoreKind) -> Draw:
     """The points of ``rank.json``: accuracy alone over score."""
     columns = [found["points"][key] for key in ("arch", "score", "flops_g", "truth")]
     points = [(str(arch), float(s), float(f), float(t)) for arch, s, f, t in zip(*columns, strict=True)]
-    taus: dict[str, Any] = {key: kendall.Tau(**found[key]) for key in ("score", "flops", "difference")}
+    taus: dict[str, Any] = {key: kendall.KendallTau(**found[key]) for key in ("score", "flops", "difference")}
     others = {key: found[key] for key in ("count", "best", "best_truth", "top_truth")}
-    return kendall.scatter(points, kendall.Ranking(**taus, **others), kind.name)
+    return kendall.scatter(points, kendall.RankCorrelation(**taus, **others), kind.name)
 
 
 def _stages(facts: Facts) -> Table:
