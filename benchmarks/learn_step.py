@@ -47,7 +47,7 @@ class Step:
         torch.manual_seed(0)
         self.method = method or Method(Space())
         views = BatchViews(Views(), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-        self.trainee = Trainee(self.method, views, 4, 0, precision, channels_last).train()
+        self.trainee = Trainee(self.method, views, precision, channels_last).train()
         self.wrapper = build_optim_wrapper(self.trainee, dict(type="RanksOptimWrapper", optimizer=OPTIMISER))
         self.views = torch.randint(0, 256, (images, 4, 3, size, size), dtype=torch.uint8)
         self.labels = torch.zeros(images, dtype=torch.long)

@@ -51,6 +51,8 @@ from tqdm import tqdm
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.commands.search import parse_overrides
+from pinas_zoo.data.images import ViewsOptions
+from pinas_zoo.data.loader import BatchPart
 from pinas_zoo.engine import trainer
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import step_rng
@@ -164,12 +166,13 @@ def learning_step(one: Run) -> Callable[[int], None]:
     method, learn, splits = one.method(), one.config.learn, one.splits
     views = one.views(one.config.views)
     optimizer = torch.optim.SGD(method.parameters(), lr=1e-3, momentum=learn.momentum)
-    trainee = trainer.Trainee(method, views, method.num_views, one.config.seed, learn.precision, learn.channels_last)
+    trainee = trainer.Trainee(method, views, learn.precision, learn.channels_last)
 
     def step(k: int) -> None:
-        batch = next(splits.train.subset(torch.randperm(len(splits.train))[: learn.batch_size]).batches(10**6))
+        part = BatchPart(k, 0, torch.randperm(len(splits.train))[: learn.batch_size].tolist())
+        batch = splits.train.step_batch(part, ViewsOptions(one.config.views, method.num_views, one.config.seed))
         optimizer.zero_grad()
-        trainee(batch["labels"], k, pixels=batch["pixels"])["loss"].backward()
+        trainee(step=k, **batch)["loss"].backward()
         optimizer.step()
 
     return step

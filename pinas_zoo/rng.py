@@ -14,7 +14,6 @@ class Stream(IntEnum):
     """What random numbers are drawn for; streams of one seed and step are independent of each other."""
 
     LEARN_PATHS = 1  # the paths of a learning step
-    VIEWS = 2  # augmentation of a batch that is held in memory
     LINEAR_PATHS = 3  # the path of a step of linear evaluation
     PROPOSALS = 4  # architectures proposed in exploration; attempt k of a proposal draws from 4 + 100 k
     RECALIBRATION = 5  # which training images recalibrate batch norm
@@ -25,7 +24,7 @@ class Stream(IntEnum):
     SPLIT = 10  # images held out of the training images
     CONSISTENCY_VIEWS = 10  # views by which consistency is scored
     ORDER = 11  # shuffling of the images, an epoch at a time
-    IMAGE_VIEWS = 12  # augmentation of an image that is decoded when it is needed
+    IMAGE_VIEWS = 12  # augmentation of an image; the rank is its position in the global batch
 
 
 def step_rng(seed: int, step: int, stream: int, rank: int = 0) -> np.random.Generator:

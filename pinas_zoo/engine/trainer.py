@@ -24,11 +24,10 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 from tqdm import tqdm
 
-from pinas_zoo.data.augmentation import BatchViews
+from pinas_zoo.data.augmentation import BatchViews, ViewDraws
 from pinas_zoo.data.images import ImageSet, StepSampler, ViewsOptions, step_loader
 from pinas_zoo.engine import distributed
 from pinas_zoo.errors import UserError
-from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search import config
 from pinas_zoo.search.methods.base import Method
 from pinas_zoo.weights.atomic import replacing
@@ -42,41 +41,34 @@ class Trainee(BaseModel):
 
     Args:
         network: Has ``forward(views, labels, step) -> dict`` as :class:`pinas_zoo.search.methods.base.Method`.
-        views: Augmentation, of images that come without views; normalisation.
-        num_views: Views per image; ``network`` gets N x num_views x C x H x W.
-        seed: Run seed; views follow from it and the step.
+        views: Makes the views of images that come with draws in their place; normalises.
         precision: Of convolutions and matrix products; parameters, statistics and losses are fp32.
         channels_last: Order of activations and weights in memory.
     """
 
     def __init__(
-        self,
-        network: nn.Module,
-        views: BatchViews,
-        num_views: int,
-        seed: int,
-        precision: str = "fp32",
-        channels_last: bool = False,
+        self, network: nn.Module, views: BatchViews, precision: str = "fp32", channels_last: bool = False
     ):
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network, self.views = network.to(memory_format=self.memory_format), views
-        self.num_views, self.seed, self.dtype = num_views, seed, DTYPES[precision]
+        self.dtype = DTYPES[precision]
 
     def forward(
         self,
         labels: torch.Tensor,
         step: int,
         pixels: torch.Tensor | None = None,
+        draws: ViewDraws | None = None,
         views: torch.Tensor | None = None,
         mode: str = "loss",
     ) -> dict[str, torch.Tensor]:
-        if pixels is not None:
-            generator = torch.Generator().manual_seed(int(step_rng(self.seed, step, Stream.VIEWS).integers(2**63)))
-            x = self.views(pixels, generator, self.num_views, distributed.rank(), distributed.world())
-        else:
-            assert views is not None
+        if views is not None:
             x = self.views.normalise(views)
+        else:
+            assert pixels is not None
+            assert draws is not None
+            x = self.views.views(pixels, draws)
         if self.memory_format == torch.channels_last:
             x = x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
         with torch.autocast(x.device.type, self.dtype, enabled=self.dtype is not None):
@@ -216,7 +208,7 @@ def train(
     start = state["step"] if state else 0
     precision = options.precision
     check_precision(precision, f"{label}.precision")
-    model = Trainee(network, views, num_views, seed, precision, options.channels_last)
+    model = Trainee(network, views, precision, options.channels_last)
     sampler = StepSampler(len(images), options.batch_size, seed, start, steps, distributed.rank(), distributed.world())
     hook = StepHook(folder, label, steps, state, options)
     runner = Runner(
