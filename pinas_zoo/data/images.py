@@ -155,7 +155,7 @@ class ImagesOfAnySize(ImageSet):
     def _views(self, row: int, views: Views, uniforms: np.ndarray) -> np.ndarray:
         """uint8 V x S x S x 3."""
         image = self.read(row)
-        draws: ViewDraws = draw_views(views, *image.shape[:2], uniforms, self.options.image_size)
+        draws: ViewDraws = draw_views(views, image.shape[0], image.shape[1], uniforms, self.options.image_size)
         return image_views(image, draws)
 
 

@@ -87,7 +87,8 @@ def load_splits(options: Data, seed: int) -> Splits:
     everything = torch.arange(len(train))
     parts = [train.subset(everything[~held_out]), train.subset(everything[held_out]), test]
     files = [part for part in parts if isinstance(part, Files)]
-    return Splits(*(hold_in_memory(files, options.memory_gib * GIB) if files else parts), names)
+    learned, scored, tested = hold_in_memory(files, options.memory_gib * GIB) if files else parts
+    return Splits(learned, scored, tested, names)
 
 
 def _per_class(labels: torch.Tensor, count: int, seed: int) -> torch.Tensor:

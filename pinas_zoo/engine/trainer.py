@@ -46,9 +46,7 @@ class Trainee(BaseModel):
         channels_last: Order of activations and weights in memory.
     """
 
-    def __init__(
-        self, network: nn.Module, views: BatchViews, precision: str = "fp32", channels_last: bool = False
-    ):
+    def __init__(self, network: nn.Module, views: BatchViews, precision: str = "fp32", channels_last: bool = False):
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network, self.views = network.to(memory_format=self.memory_format), views

@@ -16,8 +16,8 @@ from pinas_zoo.data.augmentation.draw import IDENTITY, UNIFORMS, ViewDraws, draw
 from pinas_zoo.data.augmentation.per_image import LUMA, image_views
 from pinas_zoo.data.options import Views
 
-ON_CPU = 48  # pixels; the matrices of larger views take a CPU longer than one image at a time does
-CHUNK = {"cpu": 2**22, "other": 2**27}  # values that are in work at once: a CPU's cache, a GPU's memory
+CHUNK = 2**25  # values that are in work at once, 128 MiB
+ON_CPU = 40, 120  # sides of views and images in pixels above which a CPU is faster with one image at a time
 Operation = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # n x 3 x H x W, n x 1 x 1 x 1 to n x 3 x H x W
 
 
@@ -62,13 +62,13 @@ class BatchViews(nn.Module):
         self.to(pixels.device)
         (count, num_views), size = draws.shape, draws.size
         height, width = pixels.shape[-2:]
-        if pixels.device.type == "cpu" and (size > ON_CPU or max(height, width) > 2 * ON_CPU):
+        if pixels.device.type == "cpu" and (size > ON_CPU[0] or max(height, width) > ON_CPU[1]):
             images = pixels.permute(0, 2, 3, 1).contiguous().numpy()  # N x H x W x 3
             each = np.stack([image_views(image, draws[n]) for n, image in enumerate(images)])  # N x V x S x S x 3
             return self.normalise(torch.from_numpy(each).permute(0, 1, 4, 2, 3))  # N x V x 3 x S x S
         made = torch.empty(count, num_views, 3, size, size, device=pixels.device)
         values = 3 * height * (width + num_views * size) + num_views * size * (height + width + 9 * size)  # an image
-        together = max(1, CHUNK["cpu" if pixels.device.type == "cpu" else "other"] // values)
+        together = max(1, CHUNK // values)
         for start in range(0, count, together):
             some = draws[start : start + together]
             x = crop(pixels[start : start + together], some)  # nV x 3 x S x S
@@ -86,7 +86,7 @@ def crop(pixels: torch.Tensor, draws: ViewDraws) -> torch.Tensor:
     flip = torch.from_numpy(draws.flip.reshape(n * v, 1)).to(pixels.device)
     by_rows = resampling(box[:, 0], box[:, 2], h, s)  # NV x S x H
     by_columns = resampling(box[:, 1], box[:, 3], w, s, flip)  # NV x S x W
-    x = pixels.float().view(n, 3 * h, w) @ by_columns.view(n, v * s, w).transpose(1, 2)  # N x 3H x VS
+    x = pixels.float().reshape(n, 3 * h, w) @ by_columns.view(n, v * s, w).transpose(1, 2)  # N x 3H x VS
     x = x.round_().view(n, 3, h, v, s).permute(0, 3, 2, 1, 4).reshape(n * v, h, 3 * s)  # NV x H x 3S
     x = by_rows @ x  # NV x S x 3S
     return x.round_().view(n * v, s, 3, s).transpose(1, 2).contiguous()  # NV x 3 x S x S
@@ -163,7 +163,7 @@ def turn_hue(x: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
     r, g, b = x.unbind(1)
     sixths = torch.where(high == r, g - b, torch.where(high == g, b - r + 2 * chroma, r - g + 4 * chroma))
     hue = sixths.div_(chroma.clamp(min=1)).mul_(256 / 6).round_()  # in 256 steps a circle; below 0 in part
-    hue = hue.add_((turn * 255).trunc_().squeeze(1)).remainder_(256).mul_(6 / 255)  # OpenCV goes back by 255 steps a circle
+    hue = hue.add_((turn * 255).trunc_().squeeze(1)).remainder_(256).mul_(6 / 255)  # OpenCV's way back has 255 steps
     chroma = chroma.mul_(255).div_(high.clamp(min=1)).round_().mul_(high / 255)  # n x H x W
     k = hue.unsqueeze(1).repeat(1, 3, 1, 1).add_(x.new_tensor([5.0, 3.0, 1.0]).view(3, 1, 1)).remainder_(6)
     weights = torch.minimum(k, 4 - k).clamp_(0, 1)  # n x 3 x H x W
