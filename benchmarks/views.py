@@ -1,7 +1,7 @@
-"""Four augmented views of an image: both executors of the search's own against torchvision's pipelines on Pillow images.
+"""Four augmented views of an image: the search's own executors against torchvision's pipelines on Pillow images.
 
     python benchmarks/views.py                     # random pixels in memory: 256 images of 32 x 32, and 16 of 224 x 224
-    python benchmarks/views.py --images FOLDER     # JPEGs, which are written anew at 500 x 375 pixels, to views of 224
+    python benchmarks/views.py --images FOLDER     # JPEGs, written anew at 500 x 375 pixels and decoded, to 224 x 224
 
 All end in normalised float tensors, with sec. 4.1's distribution. Time is that of one core (process time, one thread).
 torchvision's blur of Pillow images is slow, so a further row has Pillow's own blur in its place, as MoCo's code has.
@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -25,10 +26,9 @@ from pinas_zoo.data.augmentation import BatchViews, draw_views, image_views, per
 from pinas_zoo.data.decoding import decode
 from pinas_zoo.data.options import Views
 
-NUM_VIEWS = 4
+NUM_VIEWS, SIZE = 4, 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IN_MEMORY = ((256, 32), (16, 224))  # images, and their height and width, which are those of views
-MakeViews = Callable[[Sequence[np.ndarray], int], torch.Tensor]  # images H x W x 3 and a step to N x V x 3 x S x S
 
 
 class PillowBlur:
@@ -38,7 +38,7 @@ class PillowBlur:
         return image.filter(ImageFilter.GaussianBlur(float(np.random.default_rng().uniform(0.1, 2.0))))
 
 
-def torchvision_pipeline(blur: Callable, size: int) -> T.Compose:
+def torchvision_pipeline(blur: Callable, size: int = SIZE) -> T.Compose:
     return T.Compose(
         [
             T.RandomResizedCrop(size, scale=(0.2, 1.0)),
@@ -52,65 +52,99 @@ def torchvision_pipeline(blur: Callable, size: int) -> T.Compose:
     )
 
 
-def one_at_a_time(size: int) -> MakeViews:
-    module = BatchViews(Views(), MEAN, STD)
-
-    def make(images: Sequence[np.ndarray], step: int) -> torch.Tensor:
-        uniforms = view_uniforms(0, step, range(len(images)), NUM_VIEWS)
-        made = [
-            image_views(image, draw_views(module.options, image.shape[0], image.shape[1], u, size))
-            for image, u in zip(images, uniforms, strict=True)
-        ]
-        return module.normalise(torch.from_numpy(np.stack(made)).permute(0, 1, 4, 2, 3))
-
-    return make
-
-
-def whole_batch(size: int) -> MakeViews:
-    module = BatchViews(Views(), MEAN, STD)
-
-    def make(images: Sequence[np.ndarray], step: int) -> torch.Tensor:
-        pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-        uniforms = view_uniforms(0, step, range(len(images)), NUM_VIEWS)
-        return module.views(pixels, draw_views(module.options, *pixels.shape[2:], uniforms, size))
-
-    return make
-
-
-def torchvision_on_pillow(blur: Callable, size: int) -> MakeViews:
-    pipeline = torchvision_pipeline(blur, size)
-    return lambda images, step: torch.stack(
-        [torch.stack([pipeline(Image.fromarray(image)) for _ in range(NUM_VIEWS)]) for image in images]
-    )
-
-
-def images_per_second(make: MakeViews, read: Sequence[Callable[[], np.ndarray]], size: int, rounds: int) -> float:
-    """Best of the rounds, per second of process time; decoding is part of it."""
-    seconds = []
-    for step in range(rounds):
-        started = time.process_time()
-        assert make([image() for image in read], step).shape == (len(read), NUM_VIEWS, 3, size, size)
-        seconds.append(time.process_time() - started)
-    return len(read) / min(seconds)
-
-
-def compare(read: Sequence[Callable[[], np.ndarray]], size: int, rounds: int, batched: bool) -> None:
-    rows = {"one image at a time": one_at_a_time(size)}
-    if batched:
-        rows["a whole batch"] = whole_batch(size)
-    rows["torchvision on Pillow"] = torchvision_on_pillow(T.GaussianBlur(23, (0.1, 2.0)), size)
-    rows["torchvision on Pillow, Pillow's blur"] = torchvision_on_pillow(PillowBlur(), size)
-    rates = {name: images_per_second(make, read, size, rounds) for name, make in rows.items()}
-    fastest = max(rates.values())
-    for name, rate in rates.items():
-        print(f"{name:40} {rate:7.1f} images/s   {fastest / rate:5.2f} x as long as the fastest")
-
-
 def encode(image: Image.Image) -> bytes:
     """A JPEG of 500 x 375 pixels."""
     file = io.BytesIO()
     image.convert("RGB").resize((500, 375), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
     return file.getvalue()
+
+
+def ours(options: Views) -> Callable[[bytes, int], torch.Tensor]:
+    """Views of a JPEG, as a worker of the loader makes them."""
+    normalise = BatchViews(options, MEAN, STD).normalise
+
+    def make(jpeg: bytes, number: int) -> torch.Tensor:
+        image = decode(jpeg)
+        (uniforms,) = view_uniforms(0, 0, [number], NUM_VIEWS)
+        made = image_views(image, draw_views(options, image.shape[0], image.shape[1], uniforms, SIZE))
+        return normalise(torch.from_numpy(made).permute(0, 3, 1, 2))
+
+    return make
+
+
+def theirs(blur: Callable) -> Callable[[bytes, int], torch.Tensor]:
+    pipeline = torchvision_pipeline(blur)
+    return lambda jpeg, number: torch.stack(
+        [pipeline(Image.open(io.BytesIO(jpeg)).convert("RGB")) for _ in range(NUM_VIEWS)]
+    )
+
+
+def batch_ours(on_cpu: tuple[int, int]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Views of a batch in memory: one image at a time where it or its views are larger than ``on_cpu``."""
+    module = BatchViews(Views(), MEAN, STD)
+
+    def make(pixels: torch.Tensor) -> torch.Tensor:
+        per_batch.ON_CPU = on_cpu
+        height, width = pixels.shape[2:]
+        uniforms = view_uniforms(0, 0, range(len(pixels)), NUM_VIEWS)
+        return module.views(pixels, draw_views(module.options, height, width, uniforms, width))
+
+    return make
+
+
+def batch_theirs(blur: Callable, size: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    pipeline = torchvision_pipeline(blur, size)
+
+    def make(pixels: torch.Tensor) -> torch.Tensor:
+        images = [Image.fromarray(x.permute(1, 2, 0).numpy()) for x in pixels]
+        return torch.stack([torch.stack([pipeline(image) for _ in range(NUM_VIEWS)]) for image in images])
+
+    return make
+
+
+def per_second(run: Callable[[], object], images: int, rounds: int) -> float:
+    """Images per second of process time in the best of the rounds."""
+    seconds = []
+    for _ in range(rounds):
+        started = time.process_time()
+        run()
+        seconds.append(time.process_time() - started)
+    return images / min(seconds)
+
+
+def print_rates(rates: dict[str, float]) -> None:
+    fastest = max(rates.values())
+    for name, rate in rates.items():
+        print(f"{name:40} {rate:7.1f} images/s   {fastest / rate:5.2f} x as long as the fastest")
+
+
+def from_files(folder: Path, count: int, rounds: int) -> None:
+    jpegs = [encode(Image.open(path)) for path in sorted(folder.rglob("*.jpg"))[:count]]
+    makers = {
+        "ours": ours(Views()),
+        "torchvision on Pillow": theirs(T.GaussianBlur(23, (0.1, 2.0))),
+        "torchvision on Pillow, Pillow's blur": theirs(PillowBlur()),
+    }
+
+    def run(make: Callable[[bytes, int], torch.Tensor]) -> None:
+        for number, jpeg in enumerate(jpegs):
+            assert make(jpeg, number).shape == (NUM_VIEWS, 3, SIZE, SIZE)
+
+    print(f"{len(jpegs)} JPEGs of 500 x 375, {NUM_VIEWS} views of {SIZE} x {SIZE}, one thread, best of {rounds}")
+    print_rates({name: per_second(partial(run, make), len(jpegs), rounds) for name, make in makers.items()})
+
+
+def from_memory(count: int, size: int, rounds: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (count, 3, size, size), generator=generator, dtype=torch.uint8)
+    makers = {
+        "ours, the whole batch": batch_ours((size, size)),
+        "ours, one image at a time": batch_ours((0, 0)),
+        "torchvision on Pillow": batch_theirs(T.GaussianBlur(23, (0.1, 2.0)), size),
+        "torchvision on Pillow, Pillow's blur": batch_theirs(PillowBlur(), size),
+    }
+    print(f"{count} images of {size} x {size} in memory, {NUM_VIEWS} views each, one thread, best of {rounds}")
+    print_rates({name: per_second(partial(make, pixels), count, rounds) for name, make in makers.items()})
 
 
 def main() -> None:
@@ -121,16 +155,11 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    per_batch.ON_CPU = (10**6, 10**6)  # whole batches at every size, to show where they are slower
     if args.images:
-        jpegs = [encode(Image.open(path)) for path in sorted(args.images.rglob("*.jpg"))[: args.count]]
-        print(f"{len(jpegs)} JPEGs of 500 x 375 to views of 224 x 224, {NUM_VIEWS} each, best of {args.rounds}")
-        compare([lambda jpeg=jpeg: decode(jpeg) for jpeg in jpegs], 224, args.rounds, batched=False)
+        from_files(args.images, args.count, args.rounds)
         return
     for count, size in IN_MEMORY:
-        pixels = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-        print(f"{count} images of {size} x {size} in memory, {NUM_VIEWS} views each, best of {args.rounds}")
-        compare([lambda image=image: image for image in pixels], size, args.rounds, batched=True)
+        from_memory(count, size, args.rounds)
 
 
 if __name__ == "__main__":

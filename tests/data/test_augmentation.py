@@ -86,9 +86,8 @@ def test_a_blur_wider_than_the_view_is_opencvs(size):
     image = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
     x = torch.from_numpy(image).permute(2, 0, 1).float().unsqueeze(0)
     per_batch.blur(x, np.array([2.5]))
-    assert (
-        np.abs(x[0].permute(1, 2, 0).numpy() - cv2.GaussianBlur(image, (0, 0), 2.5)).max() <= 2
-    )  # its weights have 8 bits
+    theirs = cv2.GaussianBlur(image, (0, 0), 2.5)  # with weights of 8 bits
+    assert np.abs(x[0].permute(1, 2, 0).numpy() - theirs).max() <= 2
 
 
 def test_brightness_contrast_saturation_stay_within_their_ranges(pixels):
@@ -181,15 +180,15 @@ def test_operations_on_uint8_are_torchvisions_on_pillow(photo, operation):
 
 @pytest.mark.parametrize("operation", range(4), ids=["brightness", "contrast", "saturation", "hue"])
 def test_operations_on_a_batch_are_those_on_uint8(photo, operation):
-    """Equal, but for values at the border between two levels: OpenCV's matrices of the saturation have few bits."""
+    """Equal, but for OpenCV's arithmetic in few bits: of the saturation a level in 10 % of the values at most, and of
+    the hue, whose steps are up to six levels, in 1 %."""
     factors = np.array([-0.4, -0.1, 0.25, 0.4] if operation == 3 else [0.0, 0.6, 1.3, 1.9], np.float32)
     batch = torch.from_numpy(photo).permute(2, 0, 1).float().expand(4, -1, -1, -1).clone()
     made = per_batch.OPERATIONS[operation](batch, torch.from_numpy(factors).view(-1, 1, 1, 1))  # 4 x 3 x H x W
     ours = made.permute(0, 2, 3, 1).numpy()
     theirs = np.stack([per_image.jitter(photo, operation, factor) for factor in factors])
-    print((ours != theirs).mean(), np.abs(ours - theirs).mean(), np.abs(ours - theirs).max())
-    assert (ours != theirs).mean() < (0.1 if operation == 2 else 0.01)
-    assert np.abs(ours - theirs).mean() < (0.1 if operation == 2 else 0.02)
+    assert (ours != theirs).mean() <= (0, 0, 0.1, 0.01)[operation]
+    assert np.abs(ours - theirs).mean() <= (0, 0, 0.1, 0.02)[operation]
 
 
 SHAPES = [(32, 32, 32), (32, 32, 16), (24, 24, 33), (120, 160, 48), (7, 90, 24), (300, 2, 24), (1, 1, 8), (500, 20, 32)]
