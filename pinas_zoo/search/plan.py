@@ -74,7 +74,8 @@ def plan(config: SearchConfig, folder: Path) -> str:
         f"memory   {weights_mib + 2 * trained_mib:.0f} MiB of weights, gradients and momentum in learn, and "
         f"{kept_mib:.0f} MiB of activations: {images} images along {len(paths)} path{'s' * (len(paths) > 1)} of "
         f"a step, kept for the backward pass, in each process",
-        f"         {1000 * pixels_mib:.1f} MiB for every 1,000 images, which are held in memory when they take no more "
+        f"         {1000 * pixels_mib:.1f} MiB for every 1,000 images of {config.data.image_size} x "
+        f"{config.data.image_size} pixels; images are held in memory at the size of their files when they take no more "
         f"than {config.data.memory_gib:g} GiB (data.memory_gib), with {subset_mib:.0f} MiB more in explore for the "
         f"recalibration images; or else all are decoded as needed",
         f"disk     a checkpoint of {weights_mib + trained_mib:.0f} MiB while a stage trains",

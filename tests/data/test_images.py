@@ -341,6 +341,25 @@ def test_nothing_depends_on_where_images_are_kept(tmp_path, sizes, size):
         assert torch.equal(kept, read)
 
 
+def test_draws_of_images_in_memory_do_not_depend_on_workers_or_ranks():
+    images = load_splits(Data(type="digits", image_size=16, val_per_class=10), 0).train
+    options = ViewsOptions(Views(), 2, seed=7)
+
+    def views(workers: int, world: int) -> torch.Tensor:
+        make = BatchViews(Views(), (0.0,) * 3, (1.0,) * 3)
+        ranks = [
+            [make.views(b["pixels"], b["draws"])
+             for b in step_loader(images, StepSampler(len(images), 8, 1, 1, 3, rank, world), options, workers)]
+            for rank in range(world)
+        ]  # fmt: skip
+        return torch.stack([torch.cat(shares) for shares in zip(*ranks, strict=True)])  # steps x N x V x 3 x S x S
+
+    alone = views(0, 1)
+    assert torch.equal(alone, views(2, 1))
+    torch.testing.assert_close(views(0, 2), alone)
+    assert not torch.equal(alone[0], alone[1])
+
+
 def test_memory_is_counted_by_real_sizes(tmp_path):
     """Native pixels, and those at the network's size where they differ: one byte less and nothing is held."""
     root = write_folder(tmp_path, [(40, 60), (30, 30), (64, 48)])
