@@ -20,19 +20,19 @@ from pathlib import Path
 
 import timm
 import torch
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import OptimWrapperDict
 from torch import nn
 
 import pinas_zoo  # noqa: F401
 from pinas_zoo.data.augmentation import BatchViews
 from pinas_zoo.engine.memory import peak_memory_mib
-from pinas_zoo.engine.trainer import RunnerModel
+from pinas_zoo.engine.trainer import DistributedOptimWrapper, RunnerModel
 from pinas_zoo.search.config import Views
 from pinas_zoo.search.methods.pinas import PiNASMethod
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
 SETTINGS = {"fp32": ("fp32", False), "fp32 channels-last": ("fp32", True), "bf16 channels-last": ("bf16", True)}
-OPTIMISER = dict(type="SGD", lr=0.03, momentum=0.9, weight_decay=1e-4)
+OPTIMISER = dict(lr=0.03, momentum=0.9, weight_decay=1e-4)
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -48,14 +48,15 @@ class Step:
         torch.manual_seed(0)
         self.method = method or PiNASMethod(ResNeSt50Space())
         views = BatchViews(Views(), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-        self.trainee = RunnerModel(self.method, views, 4, 0, precision, channels_last).train()
-        self.wrapper = build_optim_wrapper(self.trainee, dict(type="RanksOptimWrapper", optimizer=OPTIMISER))
+        self.trainee = RunnerModel(self.method, views, precision, channels_last).train()
+        optimizer = torch.optim.SGD(self.trainee.parameters(), **OPTIMISER)
+        self.wrapper = OptimWrapperDict(weights=DistributedOptimWrapper(optimizer=optimizer))
         self.views = torch.randint(0, 256, (images, 4, 3, size, size), dtype=torch.uint8)
         self.labels = torch.zeros(images, dtype=torch.long)
         self.dtype, self.memory_format = self.trainee.dtype, self.trainee.memory_format
 
     def ours(self, step: int) -> None:
-        batch = {"views": self.views, "labels": self.labels, "step": step}
+        batch = {"train": {"views": self.views, "labels": self.labels}, "step": step}
         self.trainee.train_step(batch, self.wrapper)
 
     def bare(self, step: int) -> Callable[[], None]:

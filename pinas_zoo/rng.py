@@ -15,7 +15,6 @@ class Stream(IntEnum):
 
     EVIDENCE = 0  # which architectures an evidence scores
     LEARN_PATHS = 1  # the paths of a learning step
-    VIEWS = 2  # augmentation of a batch that is held in memory
     LINEAR_PATHS = 3  # the path of a step of linear evaluation
     PROPOSALS = 4  # architectures proposed in exploration; attempt k of a proposal draws from 4 + 100 k
     RECALIBRATION = 5  # which training images recalibrate batch norm
@@ -26,7 +25,7 @@ class Stream(IntEnum):
     SPLIT = 10  # images held out of the training images
     CONSISTENCY_VIEWS = 10  # views by which consistency is scored
     ORDER = 11  # shuffling of the images, an epoch at a time
-    IMAGE_VIEWS = 12  # augmentation of an image that is decoded when it is needed
+    IMAGE_VIEWS = 12  # augmentation of an image; the rank is its position in the global batch
     HELD_OUT_ORDER = 16  # shuffling of the held-out images, for phases that learn on them
     HELD_OUT_VIEWS = 17  # their augmentation
     SCORED_IMAGES = 18  # which held-out images candidates are scored on, where not all are

@@ -1,24 +1,38 @@
-"""Images with labels, served by step: in memory, or decoded as they are needed."""
+"""Images with labels: in memory, or read and decoded when they are needed.
+
+Where an image is kept changes neither its augmented views (but for rounding) nor what a network sees without
+augmentation. In memory, images keep the resolution of their files.
+"""
 
 from __future__ import annotations
 
-import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
-from pinas_zoo.data.augmentation import ImageViews
+from pinas_zoo.data.augmentation import ViewDraws, draw_views, image_views, view_uniforms
+from pinas_zoo.data.decoding import decode, fit
+from pinas_zoo.data.loader import BatchPart, StepSampler, batch_loader, checked
 from pinas_zoo.data.options import Data, Views
 from pinas_zoo.errors import UserError
-from pinas_zoo.rng import Stream, step_rng
+
+Indices = Sequence[int] | torch.Tensor | np.ndarray
+
+
+class ViewsOptions(NamedTuple):
+    """Augmentation of a stage."""
+
+    views: Views
+    num_views: int  # of each image
+    seed: int  # of the run
+    stream: Stream = Stream.IMAGE_VIEWS  # of the split's random numbers
 
 
 class ImageSet(ABC):
@@ -30,7 +44,7 @@ class ImageSet(ABC):
         return len(self.labels)
 
     @abstractmethod
-    def subset(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> ImageSet:
+    def subset(self, indices: Indices) -> ImageSet:
         """Those images, in that order."""
 
     @abstractmethod
@@ -39,86 +53,167 @@ class ImageSet(ABC):
 
     @abstractmethod
     def batches(self, size: int) -> Iterator[dict[str, torch.Tensor]]:
-        """``pixels`` (uint8 n x 3 x S x S) and ``labels`` (n) in order; no batch of one image when it can be helped,
-        since batch statistics need two."""
+        """Batches without augmentation, in order, of the :meth:`ranges`.
+
+        Yields:
+            ``pixels``, uint8 n x 3 x S x S: shorter side resized to the network's, then the centre; ``labels``, n.
+        """
 
     @abstractmethod
-    def share(self, share: Share, make: ViewsOptions) -> dict[str, torch.Tensor]:
-        """One rank's share of a step's batch: ``labels`` and either ``pixels`` (uint8 n x 3 x S x S) or, already
-        augmented, ``views`` (uint8 n x V x 3 x S x S)."""
+    def step_batch(self, part: BatchPart, options: ViewsOptions) -> dict[str, Any]:
+        """One process's part of a step's batch.
+
+        Returns:
+            ``labels``, n, and either ``views``, uint8 n x V x 3 x S x S, or ``pixels``, uint8 n x 3 x H x W, with
+            ``draws``, n x V, of which :meth:`~pinas_zoo.data.augmentation.BatchViews.views` makes the views.
+        """
 
     def ranges(self, size: int) -> list[range]:
+        """Consecutive images in batches of ``size``; the last batch may be smaller.
+
+        A single image at the end joins the batch before it, because batch statistics need two.
+        """
         stops = list(range(size, len(self), size))
         if stops and len(self) - stops[-1] == 1:
             stops.pop()
         return [range(start, stop) for start, stop in zip([0, *stops], [*stops, len(self)], strict=True)]
 
 
-class Share(NamedTuple):
-    """What a rank takes of a step's batch."""
+class InMemory(ImageSet):
+    """Images that are held in memory."""
 
-    step: int
-    first: int  # position of the first of them in the global batch
-    indices: list[int]
-
-
-class ViewsOptions(NamedTuple):
-    """Augmentation of a stage."""
-
-    views: Views
-    num_views: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class Images(ImageSet):
-    """Decoded images: uint8 N x 3 x H x W, and labels N."""
-
-    pixels: torch.Tensor
-    labels: torch.Tensor
-
-    def subset(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> Images:
-        index = torch.as_tensor(indices)
-        return Images(self.pixels[index], self.labels[index])
-
-    def joined(self, other: ImageSet) -> Images:
-        assert isinstance(other, Images)
-        return Images(torch.cat([self.pixels, other.pixels]), torch.cat([self.labels, other.labels]))
+    @property
+    @abstractmethod
+    def fitted(self) -> torch.Tensor:
+        """What a network sees without augmentation: uint8 N x 3 x S x S; kept once it is made."""
 
     def batches(self, size: int) -> Iterator[dict[str, torch.Tensor]]:
         for part in self.ranges(size):
             rows = slice(part.start, part.stop)
-            yield {"pixels": self.pixels[rows], "labels": self.labels[rows]}
-
-    def share(self, share: Share, make: ViewsOptions) -> dict[str, torch.Tensor]:
-        chosen = self.subset(share.indices)
-        return {"pixels": chosen.pixels, "labels": chosen.labels}
+            yield {"pixels": self.fitted[rows], "labels": self.labels[rows]}
 
 
 @dataclass(frozen=True)
-class Files(ImageSet):
+class Images(InMemory):
+    """Decoded images of one size; their views are made for a whole batch at once, on the network's device."""
+
+    pixels: torch.Tensor  # uint8 N x 3 x H x W
+    labels: torch.Tensor  # N
+    size: int | None = None  # S; None: the images are square and have it
+    crop_pct: float = 1.0
+
+    def subset(self, indices: Indices) -> Images:
+        index = torch.as_tensor(indices)
+        return replace(self, pixels=self.pixels[index], labels=self.labels[index])
+
+    def joined(self, other: ImageSet) -> Images:
+        assert isinstance(other, Images)
+        pixels, labels = torch.cat([self.pixels, other.pixels]), torch.cat([self.labels, other.labels])
+        return replace(self, pixels=pixels, labels=labels)
+
+    @property
+    def view_size(self) -> int:
+        return self.size or self.pixels.shape[-1]
+
+    @cached_property
+    def fitted(self) -> torch.Tensor:
+        size = self.view_size
+        if self.crop_pct == 1 and self.pixels.shape[2:] == (size, size):
+            return self.pixels
+        made = torch.empty(len(self), 3, size, size, dtype=torch.uint8)
+        for row, image in enumerate(self.pixels):
+            made[row] = _planes(fit(image.permute(1, 2, 0).contiguous().numpy(), size, self.crop_pct))
+        return made
+
+    def step_batch(self, part: BatchPart, options: ViewsOptions) -> dict[str, Any]:
+        height, width = self.pixels.shape[2:]
+        uniforms = view_uniforms(options.seed, part.step, part.positions, options.num_views, options.stream)
+        draws = draw_views(options.views, height, width, uniforms, self.view_size)
+        return {"pixels": self.pixels[part.indices], "draws": draws, "labels": self.labels[part.indices]}
+
+
+class ImagesOfAnySize(ImageSet):
+    """Images that differ in size; a worker of the loader makes their views, one image at a time."""
+
+    options: Data
+
+    @abstractmethod
+    def read(self, row: int) -> np.ndarray:
+        """Decoded in full: uint8 H x W x 3 in RGB."""
+
+    def fitted_batch(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        """A batch without augmentation: ``pixels``, uint8 n x 3 x S x S, and ``labels``, n."""
+        size, crop_pct = self.options.image_size, self.options.crop_pct
+        pixels = np.stack([fit(self.read(row), size, crop_pct) for row in rows])  # n x S x S x 3
+        return {"pixels": torch.from_numpy(pixels).permute(0, 3, 1, 2), "labels": self.labels[list(rows)]}
+
+    def step_batch(self, part: BatchPart, options: ViewsOptions) -> dict[str, Any]:
+        uniforms = view_uniforms(options.seed, part.step, part.positions, options.num_views, options.stream)
+        made = [self._views(row, options.views, of_image) for row, of_image in zip(part.indices, uniforms, strict=True)]
+        views = torch.from_numpy(np.stack(made)).permute(0, 1, 4, 2, 3)  # n x V x 3 x S x S
+        return {"views": views, "labels": self.labels[part.indices]}
+
+    def _views(self, row: int, views: Views, uniforms: np.ndarray) -> np.ndarray:
+        """uint8 V x S x S x 3."""
+        image = self.read(row)
+        draws: ViewDraws = draw_views(views, image.shape[0], image.shape[1], uniforms, self.options.image_size)
+        return image_views(image, draws)
+
+
+@dataclass(frozen=True)
+class DecodedImages(ImagesOfAnySize, InMemory):
+    """Decoded images of several sizes."""
+
+    arrays: Sequence[np.ndarray]  # N, each uint8 H x W x 3
+    labels: torch.Tensor  # N
+    options: Data
+
+    def subset(self, indices: Indices) -> DecodedImages:
+        chosen = torch.as_tensor(indices)
+        rows = chosen.nonzero().flatten() if chosen.dtype == torch.bool else chosen
+        return replace(self, arrays=[self.arrays[row] for row in rows.tolist()], labels=self.labels[rows])
+
+    def joined(self, other: ImageSet) -> DecodedImages:
+        assert isinstance(other, DecodedImages)
+        return replace(self, arrays=[*self.arrays, *other.arrays], labels=torch.cat([self.labels, other.labels]))
+
+    def read(self, row: int) -> np.ndarray:
+        return self.arrays[row]
+
+    @cached_property
+    def fitted(self) -> torch.Tensor:
+        size = self.options.image_size
+        made = torch.empty(len(self), 3, size, size, dtype=torch.uint8)
+        done = 0
+        for batch in checked(batch_loader(self.ranges(256), self.fitted_batch, self.options.workers)):
+            made[done : done + len(batch["labels"])] = batch["pixels"]
+            done += len(batch["labels"])
+        return made
+
+
+@dataclass(frozen=True)
+class Files(ImagesOfAnySize):
     """Images that are read and decoded when they are needed, in the loader's workers."""
 
     dataset: Any  # timm's or torchvision's
     index: np.ndarray  # N, into the data set
-    labels: torch.Tensor
+    labels: torch.Tensor  # N
     options: Data
 
-    def subset(self, indices: Sequence[int] | torch.Tensor | np.ndarray) -> Files:
+    def subset(self, indices: Indices) -> Files:
         chosen = np.asarray(indices)
         return replace(self, index=self.index[chosen], labels=self.labels[torch.from_numpy(chosen)])
 
     def joined(self, other: ImageSet) -> Files:
         assert isinstance(other, Files)
-        return replace(
-            self, index=np.concatenate([self.index, other.index]), labels=torch.cat([self.labels, other.labels])
-        )
+        index, labels = np.concatenate([self.index, other.index]), torch.cat([self.labels, other.labels])
+        return replace(self, index=index, labels=labels)
 
     def read(self, row: int) -> np.ndarray:
         """Decoded in full: uint8 H x W x 3 in RGB.
 
         Raises:
-            UserError: It cannot be; names the file.
+            UserError: It cannot be decoded; names the file.
         """
         number = int(self.index[row])
         reader = getattr(self.dataset, "reader", None)
@@ -130,151 +225,23 @@ class Files(ImageSet):
             name = reader.filename(number, absolute=True) if reader is not None else number
             raise UserError(f"image {name} cannot be read: {error}") from error
 
-    def fitted(self, row: int) -> np.ndarray:
-        return fit(self.read(row), self.options.image_size, self.options.crop_pct)
-
     def batches(self, size: int) -> Iterator[dict[str, torch.Tensor]]:
-        return _checked(_loader(self, self.ranges(size), self._batch, self.options.workers))
+        return checked(batch_loader(self.ranges(size), self.fitted_batch, self.options.workers))
 
-    def _batch(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
-        pixels = torch.from_numpy(np.stack([self.fitted(row) for row in rows])).permute(0, 3, 1, 2)
-        return {"pixels": pixels, "labels": self.labels[list(rows)]}
+    def read_all(self) -> Iterator[np.ndarray]:
+        """Every image, decoded in full by the loader's workers."""
+        for arrays in checked(batch_loader(self.ranges(16), self._read_some, self.options.workers)):
+            yield from arrays
 
-    def share(self, share: Share, make: ViewsOptions) -> dict[str, torch.Tensor]:
-        views = ImageViews(make.views, self.options.image_size)
-        made = [
-            views(self.read(row), step_rng(make.seed, share.step, Stream.IMAGE_VIEWS, position), make.num_views)
-            for position, row in enumerate(share.indices, share.first)
-        ]
-        stacked = torch.from_numpy(np.stack(made)).permute(0, 1, 4, 2, 3)  # n x V x 3 x S x S
-        return {"views": stacked, "labels": self.labels[share.indices]}
-
-    def decoded(self) -> Images:
-        """All of them in memory."""
-        size = self.options.image_size
-        pixels = torch.empty(len(self), 3, size, size, dtype=torch.uint8)
-        done = 0
-        for batch in self.batches(256):
-            pixels[done : done + len(batch["labels"])] = batch["pixels"]
-            done += len(batch["labels"])
-        return Images(pixels, self.labels)
+    def _read_some(self, rows: Sequence[int]) -> list[np.ndarray]:
+        return [self.read(row) for row in rows]
 
 
-def decode(data: bytes) -> np.ndarray:
-    """A file's bytes to uint8 H x W x 3 in RGB, as Pillow gives it.
-
-    Raises:
-        OSError: Not an image, or a torn one.
-    """
-    if data[:2] == b"\xff\xd8" and data.rstrip(b"\0").endswith(b"\xff\xd9"):  # a torn JPEG decodes to half a picture
-        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        if image is not None:
-            return image
-    return np.array(Image.open(io.BytesIO(data)).convert("RGB"))
+def step_loader(images: ImageSet, sampler: StepSampler, options: ViewsOptions, workers: int) -> DataLoader:
+    """Batches of the sampler's steps; see :meth:`ImageSet.step_batch`. A batch may be a :class:`UserError`."""
+    return batch_loader(sampler, partial(images.step_batch, options=options), workers)
 
 
-def fit(image: np.ndarray, size: int, crop_pct: float) -> np.ndarray:
-    """Shorter side to ``size / crop_pct`` pixels, then the centre: uint8 H x W x 3 to size x size x 3."""
-    if image.shape[:2] == (size, size) and crop_pct == 1:
-        return image
-    picture = Image.fromarray(image)
-    scale = round(size / crop_pct) / min(picture.size)
-    width, height = (max(size, round(side * scale)) for side in picture.size)
-    left, top = (width - size) // 2, (height - size) // 2
-    return np.array(
-        picture.resize((width, height), Image.Resampling.BICUBIC).crop((left, top, left + size, top + size))
-    )
-
-
-class StepSampler(Sampler[Share]):
-    """Index batches as a function of (seed, step): epochs of shuffled images, the last incomplete batch left out.
-
-    Starting at a later step gives what a run from 0 would have had there; nothing is skipped through. Of ``world``
-    ranks each takes consecutive positions of the batch.
-
-    Raises:
-        UserError: Fewer images than a batch, or a batch that the ranks cannot share equally.
-    """
-
-    def __init__(
-        self,
-        length: int,
-        batch_size: int,
-        seed: int,
-        start: int,
-        stop: int,
-        rank: int = 0,
-        world: int = 1,
-        order: Stream = Stream.ORDER,
-    ):
-        if length < batch_size:
-            raise UserError(f"expected at least one batch of images, got {length} images for batches of {batch_size}")
-        if batch_size % world:
-            raise UserError(
-                f"expected a batch size that {world} processes can share equally, got {batch_size}; "
-                f"{batch_size // world * world} or {(batch_size // world + 1) * world} would do"
-            )
-        self.length, self.batch_size, self.seed, self.start, self.stop = length, batch_size, seed, start, stop
-        self.rank, self.each, self.order = rank, batch_size // world, order
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def __iter__(self) -> Iterator[Share]:
-        per_epoch = self.length // self.batch_size
-        epoch, order = -1, np.empty(0, dtype=np.int64)
-        for step in range(self.start, self.stop):
-            if step // per_epoch != epoch:
-                epoch = step // per_epoch
-                order = step_rng(self.seed, epoch, self.order).permutation(self.length)
-            first = self.rank * self.each
-            at = step % per_epoch * self.batch_size + first
-            yield Share(step, first, order[at : at + self.each].tolist())
-
-
-def step_loader(images: ImageSet, sampler: StepSampler, make: ViewsOptions, workers: int) -> DataLoader:
-    """Batches of the sampler's steps; see :meth:`ImageSet.share`. A batch may be a :class:`UserError` to raise."""
-    return _loader(images, sampler, partial(images.share, make=make), workers)
-
-
-class _Calls(Dataset[Any]):
-    """A data set whose items are what a function makes of a sampler's items."""
-
-    def __init__(self, images: ImageSet, function: Callable[[Any], Any]):
-        self.images, self.function = images, function
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitems__(self, item: Any) -> Any:
-        try:
-            return self.function(item)
-        except UserError as error:  # raised by the reader of the loader: a worker would wrap it in a traceback
-            return error
-
-
-def _loader(images: ImageSet, sampler: Any, function: Callable[[Any], Any], workers: int) -> DataLoader:
-    return DataLoader(
-        _Calls(images, function),
-        batch_sampler=sampler,
-        collate_fn=_same,
-        num_workers=workers,
-        worker_init_fn=_one_thread,
-        multiprocessing_context="fork" if workers else None,
-    )
-
-
-def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(0)
-
-
-def _checked(batches: Iterable[Any]) -> Iterator[Any]:
-    for batch in batches:
-        if isinstance(batch, UserError):
-            raise batch
-        yield batch
-
-
-def _same(batch: Any) -> Any:
-    return batch
+def _planes(image: np.ndarray) -> torch.Tensor:
+    """H x W x 3 to 3 x H x W."""
+    return torch.from_numpy(image).permute(2, 0, 1)

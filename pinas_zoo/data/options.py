@@ -40,7 +40,7 @@ class Data(Table):
     max_train: int | None = Field(None, ge=1)  # use only so many training images
     max_test: int | None = Field(None, ge=1)
     workers: int = Field(0, ge=0)  # loader processes, of each rank
-    memory_gib: float = Field(4.0, ge=0)  # decoded images are held in memory up to this; more are decoded as needed
+    memory_gib: float = Field(4.0, ge=0)  # decoded images are held in memory up to this; changes no distribution
     crop_pct: float = Field(1.0, gt=0, le=1)  # part of the shorter side that the network sees without augmentation
     mean: tuple[float, float, float] | None = None  # of pixels in 0..1, RGB; None: measured on training images
     std: tuple[Positive, Positive, Positive] | None = None

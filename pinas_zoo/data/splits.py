@@ -1,4 +1,4 @@
-"""The images of a run, split deterministically; decoded once into memory when they fit.
+"""The images of a run, split deterministically; decoded once into memory when they fit (:mod:`pinas_zoo.data.memory`).
 
 Four parts: ``train`` (learning, linear evaluation, recalibration), ``val`` (held out of the training images, scores
 candidates), ``trainval`` (both, for the winner alone) and ``test`` (measures the winner, as cut and as trained).
@@ -16,6 +16,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from pinas_zoo.data.images import Files, Images, ImageSet
+from pinas_zoo.data.memory import hold_in_memory
 from pinas_zoo.data.options import Data
 from pinas_zoo.data.shards import ShardReader
 from pinas_zoo.errors import UserError
@@ -74,8 +75,6 @@ def load_splits(options: Data, seed: int) -> Splits:
                 f"expected the same classes in {options.train_split!r} and {options.test_split!r} of {options.root}, "
                 f"got {len(names)} and {len(test_names)}: {sorted(set(names) ^ set(test_names))[:5]} differ"
             )
-        if (len(train) + len(test)) * 3 * options.image_size**2 <= options.memory_gib * GIB:
-            train, test = train.decoded(), test.decoded()
     else:
         raise UserError(f"expected data.type 'digits' or 'timm', got {options.type!r}")
     held_out = _per_class(train.labels, options.val_per_class, seed)
@@ -86,7 +85,10 @@ def load_splits(options: Data, seed: int) -> Splits:
             f"{names[int(counts.argmin())]!r}; lower it"
         )
     everything = torch.arange(len(train))
-    return Splits(train.subset(everything[~held_out]), train.subset(everything[held_out]), test, names)
+    parts = [train.subset(everything[~held_out]), train.subset(everything[held_out]), test]
+    files = [part for part in parts if isinstance(part, Files)]
+    learned, scored, tested = hold_in_memory(files, options.memory_gib * GIB) if files else parts
+    return Splits(learned, scored, tested, names)
 
 
 def _per_class(labels: torch.Tensor, count: int, seed: int) -> torch.Tensor:

@@ -19,7 +19,7 @@ from mmengine.registry import LOOPS, OPTIMIZERS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
-from pinas_zoo.data.augmentation import BatchViews
+from pinas_zoo.data.augmentation import BatchViews, ViewDraws
 from pinas_zoo.data.images import ImageSet, StepSampler, ViewsOptions, step_loader
 from pinas_zoo.data.options import Table
 from pinas_zoo.engine import distributed
@@ -27,7 +27,7 @@ from pinas_zoo.engine.checkpoint import load_checkpoint
 from pinas_zoo.engine.hooks import StepHook
 from pinas_zoo.engine.trainable import Batch, Phase, Trainable
 from pinas_zoo.errors import UserError
-from pinas_zoo.rng import Stream, step_rng
+from pinas_zoo.rng import Stream
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -61,14 +61,15 @@ class TrainOptions(Protocol):
     def checkpoint_every(self) -> int: ...
 
 
+Losses = dict[str, torch.Tensor]
+
+
 class RunnerModel(BaseModel):
     """What the Runner trains: makes the views of each batch, then runs the phases of a step.
 
     Args:
         network: Says what a step minimises.
-        views: Augmentation, of images that come without views; normalisation.
-        num_views: Views per image; ``network`` gets N x num_views x C x H x W.
-        seed: Run seed; views follow from it and the step.
+        views: Makes the views of images that come with draws in their place; normalises.
         precision: Of convolutions and matrix products; parameters, statistics and losses are fp32.
         channels_last: Order of activations and weights in memory.
         steps: In all; phases may start late or stop early.
@@ -78,8 +79,6 @@ class RunnerModel(BaseModel):
         self,
         network: Trainable,
         views: BatchViews,
-        num_views: int,
-        seed: int,
         precision: str = "fp32",
         channels_last: bool = False,
         steps: int = 1,
@@ -87,50 +86,39 @@ class RunnerModel(BaseModel):
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network, self.views = network.to(memory_format=self.memory_format), views
-        self.num_views, self.seed, self.steps, self.dtype = num_views, seed, steps, DTYPES[precision]
+        self.steps, self.dtype = steps, DTYPES[precision]
         self.trained = {phase.name: tuple(network.parameters_of(phase)) for phase in network.phases}
 
     def batch(
         self,
         labels: torch.Tensor,
-        step: int,
         pixels: torch.Tensor | None = None,
+        draws: ViewDraws | None = None,
         views: torch.Tensor | None = None,
-        stream: Stream = Stream.VIEWS,
     ) -> Batch:
-        """Augment and normalise images, or normalise views that the loader has made.
+        """Make and normalise the views of images, or normalise views that the loader has made.
 
         Args:
             labels: N.
-            step: Views follow from it.
-            pixels: uint8 N x 3 x H x W, of this process.
-            views: uint8 N x num_views x 3 x H x W.
-            stream: Of the split's random numbers.
+            pixels: uint8 N x 3 x H x W.
+            draws: N x num_views, of the pixels.
+            views: uint8 N x num_views x 3 x S x S, in place of pixels and draws.
         """
-        if pixels is not None:
-            generator = torch.Generator().manual_seed(int(step_rng(self.seed, step, stream).integers(2**63)))
-            x = self.views(pixels, generator, self.num_views, distributed.rank(), distributed.world())
+        if views is not None:
+            x = self.views.normalise(views)  # N x num_views x 3 x S x S
         else:
-            assert views is not None
-            x = self.views.normalise(views)  # N x num_views x 3 x H x W
+            assert pixels is not None
+            assert draws is not None
+            x = self.views.views(pixels, draws)  # N x num_views x 3 x S x S
         if self.memory_format == torch.channels_last:
             x = x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
         return Batch(x, labels)
 
-    def forward(
-        self,
-        labels: torch.Tensor,
-        step: int,
-        pixels: torch.Tensor | None = None,
-        views: torch.Tensor | None = None,
-        mode: str = "loss",
-        phase: Phase | None = None,
-    ) -> dict[str, torch.Tensor]:
+    def forward(self, step: int, phase: Phase | None = None, mode: str = "loss", **images: Any) -> Losses:
         """Losses of one phase, the first unless told, on images as :meth:`batch` takes them."""
-        phase = phase or self.network.phases[0]
-        batch = self.batch(labels, step, pixels, views, SPLIT_STREAMS[phase.split].views)
+        batch = self.batch(**images)
         with torch.autocast(batch.views.device.type, self.dtype, enabled=self.dtype is not None):
-            return self.network.losses(batch, step, phase)
+            return self.network.losses(batch, step, phase or self.network.phases[0])
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapperDict) -> dict[str, torch.Tensor]:
         """One step: every phase that is active takes its losses and updates its parameters.
@@ -221,7 +209,7 @@ class SplitStreams:
 
 
 SPLIT_STREAMS = {
-    "train": SplitStreams(Stream.ORDER, Stream.VIEWS),
+    "train": SplitStreams(Stream.ORDER, Stream.IMAGE_VIEWS),
     "held_out": SplitStreams(Stream.HELD_OUT_ORDER, Stream.HELD_OUT_VIEWS),
 }
 
@@ -282,7 +270,7 @@ def train(
     state = load_checkpoint(folder)
     start = state["step"] if state else 0
     check_precision(options.precision, f"{label}.precision")
-    model = RunnerModel(network, views, network.num_views, seed, options.precision, options.channels_last, steps)
+    model = RunnerModel(network, views, options.precision, options.channels_last, steps)
     loaders = {}
     for split in dict.fromkeys(phase.split for phase in network.phases):
         sampler = StepSampler(
@@ -290,7 +278,10 @@ def train(
             SPLIT_STREAMS[split].order,
         )  # fmt: skip
         loaders[split] = step_loader(
-            images[split], sampler, ViewsOptions(views.options, network.num_views, seed), workers
+            images[split],
+            sampler,
+            ViewsOptions(views.options, network.num_views, seed, SPLIT_STREAMS[split].views),
+            workers,
         )
     hook = StepHook(folder, label, steps, state, options)
     runner = Runner(

@@ -84,9 +84,10 @@ class RunPlan:
             f"memory   {self.weights_mib:.0f} MiB of weights, gradients and momentum in learn, and "
             f"{self.activations_mib:.0f} MiB of activations: {self.images_per_process:g} images along "
             f"{self.paths_per_step} {paths} of a step, kept for the backward pass, in each process",
-            f"         {self.images_mib_per_1000:.1f} MiB for every 1,000 images, which are held in memory when they "
-            f"take no more than {data['memory_gib']:g} GiB (data.memory_gib), with {self.recalibration_mib:.0f} MiB "
-            "more in explore for the recalibration images; or else all are decoded as needed",
+            f"         {self.images_mib_per_1000:.1f} MiB for every 1,000 images of {data['image_size']} x "
+            f"{data['image_size']} pixels; images are held in memory at the size of their files when they take no more "
+            f"than {data['memory_gib']:g} GiB (data.memory_gib), with {self.recalibration_mib:.0f} MiB more in explore "
+            "for the recalibration images; or else all are decoded as needed",
             f"disk     a checkpoint of {self.checkpoint_mib:.0f} MiB while a stage trains",
             f"files    {self.folder}/: config.json, learn/, linear/, explore/, winner/, train/, trained/, report.html",
             f"registry the winner is registered as {self.config['name']}_winner",

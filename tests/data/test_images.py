@@ -5,15 +5,22 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import multiprocessing
+import resource
 import tarfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from pinas_zoo.data.images import Files, Images, StepSampler, ViewsOptions, decode, step_loader
+from pinas_zoo.data import decoding
+from pinas_zoo.data.augmentation import BatchViews
+from pinas_zoo.data.decoding import decode, fit
+from pinas_zoo.data.images import DecodedImages, Files, Images, ViewsOptions, step_loader
+from pinas_zoo.data.loader import StepSampler
 from pinas_zoo.data.shards import ShardReader, expand
 from pinas_zoo.data.splits import Splits, load_splits
 from pinas_zoo.errors import UserError
@@ -69,8 +76,10 @@ def test_larger_images_keep_their_aspect(tmp_path):
                 picture[:, 20:60] = 200  # the central square is bright, the sides are dark
                 Image.fromarray(picture).save(tmp_path / split / label / f"{k}.png")
     splits = load_splits(Data(root=str(tmp_path), image_size=16, val_per_class=1), 0)
-    assert splits.train.pixels.shape == (2, 3, 16, 16)
-    assert splits.train.pixels.float().mean() > 190
+    (batch,) = splits.train.batches(2)
+    assert batch["pixels"].shape == (2, 3, 16, 16)
+    assert batch["pixels"].float().mean() > 190
+    assert splits.train.pixels.shape == (2, 3, 40, 80)  # what views are cut from
 
 
 def test_errors_name_what_is_wrong(tmp_path):
@@ -82,7 +91,8 @@ def test_errors_name_what_is_wrong(tmp_path):
         load_splits(Data(type="digits", image_size=8, val_per_class=1000), 0)
     for split in ("train", "validation"):
         (tmp_path / split / "a").mkdir(parents=True)
-        (tmp_path / split / "a" / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 not an image")
+        for name in ("torn", "also_torn"):
+            (tmp_path / split / "a" / f"{name}.jpg").write_bytes(b"\xff\xd8\xff\xe0 not an image")
     with pytest.raises(UserError, match=r"torn\.jpg cannot be read"):
         load_splits(Data(root=str(tmp_path), image_size=16, val_per_class=1), 0)
 
@@ -142,18 +152,23 @@ def write_folder(root, sizes=((40, 60), (30, 30), (64, 48))):
     return root
 
 
+def fitted(images) -> torch.Tensor:
+    return torch.cat([batch["pixels"] for batch in images.batches(2)])
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_images_decoded_as_needed_are_those_in_memory(tmp_path, workers):
     root = write_folder(tmp_path)
     options = Data(root=str(root), image_size=24, val_per_class=1, workers=workers)
     memory = load_splits(options, 0)
     files = load_splits(options.model_copy(update={"memory_gib": 0.0}), 0)
-    assert isinstance(memory.train, Images)
+    assert isinstance(memory.train, DecodedImages)
     assert isinstance(files.train, Files)
     for part in ("train", "val", "test", "trainval"):
         kept, read = getattr(memory, part), getattr(files, part)
         assert torch.equal(kept.labels, read.labels)
-        assert torch.equal(torch.cat([b["pixels"] for b in read.batches(2)]), kept.pixels)
+        assert torch.equal(fitted(read), fitted(kept))
+        assert all(np.array_equal(read.read(row), kept.read(row)) for row in range(len(read)))
     assert memory.normalisation() == files.normalisation()
 
 
@@ -163,7 +178,7 @@ def test_a_tar_file_holds_what_its_folder_holds(tmp_path):
     tar = options.model_copy(update=dict(train_split="train.tar", test_split="validation.tar", memory_gib=0.0))
     folder, packed = load_splits(options, 0), load_splits(tar.model_copy(update={"workers": 2}), 0)
     assert packed.class_names == folder.class_names == ("a", "b")
-    assert torch.equal(torch.cat([b["pixels"] for b in packed.train.batches(4)]), folder.train.pixels)
+    assert torch.equal(fitted(packed.train), fitted(folder.train))
 
 
 def write_shards(root, per_shard: int = 4, suffix: str = "cls") -> dict[str, list[tuple[bytes, int]]]:
@@ -200,7 +215,7 @@ def test_shards_are_read_in_any_order(tmp_path, workers, suffix):
     assert (len(files.trainval), len(files.test), files.class_names) == (12, 4, ("0", "1"))
     last = files.trainval.subset(torch.arange(11, -1, -1))
     memory = load_splits(options.model_copy(update={"memory_gib": 1.0}), 0).trainval.subset(torch.arange(11, -1, -1))
-    assert torch.equal(torch.cat([b["pixels"] for b in last.batches(5)]), memory.pixels)
+    assert torch.equal(torch.cat([b["pixels"] for b in last.batches(5)]), fitted(memory))
     for row, number in enumerate(last.index):
         encoded, label = held["train"][number]
         assert np.array_equal(last.read(row), decode(encoded))
@@ -262,16 +277,17 @@ def test_shards_that_cannot_be_used_are_named(tmp_path):
         load_splits(options, 0)
 
 
-def test_views_of_files_do_not_depend_on_workers_or_ranks(tmp_path):
+@pytest.mark.parametrize("memory_gib", [0.0, 1.0])
+def test_views_of_files_do_not_depend_on_workers_or_ranks(tmp_path, memory_gib):
     root = write_folder(tmp_path)
-    make = ViewsOptions(Views(), 4, seed=7)
+    options = ViewsOptions(Views(), 4, seed=7)
 
     def views(workers: int, world: int) -> torch.Tensor:
         images = load_splits(
-            Data(root=str(root), image_size=16, val_per_class=1, memory_gib=0.0, workers=workers), 0
+            Data(root=str(root), image_size=16, val_per_class=1, memory_gib=memory_gib, workers=workers), 0
         ).train
         ranks = [
-            [b["views"] for b in step_loader(images, StepSampler(4, 4, 1, 1, 4, rank, world), make, workers)]
+            [b["views"] for b in step_loader(images, StepSampler(4, 4, 1, 1, 4, rank, world), options, workers)]
             for rank in range(world)
         ]
         return torch.stack([torch.cat(shares) for shares in zip(*ranks, strict=True)])  # steps x N x V x 3 x S x S
@@ -299,3 +315,107 @@ def test_no_batch_of_one_image():
     images = Images(torch.zeros(9, 3, 4, 4, dtype=torch.uint8), torch.arange(9))
     assert [len(b["labels"]) for b in images.batches(4)] == [4, 5]
     assert torch.cat([b["labels"] for b in images.batches(4)]).tolist() == list(range(9))
+
+
+@pytest.mark.parametrize("sizes", [[(32, 32)] * 3, [(40, 60)] * 3, [(40, 60), (30, 30), (64, 48)]], ids=str)
+@pytest.mark.parametrize("size", [16, 32, 48])
+def test_nothing_depends_on_where_images_are_kept(tmp_path, sizes, size):
+    """One size and several, smaller than the network's and larger: the same images, views and normalisation."""
+    root = write_folder(tmp_path, sizes)
+    options = Data(root=str(root), image_size=size, val_per_class=1, memory_gib=1.0)
+    memory, files = load_splits(options, 0), load_splits(options.model_copy(update={"memory_gib": 0.0}), 0)
+    assert isinstance(memory.train, Images if len(set(sizes)) == 1 else DecodedImages)
+    assert memory.normalisation() == files.normalisation()
+    for part in ("train", "val", "test", "trainval"):
+        assert torch.equal(fitted(getattr(memory, part)), fitted(getattr(files, part)))
+    make = BatchViews(Views(), (0.0,) * 3, (1 / 255,) * 3)
+
+    def views(splits: Splits) -> torch.Tensor:
+        batches = step_loader(splits.train, StepSampler(4, 4, 1, 0, 3), ViewsOptions(Views(), 4, seed=7), 0)
+        return torch.cat([b["views"].float() if "views" in b else make.views(b["pixels"], b["draws"]) for b in batches])
+
+    kept, read = views(memory), views(files)
+    assert kept.shape == (12, 4, 3, size, size)
+    assert (kept - read).abs().mean() < 0.25  # levels of 255; tests/data/test_augmentation.py has more on it
+    if isinstance(memory.train, DecodedImages):
+        assert torch.equal(kept, read)
+
+
+def test_draws_of_images_in_memory_do_not_depend_on_workers_or_ranks():
+    images = load_splits(Data(type="digits", image_size=16, val_per_class=10), 0).train
+    options = ViewsOptions(Views(), 2, seed=7)
+
+    def views(workers: int, world: int) -> torch.Tensor:
+        make = BatchViews(Views(), (0.0,) * 3, (1.0,) * 3)
+        ranks = [
+            [make.views(b["pixels"], b["draws"])
+             for b in step_loader(images, StepSampler(len(images), 8, 1, 1, 3, rank, world), options, workers)]
+            for rank in range(world)
+        ]  # fmt: skip
+        return torch.stack([torch.cat(shares) for shares in zip(*ranks, strict=True)])  # steps x N x V x 3 x S x S
+
+    alone = views(0, 1)
+    assert torch.equal(alone, views(2, 1))
+    torch.testing.assert_close(views(0, 2), alone)
+    assert not torch.equal(alone[0], alone[1])
+
+
+def test_memory_is_counted_by_real_sizes(tmp_path):
+    """Native pixels, and those at the network's size where they differ: one byte less and nothing is held."""
+    root = write_folder(tmp_path, [(40, 60), (30, 30), (64, 48)])
+    needed = 3 * 2 * 2 * ((40 * 60 + 16 * 16) + (30 * 30 + 16 * 16) + (64 * 48 + 16 * 16))
+    for spare, kind in ((0, DecodedImages), (-1, Files)):
+        options = Data(root=str(root), image_size=16, val_per_class=1, memory_gib=(needed + spare) / 2**30)
+        assert isinstance(load_splits(options, 0).train, kind)
+    same = write_folder(tmp_path / "same", [(16, 16)] * 3)
+    for spare, kind in ((0, Images), (-1, Files)):
+        options = Data(root=str(same), image_size=16, val_per_class=1, memory_gib=(36 * 256 + spare) / 2**30)
+        assert isinstance(load_splits(options, 0).train, kind)
+
+
+def test_decoding_ends_when_the_limit_is_passed(tmp_path, monkeypatch):
+    """The sample says that all fit, real sizes do not."""
+    root = write_folder(tmp_path, [(16, 16)] * 40 + [(900, 900)] + [(16, 16)] * 40)
+    read = []
+    original = Files.read
+    monkeypatch.setattr(Files, "read", lambda self, row: read.append(row) or original(self, row))
+    splits = load_splits(Data(root=str(root), image_size=16, val_per_class=1, memory_gib=1e6 / 2**30), 0)
+    assert isinstance(splits.train, Files)
+    assert len(read) < 200  # of 324
+
+
+def test_images_of_which_one_has_another_size_are_held_as_they_are(tmp_path):
+    root = write_folder(tmp_path, [(16, 16)] * 60 + [(20, 16)] + [(16, 16)] * 60)
+    options = Data(root=str(root), image_size=16, val_per_class=1)
+    memory, files = load_splits(options, 0), load_splits(options.model_copy(update={"memory_gib": 0.0}), 0)
+    assert isinstance(memory.train, DecodedImages)
+    assert isinstance(memory.val, DecodedImages)
+    for part in ("train", "val", "test"):
+        kept, needed = getattr(memory, part), getattr(files, part)
+        assert all(np.array_equal(kept.read(row), needed.read(row)) for row in range(len(needed)))
+
+
+def test_a_long_narrow_image_is_cropped_before_it_is_resized():
+    """In 200 MiB, where all of it at the network's size would take gigabytes; what it is does not change."""
+    column = np.random.default_rng(0).integers(0, 256, (20000, 1, 3), dtype=np.uint8)
+
+    def narrow() -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + 200 * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        for image in (column, column.transpose(1, 0, 2)):
+            assert fit(image, 224, 1.0).shape == (224, 224, 3)
+
+    if Path("/proc/self/statm").is_file():
+        process = multiprocessing.get_context("fork").Process(target=narrow)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+    for shape in ((901, 3, 3), (2, 700, 3)):
+        image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        width, height = (side * 8 // min(shape[:2]) for side in (shape[1], shape[0]))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(decoding, "LARGEST", 10**6)
+            whole = fit(image, 8, 1.0)
+        assert width * height > decoding.LARGEST * 64
+        assert np.abs(fit(image, 8, 1.0).astype(int) - whole).mean() < 1  # of noise, whose overshoots Pillow clips

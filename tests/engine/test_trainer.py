@@ -7,6 +7,8 @@ import torch
 from mmengine.registry import PARAM_SCHEDULERS
 
 from pinas_zoo.data.augmentation import BatchViews
+from pinas_zoo.data.images import Images, ViewsOptions
+from pinas_zoo.data.loader import BatchPart
 from pinas_zoo.engine.trainer import RunnerModel, cosine
 from pinas_zoo.search.config import Views
 from pinas_zoo.search.methods.pinas import PiNASMethod
@@ -19,11 +21,14 @@ def step(precision: str, channels_last: bool, views_made: bool = True) -> tuple[
     torch.manual_seed(0)
     method = PiNASMethod(ResNeSt50Space(**TINY), queue_size=32, dim=16)
     views = BatchViews(Views(), (0.5,) * 3, (0.25,) * 3)
-    trainee = RunnerModel(method, views, 4, 0, precision, channels_last).train()
+    trainee = RunnerModel(method, views, precision, channels_last).train()
     generator = torch.Generator().manual_seed(1)
     made = torch.randint(0, 256, (8, 4, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    batch = {"views": made} if views_made else {"pixels": made[:, 0]}
-    losses = trainee(labels=torch.zeros(8, dtype=torch.long), step=3, **batch)
+    images, part = Images(made[:, 0], torch.zeros(8, dtype=torch.long)), BatchPart(3, 0, list(range(8)))
+    batch = images.step_batch(part, ViewsOptions(Views(), 4, seed=0))
+    if views_made:
+        batch = {"views": made, "labels": batch["labels"]}
+    losses = trainee(step=3, **batch)
     losses["loss"].backward()
     assert losses["loss"].dtype == torch.float32
     return losses["loss"].item(), method

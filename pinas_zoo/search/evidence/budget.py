@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import torch
 
+from pinas_zoo.data.images import ViewsOptions
+from pinas_zoo.data.loader import BatchPart
 from pinas_zoo.engine.trainer import RunnerModel
 from pinas_zoo.search.context import Context
 
@@ -20,13 +22,14 @@ def learning_step(context: Context) -> Step:
     method, learn, splits = context.method(), context.config.learn, context.splits
     views = context.views(context.config.views)
     optimizer = torch.optim.SGD(method.parameters(), lr=1e-3, momentum=learn.momentum)
-    seed = context.config.seed
-    model = RunnerModel(method, views, method.num_views, seed, learn.precision, learn.channels_last)
+    options = ViewsOptions(context.config.views, method.num_views, context.config.seed)
+    model = RunnerModel(method, views, learn.precision, learn.channels_last)
 
     def step(k: int) -> None:
-        batch = next(splits.train.subset(torch.randperm(len(splits.train))[: learn.batch_size]).batches(10**6))
+        indices = torch.randperm(len(splits.train))[: learn.batch_size].tolist()
+        batch = splits.train.step_batch(BatchPart(k, 0, indices), options)
         optimizer.zero_grad()
-        model(batch["labels"], k, pixels=batch["pixels"])["loss"].backward()
+        model(step=k, **batch)["loss"].backward()
         optimizer.step()
 
     return step

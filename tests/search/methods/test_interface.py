@@ -116,9 +116,9 @@ def test_a_phase_updates_its_own_parameters_alone():
     torch.manual_seed(0)
     method = build_method(str(EXAMPLES / "gdas.py"), {}, build_space(SPACES["resnest50"]), 10, 0)
     views = BatchViews(Views(), (0.5,) * 3, (0.25,) * 3)
-    model = trainer.RunnerModel(method, views, 1, 0, steps=2).train()
-    pixels = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    data = {"pixels": pixels, "labels": torch.arange(8)}
+    model = trainer.RunnerModel(method, views, steps=2).train()
+    made = torch.randint(0, 256, (8, 1, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    data = {"views": made, "labels": torch.arange(8)}
     for phase, frozen in ((method.phases[0], method.gates), (method.phases[1], method.fc.weight)):
         with model.alone(phase):
             model(**data, step=0, phase=phase)["loss"].backward()
