@@ -32,7 +32,6 @@ from pinas_zoo.search.methods.pinas import PiNASMethod
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
 SETTINGS = {"fp32": ("fp32", False), "fp32 channels-last": ("fp32", True), "bf16 channels-last": ("bf16", True)}
-OPTIMISER = dict(lr=0.03, momentum=0.9, weight_decay=1e-4)
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -49,7 +48,7 @@ class Step:
         self.method = method or PiNASMethod(ResNeSt50Space())
         views = BatchViews(Views(), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
         self.trainee = RunnerModel(self.method, views, precision, channels_last).train()
-        optimizer = torch.optim.SGD(self.trainee.parameters(), **OPTIMISER)
+        optimizer = torch.optim.SGD(self.trainee.parameters(), lr=0.03, momentum=0.9, weight_decay=1e-4)
         self.wrapper = OptimWrapperDict(weights=DistributedOptimWrapper(optimizer=optimizer))
         self.views = torch.randint(0, 256, (images, 4, 3, size, size), dtype=torch.uint8)
         self.labels = torch.zeros(images, dtype=torch.long)

@@ -22,6 +22,7 @@ from pinas_zoo.data.decoding import decode, fit
 from pinas_zoo.data.loader import BatchPart, StepSampler, batch_loader, checked
 from pinas_zoo.data.options import Data, Views
 from pinas_zoo.errors import UserError
+from pinas_zoo.rng import Stream
 
 Indices = Sequence[int] | torch.Tensor | np.ndarray
 
