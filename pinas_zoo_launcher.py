@@ -1,9 +1,9 @@
 """Entry point of the command ``pinas-zoo``: parses arguments before the package is executed.
 
-Importing ``pinas_zoo`` registers its models with timm, which imports torch and takes seconds. ``--help``, messages about
-wrong arguments and shell completion need none of it. This module stands outside the package for that reason. It puts a
-package that is found, but not executed yet, into ``sys.modules``, so that ``pinas_zoo.cli`` can be imported by itself.
-The package is executed when a command runs, or at the first use of one of its attributes.
+Importing ``pinas_zoo`` registers its models with timm, which imports torch and takes seconds. ``--help``, messages
+about wrong arguments and shell completion need none of it. This module stands outside the package for that reason. It
+puts a package that is found, but not executed yet, into ``sys.modules``, so that ``pinas_zoo.cli`` can be imported by
+itself. The package is executed when a command runs, or at the first use of one of its attributes.
 
 ``python -m pinas_zoo.cli`` does the same work without this module: it executes the package first.
 """
