@@ -75,7 +75,7 @@ def _draw_table(columns: Sequence[str], cells: Sequence[Sequence[str]], right: C
             drawn.add_column(Text(name), overflow="fold")
     for line in cells:
         drawn.add_row(*(Text(cell) for cell in line))  # Text: brackets in a name are no markup
-    _console(sys.stdout).print(drawn)
+    _draw(sys.stdout, drawn)
 
 
 # JSON
@@ -138,9 +138,17 @@ def _say(head: str, text: str, style: str) -> None:
         from rich.text import Text
 
         # soft_wrap: the terminal breaks a long line, so that paths in it can still be copied whole
-        _console(sys.stderr).print(Text.assemble((head, style), " ", text), soft_wrap=True)
+        _draw(sys.stderr, Text.assemble((head, style), " ", text), soft_wrap=True)
     else:
         print(f"{head} {text}", file=sys.stderr)
+
+
+def _draw(stream: IO[str], what: Any, **options: Any) -> None:
+    console = _console(stream)
+    with console.capture() as drawn:
+        console.print(what, **options)
+    stream.write(drawn.get())  # and not by rich itself, which would write into the line of a progress bar
+    stream.flush()
 
 
 def _console(stream: IO[str]) -> Any:
@@ -303,7 +311,7 @@ class DrawnProgress(Progress):
         self._bar.start()
 
     def _fields(self) -> dict[str, str]:
-        left = "" if self.rate is None else f"{_clock_text(self.seconds_left)} left"
+        left = f"{_clock_text(self.seconds_left)} left" if self.done < self.total and self.rate is not None else ""
         count = f"{self.done}/{self.total} {self.unit}s"
         return {
             "label": self.label, "count": count, "rate": self.rate_text(), "left": left, "values": self.values_text(),

@@ -225,7 +225,9 @@ def test_a_drawn_bar_shows_rate_time_left_and_values(tty, monkeypatch):
             clock.seconds += 0.25
             meter.update(loss=0.5)
         print("a line above the bar")
+        terminal.warning("another line")
     shown = screen.getvalue()
+    assert "\x1b[2K\x1b[1;33mwarning:\x1b[0m another line\n" in shown  # on a line that was cleared of the bar
     for text in ("learn", "70/100 steps", "4 steps/s", "0:08 left", "loss 0.5", "a line above the bar\n"):
         assert text in shown, text
     assert sys.stdout is before
