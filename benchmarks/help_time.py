@@ -4,8 +4,8 @@
     python benchmarks/help_time.py --before FOLDER     # also `python -m pinas_zoo.cli --help` of a clone at FOLDER
 
 The target is a ratio of at most 3. What an environment runs at every start of Python (a `.pth` file that imports, such
-as the finder of an editable install) is part of both times; `-S` leaves it out of both. The round that does not count
-compiles the modules to bytecode, which an installation has.
+as the finder of an editable install) is part of both times; `--python` names the interpreter of another one, such as an
+empty virtual environment. The round that does not count compiles the modules to bytecode, which an installation has.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ NOTHING = "python -c pass"
 
 
 def running(words: list[str], folder: Path, bytecode: str) -> Callable[[], None]:
-    """Runs Python with the packages of a folder, in a new process."""
+    """Runs a command that starts Python, with the packages of a folder, in a new process."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONPYCACHEPREFIX": bytecode}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def run() -> None:
-        subprocess.run([sys.executable, *words], env=environment, stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(words, env=environment, stdout=subprocess.DEVNULL, check=True)
 
     return run
 
@@ -43,21 +43,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=15, help="rounds, after one that does not count (default: 15)")
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="clone of an earlier version, timed three times")
-    parser.add_argument("-S", dest="bare", action="store_true", help="start Python without site-packages")
+    parser.add_argument("--python", default=sys.executable, metavar="FILE", help="interpreter that is timed")
     args = parser.parse_args()
-    flags = ["-S"] if args.bare else []
     with tempfile.TemporaryDirectory() as bytecode:
-        runs = {NOTHING: running([*flags, "-c", "pass"], ROOT, bytecode)}
+        runs = {NOTHING: running([args.python, "-c", "pass"], ROOT, bytecode)}
         for name in ("", *COMMANDS):
-            words = [*flags, "-c", SCRIPT, *([name] if name else []), "--help"]
+            words = [args.python, "-c", SCRIPT, *([name] if name else []), "--help"]
             runs[f"pinas-zoo {name} --help".replace("  ", " ")] = running(words, ROOT, bytecode)
         table(interleave(runs, args.repeats))
         if args.before:
             print(f"before, at {args.before}:")
             before = {NOTHING: runs[NOTHING]}
             for words in (["--help"], ["list", "--help"]):
-                command = ["-m", "pinas_zoo.cli", *words]
-                before[f"python {' '.join(command)}"] = running(command, args.before.resolve(), bytecode)
+                command = [sys.executable, "-m", "pinas_zoo.cli", *words]
+                before[f"python {' '.join(command[1:])}"] = running(command, args.before.resolve(), bytecode)
             table(interleave(before, 3))
 
 

@@ -16,8 +16,6 @@ import os
 import sys
 
 from pinas_zoo.errors import UserError
-from pinas_zoo.terminal import error as print_error
-from pinas_zoo.terminal import json_alone
 from pinas_zoo.version import __version__
 
 TYPE_CHECKING = False
@@ -54,9 +52,16 @@ class HelpFormatter(argparse.HelpFormatter):
         self._action_max_length = 14  # at least, so that the names of all subcommands stand beside their help
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        if "\n" in text:
-            return "".join(indent + line for line in text.splitlines(keepends=True))
-        return super()._fill_text(text, width, indent)
+        lines = text.splitlines() if "\n" in text else self._split_lines(text, width - len(indent))
+        return "\n".join(indent + line for line in lines)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:  # argparse's own imports textwrap: a twentieth more
+        lines = [""]
+        for word in text.split():
+            if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+                lines.append("")
+            lines[-1] += f" {word}" if lines[-1] else word
+        return lines
 
 
 class CommandParser:
@@ -116,6 +121,9 @@ def main(argv: Sequence[str] | None = None, load_package: Callable[[], None] | N
         0 when it worked; 2 with one line on stderr when the input was wrong; 130 after Ctrl-C.
     """
     args = build_parser().parse_args(argv)
+    from pinas_zoo.terminal import error as print_error
+    from pinas_zoo.terminal import json_alone  # not needed for --help, as all that a command imports
+
     try:
         with json_alone(getattr(args, "json", False)):
             if load_package is not None and getattr(args, "needs_package", True):
