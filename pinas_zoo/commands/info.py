@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> None:
         print_json(
             {
                 "title": subject.title,
-                "model_args": None if subject.spec is None else vars(subject.spec),
+                "model_args": subject.spec and {**vars(subject.spec), "arch": str(subject.spec.arch)},
                 "input_size": size,
                 "params": total.params,
                 "macs": total.macs,
