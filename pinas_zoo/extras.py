@@ -80,7 +80,6 @@ def require_search() -> None:
         import optuna  # noqa: F401
         import pydantic  # noqa: F401
         import scipy  # noqa: F401
-        import tqdm  # noqa: F401
     except ModuleNotFoundError as error:
         raise UserError(f"expected the search extra, found no {error.name}; {install_command('search')}") from error
     except ImportError as error:  # opencv, which mmengine imports, needs system libraries that bare servers lack

@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Learn a supernet of each method, space and seed within a budget of minutes times threads, score its paths, "
         "and compare the scores with the accuracies of networks trained alone (Kendall's tau, 95% bootstrap "
         "intervals). Each run leaves two files, NAME.csv and NAME.json, in the folder of results and is skipped if "
-        "they exist, so that runs add up over days and machines. The tables and figures are written anew from all runs in "
-        "the folder. Rerun the same command to resume; delete a run's two files to measure it again."
+        "they exist, so that runs add up over days and machines. The tables and figures are written anew from all runs "
+        "in the folder. Rerun the same command to resume; delete a run's two files to measure it again."
     )
     command = "pinas-zoo evidence nasbench201 --images cifar10.npz --truth nb201.csv --runs pinas spos --seeds 0"
     parser.epilog = f"example:\n    {command}"

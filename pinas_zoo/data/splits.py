@@ -55,8 +55,13 @@ class Splits:
         )
 
 
-def load_splits(options: Data, seed: int) -> Splits:
+def load_splits(options: Data, seed: int, streams: int = 2) -> Splits:
     """Open the images that a configuration names, and decode them when they fit; the split is a function of the seed.
+
+    Args:
+        options: The configuration's ``data`` table.
+        seed: Of the run.
+        streams: Random streams: 2, or 1 for a run that version 0.1 began.
 
     Raises:
         UserError: Missing folder, unreadable image, unknown reader, too few images to hold any out.
@@ -64,12 +69,13 @@ def load_splits(options: Data, seed: int) -> Splits:
     train: ImageSet
     test: ImageSet
     if options.type == "digits":
-        train, test, names = _digits(options, seed)
+        train, test, names = _digits(options, seed, streams)
     elif options.type == "timm":
         if options.train_split == options.test_split:
             raise UserError(f"expected a test split that is not trained on, got {options.test_split!r} for both")
-        train, names = _timm(options, options.train_split, options.max_train, seed)
-        test, test_names = _timm(options, options.test_split, options.max_test, seed)
+        limits = Stream.IMAGE_LIMIT if streams > 1 else Stream.SPLIT
+        train, names = _timm(options, options.train_split, options.max_train, seed, limits)
+        test, test_names = _timm(options, options.test_split, options.max_test, seed, limits)
         if test_names != names:
             raise UserError(
                 f"expected the same classes in {options.train_split!r} and {options.test_split!r} of {options.root}, "
@@ -91,9 +97,9 @@ def load_splits(options: Data, seed: int) -> Splits:
     return Splits(learned, scored, tested, names)
 
 
-def _per_class(labels: torch.Tensor, count: int, seed: int) -> torch.Tensor:
+def _per_class(labels: torch.Tensor, count: int, seed: int, stream: Stream = Stream.SPLIT) -> torch.Tensor:
     """Mask of ``count`` random images of each class."""
-    order = torch.from_numpy(step_rng(seed, 0, Stream.SPLIT).permutation(len(labels)))
+    order = torch.from_numpy(step_rng(seed, 0, stream).permutation(len(labels)))
     ordered = labels[order]
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique():
@@ -101,7 +107,7 @@ def _per_class(labels: torch.Tensor, count: int, seed: int) -> torch.Tensor:
     return chosen
 
 
-def _digits(options: Data, seed: int) -> tuple[Images, Images, tuple[str, ...]]:
+def _digits(options: Data, seed: int, streams: int) -> tuple[Images, Images, tuple[str, ...]]:
     """scikit-learn's 1,797 scans of 8 x 8 pixels; a fifth, stratified, is the test set."""
     from sklearn.datasets import load_digits
 
@@ -112,7 +118,9 @@ def _digits(options: Data, seed: int) -> tuple[Images, Images, tuple[str, ...]]:
     )
     labels = torch.from_numpy(raw.target).long()
     images = Images(torch.from_numpy(pixels)[:, None].expand(-1, 3, -1, -1).contiguous(), labels)
-    test = _per_class(labels, len(labels) // 50, seed + 1)
+    count = len(labels) // 50
+    # runs of version 0.1 drew the test images as another seed's held-out ones
+    test = _per_class(labels, count, seed, Stream.TEST_SPLIT) if streams > 1 else _per_class(labels, count, seed + 1)
     everything = torch.arange(len(labels))
     return images.subset(everything[~test]), images.subset(everything[test]), tuple(map(str, raw.target_names))
 
@@ -122,7 +130,7 @@ def root_found(options: Data) -> bool:
     return options.type != "timm" or options.name.lower().startswith("hfds/") or Path(options.root).exists()
 
 
-def _timm(options: Data, split: str, limit: int | None, seed: int) -> tuple[Files, tuple[str, ...]]:
+def _timm(options: Data, split: str, limit: int | None, seed: int, stream: Stream) -> tuple[Files, tuple[str, ...]]:
     """One split through timm's readers; WebDataset's shards through our own, which has random access."""
     from timm.data import ImageDataset, create_dataset
 
@@ -160,7 +168,7 @@ def _timm(options: Data, split: str, limit: int | None, seed: int) -> tuple[File
     labels = _labels(dataset)
     index = np.arange(len(labels))
     if limit is not None and limit < len(labels):
-        index = np.sort(step_rng(seed, 0, Stream.SPLIT).permutation(len(labels))[:limit])
+        index = np.sort(step_rng(seed, 0, stream).permutation(len(labels))[:limit])
     chosen = labels[torch.from_numpy(index)]
     return Files(dataset, index, chosen, options), _class_names(dataset, chosen)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any, Protocol
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from tqdm import tqdm
 
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.checkpoint import save_checkpoint
 from pinas_zoo.engine.curve import Curve
+from pinas_zoo.terminal import Progress, progress, warning
 
 
 class LogOptions(Protocol):
@@ -67,10 +66,7 @@ class StepHook(Hook):
         if self.first:
             self.curve = Curve(self.folder, done)
         self.started = time.perf_counter()
-        self.bar = tqdm(
-            total=self.steps, initial=done, desc=self.label, unit="step", file=sys.stderr, mininterval=0.5,
-            disable=not self.first,
-        )  # fmt: skip
+        self.bar = progress(self.steps, done, self.label) if self.first else Progress(self.steps, done)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         data_batch["step"] = runner.iter
@@ -95,14 +91,14 @@ class StepHook(Hook):
 
     def log(self, runner: Runner, step: int, values: Mapping[str, float]) -> None:
         """Add a row to the curve; a network's warning is printed when it first comes up."""
-        warning = runner.model.network.warning()
+        trouble = runner.model.network.warning()
         if self.first:
             self.curve.add({"step": step, "lr": self.lr, **values})
-            if warning and not self.warned:
-                print(f"\nwarning: {warning}", file=sys.stderr)
-        self.warned = warning is not None
+            if trouble and not self.warned:
+                warning(trouble)
+        self.warned = trouble is not None
         runner.visualizer.add_scalars({"lr": self.lr, **values}, step)
-        self.bar.set_postfix({k: f"{v:.3f}" for k, v in values.items() if k != "loss" or len(values) == 1})
+        self.bar.update(0, **values)
 
     def save(self, runner: Runner, step: int) -> None:
         self.curve.flush()

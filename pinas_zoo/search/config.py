@@ -108,6 +108,7 @@ class SearchConfig(Table):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,56}$")  # the run's folder and the winner's name follow from it
     space: dict[str, Any] = Field(default_factory=lambda: {"type": "resnest50"})
     seed: int = Field(0, ge=0, lt=2**32)
+    streams: Literal[1, 2] = 2  # random streams; 1 in folders that version 0.1 began, which keep their splits
     until: Literal["learn", "linear", "explore", "winner", "train"] = "train"  # the last stage to run
     data: Data = Data()
     views: Views = Views()

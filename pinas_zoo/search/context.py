@@ -19,7 +19,7 @@ from pinas_zoo.engine import distributed
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.methods.base import Method, build_method
-from pinas_zoo.search.run_folder import check_folder
+from pinas_zoo.search.run_folder import check_folder, with_streams_of
 from pinas_zoo.search.scorers.protocol import ScoringData
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space
 
@@ -51,6 +51,7 @@ class Context:
         """
         space = build_space(config.space)
         check_folder(config, folder)
+        config = with_streams_of(config, folder)
         return cls(config, folder, space, say if distributed.rank() == 0 else lambda text: None)
 
     @cached_property
@@ -60,7 +61,7 @@ class Context:
         Raises:
             UserError: They cannot be used.
         """
-        splits = load_splits(self.config.data, self.config.seed)
+        splits = load_splits(self.config.data, self.config.seed, self.config.streams)
         size = self.config.data.image_size
         self.say(
             f"data     {len(splits.train)} training, {len(splits.val)} held-out and {len(splits.test)} test images "
@@ -132,4 +133,5 @@ class Context:
             image_size=self.config.data.image_size,
             seed=self.config.seed,
             statistics=options.statistics,
+            view_stream=Stream.CONSISTENCY_VIEWS if self.config.streams > 1 else Stream.SPLIT,
         )

@@ -18,7 +18,7 @@ from pinas_zoo.weights.atomic import write_json
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # as pinas_zoo.weights.atomic names them
 DONE = "done.json"
 STAGES = ("learn", "linear", "explore", "winner", "train")
-FREE = ("until", "data.workers", "log")  # what may change within a run: no number follows from it
+FREE = ("until", "streams", "data.workers", "log")  # what may change within a run: no number follows from it
 
 
 def check_folder(config: SearchConfig, folder: Path) -> None:
@@ -58,6 +58,15 @@ def _differences(before: Any, now: Any, key: str = "") -> list[str]:
         keys = {**before, **now}
         return [d for k in keys for d in _differences(before.get(k), now.get(k), f"{key}.{k}" if key else str(k))]
     return [] if before == now else [f"{key} was {before!r}, is {now!r}"]
+
+
+def with_streams_of(config: SearchConfig, folder: Path) -> SearchConfig:
+    """The configuration with the random streams of a run folder: a run that version 0.1 began keeps its splits."""
+    try:
+        before = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return config
+    return config.model_copy(update={"streams": before.get("streams", 1)}) if isinstance(before, dict) else config
 
 
 def is_done(folder: Path, stage: str) -> bool:

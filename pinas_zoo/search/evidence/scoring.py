@@ -6,13 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tqdm import tqdm
-
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.scorers.classifier import ClassifierScorer
 from pinas_zoo.search.scorers.consistency import ConsistencyScorer
 from pinas_zoo.search.scorers.probe import ProbeScorer
+from pinas_zoo.terminal import progress
 
 TOGETHER = 27  # paths that are scored between two updates of the progress bar
 
@@ -29,7 +28,7 @@ def score_paths(context: Context, archs: Sequence[Arch]) -> list[tuple[float, ..
     consistency, probe = ConsistencyScorer.build(data), ProbeScorer.build(whole)
     classifier = ClassifierScorer.build(whole) if data.classifier is not None else None
     found: list[tuple[float, ...]] = []
-    with tqdm(total=len(archs), desc="score", unit="arch", mininterval=5) as bar:
+    with progress(len(archs), label="score", unit="arch") as bar:
         for start in range(0, len(archs), TOGETHER):
             some = archs[start : start + TOGETHER]
             known = [math.nan] * len(some) if classifier is None else [s.loss for s in classifier.scores(some)]

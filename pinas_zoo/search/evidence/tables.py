@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from pinas_zoo.search.evidence.plan import EvidenceConfig
 from pinas_zoo.search.evidence.results import RANKING_SCORES, SUPERVISED, MeasuredRun, effect_sums, read_runs
@@ -65,7 +64,7 @@ def ranking_table(evidence: Evidence, size: int) -> Lines:
             "| tau of scores, of the scored | tau of their effects less that | tau of other effects | machine |"
         ),
     ]
-    for run in tqdm(evidence.of_size(size), desc=f"{size} architectures", unit="run"):
+    for run in evidence.of_size(size):
         facts = run.facts
         sums, values = run.effect_sums(by, archs), run.values(by)
         everything = truth.correlation(sums)

@@ -41,6 +41,7 @@ class ConsistencyScorer:
         views: uint8 N x 3 x H x W and a generator to N x 2 x 3 x H x W, normalised.
         batch_size: Images that share batch statistics and are compared.
         seed: Views follow from it, the same for all paths.
+        stream: Of the views' random numbers.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({SUPERNET})
@@ -52,14 +53,15 @@ class ConsistencyScorer:
         views: Callable[[torch.Tensor, torch.Generator], torch.Tensor],
         batch_size: int,
         seed: int = 0,
+        stream: Stream = Stream.CONSISTENCY_VIEWS,
     ):
         self.device = torch.device(get_device())
         self.supernet = supernet.requires_grad_(False).to(self.device)
-        self.held_out, self.views, self.batch_size, self.seed = held_out, views, batch_size, seed
+        self.held_out, self.views, self.batch_size, self.seed, self.stream = held_out, views, batch_size, seed, stream
 
     @classmethod
     def build(cls, data: ScoringData) -> ConsistencyScorer:
-        return cls(data.learned(), data.held_out, data.two_views, data.batch_size, data.seed)
+        return cls(data.learned(), data.held_out, data.two_views, data.batch_size, data.seed, data.view_stream)
 
     def score(self, path: Arch) -> Score:
         return self.scores([path])[0]
@@ -75,9 +77,7 @@ class ConsistencyScorer:
         for k, batch in enumerate(self.held_out.batches(self.batch_size)):
             if k and len(batch["labels"]) < self.batch_size:
                 break
-            generator = torch.Generator().manual_seed(
-                int(step_rng(self.seed, k, Stream.CONSISTENCY_VIEWS).integers(2**63))
-            )
+            generator = torch.Generator().manual_seed(int(step_rng(self.seed, k, self.stream).integers(2**63)))
             views = self.views(batch["pixels"].to(self.device), generator)
             pair = [view.contiguous(memory_format=torch.channels_last) for view in views.unbind(1)]
             for path, values in zip(paths, found, strict=True):

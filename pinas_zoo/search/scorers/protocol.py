@@ -11,6 +11,7 @@ from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import ImageSet
+from pinas_zoo.rng import Stream
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 
 SUPERNET, CLASSIFIER, LABELS, GRADIENTS = "supernet", "classifier", "labels", "gradients"  # what a scorer may need
@@ -60,6 +61,7 @@ class ScoringData:
         image_size: Height and width in pixels.
         seed: Of the run.
         statistics: Of batch norms: ``recalibrated`` for each path, or those of the ``batch``.
+        view_stream: Of the random numbers of ``two_views``.
     """
 
     space: SearchSpace
@@ -74,6 +76,7 @@ class ScoringData:
     image_size: int
     seed: int
     statistics: str = "recalibrated"
+    view_stream: Stream = Stream.CONSISTENCY_VIEWS
 
     def learned(self) -> Supernet:
         """The supernet of a scorer that needs one."""

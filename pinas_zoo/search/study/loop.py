@@ -16,7 +16,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState
-from tqdm import tqdm
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
@@ -28,6 +27,7 @@ from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.search.study import leases
 from pinas_zoo.search.study.constraints import Limits
 from pinas_zoo.search.study.leases import CandidateLeases
+from pinas_zoo.terminal import progress
 
 MAX_REPEATS = 20  # proposals in a row that are known or outside the limits, then a random new one
 MAX_SLOW = 200  # candidates in a row that are slower than explore.max_latency_ms
@@ -61,7 +61,7 @@ def explore_study(
     scores = known_scores(study)
     with (
         CandidateLeases(study, goal).heartbeats() as own,
-        tqdm(total=goal, initial=len(scores), desc="explore", unit="arch", file=sys.stderr, mininterval=0.5) as bar,
+        progress(goal, len(scores), "explore", "arch") as bar,
     ):
         proposals = Proposals(space, options, limits, own, seed, latency)
         while len(scores) < goal:
@@ -80,9 +80,8 @@ def explore_study(
             else:  # others have the rest
                 time.sleep(leases.POLL)
             scores = known_scores(study)
-            bar.update(len(scores) - bar.n)
-            if scores:
-                bar.set_postfix(best=f"{max(s.accuracy for s in scores.values()):.3f}")
+            best = {"best": max(s.accuracy for s in scores.values())} if scores else {}
+            bar.update(len(scores) - bar.done, **best)
     return scores
 
 
