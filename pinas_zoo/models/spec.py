@@ -60,7 +60,7 @@ class NetworkSpec:
             "stem_width": _count("stem_width", stem_width, 1),
             "num_classes": _count("num_classes", num_classes, 0),
             "in_chans": _count("in_chans", in_chans, 1),
-            "output_stride": _count("output_stride", output_stride, 8),
+            "output_stride": _count("output_stride", output_stride, 1),
             "global_pool": global_pool or "",
         }
         layers = layer_specs(values["depths"], values["widths"], values["stem_width"], values["output_stride"])
@@ -113,8 +113,10 @@ def _count(key: str, value: Any, least: int) -> int:
         count = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         count = None
-    if count is None or count < least:
-        raise ValueError(f"expected {key} as a whole number of at least {least}, got {value!r}")
+    if count is None:
+        raise ValueError(f"expected {key} as a whole number, got {value!r}")
+    if count < least:
+        raise ValueError(f"expected {key} of at least {least}, got {value!r}")
     return count
 
 

@@ -26,6 +26,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pinas_zoo.errors import UserError, WrongShapes
+from pinas_zoo.weights.sources import find_source
 from pinas_zoo.weights.tensors import shape_problems, tensor_shapes
 from pinas_zoo.zoo.resolve import weights_file
 
@@ -49,7 +50,7 @@ def load_from_folder(filename: str, map_location: Any = None) -> Checkpoint:
 @CheckpointLoader.register_scheme(prefixes="pinas:")
 def load_from_registry(filename: str, map_location: Any = None) -> Checkpoint:
     """``pinas:NAME``: what ``timm.create_model(NAME, pretrained=True)`` would load."""
-    return _read(weights_file(filename.partition(":")[2]), map_location)
+    return _read(find_source(filename.partition(":")[2]).file(), map_location)
 
 
 @CheckpointLoader.register_scheme(prefixes=r".*\.safetensors$")
