@@ -14,7 +14,7 @@ class BlockwiseMethod(Method):
     title = "Block-wise distillation"
     scores_paths = True
 
-    def __init__(self, space, num_classes, seed=0, teacher="test_resnet", widths=(32, 48, 48, 96)):
+    def __init__(self, space, num_classes, seed=0, teacher="test_resnet", widths=(32, 48, 192, 96)):
         super().__init__()
         self.space, self.seed, self.teacher_name = space, seed, teacher
         self.supernet = space.supernet()
