@@ -15,6 +15,7 @@ import ast
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,8 @@ class Graph:
 
     lines: Mapping[str, int]
     imports: Imports
-    inside_functions: int  # imports of the package's own modules that stand in a function
+    inside_functions: Counter[str]  # room: imports of the package's own modules that stand in a function
+    libraries: Counter[str]  # library: imports of it that stand in a function
 
 
 def module_name(path: Path, root: Path) -> str:
@@ -112,7 +114,9 @@ def imported(node: ast.Import | ast.ImportFrom, module: str, is_package: bool) -
 def read_graph(root: Path) -> Graph:
     """Parse every module of ``root / PACKAGE``."""
     files = {module_name(path, root): path for path in sorted((root / PACKAGE).rglob("*.py"))}
-    lines, imports, inside = {}, {}, 0
+    lines, imports = {}, {}
+    inside: Counter[str] = Counter()
+    libraries: Counter[str] = Counter()
     for module, path in files.items():
         text = path.read_text(encoding="utf-8")
         lines[module] = len(text.splitlines())
@@ -126,14 +130,18 @@ def read_graph(root: Path) -> Graph:
         found: set[str] = set()
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
-                targets = {
+                named = {
                     f"{base}.{name}" if f"{base}.{name}" in files else base
                     for base, name in imported(node, module, path.name == "__init__.py")
-                } & files.keys() - {module}
+                }
+                targets = named & files.keys() - {module}
                 found |= targets
-                inside += len(targets) if id(node) in in_functions else 0
+                if id(node) in in_functions:
+                    inside[module.split(".")[1] if "." in module else module] += len(targets)
+                    tops = {base.split(".")[0] for base in named} - {PACKAGE} - sys.stdlib_module_names
+                    libraries.update(tops)
         imports[module] = found
-    return Graph(lines, imports, inside)
+    return Graph(lines, imports, inside, libraries)
 
 
 def circles(imports: Imports) -> list[list[str]]:
@@ -205,11 +213,18 @@ def facts(root: Path, layers_of: Path) -> dict[str, Any]:
         "modules": len(graph.lines),
         "lines": sum(graph.lines.values()),
         "imports": sum(len(others) for others in graph.imports.values()),
-        "imports inside functions": graph.inside_functions,
+        "imports inside functions": dict(graph.inside_functions.most_common()),
+        "libraries inside functions": dict(graph.libraries.most_common()),
         "largest": {module: graph.lines[module] for module in largest},
         "circles": circles(graph.imports),
         "upward": upward(graph.imports, read_layers(layers_of), MOVED if flat else {}),
     }
+
+
+def counts(found: Mapping[str, int]) -> str:
+    """A sum and its parts, such as ``3: `a` 2, `b` 1``."""
+    parts = ", ".join(f"`{name}` {count}" for name, count in found.items() if count)
+    return f"{sum(found.values())}: {parts}" if parts else "0"
 
 
 def table(found: Mapping[str, Any]) -> str:
@@ -218,7 +233,8 @@ def table(found: Mapping[str, Any]) -> str:
         ("modules", f"{found['modules']}"),
         ("lines", f"{found['lines']:,}; a module has {found['lines'] / max(1, found['modules']):.0f} on average"),
         ("imports between modules", f"{found['imports']}"),
-        ("of them inside functions", f"{found['imports inside functions']}"),
+        ("of them inside functions, by room", counts(found["imports inside functions"])),
+        ("imports of libraries inside functions", counts(found["libraries inside functions"])),
         ("largest modules", "<br>".join(f"`{module}` {lines}" for module, lines in found["largest"].items())),
         ("circles", str(len(found["circles"]))),
         *(("", f"{len(c)} modules: " + ", ".join(f"`{module}`" for module in c)) for c in found["circles"]),
