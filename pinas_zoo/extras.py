@@ -76,6 +76,7 @@ def require_search() -> None:
         UserError: Names the one that cannot, and the cure.
     """
     try:
+        import jinja2  # noqa: F401
         import mmengine  # noqa: F401
         import optuna  # noqa: F401
         import pydantic  # noqa: F401

@@ -44,7 +44,9 @@ class Options(argparse.Action):
         try:
             from mmengine.config import DictAction
         except ImportError as error:
-            cure = 'pip install "pinas-zoo[openmmlab]"'
+            from pinas_zoo.extras import install_command
+
+            cure = install_command("openmmlab")
             raise argparse.ArgumentError(self, f"expected mmengine, got: {error}; {cure}") from None
         DictAction(self.option_strings, self.dest, nargs=self.nargs)(parser, namespace, values, option_string)
 
