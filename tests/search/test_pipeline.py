@@ -427,10 +427,10 @@ def test_dry_run_writes_nothing(tmp_path):
     assert '"name": "digits"' in result.stdout
     assert "4 views each" in result.stdout
     assert "MiB" in result.stdout
-    assert "NOT HERE" not in result.stdout
+    assert "NOT FOUND" not in result.stdout
     assert os.listdir(tmp_path) == []
     absent = search("--dry-run", "--set", "data.root=nowhere", cwd=tmp_path, config="cifar10")
-    assert "NOT HERE: there is no folder 'nowhere'" in absent.stdout
+    assert "NOT FOUND: the search needs the folder 'nowhere'" in absent.stdout
 
 
 def test_dry_run_as_json(tmp_path):
