@@ -1,10 +1,10 @@
-"""Four augmented views of an image: the search's own against four torchvision pipelines on Pillow images.
+"""Speed of four augmented views per image: the augmentation of the search beside torchvision on Pillow images.
 
-    python benchmarks/views.py IMAGES              # a folder with JPEGs; they are written anew at 500 x 375 pixels
+    python benchmarks/views.py IMAGES              # a folder with JPEGs, which are re-encoded at 500 x 375 pixels
 
-Both decode the same JPEGs and end in normalised float tensors of 224 x 224 pixels, with sec. 4.1's distribution. Time
-is that of one core (process time, one thread). torchvision's blur of Pillow images is slow, so a third row has
-Pillow's own blur in its place, as MoCo's code has.
+Both decode the same JPEGs and return normalised float tensors of 224 x 224 pixels, with the augmentation of sec. 4.1.
+Times are process time of one thread. torchvision's blur of Pillow images is slow, so a third row uses Pillow's blur, as
+MoCo's code does.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def torchvision_pipeline(blur: Callable) -> T.Compose:
 
 
 def images_per_second(make_views: Callable[[bytes, int], torch.Tensor], jpegs: list[bytes], rounds: int) -> float:
-    """Best of the rounds, per second of process time."""
+    """Images per second of process time, the best of several rounds."""
     seconds = []
     for _ in range(rounds):
         started = time.process_time()
@@ -62,7 +62,7 @@ def images_per_second(make_views: Callable[[bytes, int], torch.Tensor], jpegs: l
 
 
 def encode(image: Image.Image) -> bytes:
-    """A JPEG of 500 x 375 pixels."""
+    """Encode an image as a JPEG of 500 x 375 pixels."""
     file = io.BytesIO()
     image.convert("RGB").resize((500, 375), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
     return file.getvalue()

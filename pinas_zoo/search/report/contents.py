@@ -1,4 +1,4 @@
-"""What a report shows, as plain data for its template."""
+"""The contents of a report, as plain data for its template."""
 
 from __future__ import annotations
 

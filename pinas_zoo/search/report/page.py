@@ -48,10 +48,10 @@ def write_report(folder: Path, config: SearchConfig, space: SearchSpace, scores:
     """Write ``report.html`` of a run, atomically; the run may be at any stage.
 
     Args:
-        folder: Of the run.
-        config: Of the run.
-        space: That the configuration names.
-        scores: In the order of evaluation; may be empty.
+        folder: Folder of the run.
+        config: Configuration of the run.
+        space: Search space of the configuration.
+        scores: Scores in the order of evaluation; may be empty.
 
     Returns:
         The path of the report.
@@ -197,7 +197,7 @@ def _learning(folder: Path, config: SearchConfig, method: str) -> list[Figure]:
 
 
 def chance_loss(config: SearchConfig, steps: Sequence[float]) -> list[float] | None:
-    """Loss of a network that guesses among the queue's negatives, at each step; None where the method has no such loss.
+    """Chance-level loss of Π-NAS at each step, of guessing among the negatives; None for methods without such a loss.
 
     It is 2 ln(1 + negatives): each of the two paths' losses picks one output among the teacher's and the negatives.
     """
