@@ -70,7 +70,7 @@ class EffectsSection:
 
 @dataclass(frozen=True)
 class TrueRanking:
-    """What ``pinas-zoo rank`` has found; without a figure where an older version has written it."""
+    """The results of ``pinas-zoo rank``. There is no figure if an older version wrote them."""
 
     count: int
     column: str
