@@ -43,14 +43,14 @@ KINDS = {
     ),
     "probe": ScoreKind(
         "accuracy",
-        "top-1 accuracy of a probe of its own",
+        "top-1 accuracy of a linear probe fitted for each candidate",
         "each candidate has a classifier of its own",
         ProbeScorer.needs,
         ProbeScorer.build,
     ),
     "consistency": ScoreKind(
         "consistency",
-        "how much more alike two views of one image are than views of two (difference of mean cosines)",
+        "the mean cosine similarity of two views of the same image minus that of different images",
         "candidates are scored without labels",
         ConsistencyScorer.needs,
         ConsistencyScorer.build,

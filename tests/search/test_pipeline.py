@@ -466,8 +466,16 @@ def test_a_checkpoint_that_wants_to_run_code_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("score", "why", "words"),
     [
-        ("probe", "each candidate has a classifier of its own", "top-1 accuracy of a probe of its own"),
-        ("consistency", "candidates are scored without labels", "how much more alike two views of one image are"),
+        (
+            "probe",
+            "each candidate has a classifier of its own",
+            "top-1 accuracy of a linear probe fitted for each candidate",
+        ),
+        (
+            "consistency",
+            "candidates are scored without labels",
+            "mean cosine similarity of two views of the same image",
+        ),
     ],
 )
 def test_candidates_scored_by_other_means_need_no_linear_stage(score, why, words, tmp_path):
