@@ -1,13 +1,14 @@
-"""One table of speed side by side: ours, a peer and the bare limit of each thing measured, and how the search grows.
+"""Speed of this package beside a peer and beside the bare limit of each task, and how the cost of a search grows.
 
     make bench                                            # all rows, results/<today>.md and the plot over all days
     python benchmarks/bench.py --only views sampler       # some rows, printed and not kept
     python benchmarks/bench.py --only views --out FILE    # kept in a file of their own
 
-Ours, peer and limit take turns, every other round backwards, and a ratio is the median over the rounds of the ratio
-within a round. One thread. Times are CPU seconds, so that other load matters little; wall time in create_model and
-grow_processes alone. Sizes are small, for minutes in all; the other scripts of this folder measure one thing each at
-length. Images are scikit-learn's two sample photographs, weights are random.
+Ours, peer and limit run in turn, in reverse order every other round. A ratio is the median over rounds of the ratio
+within a round. Everything runs in one thread. Times are CPU seconds, which other load hardly influences, except in
+create_model and grow_processes, which report wall time. Sizes are small, so that all rows take minutes; the other
+scripts in this folder each measure one task in detail. Images are crops of scikit-learn's two sample photographs, and
+weights are random.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
-os.environ["OMP_NUM_THREADS"] = "1"  # of this process and of those that it starts, before torch reads it
+os.environ["OMP_NUM_THREADS"] = "1"  # set for this process and its children, before torch reads it
 
 import bench_table
 import create_model
@@ -57,8 +58,8 @@ from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 from pinas_zoo.weights.atomic import write_text
 
 RESULTS = Path(__file__).parent / "results"
-RESNEST50 = "1" * 16  # the one network that timm has, too
-BUSY = 0.5  # load average at the start, above which the machine counts as busy
+RESNEST50 = "1" * 16  # the only network of the space that timm has, too
+BUSY = 0.5  # load average at the start above which the machine counts as busy
 QUEUES = (1024, 8192, 65536)
 Seconds = Mapping[str, list[float]]
 
@@ -78,7 +79,7 @@ def row(
     limit_is: str = "",
     versions: Sequence[ModuleType] = (),
 ) -> Row:
-    """Of the rounds of ``ours``, ``peer`` and perhaps ``limit``; ``convert`` takes seconds to the unit."""
+    """Make a row of the table from the seconds of each round; ``convert`` converts seconds to the row's unit."""
     value = {key: convert(statistics.median(taken)) for key, taken in seconds.items()}
     bare = seconds.get("limit")
     return Row(
@@ -97,7 +98,7 @@ def row(
 
 
 def growth_row(name: str, grows: str, unit: str, seconds: Mapping[int, list[float]], linear: bool) -> Row:
-    """Ours is what one unit takes at the largest size, the peer what it takes at the smallest."""
+    """Make a row of growth: "ours" is the cost per unit at the largest size, "peer" that at the smallest."""
     taken = {size: statistics.median(some) for size, some in seconds.items()}
     small, large = min(taken), max(taken)
     each = {size: 1e3 * value / (size if linear else 1) for size, value in taken.items()}
@@ -114,13 +115,13 @@ def milliseconds(seconds: float) -> float:
 
 
 def children_seconds() -> float:
-    """CPU time of the processes that this one has started and that have ended."""
+    """CPU time in seconds of ended child processes."""
     times = os.times()
     return times.children_user + times.children_system
 
 
 def photographs(count: int) -> list[bytes]:
-    """JPEGs of 500 x 375 pixels, random crops of two photographs."""
+    """Encode random crops of two photographs as JPEGs of 500 x 375 pixels."""
     rng, pictures = np.random.default_rng(0), load_sample_images().images  # each 427 x 640
     found = []
     for k in range(count):
@@ -216,7 +217,7 @@ def sampler_row() -> Row:
         "limit": optuna.samplers.RandomSampler(0),
     }
     studies = {key: samplers.known_study(sampler, table) for key, sampler in kinds.items()}
-    block = 8  # the action space is learned anew once in it
+    block = 8  # the action space is refitted once per block
     seconds: dict[str, list[float]] = {key: [] for key in studies}
     for turn in range(7):
         for key in list(studies) if turn % 2 else reversed(studies):
@@ -255,7 +256,7 @@ def segmenter_row() -> Row:
 
     names = {"ours": "pinas_cls", "peer": transfer.PEER}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # mmseg's own
+        warnings.simplefilter("ignore")  # warnings of mmseg
         runs = {key: transfer.iteration(transfer.build("cityscapes", name), (64, 64), 2) for key, name in names.items()}
         seconds = interleave(runs, 2, time.process_time)
     peer_is = f"the same on {transfer.PEER}"
@@ -307,7 +308,7 @@ def grow_queue_row() -> Row:
 
 
 def grow_processes_row() -> Row:
-    """What each of two processes does is one process's step on half of the images: no network halves its weights."""
+    """Row of two processes. Its limit is one process with half of the images, as each of two processes has."""
     whole = 2 * growth.IMAGES
     runs = {"ours": (2, whole), "peer": (1, whole), "limit": (1, whole // 2)}  # processes, images
     seconds: dict[str, list[float]] = {name: [] for name in runs}

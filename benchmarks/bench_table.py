@@ -1,6 +1,6 @@
-"""What `make bench` leaves: one table a day in results/YYYY-MM-DD.md, and the plot of all of them.
+"""The results of `make bench`: a table per day in results/YYYY-MM-DD.md, and a plot of all days.
 
-The columns of the table are the fields of :class:`Row`. The files are the record: the plot is drawn from them alone.
+The columns of a table are the fields of :class:`Row`. The plot is drawn only from these files.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ DATED = re.compile(r"\d{4}-\d{2}-\d{2}\.md")
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement beside its peer and its bare limit; None where there is none.
+    """One measurement beside that of its peer and its bare limit, which are None if they do not exist.
 
-    Ratios are above 1 where ours is better, whether the unit is a time, a rate or a size; at the limit they are 1.
+    A ratio above 1 means that ours is better, whether the unit is a time, a rate or a size.
     """
 
     name: str
@@ -53,10 +53,10 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a dated file.
+    """Read the rows of a dated file.
 
     Raises:
-        UserError: No table as `make bench` writes it, or a row that is not of its form.
+        UserError: The file does not contain a table of `make bench`, or a row is malformed.
     """
     table = [(n, line) for n, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if line[:1] == "|"]
     split = [(n, [cell.strip() for cell in line.strip().strip("|").split("|")]) for n, line in table]
@@ -84,10 +84,10 @@ def _number(cell: str, path: Path, line: int, cure: str) -> float | None:
 
 
 def check_part(path: Path, names: Sequence[str]) -> None:
-    """Make sure that a run of some rows alone replaces no file that has others.
+    """Check that a run with a selection of rows does not overwrite a file with other rows.
 
     Raises:
-        UserError: It has.
+        UserError: It would.
     """
     others = [row.name for row in read(path) if row.name not in names] if path.is_file() else []
     if others:
@@ -98,10 +98,10 @@ def check_part(path: Path, names: Sequence[str]) -> None:
 
 
 def history(folder: Path) -> dict[datetime.date, list[Row]]:
-    """The rows of all dated files of a folder, the oldest first; files of other names are left alone.
+    """Read the rows of all dated files in a folder, oldest first. Other files are ignored.
 
     Raises:
-        UserError: One that is malformed, or named by a day that no calendar has.
+        UserError: A file is malformed, or its name is not a valid date.
     """
     found = {}
     for path in sorted(p for p in folder.iterdir() if DATED.fullmatch(p.name)):
@@ -114,9 +114,9 @@ def history(folder: Path) -> dict[datetime.date, list[Row]]:
 
 
 def draw(found: Mapping[datetime.date, Sequence[Row]], path: Path) -> None:
-    """One panel a row: times as good as its peer and as its bare limit, over the days; SVG, whole or not at all.
+    """Draw the ratios to peer and limit over days as SVG, with one panel per row; the file is written atomically.
 
-    Ratios and not times, because the machine may be another one each day.
+    It shows ratios instead of times, because days may have different machines.
     """
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure

@@ -1,10 +1,11 @@
-"""A training step of the winner alone, compiled by torch.compile against not.
+"""A training step of the stand-alone winner, with and without torch.compile.
 
     OMP_NUM_THREADS=1 python benchmarks/compile_step.py                                       # a tiny network
     OMP_NUM_THREADS=1 python benchmarks/compile_step.py --images 32 --size 224 --whole        # the paper's
 
-Times are CPU time of this process, medians over steps that take turns; the C++ compiler's own is not among it, but is
-in the elapsed time of the first step. Compiled code is kept by torch between runs (TORCHINDUCTOR_CACHE_DIR).
+Compiled and eager steps run in turn. Times are the CPU time of this process, as medians over steps. They do not include
+the C++ compiler, but the elapsed time of the first step does. torch caches compiled code between runs
+(TORCHINDUCTOR_CACHE_DIR).
 """
 
 from __future__ import annotations

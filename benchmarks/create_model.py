@@ -1,10 +1,10 @@
-"""Time of `timm.create_model("hf-hub:…", pretrained=True)` with weights in the Hub's cache, ours beside timm's.
+"""Time of `timm.create_model("hf-hub:…", pretrained=True)` with weights in the Hub's cache, beside that of timm.
 
 python benchmarks/create_model.py
 
-Our ResNeSt-50 (``arch="1" * 16``) and timm's ``resnest50d``, 27.5 M parameters each, lie in a Hub cache of this run's
-own with random weights; there is no network. Each is loaded once in a new process, after the imports. Bare limit is the
-reading of the same safetensors file into memory.
+The script puts our ResNeSt-50 (``arch="1" * 16``) and timm's ``resnest50d``, 27.5 M parameters each, with random
+weights into a temporary Hub cache, and works offline. Each is loaded once in a new process, after the imports. The bare
+limit is the time to read the same safetensors file into memory.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ print(time.perf_counter() - start)
 
 
 def fill_cache(cache: Path) -> Path:
-    """Put both networks where huggingface_hub keeps a repo; returns our weights file."""
+    """Write both networks into the cache of huggingface_hub. Returns the path of our weights."""
     for name, (architecture, args) in NETWORKS.items():
         repo = cache / f"models--bench--{name}"
         snapshot = repo / "snapshots" / COMMIT
@@ -62,7 +62,7 @@ def printed_seconds(code: str, argument: str, environment: dict[str, str]) -> fl
 
 
 def measure(repeats: int) -> dict[str, list[float]]:
-    """Seconds of ``ours``, ``peer`` and ``limit`` in each round; every other round goes backwards."""
+    """Seconds of ``ours``, ``peer`` and ``limit`` in each round; every other round runs in reverse order."""
     with tempfile.TemporaryDirectory() as folder:
         weights = fill_cache(Path(folder))
         environment = {**os.environ, "HF_HUB_CACHE": folder, "HF_HUB_OFFLINE": "1"}

@@ -1,11 +1,12 @@
-"""What the shared downsample does (Table 7's DS): the digits search with and without it, nothing else changed.
+"""Ablation of the shared downsample (DS in Table 7): the digits search with and without it.
 
     python benchmarks/downsample.py                 # three seeds each; 18 minutes on one busy core
     python benchmarks/downsample.py --seeds 0 --steps 20 --candidates 8
 
-Per run: the loss it ends with, how alike features are along paths that end in different candidates (Figure 5's mean off
-the diagonal, 256 held-out images), the teacher's drift, and held-out accuracies of random candidates by the shared
-classifier. Nobody has trained this space's networks alone, so there is no tau. Writes results/downsample.md.
+For each run it reports the final loss, the similarity of features along paths that end in different candidates (mean
+off the diagonal of Figure 5, 256 held-out images), the teacher's drift, and held-out accuracies of random candidates by
+the shared classifier. It reports no tau, because no table of trained networks exists for this space. Writes
+results/downsample.md.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ RESULT = Path(__file__).parent / "results" / "downsample.md"
 
 
 def measure(shared: bool, seed: int, steps: int, candidates: int, folder: Path) -> str:
-    """A row of the table."""
+    """Run one search and return its row of the table."""
     changes = {
         "space.shared_downsample": shared,
         "seed": seed,

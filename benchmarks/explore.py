@@ -1,17 +1,17 @@
-"""How fast candidates are scored: together, against one after another; and whether memory stays where it is.
+"""Speed of scoring candidates together and one after another, and growth of memory with the number of candidates.
 
     python benchmarks/explore.py --images cifar10_jpegpack.npz            # CIFAR-10 as JPEGs, about four minutes of CPU
-    python benchmarks/explore.py --images coco/val2017                    # a folder of JPEGs, large as photographs are
-    python benchmarks/explore.py --images FILE --candidates 8 --count 8   # a look
+    python benchmarks/explore.py --images coco/val2017                    # a folder of JPEGs of usual photograph size
+    python benchmarks/explore.py --images FILE --candidates 8 --count 8   # a quick look
 
-Candidates are random paths of the paper's 4^16 space at full width, images are small. Three ways, same statistics and
-same scores:
+Candidates are random paths of the paper's 4^16 space at full width; images are small. It compares three ways with the
+same statistics and scores:
 
-- anew:     one after another, all images decoded anew for each, the network as torch has it (contiguous memory);
-- kept:     one after another by the PathEvaluator, images decoded once;
-- together: all in one call of the PathEvaluator, what paths share computed once.
+- anew:     one after another; images are decoded for each candidate; torch's default contiguous memory format;
+- kept:     one after another by the PathEvaluator; images are decoded once;
+- together: all in one call of the PathEvaluator; common first layers are computed once.
 
-Times are CPU seconds of this process, so that other load matters little; run with OMP_NUM_THREADS=1.
+Times are CPU seconds of this process, which other load hardly influences; run with OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CLASSES = 10
 
 @dataclass(frozen=True)
 class Jpegs:
-    """Encoded images; decoded each time they are asked for."""
+    """Encoded images that are decoded on every access."""
 
     files: Sequence[bytes]
     labels: torch.Tensor
@@ -59,7 +59,7 @@ class Jpegs:
 
 
 def read_jpegs(path: Path, count: int, size: int) -> tuple[Jpegs, Jpegs]:
-    """Images to recalibrate on and to score on, ``count`` each; a folder's have random labels."""
+    """Read ``count`` images for recalibration and ``count`` for scoring; images of a folder get random labels."""
     if path.is_dir():
         names = sorted(path.rglob("*.jpg"))
         files = [names[k % len(names)].read_bytes() for k in range(2 * count)]
@@ -120,7 +120,7 @@ def random_paths(space: SearchSpace, count: int) -> list[Arch]:
 
 
 class Comparison:
-    """The three ways to score the same random paths of the paper's space."""
+    """Scores the same random paths of the paper's space in the three ways."""
 
     def __init__(self, jpegs: tuple[Jpegs, Jpegs], candidates: int, batch_size: int):
         self.space = ResNeSt50Space(zero_init_last=False)
@@ -144,7 +144,7 @@ class Comparison:
 
     @torch.no_grad()
     def passes(self) -> None:
-        """Forward passes alone of each path over the images of both kinds, one after another: no statistics."""
+        """Run only the forward passes of each path over all images, one after another, without statistics."""
         for path in self.paths:
             for x in self.inputs:
                 self.evaluator.supernet(x, path)

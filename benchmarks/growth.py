@@ -1,6 +1,6 @@
-"""How the search grows: with candidates a layer, depth, candidates to explore, length of the queue, processes.
+"""Growth of the cost of a search with candidates per layer, depth, explored candidates, queue length and processes.
 
-Measured for `make bench` (benchmarks/bench.py). Two of these want processes of their own and are commands here:
+`make bench` (benchmarks/bench.py) uses these functions. Two of them need separate processes, which are commands here:
 
     python benchmarks/growth.py queue 8192                                              # peak MB of one step
     torchrun --standalone --nproc-per-node 2 benchmarks/growth.py steps 16              # seconds of each step
@@ -39,14 +39,19 @@ from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space, ResNeStSupernet
 from pinas_zoo.search.study.loop import explore_study
 from pinas_zoo.search.study.storage import open_study
 
-SHALLOW = (1, 1, 1, 1)  # layers a stage, at the paper's widths
+SHALLOW = (1, 1, 1, 1)  # layers per stage, with the paper's widths
 IMAGES, SIZE, DIM = 8, 64, 128
-STEPS = 4  # of a process group, after one that does not count
+STEPS = 4  # measured steps of a process group, after a warm-up step
 
 
 class Copies(ResNeSt50Space):
-    """The paper's space, shallow, with so many candidates in each layer, all of them ResNeSt's block: every path costs
-    the same, whatever their number."""
+    """A shallow version of the paper's space in which all candidates are ResNeSt's block.
+
+    The cost of a path does not depend on the number of candidates.
+
+    Args:
+        count: Number of candidates per layer.
+    """
 
     def __init__(self, count: int):
         super().__init__(depths=SHALLOW)
@@ -65,12 +70,12 @@ class Copies(ResNeSt50Space):
 
 
 def exponent(taken: Mapping[int, float]) -> float:
-    """Of the power of size that fits best: 0 is constant, 1 is linear."""
+    """Exponent of the best-fitting power law of cost over size: 0 is constant, 1 is linear."""
     return float(np.polyfit(np.log(list(taken)), np.log(list(taken.values())), 1)[0])
 
 
 def step_seconds(spaces: Mapping[int, SearchSpace], repeats: int) -> dict[int, list[float]]:
-    """CPU seconds of a learning step in each space, in turn."""
+    """CPU seconds of a learning step in each space; the spaces run in turn."""
 
     def stepping(space: SearchSpace) -> Callable[[], None]:
         step = Step("fp32", False, IMAGES, SIZE, PiNASMethod(space, queue_size=4096))
@@ -83,7 +88,13 @@ def step_seconds(spaces: Mapping[int, SearchSpace], repeats: int) -> dict[int, l
 
 
 def explore_seconds(counts: Sequence[int], repeats: int, scored: bool) -> dict[int, list[float]]:
-    """CPU seconds of exploring so many candidates, from an empty study; else scores are made up and cost nothing."""
+    """CPU seconds to explore each number of candidates from an empty study.
+
+    Args:
+        counts: Numbers of candidates.
+        repeats: Number of rounds.
+        scored: Whether candidates are scored by the evaluator; otherwise scores are computed from the digits.
+    """
     space = ResNeSt50Space(depths=(2, 2, 2, 2), widths=(32, 32, 32, 32), stem_width=16, zero_init_last=False)
     pixels = torch.randint(0, 256, (64, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     images = Images(pixels, torch.arange(64) % 10)
@@ -95,7 +106,7 @@ def explore_seconds(counts: Sequence[int], repeats: int, scored: bool) -> dict[i
     def exploring(count: int) -> Callable[[], None]:
         def run() -> None:
             options = config.Explore(evaluations=count)
-            with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):  # its bar
+            with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):  # its progress bar
                 explore_study(
                     space, evaluator.scores if scored else made_up, options, open_study("", Path(folder)), 0, 32
                 )
@@ -107,13 +118,13 @@ def explore_seconds(counts: Sequence[int], repeats: int, scored: bool) -> dict[i
 
 
 def queue_megabytes(length: int) -> float:
-    """Peak memory of a process of its own that does two steps, beyond what it held after its imports."""
+    """Peak memory of a separate process that runs two steps, minus its memory after imports."""
     command = [sys.executable, __file__, "queue", str(length)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def process_seconds(processes: int, images: int) -> list[float]:
-    """Seconds of each step of so many processes that share a batch of so many images, one thread each."""
+    """Seconds of each step when ``processes`` processes, with one thread each, share a batch of ``images`` images."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     run = subprocess.run(

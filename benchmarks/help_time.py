@@ -1,11 +1,11 @@
-"""Time of `pinas-zoo --help` and every `pinas-zoo COMMAND --help` beside `python -c pass`, in new processes, in turn.
+"""Time of `pinas-zoo --help` and of each `pinas-zoo COMMAND --help` beside `python -c pass`, in new processes.
 
     python benchmarks/help_time.py
     python benchmarks/help_time.py --before FOLDER     # also `python -m pinas_zoo.cli --help` of a clone at FOLDER
 
-The target is a ratio of at most 3. What an environment runs at every start of Python (a `.pth` file that imports, such
-as the finder of an editable install) is part of both times; `--python` names the interpreter of another one, such as an
-empty virtual environment. The round that does not count compiles the modules to bytecode, which an installation has.
+The target is a ratio of at most 3. Both times include what the environment runs at every start of Python, such as a
+`.pth` file of an editable install; `--python` names the interpreter of another environment, such as an empty virtual
+one. A first round, which is not counted, compiles the modules to bytecode, as an installation does.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from inference import interleave, ratio, spread
 from pinas_zoo.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPT = "import sys; from pinas_zoo_launcher import main; sys.exit(main())"  # what the console script does
+SCRIPT = "import sys; from pinas_zoo_launcher import main; sys.exit(main())"  # same as the console script
 NOTHING = "python -c pass"
 
 
 def running(words: list[str], folder: Path, bytecode: str) -> Callable[[], None]:
-    """Runs a command that starts Python, with the packages of a folder, in a new process."""
+    """Return a function that starts Python with the packages of a folder in a new process."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONPYCACHEPREFIX": bytecode}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
 

@@ -1,4 +1,4 @@
-"""Time of `import pinas_zoo` beside `import timm`, each in new processes, in turn.
+"""Time of `import pinas_zoo` beside `import timm`, in new processes that run in turn.
 
 python benchmarks/import_time.py
 """

@@ -1,14 +1,15 @@
-"""How fast the networks run on this CPU, against timm's, in one interleaved run; needs nothing but the package.
+"""Inference speed of the networks on this CPU beside timm's, in one interleaved run. It needs only the package.
 
     python benchmarks/inference.py                                    # about ten minutes on two cores
-    python benchmarks/inference.py --size 128 --batch 4 --repeats 5   # a look
+    python benchmarks/inference.py --size 128 --batch 4 --repeats 5   # a quick look
     python benchmarks/inference.py --threads 1 --tag one_thread       # results/inference_one_thread.md
 
-Three tables: images/s and peak memory of whole networks (the columns of the paper's Table 2); our block against timm's
-at equal width (``arch="1" * 16`` is ResNeSt-50), in inference and in a training step; ``pinas_zoo.fuse`` against eager.
+It prints three tables: images/s and peak memory of whole networks (the columns of the paper's Table 2); our block and
+timm's at equal width (``arch="1" * 16`` is ResNeSt-50), in inference and in a training step; and ``pinas_zoo.fuse``
+beside the unfused network.
 
-Every round runs each competitor once, in turn, so that what else the machine does falls on all of them; a ratio is the
-median over the rounds of the ratio within a round. Weights are random: speed does not depend on them.
+Every round runs each competitor once, so that other load affects all of them. A ratio is the median over rounds of the
+ratio within a round. Weights are random, because speed does not depend on them.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Row = Sequence[str]
 
 
 def build(name: str) -> nn.Module:
-    """A network by timm's name; ``fuse(NAME)`` for the fused one, ``ours`` and ``timm`` for the two ResNeSt-50."""
+    """Build a network by timm's name, ``fuse(NAME)`` for a fused one, or ``ours`` or ``timm`` for a ResNeSt-50."""
     if name.startswith("fuse("):
         return pinas_zoo.fuse(build(name[5:-1]))
     if name in ("ours", "timm"):
@@ -66,11 +67,11 @@ def training_step(model: nn.Module, images: torch.Tensor) -> Callable[[], None]:
 
 
 def convolutions(model: nn.Module, images: torch.Tensor) -> Callable[[], None]:
-    """Inference's convolutions alone, on inputs of the sizes that they have in the network: its bare limit."""
+    """Return a function that runs only the convolutions of a network, on inputs of the same sizes: its bare limit."""
     layers: list[tuple[nn.Module, torch.Tensor]] = []
 
     def record(layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        layers.append((layer, inputs[0].clone()))  # what follows may change it in place
+        layers.append((layer, inputs[0].clone()))  # a copy, because later layers may change it in place
 
     hooks = [m.register_forward_pre_hook(record) for m in model.modules() if isinstance(m, nn.Conv2d)]
     inference(model, images)()
@@ -88,7 +89,7 @@ def convolutions(model: nn.Module, images: torch.Tensor) -> Callable[[], None]:
 def interleave(
     runs: Mapping[str, Callable[[], object]], repeats: int, clock: Callable[[], float] = time.perf_counter
 ) -> dict[str, list[float]]:
-    """Seconds of each run in each round, after one round that does not count; every other round goes backwards."""
+    """Seconds of each run in each round, after a warm-up round; every other round runs in reverse order."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(repeats + 1):
         for name in list(runs) if turn % 2 else reversed(list(runs)):
@@ -100,7 +101,7 @@ def interleave(
 
 
 def ratio(slow: list[float], fast: list[float]) -> float:
-    """How many times faster ``fast`` is: median over the rounds."""
+    """Speed-up of ``fast``, as the median over rounds."""
     return statistics.median(s / f for s, f in zip(slow, fast, strict=True))
 
 
@@ -182,7 +183,7 @@ def fuse_table(args: argparse.Namespace) -> list[Row]:
 
 
 def peak_memory_mib(name: str, args: argparse.Namespace) -> float:
-    """Peak resident memory of a process of its own that infers one batch twice, beyond what it held before building."""
+    """Peak resident memory of a separate process that runs a batch twice, minus its memory before building."""
     command = [sys.executable, __file__, "--measure-memory", name, "--size", str(args.size)]
     command += ["--batch", str(args.batch), "--threads", str(args.threads)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
@@ -197,7 +198,7 @@ def measure_memory(args: argparse.Namespace) -> None:
 
 
 def resident_kb(field: str) -> int:
-    """``VmRSS`` (now) or ``VmHWM`` (peak) of this process."""
+    """``VmRSS`` (current) or ``VmHWM`` (peak) of this process, in kB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(field)).split()[1])
 

@@ -1,13 +1,13 @@
-"""One step of Π-NAS learning against its bare compute, in several settings; ratios of one run.
+"""Time of a step of Π-NAS learning relative to its bare compute, in several settings.
 
     python benchmarks/learn_step.py                 # 16 images of 112 x 112, the paper's space, one thread
 
-Bare compute is what any code must do: with the stand-alone networks of the step's two paths, two forward and backward
-passes and two forward passes alone, at the same batch and precision. A step adds the head, the queue of 49,152
-negatives, both losses, the teacher's moving averages, normalisation of the views, and the optimiser.
+Bare compute is what any implementation must do: two forward and backward passes and two forward passes of the
+stand-alone networks of the step's two paths, at the same batch size and precision. A step adds the head, the queue of
+49,152 negatives, both losses, the teacher's moving averages, normalisation of the views, and the optimiser.
 
-Time is this process's own (one thread), the median over steps; step and bare compute take turns, so that what else
-runs on the machine meets both.
+Times are CPU time of this process in one thread, as medians over steps. Step and bare compute run in turn, so that
+other load affects both.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 class Step:
-    """The search's own step, and the bare compute of the same paths; of Π-NAS in the paper's space unless told."""
+    """A learning step of the search, and the bare compute of the same paths; by default Π-NAS in the paper's space."""
 
     def __init__(self, precision: str, channels_last: bool, images: int, size: int, method: PiNASMethod | None = None):
         torch.manual_seed(0)
@@ -63,7 +63,7 @@ class Step:
         return self.passes([timm.create_model("pinas", arch=str(path), num_classes=0) for path in paths])
 
     def passes(self, networks: Sequence[nn.Module]) -> Callable[[], None]:
-        """A forward and backward pass and a forward pass alone of each network, at the step's batch and precision."""
+        """Run a forward and backward pass and a forward pass of each network, with the step's batch and precision."""
         networks = [network.to(memory_format=self.memory_format).train() for network in networks]
         x = torch.randn(len(self.views), 3, *self.views.shape[3:]).contiguous(memory_format=self.memory_format)
 

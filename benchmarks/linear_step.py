@@ -1,8 +1,8 @@
-"""How much of a step of linear evaluation is what all paths begin with: an upper bound on what keeping it could save.
+"""Share of the stem, which all paths have in common, in a step of linear evaluation: the most that caching could save.
 
     OMP_NUM_THREADS=1 python benchmarks/linear_step.py          # 8 images of 224 x 224, the paper's space
 
-Time is this process's own, the median over steps; the step and its parts take turns.
+Times are CPU time of this process, as medians over steps. The step and its parts run in turn.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
         for name, run in parts.items():
             started = time.process_time()
             run(step)
-            if step:  # the first warms up
+            if step:  # step 0 is a warm-up
                 taken[name].append(time.process_time() - started)
     whole = statistics.median(taken["a step"])
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {args.images} images of {args.size} pixels\n")

@@ -1,8 +1,8 @@
-"""A learning step on NAS-Bench-201's cells, beside the compute that it cannot do without.
+"""Time of a learning step on NAS-Bench-201's cells beside its bare compute.
 
     python benchmarks/nb201_speed.py --images cifar10.npz --threads 1
 
-Images: CIFAR-10 as a folder, or an .npz of JPEGs, as ``pinas-zoo evidence`` takes them. Writes results/nb201_speed.md.
+Images are CIFAR-10 as a folder or an .npz of JPEGs, as for ``pinas-zoo evidence``. Writes results/nb201_speed.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RESULT = Path(__file__).parent / "results" / "nb201_speed.md"
 
 
 def bare_step(context: Context) -> Step:
-    """A step's paths forward and backward, and for Π-NAS two more forward; no views, head, loss or update."""
+    """Run a step's paths forward and backward, and for Π-NAS two more forward, without views, head, loss and update."""
     method, size = context.method(), context.config.data.image_size
     supernet = method.learned
     assert supernet is not None
@@ -45,7 +45,7 @@ def bare_step(context: Context) -> Step:
 
 
 def speed(names: Sequence[str], size: int, threads: int, images: Path, work: Path) -> str:
-    """The page: a step of each method beside its bare compute."""
+    """Return the page of results: a step of each method beside its bare compute."""
     torch.set_num_threads(threads)
     evidence = load_evidence(find_evidence("nasbench201"))
     lines = [

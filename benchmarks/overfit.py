@@ -1,11 +1,11 @@
-"""Learn a handful of training images by heart: shows that labels, masks, colours and strides go the right way.
+"""Overfit a few training images, which verifies the handling of labels, masks, colours and strides.
 
     python benchmarks/overfit.py seg --data ../shared/data/ADEChallengeData2016     # results/overfit_seg.md
     python benchmarks/overfit.py det --data ../shared/data/coco_mini
 
-The configs are those of configs/seg and configs/det with a small backbone and narrow heads, without augmentation, at a
-reduced size, and from random weights. The figures are those of mmdet's and mmseg's own evaluation on the images that
-were trained on; they say nothing about images that were not.
+The configs are those of configs/seg and configs/det with a small backbone, narrow heads, a reduced image size and
+random initial weights, without augmentation. mmdet and mmseg evaluate on the training images; the results say nothing
+about other images.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def segmenter(args: argparse.Namespace) -> Config:
 
 
 def present_classes(folder: Path) -> tuple[str, ...]:
-    """The classes of ADE20K that the label maps (0: none, then the classes from 1) hold, in ADE20K's order."""
+    """Classes of ADE20K that occur in the label maps (0: none, classes from 1), in ADE20K's order."""
     from mmseg.datasets import ADE20KDataset
 
     found = {int(label) for path in folder.glob("*.png") for label in np.unique(np.asarray(Image.open(path)))}
@@ -113,7 +113,7 @@ def detector(args: argparse.Namespace) -> Config:
 
 
 def subset(ann_file: Path, images: int, folder: Path) -> Path:
-    """The annotations of the images with the fewest objects (from one on; crowds do not count) in a file of its own."""
+    """Write the annotations of the images with the fewest objects (at least one, without crowds) to a file."""
     content = json.loads(ann_file.read_text())
     counts = {image["id"]: 0 for image in content["images"]}
     for annotation in content["annotations"]:
@@ -151,7 +151,7 @@ def main() -> None:
     names = ("mIoU", "aAcc") if args.task == "seg" else ("coco/bbox_mAP", "coco/segm_mAP")
     rows = [f"{name} {history[f'val/{name}'].current():.3f}" for name in names]
     text = [
-        f"# {launch.TASKS[cfg.default_scope].capitalize()}: {args.images} training images by heart",
+        f"# {launch.TASKS[cfg.default_scope].capitalize()}: {args.images} training images, overfitted",
         f"Printed by `{' '.join(['python benchmarks/overfit.py', *sys.argv[1:]])}`.",
         f"{machine()}; {args.iterations} iterations, seed {args.seed}, {minutes:.0f} minutes with validations.",
         f"On the images trained on, by {type(figures).__name__} after the last iteration: {', '.join(rows)}.",

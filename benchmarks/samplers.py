@@ -1,13 +1,13 @@
-"""How many evaluations samplers need on a table of trained networks (NAS-Bench-201), without training anything.
+"""Evaluations that samplers need on a table of trained networks (NAS-Bench-201). Nothing is trained.
 
     python benchmarks/samplers.py --table nb201_cifar10.csv                       # 20 seeds, about half an hour a core
     python benchmarks/samplers.py --table nb201_cifar10.csv --seeds 3 --evaluations 100 --samplers action_space random
 
-The table is a CSV with ``arch_str`` in NAS-Bench-201's notation and a column per accuracy in percent (``--objective``:
-what is searched for; ``--report``: shown for the architecture found). Six categorical parameters of five operations.
-A sampler that proposes an architecture again gets the known value, and only distinct ones count as evaluations: to the
-advantage of those that repeat themselves. Defaults of ``ActionSpaceSampler`` were chosen on seeds 0..7; seeds here
-start at 1000. Writes results/samplers.md and, not kept in the repository, .svg beside this file.
+The table is a CSV with ``arch_str`` in NAS-Bench-201's notation and columns of accuracies in percent: ``--objective``
+is searched for, and ``--report`` is shown for the architecture found. The space has six categorical parameters of five
+operations. A repeated proposal returns the known value, and only distinct architectures count as evaluations, which
+favours samplers that repeat themselves. Defaults of ``ActionSpaceSampler`` were chosen on seeds 0..7; the seeds here
+start at 1000. Writes results/samplers.md, and an .svg that is not in the repository.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ Table = dict[tuple[str, ...], tuple[float, float]]
 
 @dataclass
 class Search:
-    """One search: objective and reported accuracy of the distinct architectures, in the order of evaluation."""
+    """A search: objective and reported accuracy of the distinct architectures, in the order of evaluation."""
 
     values: list[float]
     reported: list[float]
 
 
 def accuracies(path: Path, objective: str, report: str) -> Table:
-    """Operations of the six edges to (objective, reported accuracy), in percent."""
+    """Read (objective, reported accuracy) in percent by the operations of the six edges."""
     return {
         tuple(OPERATIONS[choice] for choice in arch): (network.accuracies[objective], network.accuracies[report])
         for arch, network in read_table(path).items()
@@ -86,7 +86,7 @@ def search(name: str, seed: int, table: Table, evaluations: int) -> Search:
 
 
 def known_study(sampler: BaseSampler, table: Table, trials: int = 1000) -> optuna.Study:
-    """A study of so many random trials, with a sampler that has not proposed yet."""
+    """Create a study with a number of random trials and a sampler that has not proposed anything."""
     quiet()
     study = optuna.create_study(direction="maximize", sampler=SAMPLERS["random"][1](0))
     for _ in range(trials):
@@ -97,7 +97,7 @@ def known_study(sampler: BaseSampler, table: Table, trials: int = 1000) -> optun
 
 
 def proposal_seconds(study: optuna.Study, table: Table, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Time of one proposal, which is then told its value."""
+    """Seconds of one proposal, whose value is then reported to the study."""
     start = clock()
     trial = study.ask(SPACE)
     seconds = clock() - start
@@ -106,7 +106,7 @@ def proposal_seconds(study: optuna.Study, table: Table, clock: Callable[[], floa
 
 
 def milliseconds(name: str, table: Table, asks: int = 80) -> tuple[float, float]:
-    """Mean and largest time of one proposal when 1,000 trials are known."""
+    """Mean and largest time of a proposal in milliseconds, with 1,000 known trials."""
     study = known_study(SAMPLERS[name][1](0), table)
     seconds = [proposal_seconds(study, table) for _ in range(asks)]
     return 1e3 * statistics.mean(seconds), 1e3 * max(seconds)
@@ -139,7 +139,7 @@ def lines(found: dict[str, list[Search]], table: Table, sizes: Sequence[int]) ->
 
 
 def draw(path: Path, found: dict[str, list[Search]], table: Table, objective: str) -> None:
-    """Median regret over evaluations with its quartiles."""
+    """Draw the median regret over evaluations with its quartiles."""
     from matplotlib.figure import Figure
 
     top = max(value for value, _ in table.values())

@@ -1,10 +1,10 @@
-"""What the record of a candidate costs in explore, where scoring itself costs nothing: commits and milliseconds.
+"""Cost of storing a candidate's score in explore: commits and milliseconds. Scoring itself costs nothing here.
 
-    python benchmarks/study.py --folder DISK        # SQLite as it is by default, then as a run folder has it
+    python benchmarks/study.py --folder DISK        # SQLite with its defaults, and with the settings of a run folder
 
-Both in turns, a whole exploration each, so that what else runs on the machine and its disk meets both; medians over
-rounds. Commits are those that changed something; their time is SQLite's writing and waiting for the disk, the rest is
-mostly Optuna's and SQLAlchemy's own work: CPU time tells it from other load.
+Whole explorations run in turn, so that other load on the machine and its disk affects both; results are medians over
+rounds. Only commits with changes count. Their time is that of SQLite, including waits for the disk. The rest is mostly
+work of Optuna and SQLAlchemy, for which CPU time excludes other load.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 from pinas_zoo.search.study import storage
 from pinas_zoo.search.study.loop import explore_study
 
-commits: list[float] = []  # seconds of each
+commits: list[float] = []  # seconds of each commit
 
 
 class Counting(storage.WriteAheadConnection):
-    """As a run folder has it; keeps how long commits took, of those that changed something."""
+    """The connection of a run folder, which records the durations of commits with changes."""
 
     def commit(self) -> None:
         changed, started = self.in_transaction, time.perf_counter()
@@ -39,7 +39,7 @@ class Counting(storage.WriteAheadConnection):
 
 
 class Default(Counting):
-    """As SQLite is by default: a rollback journal, and every commit waits for the disk."""
+    """A connection with SQLite's defaults: a rollback journal, and every commit waits for the disk."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         sqlite3.Connection.__init__(self, *args, **kwargs)
@@ -50,7 +50,7 @@ def scores(archs: Sequence[Arch]) -> list[Score]:
 
 
 def run(kind: type[Counting], folder: Path, candidates: int) -> list[float]:
-    """Of an exploration, per candidate: commits, their milliseconds, all milliseconds, those of CPU."""
+    """Run an exploration. Returns commits, their milliseconds, all milliseconds and CPU milliseconds per candidate."""
     vars(storage)["WriteAheadConnection"] = kind
     with tempfile.TemporaryDirectory(dir=folder) as made:
         study = storage.open_study("", Path(made))

@@ -1,13 +1,13 @@
-"""Training speed and memory of whole detectors and segmenters, beside the same ones with mmdet's own ResNeSt-50.
+"""Training speed and memory of detectors and segmenters, beside the same ones with mmdet's ResNeSt-50.
 
     python benchmarks/transfer.py --size 320 320 --batch 2 --repeats 3        # results/transfer.md
-    python benchmarks/transfer.py --memory                                    # GB an image at the recipes' sizes
+    python benchmarks/transfer.py --memory                                    # GB per image at the recipes' sizes
 
-An iteration is the loss on random images and objects, its gradients and SGD's step. Every round runs each competitor
-once, in turn, so that what else the machine does falls on all of them; a ratio is the median over the rounds of the
-ratio within a round. Activations are the bytes that autograd keeps for one iteration, each storage once: the same on
-every device; segmenters are counted at half the height and width, times four. Weights, gradients and momentum come on
-top, 12 bytes a parameter.
+An iteration consists of the loss on random images and objects, its gradients, and a step of SGD. Every round runs each
+competitor once, so that other load affects all of them. A ratio is the median over rounds of the ratio within a round.
+Activations are the bytes that autograd saves for one iteration, each storage once, which is the same on every device.
+Segmenters are counted at half the height and width, times four. Weights, gradients and momentum need another 12 bytes
+per parameter.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ CONFIGS = {
 SIZES = {"det": (800, 1216), "ade20k": (480, 480), "cityscapes": (768, 768)}  # of the recipes
 BACKBONES = ("r50", "resnest50", "pinas_cls", "pinas_trans")
 PEER = "OpenMMLab's ResNeSt-50"
-OBJECTS = 8  # in an image
+OBJECTS = 8  # per image
 
 
 def build(task: str, backbone: str) -> Any:
-    """A detector or segmenter with random weights, in training mode; SyncBN is BN in one process."""
+    """Build a detector or segmenter with random weights in training mode, with BN instead of SyncBN."""
     cfg = launch.read_config(ROOT / CONFIGS[task].format("resnest50" if backbone == PEER else backbone))
     init_default_scope(cfg.default_scope)
     if "pretrained" in cfg.model:
@@ -69,7 +69,7 @@ def build(task: str, backbone: str) -> Any:
 
 
 def batch_of(model: Any, size: tuple[int, int], batch: int) -> dict[str, Any]:
-    """Random images with random truth, as the data preprocessor gives them."""
+    """Make random images with random annotations, in the format of the data preprocessor."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (batch, 3, *size), generator=generator, dtype=torch.uint8)
     meta = dict(img_shape=size, ori_shape=size, pad_shape=size, batch_input_shape=size, scale_factor=(1.0, 1.0))
@@ -99,7 +99,7 @@ def batch_of(model: Any, size: tuple[int, int], batch: int) -> dict[str, Any]:
             sample.gt_sem_seg = PixelData(data=torch.randint(0, classes, (1, *size), generator=generator))
         samples.append(sample)
     if model.scope == "mmseg":
-        model.data_preprocessor.size = size  # it pads to the recipe's crop otherwise
+        model.data_preprocessor.size = size  # otherwise it pads to the recipe's crop
     return model.data_preprocessor(dict(inputs=list(images), data_samples=samples), True)
 
 
@@ -120,7 +120,7 @@ def iteration(model: Any, size: tuple[int, int], batch: int) -> Callable[[], Non
 
 
 def activations_mb(model: Any, size: tuple[int, int], batch: int) -> float:
-    """What autograd keeps between forward and backward, in MB; parameters not counted."""
+    """Memory in MB that autograd saves between forward and backward pass, without parameters."""
     own = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
 
@@ -128,11 +128,11 @@ def activations_mb(model: Any, size: tuple[int, int], batch: int) -> float:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor.detach()  # a tensor with its gradient function would hold itself for ever
+        return tensor.detach()  # a tensor with its gradient function would keep itself alive
 
     data = batch_of(model, size, batch)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = loss_of(model, data)  # held, so that no storage is freed and its address used again
+        loss = loss_of(model, data)  # kept alive, so that no address of a storage is reused
     del loss
     gc.collect()
     return sum(kept.values()) / 1e6
@@ -160,7 +160,7 @@ def memory_table() -> str:
             batch, shrink = (1, 1) if task == "det" else (2, 2)
             for module in model.modules():
                 if isinstance(module, SplitAttention) and batch == 1:
-                    module.bn1.eval()  # its vectors, a few bytes, cannot be normalised over one image
+                    module.bn1.eval()  # one image is too few to normalise its vectors; they are only a few bytes
             kept = activations_mb(model, (size[0] // shrink, size[1] // shrink), batch) * shrink**2 / batch / 1e3
             params = 12 * sum(p.numel() for p in model.parameters()) / 1e9
             rows.append(
@@ -168,7 +168,7 @@ def memory_table() -> str:
             )
             print(*rows[-1], sep="  ", file=sys.stderr)
             del model
-            gc.collect()  # detectors hold themselves in cycles
+            gc.collect()  # detectors contain reference cycles
     return markdown(rows)
 
 

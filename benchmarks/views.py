@@ -1,10 +1,10 @@
-"""Four augmented views of an image: the search's own executors against torchvision's pipelines on Pillow images.
+"""Speed of four augmented views per image: the two executors of the search beside torchvision on Pillow images.
 
     python benchmarks/views.py                     # random pixels in memory: 256 images of 32 x 32, and 16 of 224 x 224
-    python benchmarks/views.py --images FOLDER     # JPEGs, written anew at 500 x 375 pixels and decoded, to 224 x 224
+    python benchmarks/views.py --images FOLDER     # JPEGs, re-encoded at 500 x 375 pixels and decoded, to 224 x 224
 
-All end in normalised float tensors, with sec. 4.1's distribution. Time is that of one core (process time, one thread).
-torchvision's blur of Pillow images is slow, so a further row has Pillow's own blur in its place, as MoCo's code has.
+All return normalised float tensors, with the augmentation of sec. 4.1. Times are process time of one thread.
+torchvision's blur of Pillow images is slow, so a further row uses Pillow's blur, as MoCo's code does.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def torchvision_pipeline(blur: Callable, size: int = SIZE) -> T.Compose:
 
 
 def encode(image: Image.Image) -> bytes:
-    """A JPEG of 500 x 375 pixels."""
+    """Encode an image as a JPEG of 500 x 375 pixels."""
     file = io.BytesIO()
     image.convert("RGB").resize((500, 375), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
     return file.getvalue()

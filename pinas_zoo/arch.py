@@ -1,4 +1,4 @@
-"""An architecture is one frozen value: the candidate chosen in each layer, from the first to the last."""
+"""The type of an architecture: an immutable sequence of the candidates chosen in each layer, first layer first."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True, order=True)
 class Arch:
-    """Candidate indices, one per searched layer; its text form has one digit (0-9, a-z) per layer.
+    """An architecture: the index of the chosen candidate in each searched layer.
 
-    >>> str(Arch.parse("3013"))
-    '3013'
+    Its text has one digit (0-9, a-z) per layer. Architectures are hashable, and sort like their texts.
+
+    Attributes:
+        choices: Candidate of each layer, from 0.
+
+    Example:
+        >>> arch = Arch.parse("3013")
+        >>> str(arch), len(arch), arch[0]
+        ('3013', 4, 3)
     """
 
     choices: tuple[int, ...]
@@ -23,15 +30,15 @@ class Arch:
 
     @classmethod
     def parse(cls, text: str | Iterable[int] | Arch, num_layers: int | None = None, num_candidates: int = 36) -> Arch:
-        """Read an architecture from its text form (or a sequence of indices) and check it.
+        """Read and check an architecture.
 
         Args:
             text: One digit per layer, such as ``"3013231203213032"``; or a sequence of integers.
-            num_layers: Expected number of layers; any when None.
-            num_candidates: Every choice must be below this.
+            num_layers: Required number of layers. None: any.
+            num_candidates: Number of candidates per layer.
 
         Raises:
-            ValueError: Wrong length, or a digit out of range; says what was expected and what came.
+            ValueError: The length is wrong, or a choice is out of range.
         """
         if isinstance(text, Arch):
             choices = text.choices

@@ -1,55 +1,58 @@
-"""The one exception whose text is meant for a user."""
+"""Exceptions whose messages are written for users."""
 
 from __future__ import annotations
 
 
 class UserError(ValueError):
-    """Wrong input: one line that says what was expected, what came and what to do; commands exit with 2."""
+    """Wrong input. The one-line message states what was expected, what was found and what to do.
+
+    Commands print it and exit with status 2.
+    """
 
 
 class WeightsError(UserError, RuntimeError):
-    """Weights cannot be loaded, for the reason and with the cure that the text gives; nothing is left random."""
+    """Weights cannot be loaded. No model with random weights is returned instead."""
 
 
 class NotPublished(WeightsError):
-    """There are no weights under this name yet, anywhere that was looked."""
+    """No weights of this name have been published, and none are registered."""
 
 
 class WeightsMissing(WeightsError):
-    """A file or folder that should hold weights is not there."""
+    """A file or folder of weights does not exist."""
 
 
 class NotSafetensors(WeightsError):
-    """Weights in another format than safetensors, such as a pickle; never opened."""
+    """The weights are not in safetensors format, but for example a pickle. They are not opened."""
 
 
 class BrokenWeights(WeightsError):
-    """A file that is cut short, empty or not what its name says."""
+    """A weights file is truncated, empty or not in the format of its name."""
 
 
 class WrongHash(WeightsError):
-    """The bytes are not those that were pinned or announced."""
+    """The hash of a file differs from the expected one."""
 
 
 class WrongShapes(WeightsError):
-    """The file is sound, but holds another network's tensors."""
+    """The file is valid, but its tensors belong to a different network."""
 
 
 class HubError(WeightsError):
-    """The Hub (or the mirror in HF_ENDPOINT) did not give or take a file."""
+    """A request to the Hub, or to the mirror in HF_ENDPOINT, failed."""
 
 
 class HubOffline(HubError):
-    """No network, or HF_HUB_OFFLINE is set, and the file is not in the cache."""
+    """The Hub cannot be reached, or HF_HUB_OFFLINE is set, and the file is not in the cache."""
 
 
 class HubNotFound(HubError):
-    """No such repo, revision or file."""
+    """The repository, revision or file does not exist."""
 
 
 class HubForbidden(HubError):
-    """The token is missing, wrong, or may not do this (401, 403, gated)."""
+    """The token is missing, invalid, or lacks permission (status 401 or 403, or a gated repository)."""
 
 
 class HubBusy(HubError):
-    """Too many requests (429) or a fault of the server (5xx)."""
+    """The Hub rejected a request because of its rate limit (status 429) or a server error (5xx)."""

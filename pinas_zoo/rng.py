@@ -1,6 +1,6 @@
-"""Random numbers: a function of the run's seed, the step and what they are for, so that a resumed run draws the same.
+"""Random numbers as a function of the run's seed, the step and their purpose, so that a resumed run repeats them.
 
-Only weights are initialised from torch's global generator, which is seeded where they are made.
+Only initial weights come from torch's global generator, which is seeded before a network is built.
 """
 
 from __future__ import annotations
@@ -12,38 +12,44 @@ import numpy as np
 
 @unique
 class Stream(IntEnum):
-    """What random numbers are drawn for; streams of one seed and step are independent of each other.
+    """Purpose of random numbers. Different numbers give independent streams of the same seed and step.
 
-    A number is never used again for another purpose: what was drawn before would change.
+    Changing a number, or using it again for another purpose, would change results of runs.
     """
 
-    EVIDENCE = 0  # which architectures an evidence scores
+    EVIDENCE = 0  # which architectures an evidence run scores
     LEARN_PATHS = 1  # the paths of a learning step
     LINEAR_PATHS = 3  # the path of a step of linear evaluation
     PROPOSALS = 4  # architectures proposed in exploration; attempt k of a proposal draws from 4 + 100 k
     RECALIBRATION = 5  # which training images recalibrate batch norm
     SHUFFLE = 6  # which images share the teacher's batch statistics
-    BEGINNINGS = 8  # paths of which the similarity of features is measured
-    SIMILARITY_IMAGES = 9  # images that it is measured on
-    SPLIT = 10  # images held out of the training images
-    ORDER = 11  # shuffling of the images, an epoch at a time
+    BEGINNINGS = 8  # paths whose features are compared (Figure 5)
+    SIMILARITY_IMAGES = 9  # images on which they are compared
+    SPLIT = 10  # which training images are held out
+    ORDER = 11  # order of the images in an epoch
     IMAGE_VIEWS = 12  # augmentation of an image; the rank is its position in the global batch
-    LIMITS = 13  # architectures looked at to see whether limits can be met
-    CONSISTENCY_VIEWS = 14  # views by which consistency is scored
-    TEST_SPLIT = 15  # test images, of data without a test split of its own
-    HELD_OUT_ORDER = 16  # shuffling of the held-out images, for phases that learn on them
-    HELD_OUT_VIEWS = 17  # their augmentation
-    IMAGE_LIMIT = 19  # which images are used where max_train or max_test leaves some out
-    SCORED_IMAGES = 18  # which held-out images candidates are scored on, where not all are
+    LIMITS = 13  # architectures whose costs are compared with the limits
+    CONSISTENCY_VIEWS = 14  # views for scores by consistency
+    TEST_SPLIT = 15  # which images are test images, for data without a test split
+    HELD_OUT_ORDER = 16  # order of the held-out images, for phases that train on them
+    HELD_OUT_VIEWS = 17  # augmentation of the held-out images, for phases that train on them
+    SCORED_IMAGES = 18  # subset of the held-out images on which candidates are scored
+    IMAGE_LIMIT = 19  # which images max_train or max_test keeps
 
 
 def step_rng(seed: int, step: int, stream: int, rank: int = 0) -> np.random.Generator:
-    """The generator of one step.
+    """Create the random generator of a step.
 
     Args:
-        seed: Of the run.
-        step: Counts from 0; an epoch or a number of a trial where the stream says so.
+        seed: Seed of the run.
+        step: Index of the step, epoch, batch or trial, from 0.
         stream: A :class:`Stream`.
-        rank: 0 for what all processes share.
+        rank: Rank of the process, or 0 for random numbers that all processes share.
+
+    Example:
+        >>> from pinas_zoo.rng import Stream, step_rng
+        >>> a, b = (step_rng(0, 7, Stream.LEARN_PATHS).integers(100, size=3).tolist() for _ in range(2))
+        >>> a == b
+        True
     """
     return np.random.default_rng([seed, step, stream, rank])

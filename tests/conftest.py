@@ -44,7 +44,7 @@ def zoo_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _names_of_one_module() -> Iterator[None]:
-    """What a module's tests register in this process is forgotten after it: another one may list what there is."""
+    """Undo the registrations of a test module in this process, because other modules list the registered names."""
     yield
     registry = sys.modules.get("pinas_zoo.zoo.registry")
     for entry in list(registry.known()) if registry else []:

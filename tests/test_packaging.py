@@ -1,4 +1,4 @@
-"""What is installed is whole: the editable install beside a clone, the wheel's files, the wheel in a clean environment.
+"""Installations are complete: an editable install beside a clone, the wheel's files, the wheel in a new environment.
 
 Each environment here is new and sees the dependencies of the running one through a .pth file. Python does not read the
 .pth files of a folder that another .pth file names, so an editable pinas_zoo of the running environment is not seen.

@@ -1,8 +1,8 @@
-# Π-NAS-cls (3013231203213032), Mask R-CNN, COCO 2017. The paper's figure: see Table 5 of the paper.
+# Π-NAS-cls (3013231203213032), Mask R-CNN, COCO 2017. Result: Table 5 of the paper.
 #   tools/dist_train.sh configs/det/mask-rcnn_pinas_cls_fpn_syncbn_1x_coco.py 8
-# Memory: 6.7 GB a GPU with 2 images of 800 x 1216, counted by benchmarks/transfer.py --memory, without what
-# convolutions use as workspace. Time: not measured, for want of a GPU.
-# Weights: `pinas-zoo register pinas_cls --folder FOLDER` once; none are published yet.
+# Memory: 6.7 GB per GPU with 2 images of 800 x 1216, counted by benchmarks/transfer.py --memory, without the workspace
+# of convolutions. Time: not measured, for lack of a GPU.
+# Weights: none are published yet; register yours once by `pinas-zoo register pinas_cls --folder FOLDER`.
 _base_ = "./_base_/mask-rcnn_fpn_syncbn_1x_coco.py"
 model = dict(
     backbone=dict(

@@ -1,9 +1,9 @@
-# ResNeSt-50, Mask R-CNN, COCO 2017. The paper's figure: see Table 5 of the paper.
+# ResNeSt-50, Mask R-CNN, COCO 2017. Result: Table 5 of the paper.
 #   tools/dist_train.sh configs/det/mask-rcnn_resnest50_fpn_syncbn_1x_coco.py 8
-# Memory: 6.6 GB a GPU with 2 images of 800 x 1216, counted by benchmarks/transfer.py --memory, without what
-# convolutions use as workspace. Time: not measured, for want of a GPU.
-# All layers 1, candidate 2s1x64d, are ResNeSt-50: the class is the same as for Π-NAS, so that only the choices differ.
-# Weights are timm's resnest50d.in1k, whose names and numbers are the same.
+# Memory: 6.6 GB per GPU with 2 images of 800 x 1216, counted by benchmarks/transfer.py --memory, without the workspace
+# of convolutions. Time: not measured, for lack of a GPU.
+# Candidate 1 (2s1x64d) in all layers is ResNeSt-50. The class is that of Π-NAS, so that only the choices differ.
+# Weights are those of timm's resnest50d.in1k, an identical network with the same tensor names.
 _base_ = "./_base_/mask-rcnn_fpn_syncbn_1x_coco.py"
 model = dict(
     backbone=dict(

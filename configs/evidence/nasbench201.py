@@ -1,4 +1,4 @@
-"""Does a supernet rank architectures? NAS-Bench-201 on CIFAR-10 (Table 4, Figures 3 and 5 to 8).
+"""Evidence that a supernet ranks architectures: NAS-Bench-201 on CIFAR-10 (Table 4, Figures 3 and 5 to 8).
 
     pinas-zoo evidence nasbench201 --images cifar10.npz --truth nb201.csv                  # 27 hours, plus scoring
     pinas-zoo evidence nasbench201 --images IMAGES --truth CSV --runs pinas spos --seeds 0 --minutes 10
@@ -12,24 +12,26 @@ were chosen on half of the 729 architectures (``tuned``); tables call the other 
 name = "nb201"  # results go to benchmarks/results/nb201 in a checkout
 title = "Ranking on NAS-Bench-201"
 introduction = (
-    "Command: `pinas-zoo evidence configs/evidence/nasbench201.py --images IMAGES --truth CSV`, which adds runs to "
-    "those below; a row is one supernet, learned on CIFAR-10 at 16 x 16 pixels, one cell a stage, 16 channels. Tau is "
-    "Kendall's, against the table's test accuracy after 200 epochs, with its 95% bootstrap interval over "
+    "Command: `pinas-zoo evidence configs/evidence/nasbench201.py --images IMAGES --truth CSV`. It adds runs to those "
+    "below. Each row is one supernet, trained on CIFAR-10 at 16 x 16 pixels, with one cell per stage and 16 channels. "
+    "Tau is Kendall's, compared with the table's test accuracy after 200 epochs, with a 95% bootstrap interval over "
     "architectures.",
-    "Paths are scored in two or three ways. *Consistency*, by which all are ranked unless a table says otherwise: how "
-    "much more alike two views of a held-out image are than views of two, by features "
-    '(`explore.score="consistency"`, 1,000 images). *Probe*: the squared error of a ridge regression of each path\'s '
-    "own, fitted on 500 training images, on 1,000 held-out ones. *Classifier*: the cross-entropy of the one that a "
-    "supervised supernet learned, on as many.",
-    "*Effects*: architectures ranked by the sums of what each edge's choice adds to the score on average over those "
-    'that were scored (`explore.rank_by="effects"`), which predicts all of the space; no accuracy of the table goes '
-    "in. *Scores*: ranked by the scores themselves, of those that were scored. Views, which score ranks, this way of "
-    "ranking and regimes were chosen on the tuned half, by seed 0: Π-NAS's regime by consistency, SPOS's and FairNAS's "
-    "by the probe after 4 minutes (by consistency, others are ahead there: the last table). How far a score counts "
-    "before it is drawn in was chosen with Π-NAS on the larger spaces in sight. As sums of effects have few parameters "
-    "that both halves share, the other half checks little more than all do; other seeds do. Intervals of effects take "
-    "the fit as it is: they hold no chance of which architectures were scored, which a table shows where a run has "
-    "enough scores, nor of the seed. Minutes of two machines are not the same: compare steps.",
+    "Paths are scored in two or three ways. *Consistency* ranks all runs unless a table says otherwise: the similarity "
+    "of the features of two views of the same held-out image, minus that of different images "
+    '(`explore.score="consistency"`, 1,000 images). *Probe* is the squared error, on 1,000 held-out images, of a ridge '
+    "regression that is fitted for each path on 500 training images. *Classifier* is the cross-entropy, on the same "
+    "held-out images, of the classifier that a supervised supernet has learned.",
+    "*Effects*: architectures are ranked by the sum of the main effects of their edges' operations "
+    '(`explore.rank_by="effects"`). The effects are fitted to the scores of the scored architectures, predict the '
+    "whole space, and use no accuracy of the table. *Scores*: the scored architectures are ranked by their scores.",
+    "The views, the score that ranks, the ranking by effects and the training regimes were chosen on the tuned half "
+    "with seed 0. Π-NAS's regime was chosen by consistency, SPOS's and FairNAS's by the probe after 4 minutes (by "
+    "consistency, other regimes lead there: see the last table). The threshold at which scores are clipped was chosen "
+    "with Π-NAS, with results on the larger spaces in view. Sums of effects have few parameters, which both halves "
+    "share, so the held-out half is hardly more independent than all architectures; other seeds are.",
+    "Intervals of effects treat the fit as fixed. They contain neither the variance of which architectures were "
+    "scored, which a table shows for runs with enough scores, nor that of the seed. Minutes on different machines are "
+    "not comparable: compare steps.",
 )
 
 # what is compared -----------------------------------------------------------------------------------------------------
@@ -37,7 +39,7 @@ introduction = (
 truth = dict(
     column="cifar10_test_acc",
     label="each trained for 200 epochs, test images: the truth",
-    others={  # accuracies that are ranked beside the runs
+    others={  # accuracies that are ranked for comparison with the runs
         "each trained for 12 epochs": "cifar10_test_acc_12ep",
         "each trained for 200 epochs, validation images": "cifar10_valid_acc",
     },
@@ -47,8 +49,8 @@ spaces = {  # operations allowed on every edge, by the number of architectures
     4096: ("none", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"),
     15625: ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"),
 }
-tuned = dict(size=729, seed=123)  # half of this space's architectures, drawn by this seed, chose the regimes
-rank_by = "consistency"  # the score that the tuned half prefers for each method, after 30 minutes
+tuned = dict(size=729, seed=123)  # half of this space, selected by this seed, on which the regimes were chosen
+rank_by = "consistency"  # the best score of each method on the tuned half, after 30 minutes
 
 # runs -----------------------------------------------------------------------------------------------------------------
 
@@ -58,10 +60,10 @@ search = dict(  # the configuration that all runs share
     learn=dict(batch_size=128, log_every=50, checkpoint_every=1000),
     explore=dict(
         score="consistency",
-        batch_size=500,  # images whose views are compared at a time
+        batch_size=500,  # images whose views are compared with each other
         statistics="batch",
         held_out_images=1000,
-        recalibration_images=500,  # that probes are fitted on
+        recalibration_images=500,  # training images on which probes are fitted
     ),
 )
 reference = "pinas"  # the run that others are compared with
@@ -95,16 +97,16 @@ runs = dict(
     untrained=dict(title="nothing learned", base="spos", learn=dict(lr=0.0, weight_decay=0.0)),
 )
 
-# what is measured unless the command says otherwise -------------------------------------------------------------------
+# defaults of the command's options ------------------------------------------------------------------------------------
 
 measured = ("pinas", "spos", "fairnas")
 seeds = (0, 1, 2)
-minutes = 60  # of learning, a run
+minutes = 60  # of learning, per run
 threads = 2
-count = 1000  # architectures scored at most, random ones
+count = 1000  # largest number of architectures scored, chosen at random
 
 report = dict(
-    fitted=150,  # a trial with fewer scores appears in the table of trials alone
-    best=100,  # architectures among which skip connections are counted
-    printed={"paper, Π-NAS": 0.70, "paper, SPOS": 0.57},  # taus drawn as lines
+    fitted=150,  # a run with fewer scores appears only in the table of trials
+    best=100,  # number of best architectures in which skip connections are counted
+    printed={"paper, Π-NAS": 0.70, "paper, SPOS": 0.57},  # taus that are drawn as lines
 )

@@ -1,4 +1,4 @@
-"""The demo: the paper's three stages on scikit-learn's 1,797 scanned digits, in minutes on two cores.
+"""The demo: the paper's stages on scikit-learn's 1,797 scanned digits. It takes a few minutes on two cores.
 
 pinas-zoo search configs/search/digits.py
 """
@@ -6,12 +6,12 @@ pinas-zoo search configs/search/digits.py
 name = "digits"
 seed = 0
 
-# four candidates in each of 6 layers: 4,096 architectures; the paper's space is depths (3, 4, 6, 3), widths from 64
+# 4 candidates in each of 6 layers: 4,096 architectures. The paper's space has depths (3, 4, 6, 3) and widths from 64
 space = dict(type="resnest50", depths=(1, 2, 2, 1), widths=(16, 32, 64, 128), stem_width=8)
 
 data = dict(type="digits", image_size=32, val_per_class=30)
 
-# a mirrored 2 is no digit, and a scan has no colour
+# no flip, because mirrored digits are not digits; no colour, because the scans are grey
 views = dict(scale=(0.5, 1.0), flip=0.0, jitter=(0.4, 0.4, 0.0, 0.0), gray_p=0.0, blur_p=0.3, blur_sigma=(0.1, 1.0))
 
 learn = dict(

@@ -1,4 +1,4 @@
-"""NAS-Bench-201's space on CIFAR-10: the three operations that compute, so that ranks can be held against the table.
+"""NAS-Bench-201's space on CIFAR-10 with three operations. The ranking can be compared with the benchmark's table.
 
 pinas-zoo search configs/search/nasbench201.py    # torchvision's copy under data/cifar10: see cifar10.py
 """
@@ -19,12 +19,12 @@ data = dict(
     root="data/cifar10",
     train_split="train",
     test_split="validation",
-    image_size=16,  # with one cell a stage: a proxy that two cores can learn in an hour
+    image_size=16,  # with one cell per stage, two cores can train this proxy in an hour
     val_per_class=500,
 )
 views = dict(scale=(0.3, 1.0), blur_p=0.0)
 
-# the regime of configs/evidence/nasbench201.py
+# the settings of configs/evidence/nasbench201.py
 learn = dict(
     method="pinas",
     options=dict(hidden=128, head_norm=True, queue_size=1024, temperature=0.1, momentum=0.99, warm_queue=True),

@@ -1,4 +1,4 @@
-"""NAS-Bench-201's space learned by SPOS, with labels; method="fairnas" takes the same keys.
+"""NAS-Bench-201's space with a supernet trained by SPOS, with labels. method="fairnas" accepts the same keys.
 
 pinas-zoo search configs/search/nasbench201_spos.py
 """
@@ -7,5 +7,5 @@ _base_ = "nasbench201.py"
 
 name = "nasbench201_spos"
 views = dict(scale=(0.5, 1.0), jitter_p=0.0, gray_p=0.0)
-# as long as Π-NAS: one pass for its four
+# about the compute of Π-NAS in nasbench201.py, whose steps have four passes instead of one
 learn = dict(method="spos", options=dict(_delete_=True), steps=60_000, lr=0.2, weight_decay=5e-4)

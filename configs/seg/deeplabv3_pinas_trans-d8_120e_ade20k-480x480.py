@@ -1,9 +1,9 @@
-# Π-NAS-trans (3333113330011021), DeepLabV3, ADE20K. Figure: pixel accuracy 81.27, mIoU 45.47 (authors' README).
+# Π-NAS-trans (3333113330011021), DeepLabV3, ADE20K. Result: pixel accuracy 81.27, mIoU 45.47 (authors' README).
 #   tools/dist_train.sh configs/seg/deeplabv3_pinas_trans-d8_120e_ade20k-480x480.py 8
 #   tools/dist_test.sh configs/seg/deeplabv3_pinas_trans-d8_120e_ade20k-480x480.py CHECKPOINT 8 --tta
-# Memory: 3.6 GB a GPU with 2 images of 480 x 480, counted by benchmarks/transfer.py --memory, without what
-# convolutions use as workspace. Time: not measured, for want of a GPU.
-# Weights: `pinas-zoo register pinas_trans --folder FOLDER` once; none are published yet.
+# Memory: 3.6 GB per GPU with 2 images of 480 x 480, counted by benchmarks/transfer.py --memory, without the workspace
+# of convolutions. Time: not measured, for lack of a GPU.
+# Weights: none are published yet; register yours once by `pinas-zoo register pinas_trans --folder FOLDER`.
 _base_ = "./_base_/deeplabv3-d8_120e_ade20k-480x480.py"
 model = dict(
     pretrained=None,

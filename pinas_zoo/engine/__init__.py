@@ -1,1 +1,1 @@
-"""The training engine, mmengine's Runner: trainer, distributed processes, batch norm, memory."""
+"""The training engine on mmengine's Runner: trainer, distributed processes, batch norm, memory."""

@@ -1,4 +1,4 @@
-"""Batch-norm statistics: of the batch, of groups in it, or recalibrated on a fixed subset; modules stay as they are."""
+"""Batch-norm statistics: of the batch, of groups of images, or recalibrated. Modules are restored after each use."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pinas_zoo.errors import UserError
 
 
 def batch_norms(module: nn.Module) -> list[_BatchNorm]:
-    """Every batch norm below a module, once."""
+    """Every batch norm in a module, each once."""
     return [m for m in module.modules() if isinstance(m, _BatchNorm)]
 
 
 @contextmanager
 def batch_statistics(module: nn.Module) -> Iterator[None]:
-    """Inside, batch norms normalise by the batch and neither read nor write their running statistics (sec. 3.3)."""
+    """Context manager in which batch norms use batch statistics, and do not read or write running ones (sec. 3.3)."""
     norms = batch_norms(module)
     before = [(m.training, m.track_running_stats) for m in norms]
     try:
@@ -34,10 +34,25 @@ def batch_statistics(module: nn.Module) -> Iterator[None]:
 
 
 class Statistics:
-    """Statistics of the batch norms below some modules, kept apart from them; the modules are as before after each use.
+    """Batch-norm statistics of some modules that are stored outside of them. Modules are restored after each use.
 
-    They are the mean over passes of the batch mean and of the unbiased batch variance, in fp32; each pass is
-    normalised by its own.
+    The statistics are averages of the batch mean and of the unbiased batch variance over the gathered passes, in fp32.
+
+    Args:
+        modules: Modules that contain the batch norms.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> norm = nn.BatchNorm2d(3)
+        >>> statistics = Statistics([norm])
+        >>> with statistics.gather():
+        ...     _ = norm(torch.ones(2, 3, 4, 4))
+        >>> with statistics.use():
+        ...     norm.running_mean.tolist()
+        [1.0, 1.0, 1.0]
+        >>> norm.running_mean.tolist()
+        [0.0, 0.0, 0.0]
     """
 
     def __init__(self, modules: Iterable[nn.Module]):
@@ -49,15 +64,15 @@ class Statistics:
 
     @contextmanager
     def gather(self) -> Iterator[None]:
-        """Inside, a forward pass is normalised by its own statistics, which join these."""
+        """Context manager in which forward passes use batch statistics, which are added to these statistics."""
         with self._swapped():
             for m in self.norms:
-                m.momentum, m.training = None, True  # torch's cumulative average
+                m.momentum, m.training = None, True  # torch computes a cumulative average if momentum is None
             yield
 
     @contextmanager
     def use(self) -> Iterator[None]:
-        """Inside, the modules normalise by these statistics."""
+        """Context manager in which the modules normalise by these statistics."""
         with self._swapped():
             for m in self.norms:
                 m.training = False
@@ -78,11 +93,11 @@ class Statistics:
 
 @contextmanager
 def recalibrated(modules: Iterable[nn.Module], run: Iterable[object]) -> Iterator[None]:
-    """Inside, batch norms hold :class:`Statistics` of the forward passes that iterating ``run`` makes.
+    """Context manager in which batch norms have statistics that are recalibrated on some forward passes.
 
     Args:
-        modules: What the path runs through.
-        run: Every step of the iteration makes one forward pass of the path.
+        modules: Modules of the path.
+        run: Iterable that runs one forward pass of the path per iteration.
     """
     statistics = Statistics(modules)
     with torch.no_grad(), statistics.gather():
@@ -93,15 +108,18 @@ def recalibrated(modules: Iterable[nn.Module], run: Iterable[object]) -> Iterato
 
 
 def run_in_groups(run: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, images: int | None) -> torch.Tensor:
-    """Run a module on groups of images that share batch statistics; all images of the process are one when None.
+    """Run a module on groups of images, so that the images of a group share batch statistics.
 
     Args:
-        run: n x … to n x dim.
-        x: N x …, of this process.
-        images: Of a group; divides N.
+        run: Function from n x … to n x dim.
+        x: Images of this process, N x ….
+        images: Number of images in a group, which must divide N. None: all N.
+
+    Returns:
+        N x dim.
 
     Raises:
-        UserError: It does not.
+        UserError: ``images`` does not divide N.
     """
     size = images or len(x)
     if len(x) % size:
@@ -115,20 +133,20 @@ def run_in_groups(run: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, 
 def run_in_shuffled_groups(
     run: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, images: int | None, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Run a module on groups drawn at random from the images of all processes (MoCo's shuffled batch norm).
+    """Run a module on random groups of the images of all processes (MoCo's shuffled batch norm).
 
     Args:
-        run: n x … to n x dim.
-        x: N x …, of this process.
-        images: Of a group; with one group in all, nothing is shuffled.
-        rng: The same in all processes.
+        run: Function from n x … to n x dim.
+        x: Images of this process, N x ….
+        images: Number of images in a group. None: N. A single group is not shuffled.
+        rng: Generator in the same state in all processes.
 
     Returns:
-        Outputs of the images of all processes, in order: N of all x dim.
+        Outputs of the images of all processes, in order, (N * world) x dim.
     """
     count = len(x) * distributed.world()
     if (images or len(x)) >= count:
-        return run(x)
+        return run(x)  # N x dim
     order = torch.from_numpy(rng.permutation(count)).to(x.device)
-    shuffled = distributed.own(distributed.gather(x)[order])
-    return distributed.gather(run_in_groups(run, shuffled, images))[order.argsort()]
+    shuffled = distributed.own(distributed.gather(x)[order])  # N x …
+    return distributed.gather(run_in_groups(run, shuffled, images))[order.argsort()]  # (N * world) x dim

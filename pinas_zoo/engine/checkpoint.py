@@ -1,4 +1,4 @@
-"""The checkpoint from which a stage resumes: written whole, read without executing code."""
+"""The checkpoint from which a stage resumes. It is written atomically and read without executing code."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.weights.atomic import replacing
 
 CHECKPOINT = "checkpoint.pth"
-FIRST_PHASE = "weights"  # the one phase that versions up to 0.1 had
+FIRST_PHASE = "weights"  # the only phase in version 0.1
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Write the checkpoint of a stage's folder atomically."""
     with replacing(folder / CHECKPOINT) as temporary:
         torch.save(state, temporary)
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The folder's checkpoint, or None where there is none; tensors and plain values only.
+    """Read the checkpoint of a stage's folder.
 
     Returns:
-        ``step`` (how many are done), ``seconds``, ``model``, and by phase ``optimizers`` and ``schedulers``.
+        ``step`` (the number of completed steps), ``seconds``, ``model``, and ``optimizers`` and ``schedulers`` by
+        phase. None if there is no checkpoint.
 
     Raises:
-        UserError: A file that is torn, or that holds anything else.
+        UserError: The file is damaged, or contains anything but tensors and plain values.
     """
     path = folder / CHECKPOINT
     if not path.is_file():
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if "optimizer" in state:  # of version 0.1
+        if "optimizer" in state:  # format of version 0.1
             state["optimizers"] = {FIRST_PHASE: state.pop("optimizer")}
             state["schedulers"] = {FIRST_PHASE: state["schedulers"]}
-    except Exception as error:  # a torn zip file and a pickle that wants more raise many kinds
+    except Exception as error:  # damaged zip files and forbidden pickles raise many types
         raise UserError(f"checkpoint {path} cannot be read as tensors and plain values; delete it") from error
     return state

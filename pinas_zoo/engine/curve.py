@@ -1,4 +1,4 @@
-"""The curve of a stage: a CSV with one row for each logged step."""
+"""The curve of a stage: a CSV with a row for each logged step."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ CURVE = "curve.csv"
 
 
 class Curve:
-    """Appends rows to a stage's curve; a column that comes up later is added, empty in the rows before.
+    """Appends rows to the curve of a stage. A column that first occurs in a later row is empty in earlier rows.
 
     Args:
-        folder: Of the stage.
-        done: Steps after which training resumes; rows that were logged later are dropped.
+        folder: Folder of the stage.
+        done: Number of completed steps; rows of later steps are removed.
     """
 
     def __init__(self, folder: Path, done: int):
@@ -29,7 +29,7 @@ class Curve:
         self.file = self.path.open("a", newline="")
 
     def add(self, values: Mapping[str, float | int]) -> None:
-        """Add a row; numbers keep six digits."""
+        """Append a row. Numbers are written with six significant digits."""
         new = [key for key in values if key not in self.columns]
         if new:
             self.file.close()
@@ -50,21 +50,21 @@ class Curve:
 
 
 def read_curve(folder: Path) -> dict[str, list[float]]:
-    """Columns of a stage's curve: ``step``, ``lr``, losses and what else was logged; NaN where a row has none."""
+    """Read a curve by column: ``step``, ``lr``, losses and other logged values. Missing values are NaN."""
     with (folder / CURVE).open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {key: [float(row[key] or "nan") for row in rows] for key in (rows[0] if rows else ())}
 
 
 def truncate_curve(folder: Path, done: int) -> None:
-    """Drop the rows that were logged after step ``done``, from which training resumes."""
+    """Remove the rows that were logged after step ``done``, from which training resumes."""
     path = folder / CURVE
     if not path.is_file():
         return
     with path.open(newline="") as file:
         rows = list(csv.reader(file))
     kept = rows[:1] if done else []
-    for row in rows[1:]:  # a row that a kill has cut short ends what is kept
+    for row in rows[1:]:  # stop at an incomplete row, which a kill can leave
         if len(row) != len(rows[0]) or not len(kept) or not 0 < int(row[0]) <= done:
             break
         kept.append(row)

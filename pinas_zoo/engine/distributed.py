@@ -1,7 +1,8 @@
-"""Processes that share a run: one a GPU, started by torchrun or SLURM, all with the same command.
+"""Distributed processes of a run: one per GPU, started by torchrun or SLURM with the same command.
 
-A batch is the configured one however many processes share it: each takes an equal part, gradients are averaged. All
-draw the same paths, because a path follows from the seed and the step. Rank 0 alone writes and speaks.
+The configured batch size is that of all processes together. Each process takes an equal part, and gradients are
+averaged. All processes sample the same paths, because paths derive from the seed and the step. Only rank 0 writes files
+and prints.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from mmengine import dist
 
 from pinas_zoo.errors import UserError
 
-BUCKET_MIB = 64  # of gradients that are reduced at once
-TIMEOUT = 24 * 3600  # seconds that ranks wait for rank 0, which tests and writes alone
+BUCKET_MIB = 64  # size of the buckets in which gradients are reduced
+TIMEOUT = 24 * 3600  # seconds that other ranks wait for rank 0, which tests and writes files
 
 
 def detect(launcher: str | None) -> str:
-    """``pytorch``, ``slurm`` or ``none``: as asked, or else by what torchrun and srun leave in the environment."""
+    """The launcher: ``pytorch``, ``slurm`` or ``none``. None: detect it from the variables of torchrun and srun."""
     if launcher is not None:
         return launcher
     if "TORCHELASTIC_RUN_ID" in os.environ:
@@ -29,10 +30,10 @@ def detect(launcher: str | None) -> str:
 
 
 def start(launcher: str | None) -> None:
-    """Join the other processes; does nothing alone.
+    """Initialise the process group, unless there is a single process.
 
     Raises:
-        UserError: The launcher's variables are not there.
+        UserError: A variable that the launcher sets is missing in the environment.
     """
     launcher = detect(launcher)
     if launcher == "none" or dist.is_distributed():
@@ -49,14 +50,14 @@ def start(launcher: str | None) -> None:
 
 
 def start_gloo(launcher: str, timeout: float | None = None) -> None:
-    """Join the other processes by gloo, for CPUs. mmengine's own function requires a GPU for these launchers.
+    """Initialise the process group with gloo, for CPUs. mmengine's function requires a GPU for these launchers.
 
     Args:
         launcher: ``pytorch`` or ``slurm``.
-        timeout: Seconds that a collective operation may wait; None: torch's default.
+        timeout: Timeout of collective operations in seconds. None: torch's default.
 
     Raises:
-        UserError: SLURM's processes have no MASTER_ADDR.
+        UserError: MASTER_ADDR is missing in the environment of SLURM's processes.
     """
     if dist.is_distributed():
         return
@@ -69,6 +70,7 @@ def start_gloo(launcher: str, timeout: float | None = None) -> None:
 
 
 def rank() -> int:
+    """Index of this process, from 0."""
     return dist.get_rank()
 
 
@@ -79,29 +81,32 @@ def world() -> int:
 
 @torch.no_grad()
 def gather(x: torch.Tensor) -> torch.Tensor:
-    """Every rank's rows, in the order of ranks, without gradient: n x … to world * n x …"""
-    return torch.cat(dist.all_gather(x.contiguous()))
+    """Concatenate the rows of all ranks, in the order of ranks, without gradient: n x … to (n * world) x …."""
+    return torch.cat(dist.all_gather(x.contiguous()))  # (n * world) x …
 
 
 def own(x: torch.Tensor) -> torch.Tensor:
-    """This rank's part of gathered rows."""
-    return x.chunk(world())[rank()]
+    """This rank's part of gathered rows: (n * world) x … to n x …."""
+    return x.chunk(world())[rank()]  # n x …
 
 
 def average_gradients(parameters: Iterable[torch.Tensor]) -> None:
-    """Mean over ranks, in buckets. Parameters that the step's paths do not use have no gradient, on no rank: nothing is
-    sent for them, and the optimiser leaves them alone as it does on one process."""
+    """Average gradients over ranks, in buckets.
+
+    Parameters that the step's paths do not use have no gradient on any rank. They are neither communicated nor updated,
+    as in a single process.
+    """
     gradients = [p.grad for p in parameters if p.grad is not None]
     dist.all_reduce_params(gradients, bucket_size_mb=BUCKET_MIB, op="mean")
 
 
 def mean(value: torch.Tensor) -> float:
-    """Of a number that each rank has."""
+    """Mean of a scalar over ranks."""
     value = value.detach().float().clone()
     dist.all_reduce(value, "mean")
     return float(value)
 
 
 def wait() -> None:
-    """Until all ranks are here."""
+    """Wait until all ranks have reached this call."""
     dist.barrier()

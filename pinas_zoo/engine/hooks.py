@@ -1,4 +1,4 @@
-"""What happens around a step: progress, the curve, the checkpoint, warnings."""
+"""The hook around training steps: progress bar, curve, checkpoint and warnings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pinas_zoo.terminal import Progress, progress, warning
 
 
 class LogOptions(Protocol):
-    """How often a stage logs and keeps a checkpoint, in steps."""
+    """Intervals in steps at which a stage logs and saves a checkpoint."""
 
     @property
     def log_every(self) -> int: ...
@@ -27,17 +27,17 @@ class LogOptions(Protocol):
 
 
 class StepHook(Hook):
-    """Shows progress, keeps the curve and the checkpoint, and resumes from one.
+    """Shows progress, writes the curve and checkpoints, and resumes training from a checkpoint.
 
     Args:
-        folder: Of the stage.
-        label: The stage's name.
-        steps: In all.
-        state: From :func:`pinas_zoo.engine.checkpoint.load_checkpoint`.
-        options: How often to log and to keep a checkpoint.
+        folder: Folder of the stage.
+        label: Name of the stage.
+        steps: Total number of steps.
+        state: Checkpoint from :func:`pinas_zoo.engine.checkpoint.load_checkpoint`; None for a new stage.
+        options: Intervals of logs and checkpoints.
     """
 
-    priority = "VERY_LOW"  # after the optimiser's schedule has moved on
+    priority = "VERY_LOW"  # runs after the hook that steps the schedulers
 
     def __init__(self, folder: Path, label: str, steps: int, state: dict[str, Any] | None, options: LogOptions):
         self.folder, self.label, self.steps, self.state = folder, label, steps, state
@@ -47,7 +47,7 @@ class StepHook(Hook):
 
     @property
     def seconds(self) -> float:
-        """Of training so far, over all attempts."""
+        """Duration of training so far, over all attempts."""
         return self.seconds_before + time.perf_counter() - self.started
 
     def before_train(self, runner: Runner) -> None:
@@ -60,7 +60,7 @@ class StepHook(Hook):
                 for scheduler, kept in zip(runner.param_schedulers[name], self.state["schedulers"][name], strict=True):
                     scheduler.load_state_dict(kept)
             runner.train_loop._iter = done
-            self.state = None  # its tensors are the model's now
+            self.state = None  # free its memory: the tensors have been copied into the model
         runner.model.network.prepare()
         self.first = distributed.rank() == 0
         if self.first:
@@ -76,7 +76,7 @@ class StepHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Any] | None = None
     ) -> None:
-        step = runner.iter + 1  # steps that are done
+        step = runner.iter + 1  # number of completed steps
         self.bar.update()
         if step % self.log_every == 0 or step == self.steps:
             values = {k: distributed.mean(v) for k, v in (outputs or {}).items()}
@@ -90,7 +90,7 @@ class StepHook(Hook):
             self.curve.close()
 
     def log(self, runner: Runner, step: int, values: Mapping[str, float]) -> None:
-        """Add a row to the curve; a network's warning is printed when it first comes up."""
+        """Append a row to the curve. A warning of the network is printed when it first occurs."""
         trouble = runner.model.network.warning()
         if self.first:
             self.curve.add({"step": step, "lr": self.lr, **values})
@@ -101,6 +101,7 @@ class StepHook(Hook):
         self.bar.update(0, **values)
 
     def save(self, runner: Runner, step: int) -> None:
+        """Save a checkpoint after ``step`` completed steps."""
         self.curve.flush()
         state = {
             "step": step,

@@ -1,4 +1,4 @@
-"""Memory: what a forward pass keeps for its backward pass, counted without running it; the peak of this process."""
+"""Memory: activations of a forward pass, which can be counted on the meta device, and the peak of this process."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import nn
 
 
 def saved_mib(module: nn.Module, run: Callable[[], torch.Tensor]) -> float:
-    """MiB of the tensors that autograd keeps for a pass, each memory once, without the module's own.
+    """Memory in MiB of the tensors that autograd saves in a forward pass, each storage once.
 
     Args:
-        module: Its parameters and buffers are there anyway.
-        run: Makes the pass; on the meta device nothing is computed.
+        module: Module whose parameters and buffers are not counted.
+        run: Function that runs the forward pass; on the meta device it computes nothing.
     """
     own = {t.untyped_storage()._cdata for t in (*module.parameters(), *module.buffers())}
-    kept: dict[int, torch.UntypedStorage] = {}  # held, so that no address comes twice
+    kept: dict[int, torch.UntypedStorage] = {}  # kept alive, so that no address is reused
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
@@ -33,7 +33,7 @@ def saved_mib(module: nn.Module, run: Callable[[], torch.Tensor]) -> float:
 
 def peak_memory_mib() -> float:
     """Highest resident memory of this process so far, in MiB."""
-    import resource  # not on Windows
+    import resource  # not available on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -1,4 +1,4 @@
-"""What the trainer trains: a module that says what a step minimises, in one phase or several."""
+"""The interface between the trainer and the networks that it trains: batches, phases of a step, losses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 
 class Batch(NamedTuple):
-    """Images of one step, on the device, augmented and normalised."""
+    """The images of one step on the training device, augmented and normalised."""
 
     views: torch.Tensor  # N x num_views x C x H x W
     labels: torch.Tensor  # N
@@ -19,15 +19,23 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of every step with parameters, an optimiser and a batch of its own.
+    """A part of every step that has its own parameters, optimiser and batch.
 
     Attributes:
-        name: Unique among a network's phases; names its optimiser in the checkpoint.
-        split: The images that its batch comes from: ``train``, or ``held_out``, which scores candidates later.
-        optim: The optimiser's arguments with its ``type``, as in mmengine, at a constant rate; the stage's SGD with its
-            schedule when None.
-        start: Fraction of the steps before which the phase is left out.
-        stop: Fraction of the steps from which on it is left out.
+        name: Name of the phase, unique in the network. It identifies the optimiser in the checkpoint.
+        split: Images from which the batch is drawn: ``train``, or ``held_out``, on which candidates are scored later.
+        optim: mmengine's arguments of the optimiser with its ``type``; its learning rate is constant. None: the stage's
+            SGD with its schedule.
+        start: Fraction of the stage's steps after which the phase becomes active.
+        stop: Fraction of the stage's steps after which the phase ends.
+
+    Example:
+        Architecture parameters trained by Adam on held-out images, in the second half of the stage::
+
+            phases = (
+                Phase("weights"),
+                Phase("arch", split="held_out", optim=dict(type="Adam", lr=3e-4), start=0.5),
+            )
     """
 
     name: str
@@ -37,54 +45,64 @@ class Phase:
     stop: float = 1.0
 
     def is_active(self, step: int, steps: int) -> bool:
-        """Whether the phase takes part in a step, counted from 0, of so many."""
+        """Whether the phase is active in step ``step`` (from 0) of ``steps`` steps."""
         return self.start * steps <= step < self.stop * steps
 
 
 class Trainable(nn.Module):
-    """A network as the trainer sees it; what has to survive between steps are parameters and buffers.
+    """A module that the trainer can train. Subclasses implement :meth:`losses`.
 
-    The phases of a step run in their order. Each takes its losses on a batch of its split, and updates its parameters
-    alone.
+    A step runs the active phases in order. Each phase computes its losses on a batch of its split and updates only its
+    own parameters. State that must survive an interruption has to be a parameter or a buffer, because checkpoints
+    contain nothing else of the network.
+
+    Attributes:
+        num_views: Number of augmented views of each image in a batch.
+        phases: Phases of a step, in the order in which they run.
     """
 
-    num_views = 1  # augmented views of an image that a step takes
+    num_views = 1
     phases: tuple[Phase, ...] = (Phase("weights"),)
 
     def prepare(self) -> None:
-        """Make what is not trained and not kept in checkpoints, such as a teacher from timm.
+        """Create what is neither trained nor saved in checkpoints, such as a pretrained teacher from timm.
 
-        The trainer calls this once, on the device, before the first step; also when a run resumes. It is not called for
-        a dry run, which builds the network on the meta device.
+        The trainer calls this once on the training device, before the first step of a new or resumed run. A dry run,
+        which builds the network on the meta device, does not call it.
         """
 
     def parameters_of(self, phase: Phase) -> Iterable[nn.Parameter]:
-        """The parameters that a phase updates; all of them unless a network has several phases."""
+        """The parameters that a phase updates: all of them, unless a network with several phases overrides this."""
         return self.parameters()
 
     def losses(self, batch: Batch, step: int, phase: Phase) -> dict[str, torch.Tensor]:
-        """What a phase minimises: the sum of the entries with ``loss`` in their name; other entries are only logged.
+        """Compute the losses of one phase.
 
         Args:
             batch: Images of the phase's split.
-            step: Counts from 0. Random choices follow from it and from the seed.
-            phase: One of ``phases``.
+            step: Index of the step, from 0. Random choices should derive from it and from the seed, so that a resumed
+                run repeats them.
+            phase: One of :attr:`phases`.
+
+        Returns:
+            Scalar tensors by name. The phase minimises the sum of the entries with ``loss`` in their name. The others
+            are only logged.
         """
         raise NotImplementedError
 
     def before_update(self, step: int, phase: Phase) -> None:
-        """Called before a phase takes its losses."""
+        """Hook that runs before a phase computes its losses."""
 
     def after_update(self, step: int, phase: Phase) -> None:
-        """Called after a phase's optimiser has stepped."""
+        """Hook that runs after a phase's optimiser step."""
 
     def logged(self, step: int) -> dict[str, float]:
-        """What the curve keeps of a step beside its losses; asked for only where a step is logged."""
+        """Additional columns of the curve for a step. It is called only for steps that are logged."""
         return {}
 
     def warning(self) -> str | None:
-        """What went wrong in training so far, in one line; None when nothing did.
+        """A warning about training so far, in one line; None if there is none.
 
-        Asked for where a step is logged and at the end, so that it may read values back from the device.
+        It is called for logged steps and at the end of training, so it may read values back from the device.
         """
         return None

@@ -1,7 +1,7 @@
-"""The training engine, for every stage that trains: mmengine's Runner.
+"""The trainer of all stages, on mmengine's Runner.
 
-Ours around it: batches and random numbers that follow from (seed, step), steps of several phases with an optimiser
-each, gradients averaged over processes, a checkpoint read without executing code, and a curve in a text file.
+It adds batches and random numbers that depend only on (seed, step), steps of several phases with one optimiser each,
+averages of gradients over processes, checkpoints that are read without executing code, and curves as CSV.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ DTYPES: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "
 
 
 class Log(Table):
-    """Where curves go beside curve.csv, through mmengine's visualizer."""
+    """Additional outputs of curves, beside curve.csv, by mmengine's visualizer."""
 
-    tensorboard: bool | None = None  # <stage>/tensorboard; None: when it is installed
+    tensorboard: bool | None = None  # writes <stage>/tensorboard; None: if it is installed
     wandb: dict[str, Any] | None = None  # arguments of wandb.init, such as dict(project="search")
 
 
 class TrainOptions(Protocol):
-    """What of a stage's table of the configuration the engine reads."""
+    """The options that the trainer reads from a stage's table of the configuration."""
 
     @property
     def batch_size(self) -> int: ...  # images of all processes together
@@ -65,14 +65,14 @@ Losses = dict[str, torch.Tensor]
 
 
 class RunnerModel(BaseModel):
-    """What the Runner trains: makes the views of each batch, then runs the phases of a step.
+    """The model of mmengine's Runner: it makes the views of each batch and runs the phases of a step.
 
     Args:
-        network: Says what a step minimises.
-        views: Makes the views of images that come with draws in their place; normalises.
-        precision: Of convolutions and matrix products; parameters, statistics and losses are fp32.
-        channels_last: Order of activations and weights in memory.
-        steps: In all; phases may start late or stop early.
+        network: The network to train.
+        views: Augmentation and normalisation. Views that the loader has made are only normalised.
+        precision: Precision of convolutions and matrix products. Parameters, statistics and losses are fp32.
+        channels_last: Whether activations and weights have the channels-last memory format.
+        steps: Total number of steps, of which phases can be active in a part.
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class RunnerModel(BaseModel):
         draws: ViewDraws | None = None,
         views: torch.Tensor | None = None,
     ) -> Batch:
-        """Make and normalise the views of images, or normalise views that the loader has made.
+        """Augment and normalise images, or only normalise views that the loader has made.
 
         Args:
-            labels: N.
-            pixels: uint8 N x 3 x H x W.
-            draws: N x num_views, of the pixels.
-            views: uint8 N x num_views x 3 x S x S, in place of pixels and draws.
+            labels: Labels, N.
+            pixels: Images of this process, uint8 N x 3 x H x W; None if there are views.
+            draws: Random draws of the N x num_views views of the pixels.
+            views: Augmented views, uint8 N x num_views x 3 x S x S.
         """
         if views is not None:
             x = self.views.normalise(views)  # N x num_views x 3 x S x S
@@ -115,17 +115,20 @@ class RunnerModel(BaseModel):
         return Batch(x, labels)
 
     def forward(self, step: int, phase: Phase | None = None, mode: str = "loss", **images: Any) -> Losses:
-        """Losses of one phase, the first unless told, on images as :meth:`batch` takes them."""
+        """Losses of one phase (the first by default) on a batch; ``images`` are the arguments of :meth:`batch`."""
         batch = self.batch(**images)
         with torch.autocast(batch.views.device.type, self.dtype, enabled=self.dtype is not None):
             return self.network.losses(batch, step, phase or self.network.phases[0])
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapperDict) -> dict[str, torch.Tensor]:
-        """One step: every phase that is active takes its losses and updates its parameters.
+        """Run one step: every active phase computes its losses and updates its parameters.
 
         Args:
-            data: ``step``, and by split the arguments of :meth:`batch`.
-            optim_wrapper: One for each phase.
+            data: ``step``, and for each split the arguments of :meth:`batch`.
+            optim_wrapper: Optimiser of each phase.
+
+        Returns:
+            Values to log. Those of phases after the first have the prefix ``PHASE.``.
         """
         data = self.data_preprocessor(data, True)
         step: int = data["step"]
@@ -146,14 +149,14 @@ class RunnerModel(BaseModel):
         return logged
 
     def alone(self, phase: Phase) -> _Frozen:
-        """Context manager: inside, other phases' parameters take no gradient."""
+        """Context manager in which only the phase's parameters require gradients."""
         others = [p for name, some in self.trained.items() if name != phase.name for p in some]
         own = {id(p) for p in self.trained[phase.name]}
         return _Frozen([p for p in others if id(p) not in own])
 
 
 class _Frozen:
-    """Context manager: inside, parameters take no gradient."""
+    """Context manager in which some parameters do not require gradients."""
 
     def __init__(self, parameters: Sequence[nn.Parameter]):
         self.parameters = [p for p in parameters if p.requires_grad]
@@ -168,7 +171,7 @@ class _Frozen:
 
 
 class _Averaged:
-    """An optimiser's wrapper that averages gradients over processes."""
+    """Mixin of optimiser wrappers that averages gradients over processes."""
 
     def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
         super().backward(loss, **kwargs)  # type: ignore[misc]
@@ -177,20 +180,22 @@ class _Averaged:
 
 
 class DistributedOptimWrapper(_Averaged, OptimWrapper):
-    """In fp32 and bf16."""
+    """Optimiser wrapper for fp32 and bf16."""
 
 
 class ScaledDistributedOptimWrapper(_Averaged, AmpOptimWrapper):
-    """In fp16, whose gradients need a scale; they are averaged before it is taken out, so that all processes agree on
-    whether a step is skipped."""
+    """Optimiser wrapper for fp16 with loss scaling.
+
+    Gradients are averaged before they are unscaled, so that all processes agree on whether a step is skipped.
+    """
 
 
 @LOOPS.register_module()
 class StepLoop(IterBasedTrainLoop):
-    """mmengine's iteration loop over a loader that already starts at the step where training resumes."""
+    """mmengine's iteration loop, for a loader that starts at the step from which training resumes."""
 
     def run(self) -> nn.Module:
-        self.dataloader_iterator = None  # the base class has started one; its workers end here
+        self.dataloader_iterator = None  # ends the workers of the iterator that the base class started
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
@@ -202,7 +207,7 @@ class StepLoop(IterBasedTrainLoop):
 
 
 class SplitStreams:
-    """Random streams of a split's order and views."""
+    """Random streams of a split: one for the order of images, one for their views."""
 
     def __init__(self, order: Stream, views: Stream):
         self.order, self.views = order, views
@@ -215,7 +220,7 @@ SPLIT_STREAMS = {
 
 
 class StepLoader:
-    """Batches of every split that a step takes, by split: ``{"train": {...}, "held_out": {...}}``."""
+    """Iterates over the batches of all splits of a step: ``{"train": {...}, "held_out": {...}}``."""
 
     def __init__(self, loaders: Mapping[str, Any]):
         self.loaders = loaders
@@ -245,26 +250,26 @@ def train(
     workers: int = 0,
     log: Log = Log(),  # noqa: B008
 ) -> float:
-    """Train a network in place; resume from the folder's checkpoint when there is one. All processes call it alike.
+    """Train a network in place, or resume from the checkpoint in the folder. All processes must call it.
 
     Args:
-        network: What is trained.
-        images: By split; a phase's batches come from its own.
+        network: The network to train.
+        images: Images by split. Each phase gets batches of its split.
         views: Augmentation and normalisation.
         options: The stage's table of the configuration.
-        steps: In all.
-        schedule: mmengine's schedulers of the stage's SGD, counted in steps.
-        folder: Of the stage: curve and checkpoint.
-        label: The stage's name.
-        seed: Of the run.
-        workers: Loader processes, for each split.
-        log: Where curves go besides.
+        steps: Total number of steps.
+        schedule: mmengine's schedulers of the stage's SGD, in units of steps.
+        folder: Folder of the stage, for the curve and the checkpoint.
+        label: Name of the stage.
+        seed: Seed of the run.
+        workers: Number of loader processes per split.
+        log: Additional outputs of the curve.
 
     Returns:
-        Seconds that training took, over all attempts.
+        Duration of training in seconds, over all attempts.
 
     Raises:
-        UserError: An image that cannot be read, or a checkpoint that cannot be.
+        UserError: An image or the checkpoint cannot be read, or this machine does not support the precision.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = load_checkpoint(folder)
@@ -309,7 +314,7 @@ def train(
 
 
 def _optimiser(parameters: Sequence[nn.Parameter], phase: Phase, options: TrainOptions) -> OptimWrapper:
-    """The optimiser of a phase, in the stage's precision."""
+    """Build the optimiser of a phase for the stage's precision."""
     sgd = dict(type="SGD", lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay)
     optimizer = OPTIMIZERS.build(dict(phase.optim or sgd, params=list(parameters)))
     kind = ScaledDistributedOptimWrapper if options.precision == "fp16" else DistributedOptimWrapper
@@ -317,9 +322,15 @@ def _optimiser(parameters: Sequence[nn.Parameter], phase: Phase, options: TrainO
 
 
 def cosine(steps: int, warmup: float = 0.0) -> list[dict[str, Any]]:
-    """A schedule that rises from near 0 in a fraction of the steps, then falls along half a cosine.
+    """Schedule of the learning rate: a linear warm-up, then a cosine.
 
-    At least one step falls, and at least two rise: fewer would leave the rate short of its height, from which it falls.
+    Args:
+        steps: Total number of steps.
+        warmup: Fraction of the steps in the warm-up, which leaves at least one step to the cosine. A warm-up of fewer
+            than two steps is skipped, because the rate would not reach its maximum.
+
+    Returns:
+        Arguments of mmengine's schedulers.
     """
     rising = min(round(steps * warmup), steps - 1)
     if rising < 2:
@@ -329,10 +340,10 @@ def cosine(steps: int, warmup: float = 0.0) -> list[dict[str, Any]]:
 
 
 def log_backends(log: Log, folder: Path) -> list[dict[str, Any]]:
-    """mmengine's backends that a configuration asks for.
+    """Arguments of the mmengine backends that a configuration selects; empty in ranks other than 0.
 
     Raises:
-        UserError: One that is not installed.
+        UserError: A selected backend is not installed.
     """
     backends: list[dict[str, Any]] = []
     if log.tensorboard or (log.tensorboard is None and find_spec("tensorboard")):
@@ -347,10 +358,10 @@ def log_backends(log: Log, folder: Path) -> list[dict[str, Any]]:
 
 
 def check_precision(precision: str, key: str) -> None:
-    """Make sure that this machine computes in a precision.
+    """Check that this machine supports a precision.
 
     Raises:
-        UserError: It does not.
+        UserError: It does not support it.
     """
     if precision == "fp16" and not torch.cuda.is_available():
         raise UserError(f"expected a GPU for {key}='fp16', found none; try 'fp32', or 'bf16' where a CPU has it")

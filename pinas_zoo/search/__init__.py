@@ -1,8 +1,9 @@
-"""The search: learn a supernet, evaluate it linearly, explore its paths (Peng et al., ICCV 2021, sec. 3).
+"""Neural architecture search in stages: supernet learning, linear evaluation, exploration (Peng et al., sec. 3).
 
 from pinas_zoo.search import search
 
-result = search("configs/search/digits.py", name="mine")
+result = search("digits", name="mine")
+print(result.winner, result.test_accuracy)
 """
 
 from pinas_zoo.search.api import RankedArchitecture, SearchResult, open_run, search

@@ -1,10 +1,10 @@
-"""A search from Python: the same stages and folders as ``pinas-zoo search``.
+"""The Python interface of the search. It has the same stages and run folders as ``pinas-zoo search``.
 
 from pinas_zoo.search import search
 
 result = search("digits", name="mine", overrides={"learn.steps": 100})
 result.winner, result.test_accuracy      # Arch 333330, 0.99
-result.ranking[:3]                       # the best three candidates; pandas.DataFrame(result.ranking) makes a table
+result.ranking[:3]                       # the three best candidates; pandas.DataFrame(result.ranking) makes a table
 result.report                            # work_dirs/mine/report.html
 model = result.model()                   # a timm model in eval mode, with its weights
 """
@@ -31,16 +31,16 @@ from pinas_zoo.search.study.ranking_file import read_ranking
 
 @dataclass(frozen=True)
 class RankedArchitecture:
-    """One scored candidate.
+    """A scored candidate and its place in the ranking.
 
     Attributes:
-        rank: 1 for the best.
+        rank: Place in the ranking; 1 is the best.
         arch: The architecture.
-        score: What candidates are ranked by: accuracy in 0..1, or what ``explore.score`` has in its place.
-        loss: Decides among equal scores, the lower the better.
+        score: Held-out accuracy in 0..1, or the quantity that ``explore.score`` selects; higher is better.
+        loss: Breaks ties between equal scores; lower is better.
         params_m: Parameters in millions, without classifier.
-        flops_g: Multiply-adds in billions, without classifier.
-        effects: Sum of the main effects of its choices, in units of the score.
+        flops_g: Multiply-adds in billions for one image, without classifier.
+        effects: Sum of the main effects of the architecture's choices, in units of the score.
     """
 
     rank: int
@@ -54,15 +54,16 @@ class RankedArchitecture:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a run has found so far; what its stages have not reached yet is None or empty.
+    """The results of a run so far. Results of stages that are not complete are None or empty.
 
     Attributes:
-        name: Of the run; its winner is registered as ``NAME_winner``.
-        folder: Of the run.
+        name: Name of the run. Its winner is registered as ``NAME_winner``.
+        folder: Folder of the run.
         winner: The best architecture.
-        ranking: All scored candidates, the best first.
-        test_accuracy: Of the winner, in 0..1: trained alone, or as it was cut out of the supernet.
-        report: report.html.
+        ranking: All scored candidates, best first.
+        test_accuracy: Test accuracy in 0..1 of the winner: after stand-alone training if the run has a train stage,
+            otherwise with its supernet weights.
+        report: Path of ``report.html``.
     """
 
     name: str
@@ -73,13 +74,16 @@ class SearchResult:
     report: Path | None
 
     def model(self, **kwargs: Any) -> nn.Module:
-        """The winner as a timm model in eval mode, with its weights.
+        """Load the winner as a timm model in eval mode: the trained weights if there are any, or the supernet's.
 
         Args:
-            kwargs: For ``timm.create_model``, such as ``num_classes=5`` or ``features_only=True``.
+            kwargs: Arguments of ``timm.create_model``, such as ``num_classes=5`` or ``features_only=True``.
+
+        Returns:
+            A classifier, N x 3 x H x W to N x num_classes, unless ``kwargs`` ask for another output.
 
         Raises:
-            UserError: The run has not cut out a winner yet.
+            UserError: The winner stage of the run is not complete.
         """
         for stage, folder in (("train", "trained"), ("winner", "winner")):
             if is_done(self.folder, stage):
@@ -95,18 +99,29 @@ def search(
     overrides: Mapping[str, Any] | None = None,
     say: Say = print,
 ) -> SearchResult:
-    """Run a search, or resume it; stages that are complete in its folder are not run again.
+    """Run a search, or resume it if its folder exists. Complete stages are skipped.
 
     Args:
-        config: A file (``configs/search/digits.py``), the name of one that comes with the package (``digits``), or
-            the configuration as plain data.
-        name: Of the run; the configuration's when None.
-        work_dir: The run's folder; ``work_dirs/NAME`` when None.
-        overrides: Values that replace the configuration's, by dotted key: ``{"learn.steps": 100}``.
-        say: Takes the one-line summary of each stage.
+        config: Path of a configuration file (``configs/search/digits.py``), name of one that comes with the package
+            (``digits``), or the configuration as plain data.
+        name: Name of the run. None: the configuration's.
+        work_dir: Folder of the run. None: ``work_dirs/NAME``.
+        overrides: Values that replace the configuration's, by dotted key, such as ``{"learn.steps": 100}``.
+        say: Function that receives the one-line messages of the stages.
+
+    Returns:
+        The results of the run.
 
     Raises:
-        UserError: Wrong configuration, images that cannot be used, or a folder that holds another run.
+        UserError: The configuration is wrong, the images cannot be used, or the folder contains another run.
+
+    Example:
+        A search of a few minutes on the digits of scikit-learn::
+
+            from pinas_zoo.search import search
+
+            result = search("digits", name="mine", overrides={"learn.steps": 100})
+            print(result.winner, f"{result.test_accuracy:.1%}")
     """
     changes = {**(overrides or {}), **({} if name is None else {"name": name})}
     if isinstance(config, SearchConfig):
@@ -122,21 +137,29 @@ def search(
 
 
 def open_run(folder: str | Path, overrides: Mapping[str, Any] | None = None) -> SearchResult:
-    """What the run of a folder has found; nothing in the folder is executed.
+    """Read the results of a run from its folder, without running anything. No code in the folder is executed.
 
     Args:
-        folder: Of the run.
-        overrides: For a run with a Python file as space or method, which only the user may name again:
-            ``{"space.type": "mine.py"}``.
+        folder: Folder of the run.
+        overrides: Configuration values by dotted key. A run whose space or method is a Python file requires the file
+            here, such as ``{"space.type": "mine.py"}``, because files named in the folder are not executed.
 
     Raises:
-        UserError: Not the folder of a run.
+        UserError: The folder does not contain a run.
+
+    Example:
+        ::
+
+            from pinas_zoo.search import open_run
+
+            for candidate in open_run("work_dirs/mine").ranking[:3]:
+                print(candidate.rank, candidate.arch, f"{candidate.score:.1%}", f"{candidate.flops_g:.2f} G")
     """
     return result_of(open_context(Path(folder), None, overrides))
 
 
 def result_of(context: Context) -> SearchResult:
-    """What a run has found, read from its folder."""
+    """Read the results of a run from its folder."""
     folder, parse = context.folder, context.space.parse
     explored = read_done(folder / "explore")
     ranking = []
@@ -159,7 +182,7 @@ def result_of(context: Context) -> SearchResult:
 
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain data with values replaced by dotted key."""
+    """Return a copy of plain data in which the values of some dotted keys are replaced."""
     result = {key: merged(value, {}) if isinstance(value, Mapping) else value for key, value in values.items()}
     for dotted, value in changes.items():
         *tables, last = dotted.split(".")

@@ -1,4 +1,4 @@
-"""The configuration of a search: plain data, checked when it is read, saved beside the run as JSON."""
+"""The configuration of a search. It is plain data that is validated when it is read, and saved in the run as JSON."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ T = TypeVar("T", bound=BaseModel)
 class Learn(Table):
     """Stage 1 (sec. 3.2): supernet learning."""
 
-    method: str = "pinas"  # a module of pinas_zoo.search.methods, or a Python file of your own
-    options: dict[str, Any] = Field(default_factory=dict)  # the method's own: queue_size, temperature, …
+    method: str = "pinas"  # a built-in method, or a Python file that defines one
+    options: dict[str, Any] = Field(default_factory=dict)  # arguments of the method: queue_size, temperature, …
     steps: int = Field(1000, ge=1)
     epochs: int | None = Field(None, ge=1)  # instead of steps
     batch_size: int = Field(192, ge=2)  # of all processes together
     lr: float = Field(0.03, ge=0)
-    warmup: float = Field(0.0, ge=0, lt=1)  # fraction of the steps in which the rate rises from 0, before its cosine
+    warmup: float = Field(0.0, ge=0, lt=1)  # fraction of the steps with a rising rate, before the cosine
     momentum: float = Field(0.9, ge=0)
     weight_decay: float = Field(1e-4, ge=0)
     checkpoint_every: int = Field(500, ge=1)  # steps
@@ -38,17 +38,17 @@ class Learn(Table):
 
 
 class Linear(Table):
-    """Stage 2 (sec. 3.3): one linear classifier on the frozen supernet, a random path a step."""
+    """Stage 2 (sec. 3.3): a linear classifier on the frozen supernet, trained with a random path per step."""
 
-    enabled: bool | None = None  # None: unless candidates are scored by another classifier, or none
+    enabled: bool | None = None  # None: if the score needs a classifier and the method learns none
     steps: int = Field(1000, ge=1)
     epochs: int | None = Field(None, ge=1)  # instead of steps
     batch_size: int = Field(256, ge=2)  # of all processes together
-    batch_norm_images: int | None = Field(None, ge=2)  # that share batch statistics; None: all of a process
+    batch_norm_images: int | None = Field(None, ge=2)  # images that share batch statistics; None: all of a process
     lr: float = Field(30.0, ge=0)
     momentum: float = Field(0.9, ge=0)
     weight_decay: float = Field(0.0, ge=0)
-    milestones: tuple[float, ...] = (0.6, 0.8)  # fractions of the steps at which the rate falls to a tenth
+    milestones: tuple[float, ...] = (0.6, 0.8)  # fractions of the steps after which the rate is divided by 10
     views: Views = Views(scale=(0.08, 1.0), jitter_p=0.0, gray_p=0.0, blur_p=0.0)
     checkpoint_every: int = Field(500, ge=1)
     precision: Precision = "fp32"  # of convolutions and products; the rest stays fp32
@@ -57,35 +57,34 @@ class Linear(Table):
 
 
 class Explore(Table):
-    """Stage 3: candidates scored on held-out images."""
+    """Stage 3: candidates are scored on held-out images."""
 
-    evaluations: int = Field(1000, ge=1)  # distinct architectures
-    # what candidates are scored by: the classifier that all share (sec. 3.3); a probe of each one's own, which is a
-    # ridge regression on the recalibration images; without labels, how well each tells images apart; or, without
-    # training, multiply-adds. Only the first needs a linear stage
+    evaluations: int = Field(1000, ge=1)  # number of distinct architectures to score
+    # classifier: accuracy of the shared classifier (sec. 3.3); probe: accuracy of a ridge regression per candidate on
+    # the recalibration images; consistency: similarity of views, without labels; flops: multiply-adds, without
+    # training. Only the first needs a linear stage
     score: Literal["classifier", "probe", "consistency", "flops"] = "classifier"
-    views: Views = Views(scale=(0.3, 1.0), jitter=(0.8, 0.8, 0.8, 0.2), jitter_p=1.0, blur_p=0.0)  # of consistency
-    # the winner is the candidate with the best score, or with the best sum of what its layers' choices add on average
+    # augmentation for score="consistency"
+    views: Views = Views(scale=(0.3, 1.0), jitter=(0.8, 0.8, 0.8, 0.2), jitter_p=1.0, blur_p=0.0)
+    # the winner has the best score, or the best sum of main effects of its choices
     rank_by: Literal["score", "effects"] = "score"
     sampler: Literal["action_space", "nsga2", "tpe", "random"] = "action_space"
-    random_first: int = Field(20, ge=1)  # of action_space and tpe; the released code has 80
-    population: int = Field(50, ge=2)  # of nsga2
-    batch: int = Field(8, ge=1)  # candidates proposed and scored together; action_space learns anew after 8
-    max_flops_g: float | None = Field(None, gt=0)  # multiply-adds in billions; candidates above are never evaluated
-    max_params_m: float | None = Field(None, gt=0)  # millions, without classifier
-    max_latency_ms: float | None = Field(None, gt=0)  # of the network alone, one image, measured on this machine
-    storage: str = ""  # of the study: a database URL, a path ending in .journal or .log, or SQLite in the run folder
+    random_first: int = Field(20, ge=1)  # uniform proposals first, for action_space and tpe; the released code has 80
+    population: int = Field(50, ge=2)  # for nsga2
+    batch: int = Field(8, ge=1)  # candidates proposed and scored together; action_space is refitted every 8
+    max_flops_g: float | None = Field(None, gt=0)  # upper limit of multiply-adds in billions, without classifier
+    max_params_m: float | None = Field(None, gt=0)  # upper limit of parameters in millions, without classifier
+    max_latency_ms: float | None = Field(None, gt=0)  # upper limit of the stand-alone network's time for one image here
+    storage: str = ""  # of the study: a database URL, or a path ending in .journal or .log; empty: SQLite in the folder
     batch_size: int = Field(256, ge=2)
-    recalibration_images: int = Field(2048, ge=2)  # training images, a fixed subset
-    held_out_images: int | None = Field(
-        None, ge=2
-    )  # score on so many of the held-out images, a fixed subset; None: all
-    # batch norms in scoring: recalibrated for each path (the paper's), or by the statistics of each batch
+    recalibration_images: int = Field(2048, ge=2)  # size of the fixed subset of training images
+    held_out_images: int | None = Field(None, ge=2)  # size of a fixed subset of the held-out images; None: all
+    # batch-norm statistics in scoring: recalibrated for each path (as in the paper), or of each batch
     statistics: Literal["recalibrated", "batch"] = "recalibrated"
 
 
 class Train(Table):
-    """Stage 4: the winner alone, from its weights in the supernet."""
+    """Stage 5: the winner is trained as a stand-alone network, starting from its supernet weights."""
 
     enabled: bool = True
     epochs: int = Field(10, ge=1)
@@ -98,14 +97,14 @@ class Train(Table):
     checkpoint_every: int = Field(500, ge=1)
     precision: Precision = "fp32"  # of convolutions and products; the rest stays fp32
     channels_last: bool = False  # order of activations in memory; on GPUs faster in half precision
-    compile: bool = False  # torch.compile; pays in long training alone, see docs/scale.md
+    compile: bool = False  # torch.compile; worthwhile only for long training, see docs/scale.md
     log_every: int = Field(10, ge=1)
 
 
 class SearchConfig(Table):
-    """Everything that determines a run."""
+    """The whole configuration of a run."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,56}$")  # the run's folder and the winner's name follow from it
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,56}$")  # names the run's folder and the winner
     space: dict[str, Any] = Field(default_factory=lambda: {"type": "resnest50"})
     seed: int = Field(0, ge=0, lt=2**32)
     streams: Literal[1, 2] = 2  # random streams; 1 in folders that version 0.1 began, which keep their splits
@@ -120,26 +119,27 @@ class SearchConfig(Table):
 
 
 def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> SearchConfig:
-    """Read a configuration: a Python file (mmengine's, with ``_base_``) or the JSON that a run keeps.
+    """Read and validate a configuration file.
 
     Args:
-        path: The file.
-        overrides: Values that replace the file's, by dotted key (``{"learn.steps": 100}``).
+        path: A Python file in mmengine's format, with ``_base_``, or the ``config.json`` of a run.
+        overrides: Values that replace the file's, by dotted key, such as ``{"learn.steps": 100}``.
 
     Raises:
-        UserError: No such file, a file that does not run, an unknown key, a value of the wrong type or range; a Python
-            file that JSON names as space or method, unless the overrides name it too (:mod:`pinas_zoo.search.plugins`).
+        UserError: The file does not exist or cannot be read; a key is unknown; a value has the wrong type or range; or
+            a JSON file names a Python file as space or method and the overrides do not name it too
+            (:mod:`pinas_zoo.search.plugins`).
     """
     from mmengine.config import Config
 
     if not path.is_file():
         raise UserError(f"expected a configuration file, found none at {path}; configs/search has examples")
     try:
-        # JSON as plain data: mmengine's reader would follow `_base_` and `custom_imports` into code
+        # read JSON as plain data: mmengine's reader would execute what `_base_` and `custom_imports` name
         loaded = Config.fromfile(path) if path.suffix == ".py" else Config(json.loads(path.read_text(encoding="utf-8")))
         loaded.merge_from_dict(dict(overrides or {}))
         values = loaded.to_dict()
-    except Exception as error:  # the user's own Python: whatever it raises is theirs to read
+    except Exception as error:  # the user's Python file may raise anything
         raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {error}") from error
     loaded_config = parse_config(values, str(path))
     if path.suffix != ".py":
@@ -149,26 +149,28 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Searc
         ):
             if is_file(str(name)) and dict(overrides or {}).get(key) != name:
                 raise UserError(
-                    f"{path} names the Python file {name!r} as {key}, which is not executed on a kept file's word: "
-                    f"read it, and add --set {key}={name}, or give the search's own .py configuration"
+                    f"{path} names the Python file {name!r} as {key}, but files named in a run's config.json are not "
+                    f"executed; review it, then add --set {key}={name}, or give the search's .py configuration"
                 )
     return loaded_config
 
 
 def parse_config(values: Mapping[str, Any], where: str = "configuration") -> SearchConfig:
-    """Build a checked configuration from plain data.
+    """Validate a configuration that is given as plain data.
 
     Raises:
-        UserError: As :func:`load_config`; names the first thing that is wrong.
+        UserError: A key is unknown or missing, or a value has the wrong type or range. The message names the first
+            error.
     """
     return parse_table(SearchConfig, values, where)
 
 
 def parse_table(table: type[T], values: Mapping[str, Any], where: str) -> T:
-    """Build any checked table from plain data.
+    """Validate plain data against any table of a configuration.
 
     Raises:
-        UserError: An unknown key, a missing one, or a value of the wrong type or range; names the first.
+        UserError: A key is unknown or missing, or a value has the wrong type or range. The message names the first
+            error.
     """
     try:
         return table.model_validate(values)
@@ -179,7 +181,7 @@ def parse_table(table: type[T], values: Mapping[str, Any], where: str) -> T:
             raise UserError(f"{where}: unknown key {key!r}; {_hint(table, first['loc'])}") from error
         if first["type"] == "missing":
             raise UserError(f"{where}: expected a key {key!r}, found none") from error
-        if not first["loc"]:  # of several keys together
+        if not first["loc"]:  # an error that concerns several keys
             raise UserError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from error
         raise UserError(
             f"{where}: {key!r}: {first['msg'].removeprefix('Value error, ').lower()}, got {first['input']!r}"
@@ -189,7 +191,7 @@ def parse_table(table: type[T], values: Mapping[str, Any], where: str) -> T:
 def _hint(table: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     inner: Any = table
     for part in loc[:-1]:
-        by_name = get_origin(inner) is dict  # the part is a name, then
+        by_name = get_origin(inner) is dict  # then the part is a name
         inner = get_args(inner)[1] if by_name else table.model_fields[str(part)].annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             table = inner
@@ -202,12 +204,14 @@ def _hint(table: type[BaseModel], loc: tuple[int | str, ...]) -> str:
 
 
 def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
-    """Read the values of ``--set``: ``a.b=1`` becomes ``{"a.b": 1}``.
-
-    A value is read as a Python literal; one that is not a literal is text.
+    """Parse the arguments of ``--set``. A value that is not a Python literal is read as text.
 
     Raises:
-        UserError: No ``=``, no key, or a call of ``dict``.
+        UserError: An argument has no ``=`` or no key, or its value calls ``dict``.
+
+    Example:
+        >>> parse_overrides(["learn.steps=100", "data.root=images"])
+        {'learn.steps': 100, 'data.root': 'images'}
     """
     overrides = {}
     for text in texts:
@@ -219,7 +223,7 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
         except (ValueError, SyntaxError):
             if value.startswith("dict("):
                 raise UserError(
-                    f"expected a value of Python without calls, got {text!r}; set keys one by one, as in "
+                    f"expected a Python literal, got {text!r}; set keys one by one, as in "
                     f"`--set {key}.KEY=VALUE`, or write it as {{'KEY': VALUE}}"
                 ) from None
             overrides[key] = value

@@ -1,4 +1,4 @@
-"""Configurations of a search by path or by name, such as ``digits``."""
+"""Search configurations by path or by name, such as ``digits``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pinas_zoo import config_files
 
 
 def find_config(text: str | Path) -> Path:
-    """The file that a path or a name of ``configs/search`` stands for. A file that exists wins over a name.
+    """Find a configuration by path, or by its name in ``configs/search``. An existing file takes precedence.
 
     Raises:
-        UserError: Neither a file nor a name; lists the names.
+        UserError: There is neither such a file nor such a name; the message lists the names.
     """
     return config_files.find_config(text, "search")

@@ -1,4 +1,4 @@
-"""What the stages of a run share: configuration, space, images, folder, and the supernet once it is learned."""
+"""The context that the stages of a run share: configuration, folder, space, images, and the trained supernet."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Context:
-    """A run as its stages see it. It does not change; images and the supernet are loaded when they are first asked for.
+    """The context of a run. It is immutable; images and the supernet are loaded on first access.
 
     Attributes:
-        config: What to do.
-        folder: Where the run is kept.
-        space: That the configuration names.
-        say: Takes the one-line summaries; silent in processes other than the first.
+        config: Configuration of the run.
+        folder: Folder of the run.
+        space: Search space of the configuration.
+        say: Function that receives one-line messages; it does nothing in processes other than the first.
     """
 
     config: SearchConfig
@@ -44,10 +44,10 @@ class Context:
 
     @classmethod
     def of(cls, config: SearchConfig, folder: Path, say: Say = print) -> Context:
-        """The context of a configuration and a folder; nothing is read but the folder's ``config.json``.
+        """Build a context. Of the folder, only ``config.json`` is read.
 
         Raises:
-            UserError: No such space, or a folder that holds a run of another configuration.
+            UserError: The space is invalid, or the folder contains a run with another configuration.
         """
         space = build_space(config.space)
         check_folder(config, folder)
@@ -56,10 +56,10 @@ class Context:
 
     @cached_property
     def splits(self) -> Splits:
-        """The images.
+        """The images by split: training, held-out and test.
 
         Raises:
-            UserError: They cannot be used.
+            UserError: The images cannot be read or split as configured.
         """
         splits = load_splits(self.config.data, self.config.seed, self.config.streams)
         size = self.config.data.image_size
@@ -71,25 +71,25 @@ class Context:
 
     @cached_property
     def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of pixels in 0..1: the configuration's, or else the training images'."""
+        """Mean and standard deviation of pixels in 0..1, from the configuration or measured on training images."""
         data = self.config.data
         if data.mean is not None and data.std is not None:
             return data.mean, data.std
         return self.splits.normalisation()
 
     def views(self, options: Views) -> BatchViews:
-        """Augmentation with these options, and the run's normalisation."""
+        """Augmentation with these options, followed by the run's normalisation."""
         return BatchViews(options, *self.normalisation)
 
     def method(self) -> Method:
-        """The method, freshly initialised."""
+        """Build the method, freshly initialised from the run's seed."""
         learn = self.config.learn
         torch.manual_seed(self.config.seed)
         return build_method(learn.method, learn.options, self.space, self.splits.num_classes, self.config.seed)
 
     @cached_property
     def supernet(self) -> Supernet | None:
-        """As the learn stage left it; None where none was learned."""
+        """The supernet that the learn stage trained; None if there is none."""
         path = self.folder / "learn" / "supernet.safetensors"
         if not path.is_file():
             return None
@@ -99,7 +99,7 @@ class Context:
 
     @property
     def classifier(self) -> nn.Linear | None:
-        """That all paths share: the linear stage's, or else the method's own; None where there is neither."""
+        """The classifier that all paths share, from the linear stage or the method; None if there is neither."""
         for stage in ("linear", "learn"):
             path = self.folder / stage / "classifier.safetensors"
             if path.is_file():
@@ -111,7 +111,7 @@ class Context:
         return None
 
     def scoring_data(self) -> ScoringData:
-        """What scorers are built from."""
+        """The data from which scorers are built."""
         options = self.config.explore
         held_out: ImageSet = self.splits.val
         if options.held_out_images is not None and options.held_out_images < len(held_out):

@@ -1,14 +1,15 @@
-"""A run is a folder: stages in order, each in its own sub-folder, skipped when complete, resumed when not::
+"""The pipeline of a search: it runs the stages in order, skips complete ones, and resumes interrupted ones.
 
-work_dirs/<name>/config.json              the resolved configuration
-                 learn/                   supernet.safetensors, curve.csv; the method's classifier, if any
-                 linear/                  classifier.safetensors, curve.csv
-                 explore/                 study.db, ranking.csv
-                 winner/                  a timm model folder, weights cut out of the supernet; provenance.json
-                 train/                   curve.csv
-                 trained/                 a timm model folder, the winner trained alone
-                 report.html
-each with done.json once it is complete
+A run is a folder with a sub-folder for each stage, which contains ``done.json`` once the stage is complete::
+
+    work_dirs/<name>/config.json              the resolved configuration
+                     learn/                   supernet.safetensors, curve.csv; the method's classifier, if any
+                     linear/                  classifier.safetensors, curve.csv
+                     explore/                 study.db, ranking.csv
+                     winner/                  a timm model folder with the supernet's weights; provenance.json
+                     train/                   curve.csv
+                     trained/                 a timm model folder of the winner after stand-alone training
+                     report.html
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def run(context: Context) -> None:
     """Run every stage that is not complete, then write the report and register the winner.
 
     Raises:
-        UserError: Images that cannot be used, or a method that cannot be built; nothing is left behind then.
+        UserError: The images cannot be used, or the method cannot be built. The folder is not created in these cases.
     """
     check_run(context)
     config, folder, say = context.config, context.folder, context.say
@@ -87,7 +88,7 @@ def run(context: Context) -> None:
 
 
 def finish_stage(context: Context, stage: str, result: StageResult | None) -> None:
-    """Mark a stage as complete, in the first process, which alone has its result."""
+    """Mark a stage as complete and print its summary. ``result`` is None in processes other than the first."""
     if result is None:
         return
     facts = {
@@ -101,7 +102,7 @@ def finish_stage(context: Context, stage: str, result: StageResult | None) -> No
 
 
 def finish(context: Context) -> None:
-    """Write the report, register the winner, and say how to load it."""
+    """Write the report, register the winner, and print how to load it."""
     folder, say = context.folder, context.say
     trained = context.config.train.enabled
     name = f"{context.config.name}_winner"
@@ -117,16 +118,18 @@ def finish(context: Context) -> None:
 
 
 def write_run_report(context: Context) -> Path:
-    """Write report.html of what exists in a run's folder."""
+    """Write ``report.html`` from the results that exist in the run's folder, and return its path."""
     scores = known_scores(run_study(context)) if (context.folder / "explore").is_dir() else {}
     return write_report(context.folder, context.config, context.space, scores)
 
 
 def work(context: Context) -> None:
-    """Help another process, that runs the stages in this folder or a copy of it, to explore; write nothing else.
+    """Score candidates for a search that another process runs, in this folder or a copy of it.
+
+    Only the study is written.
 
     Raises:
-        UserError: The stages before are not complete here.
+        UserError: A stage before explore is not complete in this folder.
     """
     for stage in ("learn", "linear"):
         if why_left_out(context.config, stage) is None and not is_done(context.folder, stage):
@@ -142,15 +145,16 @@ def work(context: Context) -> None:
 
 
 def open_context(folder: Path, stage: str | None, overrides: Mapping[str, Any] | None = None) -> Context:
-    """The run of a folder, to look at; nothing in the folder is executed and nothing is printed.
+    """Open an existing run for reading. No code in the folder is executed, and nothing is printed.
 
     Args:
-        folder: Of the run.
-        stage: That has to be complete, if any.
-        overrides: For a run with a Python file as space or method, which only the user may name.
+        folder: Folder of the run.
+        stage: A stage that has to be complete; None for no requirement.
+        overrides: Configuration values by dotted key. A run whose space or method is a Python file requires the file
+            here.
 
     Raises:
-        UserError: Not the folder of a run, or one whose ``stage`` is not complete.
+        UserError: The folder does not contain a run, or its ``stage`` is not complete.
     """
     if not (folder / "config.json").is_file():
         raise UserError(f"expected the folder of a run, found no config.json in {folder}; `pinas-zoo search` makes one")

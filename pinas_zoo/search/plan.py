@@ -1,4 +1,4 @@
-"""What a search would do, without doing it: the resolved configuration, stages, memory, files."""
+"""The plan of a dry run: the resolved configuration, the stages, and the memory and files that they need."""
 
 from __future__ import annotations
 
@@ -22,12 +22,18 @@ from pinas_zoo.search.scorers.protocol import SUPERNET
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space
 from pinas_zoo.search.stages.needed import why_left_out
 
-CLASSES = 10  # for counting weights; how many there are, the images would say
+CLASSES = 10  # assumed for counting weights, because a dry run reads no images
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """What one stage would do, and whether it is complete."""
+    """The plan of one stage.
+
+    Attributes:
+        name: Name of the stage.
+        what: Description of what it would do.
+        complete: Whether it is complete.
+    """
 
     name: str
     what: str
@@ -36,22 +42,22 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run would do; sizes in MiB, of each process where several share a run.
+    """The plan of a run. Memory is given in MiB per process.
 
     Attributes:
         config: The resolved configuration.
-        folder: Of the run.
-        data_found: Whether there is something at ``data.root``.
-        space: In words.
-        stages: In their order.
-        processes: That share the run.
-        images_per_process: Of a step in learn.
-        paths_per_step: In learn.
+        folder: Folder of the run.
+        data_found: Whether ``data.root`` exists.
+        space: Description of the search space.
+        stages: Plans of the stages, in order.
+        processes: Number of processes that share the run.
+        images_per_process: Images of each process in a step of learn.
+        paths_per_step: Paths in a step of learn.
         weights_mib: Weights, gradients and momentum in learn.
-        activations_mib: Kept for the backward pass of a step.
-        images_mib_per_1000: Decoded images.
-        recalibration_mib: Recalibration images.
-        checkpoint_mib: On disk while a stage trains.
+        activations_mib: Activations that a step of learn keeps for its backward pass.
+        images_mib_per_1000: Memory of 1,000 decoded images.
+        recalibration_mib: Memory of the recalibration images.
+        checkpoint_mib: Disk space of the checkpoint while a stage trains.
     """
 
     config: dict[str, Any]
@@ -69,25 +75,25 @@ class RunPlan:
     checkpoint_mib: float
 
     def text(self) -> str:
-        """The plan for a person, without the configuration."""
+        """Format the plan as text, without the configuration."""
         data = self.config["data"]
         lines = []
         if not self.data_found:
-            lines.append(f"data     NOT HERE: there is no folder {data['root']!r}, which the search will ask for")
+            lines.append(f"data     NOT FOUND: the search needs the folder {data['root']!r}, which does not exist")
         lines.append(f"space    {self.space}")
         lines += [f"{s.name:8} {s.what} [{'complete' if s.complete else 'to do'}]" for s in self.stages]
         many, paths = "es" if self.processes > 1 else "", "paths" if self.paths_per_step > 1 else "path"
         lines += [
             "",
-            f"ranks    {self.processes} process{many}; batches and learning rates are as configured however many share "
-            f"them: in learn each takes {self.images_per_process:g} images a step",
+            f"ranks    {self.processes} process{many}; their number changes neither batch sizes nor learning rates; "
+            f"in learn each takes {self.images_per_process:g} images a step",
             f"memory   {self.weights_mib:.0f} MiB of weights, gradients and momentum in learn, and "
             f"{self.activations_mib:.0f} MiB of activations: {self.images_per_process:g} images along "
             f"{self.paths_per_step} {paths} of a step, kept for the backward pass, in each process",
             f"         {self.images_mib_per_1000:.1f} MiB for every 1,000 images of {data['image_size']} x "
-            f"{data['image_size']} pixels; images are held in memory at the size of their files when they take no more "
-            f"than {data['memory_gib']:g} GiB (data.memory_gib), with {self.recalibration_mib:.0f} MiB more in explore "
-            "for the recalibration images; or else all are decoded as needed",
+            f"{data['image_size']} pixels; images are kept in memory at the size of their files if they need at most "
+            f"{data['memory_gib']:g} GiB (data.memory_gib), with {self.recalibration_mib:.0f} MiB more in explore for "
+            "the recalibration images; otherwise they are decoded when needed",
             f"disk     a checkpoint of {self.checkpoint_mib:.0f} MiB while a stage trains",
             f"files    {self.folder}/: config.json, learn/, linear/, explore/, winner/, train/, trained/, report.html",
             f"registry the winner is registered as {self.config['name']}_winner",
@@ -96,10 +102,10 @@ class RunPlan:
 
 
 def plan(config: SearchConfig, folder: Path) -> RunPlan:
-    """What a run would do; nothing is written and no image is read.
+    """Plan a run without running it. No file is written and no image is read.
 
     Raises:
-        UserError: As a run would raise: a bad space, method or folder.
+        UserError: The space, the method or the folder is invalid.
     """
     check_folder(config, folder)
     space = build_space(config.space)
@@ -135,7 +141,7 @@ def plan(config: SearchConfig, folder: Path) -> RunPlan:
 
 
 def describe(stage: str, config: SearchConfig, space: SearchSpace, method: Method) -> str:
-    """What a stage would do, in words."""
+    """Describe what a stage would do."""
     learn, explore, kind = config.learn, config.explore, score_kind(config)
     if stage == "learn":
         views = learn.batch_size * method.num_views
@@ -153,12 +159,12 @@ def describe(stage: str, config: SearchConfig, space: SearchSpace, method: Metho
 
 
 def length(options: Learn | Linear) -> str:
-    """Length of a stage, in words."""
+    """Describe the length of a stage, in epochs or steps."""
     return f"{options.epochs} epochs" if options.epochs else f"{options.steps} steps"
 
 
 def step_paths(method: Method, space: SearchSpace, seed: int) -> list[Arch]:
-    """The paths of the first step; a random one for a method that names none."""
+    """The paths of the first step of learn; one random path for a method that samples none."""
     paths = list(method.sample_paths(0))
     if paths or method.learned is None:
         return paths
@@ -166,14 +172,14 @@ def step_paths(method: Method, space: SearchSpace, seed: int) -> list[Arch]:
 
 
 def path_mib(supernet: Supernet, path: Arch, images: int, size: int, dtype: torch.dtype | None = None) -> float:
-    """MiB of activations that one path keeps for its backward pass; the supernet is on the meta device.
+    """Activations in MiB that one path keeps for its backward pass.
 
     Args:
-        supernet: With parameters on the meta device.
-        path: Through it.
-        images: In the batch.
-        size: Their height and width in pixels.
-        dtype: Of mixed precision, if any.
+        supernet: A supernet on the meta device.
+        path: The path.
+        images: Number of images in the batch.
+        size: Height and width of the images in pixels.
+        dtype: Data type of mixed precision; None for fp32.
     """
 
     def run() -> torch.Tensor:

@@ -1,8 +1,8 @@
-"""Spaces and methods by name: a class of this package, or one in a Python file of the user's own.
+"""Spaces and methods by name: classes of this package, or classes in the user's Python files.
 
-A file is executed, so only the user may name it: in the configuration that a command is given as a Python file, or by
-``--set``. What a run folder keeps (``config.json``) never makes a command execute one:
-:func:`pinas_zoo.search.config.load_config` refuses, and says which ``--set`` would allow it.
+Loading a class from a file executes the file. Therefore only the user may name it, in a Python configuration or by
+``--set``. A file that ``config.json`` of a run folder names is not executed:
+:func:`pinas_zoo.search.config.load_config` raises an error, which names the ``--set`` that would allow it.
 """
 
 from __future__ import annotations
@@ -20,29 +20,30 @@ from typing import TypeVar
 from pinas_zoo.errors import UserError
 
 T = TypeVar("T")
-MOVED = {  # modules that files written for version 0.1 import
+MOVED = {  # modules of version 0.1, and where their contents are now
     "pinas_zoo.search.space": "pinas_zoo.search.spaces (SearchSpace, Supernet) and pinas_zoo.rng (step_rng)",
     "pinas_zoo.search.run": "pinas_zoo.search (search, open_run)",
 }
 
 
 def is_file(name: str) -> bool:
-    """Whether a name of a space or method is a Python file rather than a class of this package."""
+    """Whether the name of a space or method is that of a Python file."""
     return name.endswith(".py")
 
 
 def load_class(name: str, known: Mapping[str, str], base: type[T], key: str) -> type[T]:
-    """The class that a configuration's ``key`` names.
+    """Load the class that a configuration key names.
 
     Args:
-        name: One of ``known``, or a path that ends with ``.py``, from the current folder.
-        known: Name to ``module:Class``.
-        base: What the class has to be. A file defines one subclass of it; of several, the one that no other is based
-            on, or the one named as in version 0.1 (``Space``, ``Method``).
-        key: For the message.
+        name: A key of ``known``, or a path that ends with ``.py``, relative to the current folder.
+        known: Built-in classes as ``module:Class``, by name.
+        base: Required base class. A file has to define one subclass of it. If it defines several, subclasses from which
+            others derive are ignored, and one with the name of version 0.1 (``Space``, ``Method``) takes precedence.
+        key: Configuration key, for messages.
 
     Raises:
-        UserError: No such name or file, a file that does not run, or one without such a class.
+        UserError: The name is unknown, the file does not exist or raises an error, or it does not define one such
+            class.
     """
     if is_file(name):
         return _class_of_file(_run_file(Path(name), key), name, base, key)
@@ -66,7 +67,7 @@ def _class_of_file(module: ModuleType, name: str, base: type[T], key: str) -> ty
 
 
 def _run_file(path: Path, key: str) -> ModuleType:
-    """Executes the file once in this process; later calls get the same module while the file is the same."""
+    """Execute a file and return its module. Later calls return the same module until the file changes."""
     if not path.is_file():
         raise UserError(
             f"expected a Python file at {path}, which {key} names, found none; paths start from {Path.cwd()}"
@@ -79,10 +80,10 @@ def _run_file(path: Path, key: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickles of the file's classes look there
+    sys.modules[name] = module  # dataclasses and pickle look up the file's classes there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the user's own Python: whatever it raises is theirs to read
+    except Exception as error:  # the user's Python file may raise anything
         del sys.modules[name]
         moved = MOVED.get(getattr(error, "name", None) or "")
         hint = f"; it is now {moved}" if moved else ""

@@ -1,4 +1,4 @@
-"""What would fail later in a run, found out before anything is computed."""
+"""Checks before a run, so that errors in a later stage are reported before anything is computed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pinas_zoo.search.stages.train import check_compiler
 
 
 def check_run(context: Context) -> None:
-    """Look for what would fail within a stage that is still to run.
+    """Check the requirements of the stages that are not complete: compiler, images, precision, log backends, method.
 
     Raises:
-        UserError: Images that cannot be used, a method that cannot be built, or what is asked for is not there.
+        UserError: A requirement is not met.
     """
     config, folder = context.config, context.folder
     if config.train.enabled and config.train.compile and not is_done(folder, "train"):
@@ -37,9 +37,9 @@ def check_run(context: Context) -> None:
     for stage, options in trained.items():
         StepSampler(len(context.splits.train), options.batch_size, 0, 0, 1, world=distributed.world())
         check_precision(options.precision, f"{stage}.precision")
-    log_backends(config.log, folder)  # are they there?
+    log_backends(config.log, folder)  # raises an error if one is not installed
     if "learn" in trained:
         with torch.device("meta"):
-            method = context.method()  # checks its options and takes no memory
+            method = context.method()  # raises an error for wrong options; takes no memory on the meta device
         if any(phase.split == "held_out" for phase in method.phases):
             StepSampler(len(context.splits.val), config.learn.batch_size, 0, 0, 1, world=distributed.world())

@@ -1,4 +1,4 @@
-"""What a run's folder keeps of it: which stages are complete, and by which configuration it was made."""
+"""The state of a run in its folder: its configuration, and which stages are complete."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from pinas_zoo.weights.atomic import write_json
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # as pinas_zoo.weights.atomic names them
 DONE = "done.json"
 STAGES = ("learn", "linear", "explore", "winner", "train")
-FREE = ("until", "streams", "data.workers", "log")  # what may change within a run: no number follows from it
+FREE = ("until", "streams", "data.workers", "log")  # may differ from the folder; its streams are kept
 
 
 def check_folder(config: SearchConfig, folder: Path) -> None:
-    """Make sure that a folder may hold this run.
+    """Check that a folder can be used for a run: it does not exist, is empty, or contains the same run.
 
     Raises:
-        UserError: It holds a run of another configuration, or is not a run's folder.
+        UserError: The folder contains a run with another configuration, or other files.
     """
     if not folder.exists():
         return
@@ -40,7 +40,7 @@ def check_folder(config: SearchConfig, folder: Path) -> None:
         before = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"run folder {folder}: config.json cannot be read ({error}); delete the folder") from error
-    with contextlib.suppress(UserError):  # keys that were added since have their defaults
+    with contextlib.suppress(UserError):  # keys that a later version added get their defaults
         before = parse_config(before).model_dump(mode="json")
     changed = sorted(_differences(before, config.model_dump(mode="json")))
     if changed:
@@ -75,21 +75,24 @@ def is_done(folder: Path, stage: str) -> bool:
 
 
 def read_done(folder: Path) -> dict[str, Any]:
-    """Facts of a complete stage: summary, seconds, peak_memory_mib and its own; empty for a stage that is not."""
+    """Read ``done.json`` of a stage: ``summary``, ``seconds``, ``peak_memory_mib`` and facts of its own.
+
+    It is empty for a stage that is not complete.
+    """
     path = folder / DONE
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def mark_done(folder: Path, stage: str, facts: Mapping[str, Any]) -> None:
-    """Mark a stage as complete, and delete what it needed to resume."""
+    """Mark a stage as complete, and delete its checkpoint and log folders."""
     write_json(folder / stage / DONE, facts)
     (folder / stage / CHECKPOINT).unlink(missing_ok=True)
-    for log in (folder / stage).glob("20[0-9][0-9]*_*"):  # the engine's own, a pair for each attempt
+    for log in (folder / stage).glob("20[0-9][0-9]*_*"):  # logs of mmengine's Runner, one pair per attempt
         shutil.rmtree(log) if log.is_dir() else log.unlink()
 
 
 def sweep(folder: Path) -> None:
-    """Delete what a kill within a write has left: temporary files, and temporary model folders."""
+    """Delete temporary files and folders of writes that a kill interrupted."""
     for left in [*folder.glob(".winner.*"), *folder.glob(".trained.*"), *folder.rglob(".*.tmp")]:
         if left.is_dir():
             shutil.rmtree(left)

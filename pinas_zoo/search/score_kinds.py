@@ -16,14 +16,14 @@ from pinas_zoo.search.scorers.protocol import SUPERNET, Scorer, ScoringData
 
 @dataclass(frozen=True)
 class ScoreKind:
-    """One kind of scores.
+    """A kind of scores.
 
     Attributes:
-        name: Of the quantity, such as "accuracy".
-        words: What it is.
-        left_out: Why there is no linear stage, where there is none.
-        needs: As :class:`pinas_zoo.search.scorers.protocol.Scorer`.
-        build: Makes the scorer; None for a method's own.
+        name: Name of the quantity, such as "accuracy".
+        words: Description of the quantity.
+        left_out: Reason to print if the run has no linear stage.
+        needs: What the scorer requires; see :class:`pinas_zoo.search.scorers.protocol.Scorer`.
+        build: Builds the scorer; None for scores of the method itself.
     """
 
     name: str
@@ -43,14 +43,14 @@ KINDS = {
     ),
     "probe": ScoreKind(
         "accuracy",
-        "top-1 accuracy of a probe of its own",
+        "top-1 accuracy of a linear probe fitted for each candidate",
         "each candidate has a classifier of its own",
         ProbeScorer.needs,
         ProbeScorer.build,
     ),
     "consistency": ScoreKind(
         "consistency",
-        "how much more alike two views of one image are than views of two (difference of mean cosines)",
+        "the mean cosine similarity of two views of the same image minus that of different images",
         "candidates are scored without labels",
         ConsistencyScorer.needs,
         ConsistencyScorer.build,
@@ -69,9 +69,9 @@ METHODS_OWN = ScoreKind(
 
 
 def score_kind(config: SearchConfig) -> ScoreKind:
-    """What candidates of a run are scored by: the method's own scorer where it has one, or ``explore.score``.
+    """The kind of scores of a run: the method's own if it scores paths itself, otherwise ``explore.score``.
 
     Raises:
-        UserError: No such method.
+        UserError: The method is unknown.
     """
     return METHODS_OWN if method_class(config.learn.method).scores_paths else KINDS[config.explore.score]

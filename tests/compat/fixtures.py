@@ -161,7 +161,7 @@ def fill(name: str, shape: Sequence[int]) -> torch.Tensor:
 
 
 def this_place() -> str:
-    """What version 0.1.0 writes of a worker's machine: host name and name space of process numbers."""
+    """The identifier of a worker's machine in version 0.1.0: host name and PID namespace."""
     try:
         return f"{socket.gethostname()}/{os.readlink('/proc/self/ns/pid')}"
     except OSError:

@@ -95,7 +95,7 @@ class _Cells(HTMLParser):
 
 
 def content(path: Path) -> Any:
-    """What of a file is compared; None for files that differ in every run."""
+    """The part of a file that is compared; None for files that differ in every run."""
     if path.suffix == ".safetensors":
         from safetensors.numpy import load_file
 

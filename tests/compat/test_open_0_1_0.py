@@ -146,7 +146,7 @@ def test_a_stage_that_was_complete_is_not_touched(name, resumed):
 
 @pytest.mark.parametrize("name", [name for name, (_, stopped, _) in RUNS.items() if stopped not in (None, "explore")])
 def test_a_curve_goes_on_after_the_checkpoint(name, resumed):
-    """What the stopped run had logged up to its checkpoint stays, what it had logged later is replaced."""
+    """Rows up to the checkpoint of the stopped run are kept; later rows are replaced."""
     run = resumed(name)
     path = f"{RUNS[name][1]}/curve.csv"
     old, new = run.before[path].decode().splitlines(), (run.folder / path).read_text().splitlines()

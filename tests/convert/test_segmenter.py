@@ -84,7 +84,7 @@ def test_the_same_logits_from_the_same_pixels(tmp_path, checkpoint):
 
 @torch.no_grad()
 def test_branches_are_concatenated_in_the_file_s_order():
-    """With all but one branch silenced, the projection's answer is that branch's alone, whichever it is."""
+    """If all branches but one output zero, the projection's output depends only on that branch, for each branch."""
     file, x = tiny_file(), seeded_input((1, 512, 9, 9), 2)
     whole = encoding_head(file, x)
     answers = []

@@ -1,4 +1,4 @@
-"""What timm expects of a registered model, held by every name that this package registers, at its full size.
+"""timm's requirements for registered models, checked at full size for every name that this package registers.
 
 timm's own suite runs on these names with one command, in a folder with a copy of its ``tests/test_models.py`` (from
 https://github.com/huggingface/pytorch-image-models; not in its checkout, whose timm would be imported instead)::

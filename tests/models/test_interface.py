@@ -1,4 +1,4 @@
-"""What timm's users do with a network, at tiny widths: build, train, take features, script, trace, compile, export."""
+"""Uses of a timm model, at tiny widths: build, train, extract features, script, trace, compile, export."""
 
 from __future__ import annotations
 

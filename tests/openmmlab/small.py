@@ -76,7 +76,7 @@ SEG_OPTIONS = [
 
 
 def model_options(options: Sequence[str]) -> list[str]:
-    """Those of the options that shape the model and the pictures it sees."""
+    """The options that determine the shapes of the model and of its images."""
     return [option for option in options if option.startswith(("model.", "test_pipeline", "test_dataloader"))]
 
 

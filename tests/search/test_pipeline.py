@@ -427,10 +427,10 @@ def test_dry_run_writes_nothing(tmp_path):
     assert '"name": "digits"' in result.stdout
     assert "4 views each" in result.stdout
     assert "MiB" in result.stdout
-    assert "NOT HERE" not in result.stdout
+    assert "NOT FOUND" not in result.stdout
     assert os.listdir(tmp_path) == []
     absent = search("--dry-run", "--set", "data.root=nowhere", cwd=tmp_path, config="cifar10")
-    assert "NOT HERE: there is no folder 'nowhere'" in absent.stdout
+    assert "NOT FOUND: the search needs the folder 'nowhere'" in absent.stdout
 
 
 def test_dry_run_as_json(tmp_path):
@@ -466,8 +466,16 @@ def test_a_checkpoint_that_wants_to_run_code_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("score", "why", "words"),
     [
-        ("probe", "each candidate has a classifier of its own", "top-1 accuracy of a probe of its own"),
-        ("consistency", "candidates are scored without labels", "how much more alike two views of one image are"),
+        (
+            "probe",
+            "each candidate has a classifier of its own",
+            "top-1 accuracy of a linear probe fitted for each candidate",
+        ),
+        (
+            "consistency",
+            "candidates are scored without labels",
+            "mean cosine similarity of two views of the same image",
+        ),
     ],
 )
 def test_candidates_scored_by_other_means_need_no_linear_stage(score, why, words, tmp_path):

@@ -489,7 +489,7 @@ def test_push_of_a_folder_that_is_not_sound(owner, tmp_path):
 
 
 def session_state():
-    """What somebody else who uses huggingface_hub in this process sees of its HTTP client."""
+    """The HTTP client of huggingface_hub as other users in this process see it."""
     from huggingface_hub.utils import get_session
 
     client = get_session()
@@ -587,7 +587,7 @@ print(json.dumps(out))
 
 
 def another_user(hub, home, names, **env):
-    """What a process with an empty cache, no token and only `import pinas_zoo` gets from hf-hub: names."""
+    """Load hf-hub: names in a process with an empty cache, no token and only `import pinas_zoo`."""
     clean = {k: v for k, v in os.environ.items() if k not in ("HF_TOKEN", "HF_HUB_CACHE")}
     done = subprocess.run(
         [sys.executable, "-c", ANOTHER_USER, json.dumps(names)],

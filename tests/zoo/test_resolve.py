@@ -1,4 +1,4 @@
-"""What a user names means one network, wherever it is named."""
+"""A user's name of a network resolves to the same network in all commands."""
 
 from __future__ import annotations
 

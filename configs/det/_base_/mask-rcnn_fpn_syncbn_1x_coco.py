@@ -1,6 +1,6 @@
-# The recipe of the paper's Table 5: Mask R-CNN with FPN, 1x, every layer trained with SyncBN. Where mmdet's defaults
-# differ from it, the value and its source (the authors' experiments/detection/configs, over detectron2's defaults):
-#   90,000 iterations of 16 images, lr 0.02, a tenth of it at 60,000 and 80,000; 1,000 iterations of warm-up from 0.001;
+# The recipe of the paper's Table 5: Mask R-CNN with FPN, 1x schedule, all layers trained, SyncBN. These values differ
+# from mmdet's defaults; they come from the authors' experiments/detection/configs, over detectron2's defaults:
+#   90,000 iterations of 16 images; lr 0.02, divided by 10 at 60,000 and 80,000; warm-up of 1,000 iterations from 0.001;
 #   norms without weight decay; short side 640-800 in steps of 32; box head of 4 convolutions and 1 linear layer.
 _base_ = [
     "mmdet::_base_/models/mask-rcnn_r50_fpn.py",
@@ -28,7 +28,7 @@ train_pipeline = [
     dict(type="PackDetInputs"),
 ]
 train_dataloader = dict(
-    batch_size=2,  # a GPU, on 8
+    batch_size=2,  # per GPU, on 8 GPUs
     sampler=dict(_delete_=True, type="InfiniteSampler", shuffle=True),
     dataset=dict(pipeline=train_pipeline),
 )

@@ -1,17 +1,17 @@
-"""The paper's search on ImageNet (sec. 4.1) with every number; learn.py, linear.py, explore.py say where to stop."""
+"""The paper's search on ImageNet (sec. 4.1). learn.py, linear.py and explore.py run it stage by stage."""
 
 name = "resnest50_imagenet"
 seed = 0
 
-space = dict(type="resnest50")  # 4 candidates in each of 3 + 4 + 6 + 3 layers: 4^16 architectures, a shared downsample
+space = dict(type="resnest50")  # 4 candidates in each of 3 + 4 + 6 + 3 layers: 4^16 architectures; shared downsample
 
 data = dict(
     root="data/imagenet",  # train/CLASS/*.JPEG and validation/CLASS/*.JPEG; docs/scale.md has tar files and the Hub
     image_size=224,
-    crop_pct=0.875,  # without augmentation: shorter side 256, centre 224
+    crop_pct=0.875,  # without augmentation: resize the shorter side to 256, crop the central 224 x 224 pixels
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
-    val_per_class=50,  # 50,000 training images, held out to score candidates
+    val_per_class=50,  # 50,000 training images are held out to score candidates
     workers=8,
 )
 views = dict(
@@ -29,8 +29,8 @@ learn = dict(
     method="pinas",
     options=dict(queue_size=49152, temperature=0.2, momentum=0.999, dim=128, batch_norm_images=24),
     epochs=100,
-    batch_size=192,  # 8 x 24, on any number of processes that shares it in multiples of 24
-    lr=0.03,  # cosine
+    batch_size=192,  # 8 x 24; each process needs a multiple of 24 images
+    lr=0.03,  # with cosine schedule
     momentum=0.9,
     weight_decay=1e-4,
     checkpoint_every=1000,
@@ -52,8 +52,8 @@ explore = dict(
     evaluations=1000,
     sampler="action_space",
     random_first=80,
-    batch=8,  # the tree is rebuilt after so many
+    batch=8,  # the tree is rebuilt after as many candidates
     batch_size=1024,  # 8 x 128
     recalibration_images=49 * 1024,
 )
-train = dict(enabled=False)  # the paper trains the winner from scratch (sec. 4.2); explore.py ends with it as cut
+train = dict(enabled=False)  # the paper trains the winner from scratch (sec. 4.2), outside of this search

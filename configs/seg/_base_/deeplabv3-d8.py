@@ -1,7 +1,7 @@
-# What the paper's DeepLabV3 has on every data set. Where mmseg's defaults differ from it, the value and its source
-# (PyTorch-Encoding, which the authors' segmentation is): ASPP of width 256 with rates 12, 24, 36 and a projection
-# (mmseg: 512, none); corners aligned; auxiliary loss 0.2 (0.4); lr 0.004 with 10 times as much in the heads (0.01);
-# weight decay 1e-4 (5e-4); no photometric distortion.
+# The settings of the paper's DeepLabV3 on all data sets. The authors' segmentation is PyTorch-Encoding. Its values that
+# differ from mmseg's defaults (in parentheses) are: ASPP of width 256 with rates 12, 24, 36 and a projection (512, no
+# projection); aligned corners; auxiliary loss 0.2 (0.4); lr 0.004, and 10 times as much in the heads (0.01); weight
+# decay 1e-4 (5e-4); no photometric distortion.
 _base_ = [
     "mmseg::_base_/models/deeplabv3_r50-d8.py",
     "mmseg::_base_/default_runtime.py",

@@ -1,6 +1,6 @@
 # The recipe of the paper's Table 6 on ADE20K: 120 epochs of 20,210 images in batches of 16,
 # 120 x 1,263 = 151,560 iterations.
-# Long side 520 x (0.5 to 2), crop 480. Tested in windows of 480, 320 apart, at the scales below and flipped.
+# Training: long side 520 x (0.5 to 2), crop 480. Test: windows of 480, stride 320, at the scales below and flipped.
 _base_ = ["./deeplabv3-d8.py", "mmseg::_base_/datasets/ade20k.py"]
 base, crop = 520, (480, 480)
 model = dict(
@@ -24,7 +24,7 @@ test_pipeline = [
     dict(type="LoadAnnotations", reduce_zero_label=True),
     dict(type="PackSegInputs"),
 ]
-# With --tta as the authors test: pinas_zoo/openmmlab/multi_eval.py.
+# --tta tests like the authors: pinas_zoo/openmmlab/multi_eval.py.
 tta_model = dict(
     _delete_=True, type="EncodingTTAModel", base_size=base, crop_size=crop[0], scales=[0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
 )
@@ -33,7 +33,7 @@ tta_pipeline = [
     dict(type="LoadAnnotations", reduce_zero_label=True),
     dict(type="PackSegInputs"),
 ]
-train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))  # a GPU, on 8
+train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))  # per GPU, on 8 GPUs
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 

@@ -1,6 +1,6 @@
 # The recipe of the paper's Table 6 on Cityscapes: 240 epochs of 2,975 images in batches of 16,
 # 240 x 185 = 44,400 iterations.
-# Long side 2048 x (0.5 to 2), crop 768. Tested in windows of 768, 512 apart, at the scales below and flipped.
+# Training: long side 2048 x (0.5 to 2), crop 768. Test: windows of 768, stride 512, at the scales below and flipped.
 _base_ = ["./deeplabv3-d8.py", "mmseg::_base_/datasets/cityscapes.py"]
 base, crop = 2048, (768, 768)
 model = dict(
@@ -24,7 +24,7 @@ test_pipeline = [
     dict(type="LoadAnnotations"),
     dict(type="PackSegInputs"),
 ]
-# With --tta as the authors test: pinas_zoo/openmmlab/multi_eval.py.
+# --tta tests like the authors: pinas_zoo/openmmlab/multi_eval.py.
 tta_model = dict(
     _delete_=True,
     type="EncodingTTAModel",
@@ -33,7 +33,7 @@ tta_model = dict(
     scales=[0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25],
 )
 tta_pipeline = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations"), dict(type="PackSegInputs")]
-train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))  # a GPU, on 8
+train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))  # per GPU, on 8 GPUs
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 

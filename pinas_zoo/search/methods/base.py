@@ -1,7 +1,7 @@
-"""What a method is: it learns a supernet, or architecture parameters, or both, from views of images.
+"""The base class of search methods. A method learns a supernet, architecture parameters, or both.
 
-A method says in :meth:`~pinas_zoo.engine.trainable.Trainable.losses` what a step minimises. Everything else has a
-default: one phase that trains all weights, no teacher, exploration by the configuration's score.
+A subclass implements :meth:`~pinas_zoo.engine.trainable.Trainable.losses`, which returns the losses of a step. The rest
+has defaults: one phase trains all weights, and the configuration's ``explore.score`` ranks the candidates.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pinas_zoo.search.plugins import load_class
 from pinas_zoo.search.scorers.protocol import Scorer, ScoringData
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 
-METHODS = {  # names that ``learn.method`` takes
+METHODS = {  # built-in values of ``learn.method``
     "pinas": "pinas_zoo.search.methods.pinas:PiNASMethod",
     "spos": "pinas_zoo.search.methods.spos:SPOSMethod",
     "fairnas": "pinas_zoo.search.methods.fairnas:FairNASMethod",
@@ -29,12 +29,49 @@ METHODS = {  # names that ``learn.method`` takes
 
 
 class Method(Trainable, ABC):
-    """One way to search; the constructor takes the space, the number of classes, the run's seed and its own options.
+    """A search method, trained by the learn stage.
+
+    The constructor takes the search space, ``num_classes``, ``seed`` and the options of ``learn.options`` as keyword
+    arguments. It raises TypeError or ValueError for wrong options, which :func:`build_method` reports as a UserError.
 
     Attributes:
-        title: What a person calls the method, such as "Π-NAS".
-        supervised: Whether it learns a classifier that all paths share; the linear stage is then left out.
-        scores_paths: Whether :meth:`scorer` scores paths, in place of the configuration's ``explore.score``.
+        title: Name of the method in reports, such as "Π-NAS".
+        supervised: Whether the method learns a classifier that all paths share. If so, the run has no linear stage.
+        scores_paths: Whether the method scores paths itself, by :meth:`scorer`, instead of ``explore.score``.
+
+    Example:
+        A method that trains the first candidate of every layer, in a file that ``learn.method`` names::
+
+            import torch.nn.functional as F
+            from torch import nn
+
+            from pinas_zoo.arch import Arch
+            from pinas_zoo.search import Method
+
+            class FirstCandidates(Method):
+                title, supervised = "First candidates", True
+
+                def __init__(self, space, num_classes, seed=0):
+                    super().__init__()
+                    self.path = Arch((0,) * space.num_layers)
+                    self.supernet = space.supernet()
+                    self.fc = nn.Linear(self.supernet.num_features, num_classes)
+
+                @property
+                def learned(self):
+                    return self.supernet
+
+                @property
+                def classifier(self):
+                    return self.fc
+
+                def sample_paths(self, step):
+                    return [self.path]
+
+                def losses(self, batch, step, phase):
+                    images = batch.views.squeeze(1)  # N x C x H x W
+                    logits = self.fc(self.supernet(images, self.path))  # N x num_classes
+                    return {"loss": F.cross_entropy(logits, batch.labels)}
     """
 
     title: str
@@ -43,54 +80,92 @@ class Method(Trainable, ABC):
 
     @property
     def learned(self) -> Supernet | None:
-        """The supernet that later stages use; None for a method that trains none."""
+        """The trained supernet, which later stages use; None if the method trains none."""
         return None
 
     @property
     def classifier(self) -> nn.Linear | None:
-        """num_features to num_classes, of a supervised method."""
+        """The classifier that all paths share, num_features to num_classes; None if the method learns none."""
         return None
 
     def sample_paths(self, step: int) -> Sequence[Arch]:
-        """The paths of a step; they follow from the seed and the step. Empty for a method that mixes all candidates."""
+        """The paths that a step trains, as a function of the seed and the step.
+
+        Returns:
+            One or more architectures; an empty sequence for a method that mixes all candidates by gates.
+        """
         return ()
 
     def choose(self) -> Arch | None:
-        """The architecture that learning has decided on, such as the largest of its architecture parameters.
+        """The architecture that learning selected, such as the argmax of architecture parameters.
 
-        None leaves the choice to exploration.
+        Returns:
+            The architecture, which is then the only one that the explore stage scores. None leaves the choice to
+            exploration.
         """
         return None
 
     def scorer(self, data: ScoringData) -> Scorer | None:
-        """A scorer of the method's own, such as DNA's summed block losses; None takes the configuration's."""
+        """The method's own scorer, such as DNA's summed block losses. It is used if ``scores_paths`` is true.
+
+        Args:
+            data: Supernet, images and options from which a scorer is built.
+
+        Returns:
+            The scorer; None if the configuration's ``explore.score`` applies.
+        """
         return None
 
     def losses(self, batch: Batch, step: int, phase: Phase) -> dict[str, torch.Tensor]:
         # methods written for version 0.1 have forward(views, labels, step)
         if type(self).forward is not Method.forward:
             return self.forward(batch.views, batch.labels, step)
-        raise NotImplementedError(f"{type(self).__name__} says nothing to minimise; give it losses(batch, step, phase)")
+        raise NotImplementedError(f"{type(self).__name__} has no losses; implement losses(batch, step, phase)")
 
     def forward(self, views: torch.Tensor, labels: torch.Tensor, step: int) -> dict[str, torch.Tensor]:
-        """Losses of the first phase, for a loop of one's own: views N x num_views x C x H x W, labels N."""
+        """Losses of the first phase, for use in a training loop other than the engine's.
+
+        Args:
+            views: N x num_views x C x H x W, augmented and normalised.
+            labels: N.
+            step: Index of the step, from 0.
+
+        Returns:
+            As :meth:`~pinas_zoo.engine.trainable.Trainable.losses`.
+        """
         return self.losses(Batch(views, labels), step, self.phases[0])
 
 
 def method_class(name: str) -> type[Method]:
-    """The class that ``learn.method`` names: a name of :data:`METHODS`, or a Python file with a subclass of Method.
+    """Return the class that ``learn.method`` names, without building it.
+
+    Args:
+        name: A key of :data:`METHODS`, or the path of a Python file that defines a subclass of :class:`Method`.
 
     Raises:
-        UserError: No such method.
+        UserError: The name is unknown, or the file does not define such a class.
     """
     return load_class(name, METHODS, Method, "learn.method")
 
 
 def build_method(name: str, options: Mapping[str, Any], space: SearchSpace, num_classes: int, seed: int) -> Method:
-    """The method that a configuration names.
+    """Build the method that a configuration names, with freshly initialised weights.
+
+    Args:
+        name: A key of :data:`METHODS`, or the path of a Python file that defines a subclass of :class:`Method`.
+        options: Keyword arguments of the method, the table ``learn.options``.
+        space: The search space.
+        num_classes: Number of classes of the images.
+        seed: Seed of the run; paths and other random choices derive from it.
 
     Raises:
-        UserError: No such method, or options that it does not take.
+        UserError: The method is unknown, or does not accept an option.
+
+    Example:
+        >>> from pinas_zoo.search import build_method, build_space
+        >>> space = build_space({"type": "nasbench201", "channels": 4, "cells": 1})
+        >>> build_method("pinas", {"queue_size": 64, "dim": 16}, space, num_classes=10, seed=0).title
+        'Π-NAS'
     """
     kind = method_class(name)
     try:
@@ -100,7 +175,7 @@ def build_method(name: str, options: Mapping[str, Any], space: SearchSpace, num_
     if kind.forward is not Method.forward:
         warnings.warn(
             f"{kind.__name__} of {name} has forward(views, labels, step), as in version 0.1; "
-            "name it losses(batch, step, phase), where batch has views and labels",
+            "rename it to losses(batch, step, phase), where batch has views and labels",
             FutureWarning,
             stacklevel=2,
         )

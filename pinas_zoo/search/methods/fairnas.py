@@ -1,8 +1,8 @@
 """FairNAS (Chu et al., ICCV 2021) with strict fairness: a step trains every candidate of every layer exactly once.
 
-As many paths as a layer has candidates are drawn without replacement and see the same images. Their gradients are added
-up before one update; stem and classifier get a contribution of each path. A step holds the activations of all its paths
-at once, so it takes that many times the memory of a step of SPOS.
+A step draws as many paths as a layer has candidates, without replacement, and runs all of them on the same images. It
+sums their gradients before one update, so the stem and the classifier receive a gradient from each path. All paths'
+activations are in memory at once: a step needs about ``num_candidates`` times the memory of a step of SPOS.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pinas_zoo.search.methods.spos import SPOSMethod
 
 
 class FairNASMethod(SPOSMethod):
-    """FairNAS; arguments as :class:`pinas_zoo.search.methods.spos.SPOSMethod`."""
+    """FairNAS. It takes the arguments of :class:`pinas_zoo.search.methods.spos.SPOSMethod`."""
 
     title = "FairNAS"
 
     def sample_paths(self, step: int) -> list[Arch]:
-        """Paths that differ in every layer, one for each candidate: together they hold all of them once."""
+        """``num_candidates`` paths that differ in every layer, so that they contain each candidate exactly once."""
         return self.space.sample(step_rng(self.seed, step, Stream.LEARN_PATHS), self.space.num_candidates)

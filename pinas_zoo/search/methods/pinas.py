@@ -1,14 +1,17 @@
 """Π-NAS learning (Peng et al., ICCV 2021, sec. 3.2): cross-path consistency with a nontrivial mean teacher.
 
-One step samples two paths i and j that differ in every layer and takes four views of each image::
+Each step samples two paths i and j that differ in every layer, and takes four views of each image. The student computes
+z_i and z_j with gradients; the teacher computes z'_i and z'_j without::
 
-    student i   z_i    gradient              Eqn. 1: z_i is compared with z'_j, and z_j with z'_i
-    teacher i   z'_i   moving average        Eqn. 2: the teacher is the student's moving average, along the sampled path
-    student j   z_j    gradient              Eqn. 3: a queue of earlier teacher outputs serves as negatives
-    teacher j   z'_j   moving average        Eqn. 4: the loss, cross-entropy of picking z' among the negatives
+    Eqn. 1   cross-path consistency   z_i is compared with z'_j, and z_j with z'_i
+    Eqn. 2   moving average           teacher weights <- λ * teacher weights + (1 - λ) * student weights
+    Eqn. 3   additive negatives       z_i and z_j are compared with a queue of earlier teacher outputs
+    Eqn. 4   loss                     cross-entropy of classifying z' among z' and the negatives; D(z, z') = z · z'
 
-Without negatives, outputs of all images become one (the paper's model collapse). Each ingredient is a switch (Table 7);
-the fourth of that table, the shared downsample, is the space's.
+Eqn. 4 has no temperature; the released code divides its logits by 0.2, and so does this one. Eqn. 2 is applied only to
+the weights of the sampled paths. Without negatives the outputs can become the same for all images (model collapse in
+the paper). The ingredients of Table 7 are arguments of :class:`PiNASMethod`, except for the shared downsample (DS),
+which is an argument of the search space.
 """
 
 from __future__ import annotations
@@ -31,7 +34,14 @@ from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 
 
 class Encoder(nn.Module):
-    """Supernet and projection head: N x C x H x W along one path to N x dim, of unit length."""
+    """The mapping f of sec. 3.2: a supernet with a 2-layer MLP head, whose outputs have unit length.
+
+    Args:
+        supernet: All candidates of the space, with pooled output.
+        hidden: Width of the head's hidden layer.
+        dim: Dimension of the outputs.
+        norm: Whether a batch norm follows the hidden layer.
+    """
 
     def __init__(self, supernet: Supernet, hidden: int, dim: int, norm: bool):
         super().__init__()
@@ -40,40 +50,45 @@ class Encoder(nn.Module):
         self.mlp = nn.Sequential(*layers[:1], nn.BatchNorm1d(hidden), *layers[1:]) if norm else nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
+        """Outputs z along one path: N x C x H x W to N x dim."""
         return F.normalize(self.mlp(self.supernet(x, path)).float(), dim=1)  # N x dim
 
     def path_parameters(self, path: Arch) -> list[torch.Tensor]:
-        """Those of one path; stem and head belong to every path."""
+        """The parameters that a path uses, including those of the stem and the head."""
         modules = [module for _, module in self.supernet.path_modules(path)]
         return [p for module in (*modules, self.mlp) for p in module.parameters()]
 
 
 class PiNASMethod(Method):
-    """Π-NAS learning.
+    """Π-NAS learning: student, mean teacher and queue of negatives. It uses no labels.
 
     Args:
         space: The search space.
-        num_classes: Not used, since no labels are.
-        seed: The paths of a step follow from it.
-        hidden: Width of the head's hidden layer; the supernet's output width when None.
-        head_norm: A batch norm after the hidden layer (as in SimCLR's and BYOL's heads); the authors' head has none.
-            Networks a few channels wide learn far faster with it.
-        dim: Dimension in which outputs are compared.
-        queue_size: Number of negatives.
-        temperature: Divides the logits of Eqn. 4, which has none; the released code's 0.2.
-        momentum: λ of Eqn. 2.
-        warm_queue: Leave out the queue's entries that no step has filled yet, instead of comparing with the random ones
-            that the authors start from: in a short run, outputs that flee those end up alike.
-        cross_path: The two paths of a step differ in every layer (Table 7's CP); else they are one and the same.
-        mean_teacher: The teacher is the student's moving average (MT); else it is the student itself, without gradient.
-        negatives: Outputs are told from a queue's (Eqn. 4); else the loss is 2 - 2 cos to the teacher for each of the
-            two pairs, and nothing keeps outputs apart.
-        augmented_views: Each of a step's four passes has a view of its own (DA of Figure 4, as far as we can tell);
-            else they share one.
-        batch_norm_images: Images that share batch statistics; all of a process when None. The authors' 192 images on 8
-            GPUs are groups of 24, and are so on any number of processes whose shares this number divides. The teacher's
-            groups are drawn at random from the whole batch (MoCo's shuffled batch norm), so that statistics do not give
-            away which output belongs to which; with one group in all there is nothing to shuffle.
+        num_classes: Not used.
+        seed: Seed from which the paths of each step derive.
+        hidden: Width of the head's hidden layer. None: the supernet's output width.
+        head_norm: Whether a batch norm follows the head's hidden layer, as in SimCLR and BYOL. The authors' head has
+            none. Networks that are a few channels wide learn much faster with it.
+        dim: Dimension of the outputs z.
+        queue_size: Number K of negatives.
+        temperature: Divisor of the logits of Eqn. 4. The equation has none; 0.2 is the released code's.
+        momentum: λ of Eqn. 2, in 0..1.
+        warm_queue: Whether to ignore the queue's random initial entries, which the released code compares with. Short
+            runs need this: otherwise all outputs move away from the random entries and become alike.
+        cross_path: Whether the two paths of a step differ in every layer (CP in Table 7). False: they are the same.
+        mean_teacher: Whether the teacher is the student's moving average (MT). False: it is the student itself,
+            without gradient.
+        negatives: Whether the loss compares with the queue (Eqn. 4). False: the loss is 2 - 2 cos(z, z') for each of
+            the two pairs, which allows collapse.
+        augmented_views: Whether each of the four passes of a step gets its own view. False: they share one. We read
+            DA in Figure 4 this way.
+        batch_norm_images: Number of images that share batch statistics; it must divide the images of a process. None:
+            all images of the process. The authors train 192 images on 8 GPUs, which makes groups of 24. The teacher's
+            groups are sampled from the whole batch (MoCo's shuffled batch norm), so that batch statistics do not
+            reveal which outputs belong together. A single group is not shuffled.
+
+    Raises:
+        ValueError: ``queue_size``, ``temperature`` or ``momentum`` is out of range.
     """
 
     title = "Π-NAS"
@@ -124,12 +139,18 @@ class PiNASMethod(Method):
         return self.student.supernet
 
     def sample_paths(self, step: int) -> tuple[Arch, Arch]:
-        """The two paths of a step; they differ in every layer, or are the same without cross-path learning."""
+        """The paths i and j of a step. They differ in every layer, or are equal if ``cross_path`` is false."""
         path_i, path_j = self.space.sample(step_rng(self.seed, step, Stream.LEARN_PATHS), 2)
         return path_i, path_j if self.cross_path else path_i
 
     def losses(self, batch: Batch, step: int, phase: Phase) -> dict[str, torch.Tensor]:
-        """The loss, and the spread of the students' outputs."""
+        """The loss of Eqn. 4 and, for the curve, the spread of the student's outputs.
+
+        Args:
+            batch: Views N x 4 x C x H x W, or N x 1 x C x H x W if ``augmented_views`` is false; labels are ignored.
+            step: Index of the step, from 0.
+            phase: The method's only phase.
+        """
         views = batch.views.expand(-1, 4, -1, -1, -1)  # N x 4 x C x H x W
         loss, outputs_spread = self.consistency(views, *self.sample_paths(step), step)
         chance = 2 * math.log1p(self.filled(step, len(views))) if self.negatives else math.inf
@@ -139,22 +160,26 @@ class PiNASMethod(Method):
     def consistency(
         self, views: torch.Tensor, path_i: Arch, path_j: Arch, step: int = 0
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Eqn. 4, and the spread of the students' outputs; moves the teacher and the queue on.
+        """Compute the loss of Eqn. 4, and update the teacher (Eqn. 2) and the queue.
 
         Args:
-            views: N x 4 x C x H x W in the order student i, teacher i, student j, teacher j; N of this process.
+            views: N x 4 x C x H x W in the order student i, teacher i, student j, teacher j. N is the number of images
+                of this process.
             path_i: First path.
             path_j: Second path.
-            step: Decides which images share the teacher's batch statistics, and how full a warm queue is.
+            step: Index of the step. It determines the teacher's batch-norm groups, and the length of a warm queue.
+
+        Returns:
+            The loss, and the spread of the student's outputs (1: uniform on the sphere, 0: all alike).
         """
         view_si, view_ti, view_sj, view_tj = views.unbind(1)  # each N x C x H x W
         student_i = self.encode(view_si, path_i)  # N x dim
-        student_j = self.encode(view_sj, path_j)
+        student_j = self.encode(view_sj, path_j)  # N x dim
         with torch.no_grad():
             self.update_teacher(path_i)
-            teacher_i = self.encode_by_teacher(view_ti, path_i, step)  # N of all processes x dim
+            teacher_i = self.encode_by_teacher(view_ti, path_i, step)  # (N * world) x dim
             self.update_teacher(path_j)
-            teacher_j = self.encode_by_teacher(view_tj, path_j, step)
+            teacher_j = self.encode_by_teacher(view_tj, path_j, step)  # (N * world) x dim
         with torch.autocast(views.device.type, enabled=False):
             # a copy, since the queue changes before the backward pass
             negatives = self.queue[:, : self.filled(step, len(views))].clone()  # dim x filled
@@ -165,12 +190,15 @@ class PiNASMethod(Method):
         return loss, (spread(student_i) + spread(student_j)) / 2
 
     def contrast(self, student: torch.Tensor, teacher: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
-        """One term of Eqn. 4: cross-entropy of picking the teacher's output of the same image among the negatives.
+        """One of the two terms of Eqn. 4: cross-entropy of classifying the teacher's output among the negatives.
 
         Args:
-            student: N x dim.
-            teacher: N x dim.
-            negatives: dim x K.
+            student: z, N x dim.
+            teacher: z' of the same images along the other path, N x dim.
+            negatives: Outputs from the queue, dim x K.
+
+        Returns:
+            The mean over images; without ``negatives``, the mean of 2 - 2 cos(z, z').
         """
         positive = (student * teacher).sum(1, keepdim=True)  # N x 1
         if not self.negatives:
@@ -179,25 +207,25 @@ class PiNASMethod(Method):
         return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
 
     def encode(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
-        """N x C x H x W to the student's N x dim, in groups that share batch statistics."""
+        """Student outputs of this process's images: N x C x H x W to N x dim, with batch norms in groups."""
         return run_in_groups(lambda part: self.student(part, path), x, self.batch_norm_images)
 
     def encode_by_teacher(self, x: torch.Tensor, path: Arch, step: int) -> torch.Tensor:
-        """This process's N x C x H x W to the teacher's outputs of all processes' images, in order."""
+        """Teacher outputs of the images of all processes: N x C x H x W of this one to (N * world) x dim, in order."""
         teacher = self.student if self.teacher is None else self.teacher
         rng = step_rng(self.seed, step, Stream.SHUFFLE)
         return run_in_shuffled_groups(lambda part: teacher(part, path), x, self.batch_norm_images, rng)
 
     @torch.no_grad()
     def update_teacher(self, path: Arch) -> None:
-        """Moving average (Eqn. 2) along one path; stem and head belong to every path."""
+        """Apply Eqn. 2 to the parameters that a path uses, including those of the stem and the head."""
         if self.teacher is not None:
             teacher, student = self.teacher.path_parameters(path), self.student.path_parameters(path)
             torch._foreach_lerp_(teacher, student, 1 - self.momentum)
 
     @torch.no_grad()
     def enqueue(self, outputs: torch.Tensor) -> None:
-        """Replace the oldest N entries of the queue; N x dim."""
+        """Replace the oldest N entries of the queue by ``outputs``, N x dim."""
         size = self.queue.shape[1]
         outputs = outputs[-size:]
         places = (self.queue_ptr + torch.arange(len(outputs), device=outputs.device)) % size  # N
@@ -206,12 +234,15 @@ class PiNASMethod(Method):
         self.queue_filled.add_(len(outputs)).clamp_(max=size)
 
     def filled(self, step: int, images: int) -> int:
-        """Entries of the queue that a step compares with, given the images of each process."""
+        """Number of queue entries that a step uses as negatives, for ``images`` images per process."""
         size = self.queue.shape[1]
         return min(step * images * distributed.world(), size) if self.warm_queue else size
 
     def logged(self, step: int) -> dict[str, float]:
-        """``drift``, the parameter shift: L2 distance of teacher and student along the step's paths, relative."""
+        """``drift``: L2 distance of teacher and student weights along the step's paths, over the student's norm.
+
+        It measures the parameter shift of sec. 3.1.
+        """
         if self.teacher is None:
             return {}
         paths = self.sample_paths(step)

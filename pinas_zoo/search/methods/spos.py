@@ -1,4 +1,4 @@
-"""Single path one-shot (Guo et al., ECCV 2020): each step trains one uniformly drawn path with labels."""
+"""Single path one-shot, SPOS (Guo et al., ECCV 2020): each step trains one uniformly sampled path with labels."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 
 
 class SPOSMethod(Method):
-    """SPOS.
+    """SPOS: cross-entropy of one random path per step, with a classifier that all paths share.
 
     Args:
         space: The search space.
-        num_classes: Outputs of the classifier that all paths share.
-        seed: The path of a step follows from it.
-        label_smoothing: Of the cross-entropy.
+        num_classes: Number of outputs of the classifier.
+        seed: Seed from which the path of each step derives.
+        label_smoothing: Label smoothing of the cross-entropy, at least 0 and below 1.
+
+    Raises:
+        ValueError: ``num_classes`` or ``label_smoothing`` is out of range.
     """
 
     title = "SPOS"
@@ -45,11 +48,11 @@ class SPOSMethod(Method):
         return self.fc
 
     def sample_paths(self, step: int) -> list[Arch]:
-        """The one path of a step; each candidate of each layer is equally likely."""
+        """The single path of a step, sampled uniformly."""
         return self.space.sample(step_rng(self.seed, step, Stream.LEARN_PATHS))
 
     def losses(self, batch: Batch, step: int, phase: Phase) -> dict[str, torch.Tensor]:
-        """The cross-entropy summed over the step's paths, all on the same images."""
+        """The cross-entropy summed over the step's paths, and their mean accuracy; all paths see the same images."""
         images = batch.views.squeeze(1)  # N x C x H x W
         losses, right = [], []
         for path in self.sample_paths(step):

@@ -1,1 +1,1 @@
-"""The report of a run: its page, its template and its figures."""
+"""The HTML report of a run: page, template and figures."""

@@ -1,4 +1,4 @@
-"""What a report shows, as plain data for its template."""
+"""The contents of a report, as plain data for its template."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class EffectsSection:
 
 @dataclass(frozen=True)
 class TrueRanking:
-    """What ``pinas-zoo rank`` has found; without a figure where an older version has written it."""
+    """The results of ``pinas-zoo rank``. There is no figure if an older version wrote them."""
 
     count: int
     column: str

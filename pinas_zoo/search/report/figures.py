@@ -79,11 +79,11 @@ def curve(
     """Columns of a stage's curve over its steps.
 
     Args:
-        steps: Of the rows.
-        columns: Values by name; the names are shown where there are several.
-        label: Of the y axis.
-        percent: Values in 0..1 are shown as percentages.
-        chance: The value that guessing would have at each step.
+        steps: Steps of the rows.
+        columns: Values by name; the names are shown if there are several.
+        label: Label of the y axis.
+        percent: Whether values in 0..1 are shown as percentages.
+        chance: Chance-level value at each step.
     """
 
     def draw(axes: Any) -> None:
@@ -102,7 +102,7 @@ def curve(
 
 
 def histogram(scores: Sequence[Score], name: str) -> Draw:
-    """How many candidates have which score."""
+    """Histogram of the candidates' scores."""
 
     def draw(axes: Any) -> None:
         bins = min(20, max(5, len(scores) // 5))
@@ -115,7 +115,7 @@ def histogram(scores: Sequence[Score], name: str) -> Draw:
 
 
 def random_draws(options: Explore) -> int:
-    """How many of the first candidates the sampler draws uniformly."""
+    """Number of first candidates that the sampler draws uniformly."""
     first = {"nsga2": options.population, "random": options.evaluations}
     return first.get(options.sampler, options.random_first)
 
@@ -124,9 +124,9 @@ def best_so_far(scores: Sequence[Score], first: int, name: str) -> Draw:
     """Scores in the order of evaluation, the best of them so far, and what random search is expected to reach.
 
     Args:
-        scores: At least one.
-        first: So many of the first were drawn at random; the expectation is computed from them.
-        name: Of the score.
+        scores: At least one score.
+        first: Number of first scores whose candidates were drawn at random; the expectation is computed from them.
+        name: Name of the score.
     """
     values = np.array([100 * score.accuracy for score in scores])
     random_search = expected_best(values[:first], len(values))
@@ -156,9 +156,9 @@ def cost_front(points: Sequence[tuple[float, float]], name: str, winner: tuple[f
     """Scores over cost, and the Pareto front.
 
     Args:
-        points: At least one of (multiply-adds in billions, score in percent).
-        name: Of the score.
-        winner: The point to mark.
+        points: At least one point (multiply-adds in billions, score in percent).
+        name: Name of the score.
+        winner: Point of the winner, which is marked.
     """
     front: list[tuple[float, float]] = []
     for flops_g, score in sorted(points):

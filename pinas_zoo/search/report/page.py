@@ -48,10 +48,10 @@ def write_report(folder: Path, config: SearchConfig, space: SearchSpace, scores:
     """Write ``report.html`` of a run, atomically; the run may be at any stage.
 
     Args:
-        folder: Of the run.
-        config: Of the run.
-        space: That the configuration names.
-        scores: In the order of evaluation; may be empty.
+        folder: Folder of the run.
+        config: Configuration of the run.
+        space: Search space of the configuration.
+        scores: Scores in the order of evaluation; may be empty.
 
     Returns:
         The path of the report.
@@ -79,7 +79,7 @@ def render(page: Page) -> str:
 
 
 def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapping[Arch, Score]) -> Page:
-    """What exists of a run, from the arguments of :func:`write_report`."""
+    """Collect the contents of a report from a run; the arguments are those of :func:`write_report`."""
     facts = {stage: read_done(folder / stage) for stage in STAGES if (folder / stage / DONE).is_file()}
     ranking_file = folder / "explore" / "ranking.csv"
     ranking = read_ranking(ranking_file) if ranking_file.is_file() else []
@@ -197,7 +197,7 @@ def _learning(folder: Path, config: SearchConfig, method: str) -> list[Figure]:
 
 
 def chance_loss(config: SearchConfig, steps: Sequence[float]) -> list[float] | None:
-    """Loss of a network that guesses among the queue's negatives, at each step; None where the method has no such loss.
+    """Chance-level loss of Π-NAS at each step, of guessing among the negatives; None for methods without such a loss.
 
     It is 2 ln(1 + negatives): each of the two paths' losses picks one output among the teacher's and the negatives.
     """
@@ -257,7 +257,7 @@ def _candidates(ranking: Sequence[Mapping[str, str]], kind: ScoreKind) -> Table:
 
 
 def _effects(scores: Mapping[Arch, Score], num_candidates: int) -> EffectsSection:
-    """What each choice adds to the score on average, in percentage points."""
+    """Table of the main effects of all choices, in percentage points of the score."""
     fit = main_effects({arch: score.accuracy for arch, score in scores.items()}, num_candidates)
     largest = 100 * float(abs(fit.table).max())
     decimals = min(6, max(2, 1 - math.floor(math.log10(largest)))) if largest else 2
@@ -274,7 +274,7 @@ def _tree(scores: Mapping[Arch, Score], num_candidates: int) -> Figure:
 
 
 def _truth(path: Path, kind: ScoreKind) -> TrueRanking:
-    """What ``pinas-zoo rank`` has written."""
+    """Read the results of ``pinas-zoo rank``; None if there are none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         taus = {
@@ -300,7 +300,7 @@ def _truth(path: Path, kind: ScoreKind) -> TrueRanking:
 
 
 def _scatter(found: Mapping[str, Any], kind: ScoreKind) -> Draw:
-    """The points of ``rank.json``: accuracy alone over score."""
+    """Figure of the points of ``rank.json``: accuracy of stand-alone networks over score."""
     columns = [found["points"][key] for key in ("arch", "score", "flops_g", "truth")]
     points = [(str(arch), float(s), float(f), float(t)) for arch, s, f, t in zip(*columns, strict=True)]
     taus: dict[str, Any] = {key: kendall.KendallTau(**found[key]) for key in ("score", "flops", "difference")}

@@ -1,4 +1,4 @@
-"""The action space as a picture: which choices separate good from bad candidates, and how many of each were scored."""
+"""Figure of the action space: the choices that separate good from bad candidates, and the numbers of candidates."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pinas_zoo.search.samplers.action_space import Encoding
 from pinas_zoo.search.samplers.action_tree import ActionTree
 from pinas_zoo.search.scorers.protocol import Score
 
-HEIGHT = 3  # splits from root to leaf, as the sampler has below 400 trials
-NAMED = 2  # choices that a box names
-LEAST = 8  # candidates; fewer are not split
+HEIGHT = 3  # splits from root to leaf, the sampler's default below 400 trials
+NAMED = 2  # number of choices that a box shows
+LEAST = 8  # number of candidates below which the tree has no split
 
 
 def action_tree(scores: Mapping[Arch, Score], num_candidates: int) -> ActionTree:
-    """The sampler's tree over all scored candidates; it is fitted to ranks of scores, from one-hot choices."""
+    """Fit the sampler's tree to the ranks of all scored candidates, with one-hot choices as features."""
     rows = np.array([list(arch) for arch in scores], dtype=np.float64)
     choices = CategoricalDistribution(tuple(range(num_candidates)))
     encoding = Encoding({f"layer{k:02d}": choices for k in range(rows.shape[1])})
@@ -30,7 +30,7 @@ def action_tree(scores: Mapping[Arch, Score], num_candidates: int) -> ActionTree
 
 
 def tree_figure(scores: Mapping[Arch, Score], num_candidates: int) -> Callable[[Any], None]:
-    """Draws the tree on matplotlib axes, the good side of each split on the left."""
+    """A function that draws the tree on matplotlib axes, with the good side of each split on the left."""
     tree = action_tree(scores, num_candidates)
     accuracy = np.array([100 * score.accuracy for score in scores.values()])
     places: dict[int, tuple[float, float]] = {}
@@ -69,6 +69,6 @@ def tree_figure(scores: Mapping[Arch, Score], num_candidates: int) -> Callable[[
 
 
 def preferences(weights: np.ndarray, num_candidates: int) -> list[str]:
-    """The choices that speak most for a split's good side, ``layer=candidate``, layers counted from 1."""
+    """The choices with the largest weights for a split's good side, as ``layer=candidate`` with layers from 1."""
     best = np.argsort(-weights, kind="stable")[:NAMED]
     return [f"{k // num_candidates + 1}={k % num_candidates}" for k in best]

@@ -1,12 +1,13 @@
-"""Action Space (the paper's reference [53]) as an Optuna sampler: learn where good candidates are, propose from there.
+"""Action Space as an Optuna sampler, the paper's reference [53]: Wang et al., "Sample-Efficient Neural Architecture
+Search by Learning Action Space" (LaNAS).
 
-Wang et al., "Sample-Efficient Neural Architecture Search by Learning Action Space" (LaNAS): a tree splits the space
-into good and bad regions by linear models of the score; a walk by UCB picks a leaf, which the next candidate is drawn
-from. Here many of the leaf are ranked by a local model, an idea of LA-MCTS (Wang et al., NeurIPS 2020), and the best is
-taken; ``ranked=False`` is the uniform draw of the former.
+A tree of linear models of the score splits the space into good and bad regions. UCB selects a leaf of the tree, from
+which the next candidate is drawn. LaNAS draws it uniformly (``ranked=False``). By default, this sampler ranks many
+candidates of the leaf by a local model and takes the best, as in LA-MCTS (Wang et al., NeurIPS 2020).
 
-A proposal is a function of the seed and the study's trials: nothing else is kept but caches, so a study that is loaded
-again goes on as it would have. Trials that run count as taken, so batches and many workers do not collide.
+A proposal depends only on the seed and the trials of the study, apart from caches. A study that is loaded again
+therefore continues with the same proposals. Architectures of running trials are not proposed again, so batches and
+parallel workers do not collide.
 """
 
 from __future__ import annotations
@@ -36,29 +37,42 @@ from pinas_zoo.search.samplers.action_tree import ActionTree, LocalModel
 
 Floats = NDArray[np.float64]
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-POOL = 2048  # candidates that are ranked in a leaf
-WHOLE = 16384  # spaces up to this size are ranked whole
-DRAWS, DRAWS_BOUNDED = 64, 4096  # uniform draws before a systematic scan; where not all may be proposed
-SCAN = 4096  # codes a step of that scan
+POOL = 2048  # candidates that are drawn and ranked for a leaf
+WHOLE = 16384  # spaces of at most this size are ranked completely
+DRAWS, DRAWS_BOUNDED = 64, 4096  # uniform draws before a systematic scan, without and with ``feasible``
+SCAN = 4096  # candidates per step of the scan
 
 
 class ActionSpaceSampler(BaseSampler):
-    """Learned action space over categorical, integer and float parameters; one objective.
+    """Sampler that learns an action space over categorical, integer and float parameters, for one objective.
 
-    Parameters that not all trials have (conditional ones), or whose range changes, are drawn uniformly. Pruned trials
-    rank below completed ones, trials that violate a constraint below those that do not. In a finite space no candidate
-    comes twice while there are others; failed ones count as seen.
+    Conditional parameters, which not all trials have, and parameters whose range changes are drawn uniformly. Pruned
+    trials rank below completed ones, and trials that violate a constraint below those that do not. In a finite space,
+    no candidate is proposed twice while others remain; failed candidates count as proposed.
 
     Args:
-        seed: Of all draws; None for a random one.
-        n_startup_trials: Uniform draws first. The released Pi-NAS code has 80; 20 do better where few can be evaluated
-            (benchmarks/samplers.py).
-        rebuild_every: Finished trials between two trees.
-        height: Splits from root to leaf; one more at 400, 800, 1600 and 3200 finished trials.
-        exploration: Constant of UCB, in units of ranks (0 the worst trial, 1 the best).
-        ranked: Take the best of the leaf by a local model; or else a uniform draw from it.
-        search_space: Known beforehand, so that the first trials do not repeat each other either.
-        feasible: Parameters to whether they may be proposed at all; asked of one candidate at a time.
+        seed: Seed of all draws. None: a random seed.
+        n_startup_trials: Number of uniform draws before the first tree. The released Pi-NAS code uses 80; 20 is better
+            for small numbers of evaluations (benchmarks/samplers.py).
+        rebuild_every: Number of finished trials after which the tree is rebuilt.
+        height: Number of splits from the root to a leaf. It increases by one at 400, 800, 1600 and 3200 finished
+            trials.
+        exploration: Exploration constant of UCB, in units of ranks (0: worst trial, 1: best trial).
+        ranked: Whether to take the best candidate of a leaf by a local model, instead of a uniform draw.
+        search_space: The search space, if it is known in advance. The startup trials are then distinct, too.
+        feasible: Function from parameters to whether they may be proposed. It is called for one candidate at a time.
+
+    Raises:
+        ValueError: ``n_startup_trials``, ``rebuild_every`` or ``height`` is out of range.
+
+    Example:
+        >>> import optuna
+        >>> from pinas_zoo.search import ActionSpaceSampler
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> study = optuna.create_study(sampler=ActionSpaceSampler(seed=0))
+        >>> study.optimize(lambda trial: sum(trial.suggest_int(f"x{k}", 0, 9) ** 2 for k in range(4)), n_trials=100)
+        >>> study.best_value
+        0.0
     """
 
     def __init__(
@@ -85,12 +99,12 @@ class ActionSpaceSampler(BaseSampler):
         self._history: _History | None = None
 
     def reseed_rng(self) -> None:
-        """Nothing to do: draws differ by trial number."""
+        """Do nothing: draws depend on the trial number, so workers with the same seed do not repeat each other."""
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         self._raise_error_if_multi_objective(study)
         space = self.search_space or self._intersection.calculate(study)
-        if not space:  # nothing has finished: what others run tells as much
+        if not space:  # no trial has finished: take the space from running trials
             running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             space = _common([t.distributions for t in running if t.number != trial.number and t.distributions])
         return {name: distribution for name, distribution in space.items() if not distribution.single()}
@@ -126,7 +140,7 @@ class ActionSpaceSampler(BaseSampler):
     # how a candidate is drawn ----------------------------------------------------------------------------------------
 
     def _from_tree(self, history: _History, sign: float) -> Floats | None:
-        """The best untaken candidate of the leaf that UCB picks, or of the next leaf where none is left."""
+        """The best candidate not yet taken of the leaf that UCB selects, or of the next leaf if all are taken."""
         count = len(history.finished)
         since = count - self.n_startup_trials
         fitted = count - (since if since >= 0 else count) % self.rebuild_every
@@ -155,7 +169,7 @@ class ActionSpaceSampler(BaseSampler):
         return plan
 
     def _order(self, history: _History, plan: _Plan, leaf: int) -> Floats:
-        """Candidates of a leaf, those to take first at the front."""
+        """Candidates of a leaf in the order in which they are proposed: n x parameters."""
         rng = np.random.default_rng([self.seed, plan.fitted, leaf, 1])
         encoding = history.encoding
         if encoding.size <= WHOLE:
@@ -174,14 +188,17 @@ class ActionSpaceSampler(BaseSampler):
         return pool[np.argsort(-plan.model.mean(features), kind="stable")]
 
     def _unseen(self, history: _History, rng: np.random.Generator) -> Floats:
-        """A uniform draw that has not been taken; exact for finite spaces, and the last draw where all are taken."""
+        """A uniform draw that has not been taken.
+
+        In a finite space, a scan finds one if it exists. Otherwise, and if all are taken, the last draw is returned.
+        """
         encoding, row = history.encoding, None
         for row in encoding.uniform(rng, DRAWS if self.feasible is None else DRAWS_BOUNDED):
             if row.tobytes() not in history.taken and self._may(history, row):
                 return row
         if math.isfinite(encoding.size) and encoding.size < 2**62:
             size, start = int(encoding.size), int(rng.integers(int(encoding.size)))
-            # of any len(taken) + 1 codes one at least is free; a constraint may shut out more
+            # among any len(taken) + 1 candidates at least one is free, but it may not be feasible
             stop = min(size, len(history.taken) + 1 if self.feasible is None else max(WHOLE, 2 * len(history.taken)))
             for first in range(0, stop, SCAN):
                 codes = (start + np.arange(first, min(first + SCAN, stop))) % size
@@ -197,7 +214,7 @@ class ActionSpaceSampler(BaseSampler):
 
 @dataclass
 class _Plan:
-    """A tree and what it was built from; the order of each leaf is filled in when it is first picked."""
+    """A tree and the trials from which it was built. ``order`` of a leaf is computed when it is first selected."""
 
     fitted: int
     keys: set[bytes]
@@ -205,11 +222,11 @@ class _Plan:
     tree: ActionTree
     model: LocalModel | None = None
     order: dict[int, Floats] = field(default_factory=dict)
-    leaf_of_all: NDArray[np.int64] | None = None  # where the space is ranked whole
+    leaf_of_all: NDArray[np.int64] | None = None  # leaf of each candidate, if the space is ranked completely
 
 
 class _History:
-    """A study's trials as rows; a finished one is read once."""
+    """The trials of a study, encoded as rows of numbers. A finished trial is read once."""
 
     def __init__(self, study_id: int, encoding: Encoding):
         self.study_id, self.encoding = study_id, encoding
@@ -217,15 +234,16 @@ class _History:
         self.finished: list[tuple[float, int, Floats, FrozenTrial]] = []  # in the order in which they finished
         self.taken: set[bytes] = set()
         self.held: dict[bytes, Floats] = {}  # taken by trials that did not fail
-        self._failed: list[int] = []  # their numbers, ascending
+        self._failed: list[int] = []  # numbers of failed trials, ascending
         self._open: list[int] = []  # numbers of trials that had not finished
         self._read = 0
 
     def before(self, number: int) -> int:
-        """Trials with a lower number that did not fail."""
+        """Number of trials with a lower number that did not fail."""
         return number - bisect_left(self._failed, number)
 
     def update(self, trials: Sequence[FrozenTrial], number: int) -> None:
+        """Read trials that are new or were running, except for trial ``number``, which is being proposed."""
         news = [*self._open, *range(self._read, len(trials))]
         self._open, self._read = [], len(trials)
         for trial in (trials[k] for k in news):
@@ -246,7 +264,10 @@ class _History:
 
 
 class Encoding:
-    """Parameters as rows of numbers: the index of a choice or of a step of the grid, 0..1 for what is continuous."""
+    """Encodes parameters as rows of numbers.
+
+    An entry is the index of a categorical choice or of a grid step, or a number in 0..1 for a continuous parameter.
+    """
 
     def __init__(self, space: dict[str, BaseDistribution]):
         self.space = space
@@ -255,13 +276,17 @@ class Encoding:
         self._all: tuple[Floats, Floats] | None = None
 
     def uniform(self, rng: np.random.Generator, n: int) -> Floats:
-        """n x parameters, uniform over choices and over the (logarithmic) range."""
+        """Draw n rows, uniform over choices and over (logarithmic) ranges: n x parameters."""
         unit = rng.random((n, len(self.space)))
         columns = [_from_unit(d, unit[:, k]) for k, d in enumerate(self.space.values())]
         return np.ascontiguousarray(np.stack(columns, 1))
 
     def offspring(self, rng: np.random.Generator, parents: Floats, n: int) -> Floats:
-        """Two parents mixed, then each parameter drawn anew with probability 1/parameters: n x parameters."""
+        """Uniform crossover of random pairs of parents, then mutation of each parameter with probability 1/parameters.
+
+        Returns:
+            n x parameters.
+        """
         pairs = parents[rng.integers(len(parents), size=(2, n))]  # 2 x n x parameters
         children = np.where(rng.random(pairs.shape[1:]) < 0.5, pairs[0], pairs[1])
         fresh = self.uniform(rng, n)
@@ -269,14 +294,14 @@ class Encoding:
         return np.ascontiguousarray(children)
 
     def all(self) -> tuple[Floats, Floats]:
-        """The whole finite space: size x parameters, size x features."""
+        """All candidates of a finite space as rows, size x parameters, and as features, size x features."""
         if self._all is None:
             rows = self.decode(np.arange(int(self.size)))
             self._all = rows, self.features(rows)
         return self._all
 
     def decode(self, codes: NDArray[np.int64]) -> Floats:
-        """Rows of a finite space by number."""
+        """Rows of a finite space by index: n to n x parameters."""
         columns = []
         for count in reversed(self.counts):
             codes, column = np.divmod(codes, int(count))
@@ -284,7 +309,7 @@ class Encoding:
         return np.ascontiguousarray(np.stack(columns[::-1], 1), dtype=np.float64)
 
     def features(self, rows: Floats) -> Floats:
-        """Choices one-hot, numbers scaled to 0..1; n x features."""
+        """One-hot choices and numbers scaled to 0..1: n x parameters to n x features."""
         parts = []
         for k, (distribution, count) in enumerate(zip(self.space.values(), self.counts, strict=True)):
             column = rows[:, k]
@@ -295,7 +320,7 @@ class Encoding:
         return np.concatenate(parts, 1)
 
     def row(self, trial: FrozenTrial) -> Floats | None:
-        """Of a trial that has all parameters within the space, or else None."""
+        """Encode the parameters of a trial; None if one is missing or outside the space."""
         values = []
         for name, distribution in self.space.items():
             if name not in trial.params:
@@ -307,11 +332,12 @@ class Encoding:
         return np.array(values, dtype=np.float64)
 
     def params(self, row: Floats) -> dict[str, Any]:
+        """Decode a row to parameters."""
         return {name: _value(d, float(row[k])) for k, (name, d) in enumerate(self.space.items())}
 
 
 def _count(distribution: BaseDistribution) -> float:
-    """Number of values."""
+    """Number of values of a parameter; infinite for a continuous one."""
     if isinstance(distribution, CategoricalDistribution):
         return len(distribution.choices)
     assert isinstance(distribution, (IntDistribution, FloatDistribution))
@@ -321,7 +347,7 @@ def _count(distribution: BaseDistribution) -> float:
 
 
 def _bounds(distribution: IntDistribution | FloatDistribution) -> tuple[float, float]:
-    """Of the range that is drawn from: half a step beyond the grid's ends, in logarithms where the range has them."""
+    """Range from which values are drawn: half a step beyond the grid's ends, as logarithms for a logarithmic range."""
     half = (distribution.step or 0) / 2
     low, high = distribution.low - half, distribution.high + half
     return (math.log(low), math.log(high)) if distribution.log else (low, high)
@@ -349,7 +375,7 @@ def _to_unit(distribution: BaseDistribution, column: Floats) -> Floats:
 
 
 def _index(distribution: BaseDistribution, value: float) -> float:
-    """Optuna's internal value to that of a row."""
+    """Convert Optuna's internal value to an entry of a row."""
     if isinstance(distribution, CategoricalDistribution):
         return value
     assert isinstance(distribution, (IntDistribution, FloatDistribution))
@@ -360,7 +386,7 @@ def _index(distribution: BaseDistribution, value: float) -> float:
 
 
 def _value(distribution: BaseDistribution, index: float) -> Any:
-    """That of a row to a parameter's."""
+    """Convert an entry of a row to the value of the parameter."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[int(index)]
     if isinstance(distribution, IntDistribution):
@@ -374,16 +400,16 @@ def _value(distribution: BaseDistribution, index: float) -> Any:
 
 
 def _merit(trial: FrozenTrial, sign: float) -> tuple[float, float, float]:
-    """What trials are ranked by: first completed or pruned, then the violation of constraints, then the value."""
+    """Sort key of trials: completed before pruned, then less violation of constraints, then the better value."""
     if trial.state != TrialState.COMPLETE or trial.value is None:
         return 0.0, 0.0, 0.0
-    constraints = getattr(trial, "constraints", None)  # of Optuna 5; before, a list in the system attributes
+    constraints = getattr(trial, "constraints", None)  # Optuna 5; earlier versions use a list in system_attrs
     values = constraints.values() if constraints else trial.system_attrs.get("constraints") or ()
     return 1.0, -sum(max(0.0, value) for value in values), sign * trial.value
 
 
 def _ranks(merits: Sequence[tuple[float, float, float]]) -> Floats:
-    """0 for the worst to 1 for the best, the same for equals."""
+    """Ranks between 0 (worst) and 1 (best), both excluded; equal trials have equal ranks."""
     order = np.unique(np.array(merits), axis=0, return_inverse=True)[1].reshape(-1)
     counts = np.bincount(order)
     below = np.cumsum(counts) - counts
@@ -391,6 +417,6 @@ def _ranks(merits: Sequence[tuple[float, float, float]]) -> Floats:
 
 
 def _common(spaces: Sequence[dict[str, BaseDistribution]]) -> dict[str, BaseDistribution]:
-    """Parameters that all have, with the same distribution."""
+    """Parameters that all spaces contain with the same distribution."""
     first = spaces[0] if spaces else {}
     return {name: first[name] for name in sorted(first) if all(space.get(name) == first[name] for space in spaces)}

@@ -1,4 +1,4 @@
-"""What the Action Space learns: a tree of linear splits of the space, and a model that ranks within a leaf."""
+"""The models of the Action Space sampler: a tree of linear splits, and a Gaussian process that ranks candidates."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtri
 
 Floats = NDArray[np.float64]
-MIN_LEAF = 4  # trials
+MIN_LEAF = 4  # smallest number of trials in a leaf
 RIDGE = 1.0  # penalty of the splits' weights
-LENGTHS = (1.0, 2.0, 4.0, 8.0, 16.0)  # of the local model's kernel, in changed choices
-NOISES = (0.01, 0.03, 0.1, 0.3)  # variance relative to the kernel's
-FEW = 200  # trials that lengths and noises are compared on
-MANY = 512  # trials that the local model holds: the best half and an even selection of the others
+LENGTHS = (1.0, 2.0, 4.0, 8.0, 16.0)  # candidate length scales of the local model's kernel, in changed choices
+NOISES = (0.01, 0.03, 0.1, 0.3)  # candidate noise variances, relative to the kernel's
+FEW = 200  # number of trials on which length and noise are selected
+MANY = 512  # largest number of trials in the local model: the best, and an even selection of the others
 
 
 @dataclass
@@ -31,12 +31,12 @@ class _Node:
 
 
 class ActionTree:
-    """Each node fits a ridge regression to its trials and sends what is above their mean to its good child.
+    """A tree whose nodes fit a ridge regression to their trials. Predictions above the mean go to the good child.
 
     Args:
         features: trials x features.
-        rank: 0..1, higher is better.
-        height: Splits from root to leaf at most.
+        rank: Ranks of the trials in 0..1; higher is better.
+        height: Largest number of splits from the root to a leaf.
     """
 
     def __init__(self, features: Floats, rank: Floats, height: int):
@@ -62,7 +62,7 @@ class ActionTree:
         return index
 
     def apply(self, features: Floats) -> NDArray[np.int64]:
-        """The leaf of each row."""
+        """Index of the leaf of each row: n x features to n."""
         leaf = np.zeros(len(features), dtype=np.int64)
         for index, node in enumerate(self.nodes):  # parents come before their children
             if node.weights is not None:
@@ -71,11 +71,15 @@ class ActionTree:
         return leaf
 
     def members(self, leaf: int) -> NDArray[np.int64]:
-        """Trials in a leaf, by their index."""
+        """Indices of the trials in a leaf."""
         return self.nodes[leaf].members
 
     def visit(self, features: Floats | None) -> None:
-        """Count candidates that were proposed after the tree was built: their regions are explored that much."""
+        """Add candidates that were proposed after the tree was built to the visits of their nodes.
+
+        Args:
+            features: All such candidates, n x features; None if there are none.
+        """
         for node, count in zip(self.nodes, self._counts, strict=True):
             node.visits = count
         if features is None:
@@ -89,7 +93,12 @@ class ActionTree:
                 node.visits = sum(self.nodes[child].visits for child in node.children)
 
     def leaves(self, exploration: float, index: int = 0) -> Iterator[int]:
-        """All leaves: the one that UCB leads to first, then those by turning back at the last split, and so on."""
+        """Iterate over all leaves depth first, the child with the greater UCB first.
+
+        Args:
+            exploration: Exploration constant of UCB.
+            index: Node at which to start.
+        """
         node = self.nodes[index]
         if node.weights is None:
             yield index
@@ -104,9 +113,13 @@ class ActionTree:
 
 
 class LocalModel:
-    """Mean of a Gaussian process over ranks, turned to normal scores; its kernel counts choices that differ.
+    """Gaussian process on the normal scores of ranks. Its kernel depends on the number of choices that differ.
 
-    Length and noise are those of the largest marginal likelihood on few trials.
+    The length scale and the noise maximise the marginal likelihood on at most ``FEW`` trials.
+
+    Args:
+        features: trials x features.
+        rank: Ranks of the trials, strictly between 0 and 1; higher is better.
     """
 
     def __init__(self, features: Floats, rank: Floats):
@@ -118,16 +131,17 @@ class LocalModel:
         kernel = np.exp(-_distances(self.features, self.features) / length)
         self.length, self.centre = length, float(target.mean())
         self.alpha = cho_solve(cho_factor(kernel + noise * np.eye(len(target))), target - self.centre)
-        self.features, self.alpha = self.features.astype(np.float32), self.alpha.astype(np.float32)  # enough to rank by
+        # fp32 is sufficient for ranking
+        self.features, self.alpha = self.features.astype(np.float32), self.alpha.astype(np.float32)
 
     def mean(self, features: Floats) -> NDArray[np.float32]:
-        """Expected normal score of each row."""
+        """Expected normal score of each row: n x features to n."""
         distances = _distances(features.astype(np.float32), self.features)
         return self.centre + np.exp(distances * np.float32(-1 / self.length)) @ self.alpha
 
 
 def _spread(order: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """The best half of ``most`` and an even selection of the rest; all where there are not more."""
+    """Select ``most`` entries: the first ``most // 2``, and an even selection of the rest. A shorter order is kept."""
     if len(order) <= most:
         return order
     rest = order[most // 2 :]
@@ -135,12 +149,13 @@ def _spread(order: NDArray[np.int64], most: int) -> NDArray[np.int64]:
 
 
 def _distances(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    """Half the squared distance: 1 for a choice that differs."""
+    """Half the squared distances of rows, n x m. With one-hot choices this is the number of choices that differ."""
     square = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
     return np.maximum(square, 0) / 2
 
 
 def _fit(distances: Floats, target: Floats) -> tuple[float, float]:
+    """Select the length scale and the noise of the largest marginal likelihood."""
     target, best = target - target.mean(), (-np.inf, LENGTHS[0], NOISES[-1])
     for length in LENGTHS:
         values, vectors = np.linalg.eigh(np.exp(-distances / length))

@@ -1,4 +1,4 @@
-"""Scores of candidates, one kind a file; ``explore.score`` names one."""
+"""Scorers of candidates, one file each. The configuration key ``explore.score`` selects one."""
 
 from pinas_zoo.search.scorers.protocol import Score, Scorer, ScoringData
 

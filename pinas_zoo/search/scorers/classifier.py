@@ -9,13 +9,13 @@ from pinas_zoo.search.scorers.protocol import CLASSIFIER, LABELS, SUPERNET, Scor
 
 
 class ClassifierScorer(PathEvaluator):
-    """Accuracy and mean cross-entropy of the classifier of the linear stage, or of a supervised method."""
+    """Scores are accuracy and mean cross-entropy of the shared classifier, from the linear stage or the method."""
 
     needs: ClassVar[frozenset[str]] = frozenset({SUPERNET, CLASSIFIER, LABELS})
 
     @classmethod
     def build(cls, data: ScoringData) -> ClassifierScorer:
-        assert data.classifier is not None  # its needs say so
+        assert data.classifier is not None  # CLASSIFIER is in needs
         return cls(
             data.learned(), data.classifier, data.recalibration, data.held_out, data.normalise, data.batch_size,
             data.statistics,

@@ -1,8 +1,8 @@
-"""Scores of paths without labels: how much more alike two views of a held-out image are than views of two.
+"""Scores without labels: the similarity of two views of the same held-out image, minus that of different images.
 
-A classifier asks whether features tell classes apart. In a supernet that has seen few images that says little: small
-networks lead. That views of an image agree, and those of others do not, is what Π-NAS teaches a supernet, and capacity
-shows there before (benchmarks/results/nb201.md).
+Accuracy of a classifier says little about architectures in a supernet that was trained on few images: small networks
+come first. Consistency of views is what Π-NAS trains, and it ranks architectures by capacity after fewer images
+(benchmarks/results/nb201.md).
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from pinas_zoo.search.scorers.evaluator import Batches
 from pinas_zoo.search.scorers.protocol import SUPERNET, Score, ScoringData
 from pinas_zoo.search.spaces.base import Supernet
 
-COMPARED = "features"  # kept in the study: scores of another kind are not ranked beside these
-SPREAD = 1e-6  # least standard deviation of a feature
+COMPARED = "features"  # stored in the study, so that scores of earlier versions are not ranked with these
+SPREAD = 1e-6  # lower bound of a feature's standard deviation
 
 
 class ConsistencyScorer:
-    """Scores paths by the mean cosine of features for the same image in two views, less that for different images.
+    """Scores a path by the mean cosine similarity of two views of the same image, minus that of different images.
 
-    It follows Eqn. 4, which asks that an image be told from others by another view of it, with a margin in the
-    temperature's place and without the head, which the network that is searched for does not have; instead, features
-    are standardised over the two views of a batch, so that each counts the same. It lies in -2..2; features that are
-    all alike score 0. Batch norms go by the batch, so that nothing is recalibrated.
+    Like Eqn. 4 it asks whether a view identifies its image among others. It compares supernet features instead of head
+    outputs, because a stand-alone network has no head. Features are standardised over both views of a batch, so that
+    each has the same weight. Scores lie in -2..2, and identical features score 0. Batch norms use batch statistics, so
+    nothing is recalibrated.
 
     Args:
-        supernet: Learned, by whichever method; left as it was after every call.
-        held_out: Images in batches; a last one that is smaller is left out.
-        views: uint8 N x 3 x H x W and a generator to N x 2 x 3 x H x W, normalised.
-        batch_size: Images that share batch statistics and are compared.
-        seed: Views follow from it, the same for all paths.
-        stream: Of the views' random numbers.
+        supernet: A trained supernet, of any method. Calls do not change it.
+        held_out: Held-out images. A smaller last batch is skipped.
+        views: Makes N x 2 x 3 x H x W, augmented and normalised, from uint8 N x 3 x H x W and a generator.
+        batch_size: Number of images that are compared and share batch statistics.
+        seed: Seed from which the views derive; they are the same for all paths.
+        stream: Random stream of the views.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({SUPERNET})
@@ -68,10 +68,10 @@ class ConsistencyScorer:
 
     @torch.no_grad()
     def scores(self, paths: Sequence[Arch]) -> list[Score]:
-        """In the order of ``paths``: as accuracy the contrast, as loss 1 less it; they do not depend on each other.
+        """Score paths, in their order: ``accuracy`` is the contrast, ``loss`` is 1 minus the contrast.
 
         Raises:
-            UserError: Outputs are not finite; the study would take such a score for a failure and try again for ever.
+            UserError: Outputs are not finite. The study would count such a score as failed and retry it forever.
         """
         found: list[list[float]] = [[] for _ in paths]
         for k, batch in enumerate(self.held_out.batches(self.batch_size)):
@@ -93,11 +93,16 @@ class ConsistencyScorer:
 
     @torch.no_grad()
     def contrast(self, pair: Sequence[torch.Tensor], path: Arch) -> float:
-        """Of two views of the same images, each N x C x H x W, N of at least 2."""
+        """Mean cosine of matching images minus that of other pairs.
+
+        Args:
+            pair: Two views of the same images, each N x C x H x W, with N of at least 2.
+            path: Path through the supernet.
+        """
         with batch_statistics(self.supernet):
             features = torch.stack([self.supernet(view, path).float() for view in pair])  # 2 x N x num_features
-        deviation, mean = torch.std_mean(features, (0, 1))
-        one, other = F.normalize((features - mean) / deviation.clamp(min=SPREAD), dim=2)
+        deviation, mean = torch.std_mean(features, (0, 1))  # num_features each
+        one, other = F.normalize((features - mean) / deviation.clamp(min=SPREAD), dim=2)  # N x num_features each
         cosines = one @ other.T  # N x N
         same, count = cosines.diagonal().sum(), len(cosines)
         return float(same / count - (cosines.sum() - same) / (count * (count - 1)))

@@ -1,9 +1,10 @@
-"""Scores of paths: accuracy on held-out images with batch-norm statistics recalibrated for each path.
+"""Accuracy of paths on held-out images, with batch-norm statistics recalibrated for each path.
 
-Several paths are scored together. What two of them begin with is computed once: the statistics of a layer depend on the
-choices up to it alone, since recalibration normalises each batch by its own. So the paths form a tree of pieces, and
-every batch walks it depth first: the recalibration batches first, each leaving its statistics at the tree's nodes, then
-the held-out ones with the statistics that are there. Activations of one batch along one path are all that is held.
+Several paths are scored together, and their common first layers run once. This is exact, because recalibration
+normalises each batch by its own statistics: the statistics of a layer depend only on the choices up to that layer. The
+paths form a tree of pieces, and each batch traverses it depth first. Recalibration batches come first and add their
+statistics to the nodes; held-out batches then use these statistics. Memory holds the activations of one batch along one
+path.
 """
 
 from __future__ import annotations
@@ -26,33 +27,47 @@ from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.scorers.ridge_probe import RidgeProbe
 from pinas_zoo.search.spaces.base import Piece, Supernet
 
-TOGETHER = 128  # paths in one tree; each holds statistics of its own, up to 0.4 MB in the paper's space
-PROBES_MIB = 512  # of a tree's probes; one has 48 MiB with the paper's 2,048 features and 1,000 classes
+TOGETHER = 128  # paths in a tree; each has its own statistics, up to 0.4 MB in the paper's space
+PROBES_MIB = 512  # memory of a tree's probes; one takes 48 MiB with the paper's 2,048 features and 1,000 classes
 
 
 class Batches(Protocol):
-    """Images in order, the same ones each time: in memory (:class:`Images`), or read anew by a loader."""
+    """Images in a fixed order, from memory or decoded by a loader; every iteration yields the same ones."""
 
     def batches(self, size: int) -> Iterable[dict[str, torch.Tensor]]:
-        """``pixels``, uint8 N x 3 x H x W, and ``labels``, N; N is at most ``size``."""
+        """Iterate over ``pixels``, uint8 N x 3 x H x W, and ``labels``, N, with N of at most ``size``."""
 
 
 @dataclass
 class PathNode:
-    """A piece after a given beginning: statistics of its batch norms there, what follows, paths that end with it."""
+    """A node of the tree of paths: a piece that runs after the pieces of its ancestors.
 
-    piece: Piece | None  # None at the root
+    Attributes:
+        piece: The piece; None at the root.
+        statistics: Statistics of the piece's batch norms, given the pieces before.
+        children: Pieces that follow, by name.
+        head: Head of the path that ends here; None if none does.
+    """
+
+    piece: Piece | None
     statistics: Statistics
     children: dict[str, PathNode] = field(default_factory=dict)
-    head: PathHead | None = None  # of the path that ends here
+    head: PathHead | None = None
 
 
 @dataclass
 class PathHead:
-    """Takes a path's features: the recalibration images' for its probe, if it has one, then those to be scored."""
+    """The classifier of a path, and its results on the held-out images.
+
+    Attributes:
+        classifier: The shared classifier, or a probe that is first fitted on the recalibration images.
+        squared: Whether the loss is the squared error to one-hot labels; otherwise it is the cross-entropy.
+        correct: Number of images that were classified correctly.
+        loss: Sum of the loss over images.
+    """
 
     classifier: nn.Linear | RidgeProbe
-    squared: bool  # the loss
+    squared: bool
     correct: torch.Tensor | int = 0
     loss: torch.Tensor | float = 0.0
 
@@ -76,17 +91,18 @@ class PathHead:
 
 
 class PathEvaluator:
-    """Scores paths of a frozen supernet; neither order nor company changes a score.
+    """Scores paths of a frozen supernet. The score of a path does not depend on which paths are scored with it.
 
     Args:
-        supernet: Learned; left as it was after every call.
-        classifier: Shared by all paths, from the linear stage; or the number of classes, for a :class:`RidgeProbe` of
-            each path's own on the recalibration images.
-        recalibration: Training images that statistics are taken from.
-        held_out: Images that scores are taken from.
-        normalise: uint8 N x 3 x H x W to the network's input.
-        batch_size: Of recalibration and of scoring.
-        statistics: ``recalibrated`` for each path, or those of each ``batch``, as in linear evaluation.
+        supernet: A trained supernet. Calls do not change it.
+        classifier: The classifier that all paths share. A number of classes: each path gets its own
+            :class:`RidgeProbe`, fitted on the recalibration images.
+        recalibration: Training images on which batch-norm statistics are computed.
+        held_out: Held-out images on which paths are scored.
+        normalise: Converts uint8 N x 3 x H x W to the network's normalised input of the same shape.
+        batch_size: Batch size of recalibration and scoring.
+        statistics: Batch-norm statistics in scoring: ``recalibrated`` for each path, or of each ``batch`` as in linear
+            evaluation.
     """
 
     def __init__(
@@ -112,7 +128,7 @@ class PathEvaluator:
             )
 
     def recalibrate(self, path: Arch) -> AbstractContextManager[None]:
-        """Context manager: inside, the path's batch norms hold statistics of the recalibration images."""
+        """Context manager in which the path's batch norms have the statistics of the recalibration images."""
         modules = [module for _, module in self.supernet.path_modules(path)]
         batches = self.recalibration.batches(self.batch_size)
         return recalibrated(modules, (self.supernet(self._input(batch), path) for batch in batches))
@@ -121,8 +137,8 @@ class PathEvaluator:
         return self.scores([path])[0]
 
     def scores(self, paths: Sequence[Arch]) -> list[Score]:
-        """Scores in the order of ``paths``, each equal to what :meth:`score` gives alone."""
-        order = sorted(set(paths))  # neighbours share the most
+        """Score paths together, in their order. Each score equals that of :meth:`score`."""
+        order = sorted(set(paths))  # neighbours have the longest common beginning
         found: dict[Arch, Score] = {}
         for start in range(0, len(order), self.together):
             some = order[start : start + self.together]
@@ -131,7 +147,7 @@ class PathEvaluator:
 
     @torch.no_grad()
     def fit(self, path: Arch) -> nn.Linear:
-        """The classifier of a path whose batch norms are recalibrated: the shared one, or the path's own probe."""
+        """The classifier of a path with recalibrated batch norms: the shared one, or a probe fitted for the path."""
         root, (head,) = self._tree([path])
         if isinstance(head.classifier, RidgeProbe):
             self._learn(root, by_batch=False)
@@ -153,7 +169,7 @@ class PathEvaluator:
         return [Score(int(head.correct) / count, float(head.loss) / count) for head in heads]
 
     def _learn(self, root: PathNode, by_batch: bool) -> None:
-        """Statistics and probes, from the recalibration images."""
+        """Run the recalibration images, which gathers batch-norm statistics and fits probes."""
         with batch_statistics(self.supernet) if by_batch else nullcontext():
             for batch in self.recalibration.batches(self.batch_size):
                 labels = batch["labels"].to(self.device)
@@ -161,7 +177,7 @@ class PathEvaluator:
                     head.learn(features, labels)
 
     def _tree(self, paths: Sequence[Arch]) -> tuple[PathNode, list[PathHead]]:
-        """The paths' tree, and the head of each path."""
+        """Build the tree of some paths. Returns its root, and the head of each path."""
         root, heads = PathNode(None, Statistics(())), []
         for path in paths:
             node = root
@@ -182,12 +198,15 @@ class PathEvaluator:
         x: torch.Tensor,
         with_statistics: Callable[[Statistics], AbstractContextManager[None]] | None,
     ) -> Iterator[tuple[PathHead, torch.Tensor]]:
-        """Take a batch through the tree below a node, depth first: each path's head and features, N x num_features.
+        """Run a batch through a node and all nodes below it, depth first.
 
         Args:
-            node: Where the batch is.
-            x: Its activations there.
-            with_statistics: How a node's statistics take part: gathered, used, or (None) not at all.
+            node: Where to start.
+            x: Input of the node's piece.
+            with_statistics: Method of :class:`Statistics` that gathers or uses a node's statistics; None for neither.
+
+        Yields:
+            The head and the features, N x num_features, of each path that ends at or below the node.
         """
         if node.piece is not None:
             with with_statistics(node.statistics) if with_statistics else nullcontext():
@@ -203,5 +222,5 @@ class PathEvaluator:
 
 
 def recalibration_subset(train: ImageSet, count: int, seed: int) -> ImageSet:
-    """A fixed random subset of the training images."""
+    """Select ``count`` random training images; the selection depends only on the seed."""
     return train.subset(step_rng(seed, 0, Stream.RECALIBRATION).permutation(len(train))[:count])

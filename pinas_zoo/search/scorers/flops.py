@@ -1,4 +1,4 @@
-"""Scores without training: the more multiply-adds, the better. The baseline that any search has to rank better than."""
+"""Scores without training: more multiply-adds are better. It is the baseline that a search has to outperform."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from pinas_zoo.search.spaces.base import SearchSpace
 
 
 class FLOPsScorer:
-    """In place of accuracy, multiply-adds in units of the space's largest; of equals, fewer parameters are better."""
+    """Scores by cost: multiply-adds over those of the space's largest network; fewer parameters break ties.
+
+    Args:
+        space: The search space.
+        image_size: Height and width in pixels.
+    """
 
     needs: ClassVar[frozenset[str]] = frozenset()
 

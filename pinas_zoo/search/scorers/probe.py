@@ -1,4 +1,4 @@
-"""Scores by a linear probe of each path's own, fitted on the recalibration images."""
+"""Scores by a linear probe that is fitted for each path on the recalibration images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pinas_zoo.search.scorers.protocol import LABELS, SUPERNET, ScoringData
 
 
 class ProbeScorer(PathEvaluator):
-    """Accuracy, and squared distance of the outputs to the one-hot label, of :class:`RidgeProbe`."""
+    """Scores are the accuracy of a :class:`RidgeProbe`, and its squared error to one-hot labels as the loss."""
 
     needs: ClassVar[frozenset[str]] = frozenset({SUPERNET, LABELS})
 

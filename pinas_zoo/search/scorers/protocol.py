@@ -1,4 +1,4 @@
-"""What a scorer is: it gives paths a score, the higher the better, and says what it needs for that."""
+"""The interface of scorers: the score of a path, what a scorer needs, and the data from which it is built."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pinas_zoo.data.images import ImageSet
 from pinas_zoo.rng import Stream
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 
-SUPERNET, CLASSIFIER, LABELS, GRADIENTS = "supernet", "classifier", "labels", "gradients"  # what a scorer may need
+SUPERNET, CLASSIFIER, LABELS, GRADIENTS = "supernet", "classifier", "labels", "gradients"  # values of Scorer.needs
 
 
 @dataclass(frozen=True)
 class Score:
-    """Of one path.
+    """The score of one path.
 
     Attributes:
-        accuracy: What paths are ranked by, the higher the better: top-1 accuracy in 0..1, or what a kind of scores has
-            in its place.
-        loss: Decides among equals, the lower the better; mean cross-entropy in nats, or what a kind has in its place.
+        accuracy: The value by which paths are ranked; higher is better. It is top-1 accuracy in 0..1 for scorers with a
+            classifier, and another quantity for others.
+        loss: Breaks ties; lower is better. It is the mean cross-entropy in nats for scorers with a classifier.
     """
 
     accuracy: float
@@ -32,36 +32,46 @@ class Score:
 
 
 class Scorer(Protocol):
-    """Scores paths; neither their order nor their company changes a score.
+    """Scores paths. The score of a path must not depend on the other paths of a call, nor on their order.
 
-    ``needs`` decides which stages run: without ``supernet`` none is learned; ``classifier`` asks for the linear stage
-    unless the method learns a classifier; ``labels`` asks for images of at least two classes.
+    Attributes:
+        needs: What the scorer requires, which determines the stages of a run. Without ``supernet`` the run has no learn
+            stage. ``classifier`` adds the linear stage, unless the method learns a classifier. ``labels`` requires
+            images of at least two classes.
+
+    Example:
+        >>> from pinas_zoo.arch import Arch
+        >>> from pinas_zoo.search import build_space
+        >>> from pinas_zoo.search.scorers.flops import FLOPsScorer
+        >>> scorer = FLOPsScorer(build_space({"type": "resnest50"}), image_size=224)
+        >>> round(scorer.scores([Arch.parse("1" * 16)])[0].accuracy, 3)  # multiply-adds over the largest network's
+        0.965
     """
 
     needs: ClassVar[frozenset[str]]
 
     def scores(self, paths: Sequence[Arch]) -> list[Score]:
-        """One score for each path, in their order."""
+        """Return one score per path, in the order of ``paths``."""
 
 
 @dataclass(frozen=True)
 class ScoringData:
-    """What scorers are built from.
+    """The data from which a scorer is built.
 
     Attributes:
         space: The search space.
-        supernet: As the learn stage left it; None where none is learned.
-        classifier: That all paths share, where there is one.
-        num_classes: Of the images.
-        recalibration: Training images for batch-norm statistics and probes.
-        held_out: Images that scores are taken from.
-        normalise: uint8 N x 3 x H x W to the network's input.
-        two_views: uint8 N x 3 x H x W and a generator to N x 2 x 3 x H x W, augmented and normalised.
-        batch_size: Images at a time.
+        supernet: The trained supernet; None if the run has no learn stage.
+        classifier: The classifier that all paths share; None if the run has none.
+        num_classes: Number of classes of the images.
+        recalibration: Training images on which batch-norm statistics are recalibrated and probes are fitted.
+        held_out: Held-out images on which paths are scored.
+        normalise: Converts uint8 N x 3 x H x W to the network's normalised input of the same shape.
+        two_views: Makes N x 2 x 3 x H x W, augmented and normalised, from uint8 N x 3 x H x W and a generator.
+        batch_size: Number of images in a batch.
         image_size: Height and width in pixels.
-        seed: Of the run.
-        statistics: Of batch norms: ``recalibrated`` for each path, or those of the ``batch``.
-        view_stream: Of the random numbers of ``two_views``.
+        seed: Seed of the run.
+        statistics: Batch-norm statistics in scoring: ``recalibrated`` for each path, or of each ``batch``.
+        view_stream: Random stream of ``two_views``.
     """
 
     space: SearchSpace
@@ -79,6 +89,6 @@ class ScoringData:
     view_stream: Stream = Stream.CONSISTENCY_VIEWS
 
     def learned(self) -> Supernet:
-        """The supernet of a scorer that needs one."""
-        assert self.supernet is not None  # its needs say so
+        """The trained supernet, for a scorer whose ``needs`` contain it."""
+        assert self.supernet is not None
         return self.supernet

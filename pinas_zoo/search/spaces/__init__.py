@@ -1,4 +1,4 @@
-"""Search spaces, one file each; ``space.type`` names one."""
+"""Search spaces, one file each. The configuration key ``space.type`` selects one."""
 
 from pinas_zoo.search.spaces.base import SPACES, SearchSpace, Supernet, build_space
 

@@ -1,4 +1,7 @@
-"""What a search space is: candidates per layer, a supernet that holds them all, and the network of one path."""
+"""The base classes of search spaces and supernets.
+
+A search space has candidates in each layer, a supernet that contains all of them, and a stand-alone network per path.
+"""
 
 from __future__ import annotations
 
@@ -21,60 +24,96 @@ from pinas_zoo.weights.entry_points import on_meta
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a path that runs as a whole: what goes by the same name is the same in all paths."""
+    """A part of a path that runs as a whole. Pieces of the same name, after the same pieces, compute the same.
+
+    Attributes:
+        name: Name of the piece, unique within its path.
+        modules: Modules that it runs.
+        run: Computes the output from the output of the piece before; it does not modify its input.
+    """
 
     name: str
-    modules: tuple[nn.Module, ...]  # that it runs through
-    run: Callable[[torch.Tensor], torch.Tensor]  # leaves its input as it is
+    modules: tuple[nn.Module, ...]
+    run: Callable[[torch.Tensor], torch.Tensor]
 
 
 Path = Arch | torch.Tensor
 
 
 class Supernet(nn.Module, ABC):
-    """All candidates of all layers with shared weights.
+    """All candidates of all layers, with weights that architectures share.
 
-    A path through it is an :class:`Arch`, or a tensor of gates, layers x candidates: the output of a layer is then the
-    sum of its candidates' outputs, each times its gate, and gradients reach the gates. A supernet that knows no gates
-    says so.
+    A path is an :class:`Arch` or, for methods such as DARTS, a tensor of gates, layers x candidates. With gates, the
+    output of a layer is the sum of its candidates' outputs, each multiplied by its gate, and gates receive gradients. A
+    supernet does not have to support gates.
 
-    It is a chain of ``num_stages`` stages, each of which hands an unpooled map to the next; one stage unless it says
-    otherwise.
+    A supernet may be divided into ``num_stages`` consecutive stages, each of which maps the unpooled output of the
+    stage before to its own.
+
+    Attributes:
+        num_features: Width of the pooled output.
+        num_stages: Number of stages.
+        stage_channels: Channels of each stage's output.
+
+    Example:
+        >>> import torch
+        >>> from pinas_zoo.arch import Arch
+        >>> from pinas_zoo.search import build_space
+        >>> supernet = build_space({"type": "nasbench201", "channels": 4, "cells": 1}).supernet()
+        >>> supernet(torch.randn(2, 3, 32, 32), Arch.parse("343210")).shape
+        torch.Size([2, 16])
     """
 
-    num_features: int  # width of the pooled output
+    num_features: int
     num_stages = 1
-    stage_channels: tuple[int, ...] = ()  # of each stage's map
+    stage_channels: tuple[int, ...] = ()
 
     @abstractmethod
     def forward(self, x: torch.Tensor, path: Path) -> torch.Tensor:
-        """Pooled features of one path: N x C x H x W to N x num_features."""
+        """Compute the pooled features of one path: N x C x H x W to N x num_features."""
 
     @abstractmethod
     def path_modules(self, path: Arch) -> Iterator[tuple[str, nn.Module]]:
-        """Names and modules that this path runs through, each module once, in the order of execution."""
+        """Names and modules that a path runs, each module once, in the order of execution.
+
+        Names are those of :meth:`named_modules`; tensors of the stand-alone network get them as prefixes.
+        """
 
     def stage(self, index: int, x: torch.Tensor, path: Path) -> torch.Tensor:
-        """One stage of a path: the map of the stage before (the image for the first) to this one's, unpooled.
+        """Run one stage of a path, without pooling.
 
         Args:
-            index: From 0 to ``num_stages - 1``.
-            x: N x C x H x W.
-            path: Of the whole supernet.
+            index: Index of the stage, from 0 to ``num_stages - 1``.
+            x: Output of the stage before, or the image for the first stage; N x C x H x W.
+            path: Path through the whole supernet.
+
+        Returns:
+            N x stage_channels[index] x H' x W'.
+
+        Raises:
+            NotImplementedError: The supernet is not divided into stages.
         """
         raise NotImplementedError(f"{type(self).__name__} has no stages that run alone")
 
     def pieces(self, path: Arch) -> Sequence[Piece]:
-        """The path as a chain, one piece after the other; paths that begin alike share the work of those pieces.
+        """Divide a path into consecutive pieces. Scoring several paths runs their common first pieces once.
 
-        One piece here; a supernet of layers in a row gives one a layer.
+        The default is a single piece. A supernet whose layers form a chain returns one piece per layer.
         """
         modules = tuple(module for _, module in self.path_modules(path))
         return [Piece(str(path), modules, lambda x: self(x, path))]
 
 
 def mixture(outputs: Iterable[torch.Tensor], gates: torch.Tensor) -> torch.Tensor:
-    """Sum of candidates' outputs, each N x C x H x W, times their gates (one for each candidate)."""
+    """Weighted sum of candidates' outputs.
+
+    Args:
+        outputs: One output per candidate, each N x C x H x W.
+        gates: One weight per candidate, 1-dimensional.
+
+    Returns:
+        N x C x H x W.
+    """
     total: torch.Tensor | None = None
     for output, gate in zip(outputs, gates.unbind(0), strict=True):
         term = output * gate
@@ -84,16 +123,28 @@ def mixture(outputs: Iterable[torch.Tensor], gates: torch.Tensor) -> torch.Tenso
 
 
 class SearchSpace(ABC):
-    """A search space; its constructor's arguments are the ``space`` table of a configuration, after ``type``.
+    """A search space. The keys of the configuration's ``space`` table, except ``type``, are constructor arguments.
 
-    A space has a supernet, which is trained, and may name a subspace, which is scored: sec. 4.3 trains all five
-    operations of NAS-Bench-201 and ranks the architectures without two of them.
+    The supernet is trained on the whole space. Scoring can be restricted to a subspace: sec. 4.3 trains all five
+    operations of NAS-Bench-201 and ranks the architectures that use three of them. A subclass implements
+    :meth:`supernet` and :meth:`model_args`.
 
     Attributes:
-        num_layers: Searched layers.
-        num_candidates: Of each layer.
-        architecture: timm's entry point that builds a path alone; its first argument is ``arch``.
-        subspace: Candidates that may be scored, the same in each layer; all of them when None.
+        num_layers: Number of searched layers.
+        num_candidates: Number of candidates in each layer.
+        architecture: timm's name of the entry point that builds the stand-alone network of a path.
+        subspace: Candidates that may be scored, the same in each layer; None for all.
+
+    Example:
+        >>> import numpy as np
+        >>> from pinas_zoo.search import build_space
+        >>> space = build_space({"type": "resnest50"})
+        >>> space.num_layers, space.num_candidates, space.size == 4**16
+        (16, 4, True)
+        >>> space.cost(space.parse("1" * 16), image_size=224)  # M parameters and G multiply-adds of ResNeSt-50
+        (25.43424, 5.369112576)
+        >>> [str(arch) for arch in space.sample(np.random.default_rng(0), count=2)]
+        ['2310022030221030', '0232231201112323']
     """
 
     num_layers: int
@@ -103,16 +154,23 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def supernet(self, in_chans: int = 3) -> Supernet:
-        """A freshly initialised supernet."""
+        """Build a freshly initialised supernet for images with ``in_chans`` channels."""
 
     @abstractmethod
     def model_args(self, arch: Arch) -> dict[str, Any]:
-        """What makes timm's ``create_model(architecture, **args)`` build the path alone; ``arch`` is among it."""
+        """Keyword arguments with which ``timm.create_model(architecture, **args)`` builds a stand-alone network.
+
+        They are plain data, as they are written to ``config.json`` of the model folder, and contain ``arch``.
+        """
 
     def export(self, supernet: Supernet, arch: Arch) -> dict[str, torch.Tensor]:
-        """State dict of the stand-alone network without classifier, cut out of the supernet; tensors are copies.
+        """Extract the weights of a stand-alone network, without classifier, from a supernet.
 
-        Here by the names of :meth:`Supernet.path_modules`; a space whose networks have others overrides it.
+        The default uses the names of :meth:`Supernet.path_modules`. A space whose stand-alone networks have other names
+        overrides it.
+
+        Returns:
+            State dict of the stand-alone network; its tensors are copies.
         """
         return {
             f"{name}.{key}": tensor.detach().clone(memory_format=torch.contiguous_format)
@@ -121,10 +179,16 @@ class SearchSpace(ABC):
         }
 
     def cost_table(self, image_size: int) -> tuple[Cost, list[tuple[Cost, ...]]]:
-        """Cost of one path, and per layer and candidate what is added to it: ``table[layer][choice]``; no classifier.
+        """Costs from which :meth:`cost` is summed, without classifier.
 
-        Here counted on networks without memory, one for each candidate of each layer; a formula is faster. Exact when a
-        layer's cost does not depend on the choices in others.
+        The default counts one stand-alone network per candidate of each layer on the meta device. Overriding it with a
+        formula is faster. The sum is exact if the cost of a layer does not depend on the choices in other layers.
+
+        Args:
+            image_size: Height and width of the image in pixels.
+
+        Returns:
+            A base cost, and ``table[layer][choice]``, which is added to it for each choice.
         """
 
         def count(layer: int, choice: int) -> Cost:
@@ -140,9 +204,16 @@ class SearchSpace(ABC):
         return base, table
 
     def cost(self, arch: Arch, image_size: int) -> tuple[float, float]:
-        """Parameters in millions and multiply-adds in billions of the path alone, without classifier.
+        """Parameters and multiply-adds of the stand-alone network, without classifier.
 
-        A sum over layers from a table that is made once for an image size: microseconds.
+        It sums entries of a table that is computed once per image size, so a call takes microseconds.
+
+        Args:
+            arch: An architecture of the space.
+            image_size: Height and width of the image in pixels.
+
+        Returns:
+            Parameters in millions, and multiply-adds in billions for one image.
         """
         tables = self.__dict__.setdefault("_cost_tables", {})
         if image_size not in tables:
@@ -159,16 +230,16 @@ class SearchSpace(ABC):
         return params / 1e6, macs / 1e9
 
     def describe(self, arch: Arch) -> str:
-        """What a report calls an architecture."""
+        """Description of an architecture in a report."""
         return str(arch)
 
     def picture(self, arch: Arch, title: str) -> str | None:
-        """An SVG of the path alone, for the report; None when the space has none."""
+        """An SVG diagram of the stand-alone network for the report; None if the space draws none."""
         return None
 
     @property
     def choices(self) -> tuple[tuple[int, ...], ...]:
-        """Candidates of each layer that may be scored."""
+        """Candidates that may be scored, for each layer."""
         return (self.subspace or tuple(range(self.num_candidates)),) * self.num_layers
 
     @property
@@ -177,18 +248,18 @@ class SearchSpace(ABC):
         return math.prod(map(len, self.choices))
 
     def parse(self, text: str) -> Arch:
-        """An architecture of the space, in or outside the subspace, from its text.
+        """Read an architecture of the space from its text, such as ``"3013"``. It may lie outside the subspace.
 
         Raises:
-            ValueError: It is none.
+            ValueError: The text is not an architecture of this space.
         """
         return Arch.parse(text, self.num_layers, self.num_candidates)
 
     def sample(self, rng: np.random.Generator, count: int = 1) -> list[Arch]:
-        """``count`` paths of the supernet that differ from each other in every layer.
+        """Sample ``count`` paths that differ from each other in every layer; each path is uniform over the supernet.
 
         Raises:
-            ValueError: More paths than candidates.
+            ValueError: ``count`` is greater than the number of candidates.
         """
         if count > self.num_candidates:
             raise ValueError(f"expected at most {self.num_candidates} paths that differ in every layer, got {count}")
@@ -196,17 +267,26 @@ class SearchSpace(ABC):
         return [Arch(tuple(draws[:, k])) for k in range(count)]
 
 
-SPACES = {  # names that ``space.type`` takes
+SPACES = {  # built-in values of ``space.type``
     "resnest50": "pinas_zoo.search.spaces.resnest50:ResNeSt50Space",
     "nasbench201": "pinas_zoo.search.spaces.nasbench201:NASBench201Space",
 }
 
 
 def build_space(config: Mapping[str, Any]) -> SearchSpace:
-    """The space that a configuration names: a name of :data:`SPACES`, or a Python file with a subclass of SearchSpace.
+    """Build the search space of a configuration.
+
+    Args:
+        config: The ``space`` table. ``type`` is a key of :data:`SPACES`, or the path of a Python file that defines a
+            subclass of :class:`SearchSpace`; the other keys are its arguments.
 
     Raises:
-        UserError: No such space, or arguments that it does not take.
+        UserError: The space is unknown, or does not accept an argument.
+
+    Example:
+        >>> from pinas_zoo.search import build_space
+        >>> build_space({"type": "nasbench201", "operations": ("nor_conv_1x1", "nor_conv_3x3")}).size
+        64
     """
     options = dict(config)
     name = str(options.pop("type", "resnest50"))
@@ -219,10 +299,10 @@ def build_space(config: Mapping[str, Any]) -> SearchSpace:
 
 
 def check_subspace(subspace: Sequence[int] | None, num_candidates: int) -> tuple[int, ...] | None:
-    """Candidates that may be scored, in ascending order.
+    """Sort and check the candidates that may be scored.
 
     Raises:
-        ValueError: None, one that is given twice, or one that there is not.
+        ValueError: The subspace is empty, repeats a candidate, or contains one that does not exist.
     """
     if subspace is None:
         return None

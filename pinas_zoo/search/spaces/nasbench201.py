@@ -1,6 +1,6 @@
 """NAS-Bench-201's space (sec. 4.3): one of five operations on each of a cell's six edges; 5^6 = 15,625 architectures.
 
-A supernet holds one candidate per edge, operation and cell: weights are shared by architectures, not by cells.
+The supernet has one candidate per edge, operation and cell. Architectures share weights; cells do not.
 """
 
 from __future__ import annotations
@@ -32,11 +32,20 @@ from pinas_zoo.models.nasbench201 import (
 )
 from pinas_zoo.search.spaces.base import Path, Piece, SearchSpace, Supernet, check_subspace, mixture
 
-NOISE = 0.3  # of the usual random weights beside the identity
+NOISE = 0.3  # factor of the usual random weights that are added to the identity
 
 
 class NASBench201Supernet(Supernet):
-    """The skeleton with all candidates in every cell; tensors are named as in the network alone."""
+    """The benchmark's network with all candidates in every cell. Tensors have the names of the stand-alone network.
+
+    Args:
+        operations: Candidates of each edge, as indices into OPERATIONS.
+        channels: Channels of the first stage.
+        cells: Cells per stage.
+        affine: Whether the batch norms of cells and reductions have weights.
+        in_chans: Channels of the image.
+        identity_init: Whether convolutions of cells start near the identity.
+    """
 
     num_stages = STAGES
 
@@ -50,7 +59,7 @@ class NASBench201Supernet(Supernet):
         identity_init: bool,
     ):
         super().__init__()
-        self.operations = tuple(operations)  # a path's digit to the benchmark's operation
+        self.operations = tuple(operations)  # maps a digit of a path to the benchmark's operation
         self.conv1 = nn.Conv2d(in_chans, channels, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
         for stage, width in enumerate(stage_widths(channels)):
@@ -74,7 +83,7 @@ class NASBench201Supernet(Supernet):
         return self.pool(x)
 
     def stage(self, index: int, x: torch.Tensor, path: Path) -> torch.Tensor:
-        """As the base class; the first stage contains the stem, later ones begin with the reduction before them."""
+        """Run one stage. The first stage includes the stem; later ones begin with the reduction."""
         if index == 0:
             x = self.stem(x)
         for layer in self._modules[f"stage{index + 1}"]:  # type: ignore[union-attr]
@@ -96,13 +105,13 @@ class NASBench201Supernet(Supernet):
         return tuple(self.operations[c] for c in path)
 
     def pieces(self, path: Arch) -> list[Piece]:
-        """Stem and body: a cell's operations are those of all cells, so that paths have only the stem in common."""
+        """Stem and body. All cells use the same operations, so different paths have only the stem in common."""
         modules = [module for name, module in self.path_modules(path) if name not in ("conv1", "bn1")]
         body = Piece(str(path), tuple(modules), lambda x: self.body(x, path))
         return [Piece("stem", (self.conv1, self.bn1), self.stem), body]
 
     def body(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
-        """What follows the stem: N x channels x H x W to N x num_features."""
+        """Everything after the stem: N x channels x H x W to N x num_features."""
         for index in range(STAGES):
             for layer in self._modules[f"stage{index + 1}"]:  # type: ignore[union-attr]
                 x = layer(x, self.chosen(path)) if isinstance(layer, Cell) else layer(x)
@@ -124,13 +133,16 @@ class NASBench201Supernet(Supernet):
 
 
 def mixed_cell(cell: Cell, x: torch.Tensor, gates: torch.Tensor, operations: Sequence[int]) -> torch.Tensor:
-    """A cell whose edges are mixtures of all candidates: N x channels x H x W to the same shape.
+    """Run a cell whose edges are mixtures of all candidates.
 
     Args:
-        cell: With all candidates.
-        x: Its input.
-        gates: Edges x candidates.
+        cell: Cell that contains all candidates.
+        x: Input, N x channels x H x W.
+        gates: Weights, edges x candidates.
         operations: The candidates, as indices into OPERATIONS.
+
+    Returns:
+        N x channels x H x W.
     """
     nodes = [x]
     for node in range(1, 1 + EDGES[-1][1]):
@@ -144,7 +156,7 @@ def mixed_cell(cell: Cell, x: torch.Tensor, gates: torch.Tensor, operations: Seq
 
 
 def edge_output(cell: Cell, edge: int, operation: int, x: torch.Tensor) -> torch.Tensor:
-    """One operation of one edge: N x channels x H x W to the same shape."""
+    """Run one operation of one edge: N x channels x H x W to the same shape."""
     if operation in KERNELS:
         return cell.conv(edge, operation)(F.relu(x))
     if operation == POOL:
@@ -153,22 +165,25 @@ def edge_output(cell: Cell, edge: int, operation: int, x: torch.Tensor) -> torch
 
 
 class NASBench201Space(SearchSpace):
-    """NAS-Bench-201, whole or reduced.
+    """NAS-Bench-201's space, with all operations or a selection.
 
-    A digit of an architecture is an index into ``operations``. With all five it is the benchmark's own; with fewer,
-    :meth:`operations_of` and :meth:`from_operations` lead to the benchmark's digits and back.
+    A digit of an architecture is an index into ``operations``. With all five operations these are the benchmark's
+    digits. With fewer, :meth:`operations_of` converts to the benchmark's digits, and :meth:`from_operations` back.
 
     Args:
-        operations: Allowed on every edge: of :data:`pinas_zoo.models.nasbench201.OPERATIONS`.
-        channels: Of the first stage; doubled in each later one. The benchmark's 16.
-        cells: Per stage. The benchmark's 5.
+        operations: Operations allowed on every edge, from :data:`pinas_zoo.models.nasbench201.OPERATIONS`.
+        channels: Channels of the first stage, doubled in each later stage. The benchmark has 16.
+        cells: Number of cells per stage. The benchmark has 5.
         affine: Whether the batch norms of cells and reductions have weights. The benchmark's networks have them;
-            supernets are often learned without.
-        identity_init: Start the cells' convolutions at the identity plus 0.3 of the usual random weights. An edge's
-            operations then hand on nearly the same, so that cross-path consistency has something to agree on, as
-            ``zero_init_last`` gives the paper's space.
-        subspace: Operations of architectures that may be scored, of ``operations``; all of them when None. Sec. 4.3
-            trains all five and ranks the 729 architectures of three.
+            supernets are often trained without.
+        identity_init: Whether convolutions of cells start as the identity plus 0.3 times the usual random weights. All
+            operations of an edge then have similar outputs at first, which cross-path consistency needs. It corresponds
+            to ``zero_init_last`` in the paper's space.
+        subspace: Operations that architectures to be scored may use; None for all of ``operations``. Sec. 4.3 trains
+            all five and ranks the 729 architectures that use three.
+
+    Raises:
+        ValueError: An operation is unknown or repeated, or a size is out of range.
     """
 
     architecture = "nasbench201"
@@ -199,22 +214,23 @@ class NASBench201Space(SearchSpace):
         return NASBench201Supernet(self._codes, self.channels, self.cells, self.affine, in_chans, self.identity_init)
 
     def parse(self, text: str) -> Arch:
-        """The space's digits, or the benchmark's architecture string.
+        """Read an architecture from this space's digits or from the benchmark's architecture string.
 
         Raises:
-            UserError: A string that is none, or that uses an operation which this space leaves out.
+            ValueError: The digits are not an architecture of this space.
+            UserError: The string is malformed, or uses an operation that this space does not have.
         """
         return self.from_operations(parse_arch(text)) if "|" in text else super().parse(text)
 
     def operations_of(self, arch: Arch) -> Arch:
-        """The benchmark's digits (0-4, in the order of OPERATIONS) of an architecture of this space."""
+        """Convert an architecture of this space to the benchmark's digits (0-4, in the order of OPERATIONS)."""
         return Arch(tuple(self._codes[c] for c in arch))
 
     def from_operations(self, arch: Arch) -> Arch:
-        """This space's digits of an architecture in the benchmark's.
+        """Convert an architecture in the benchmark's digits to this space's digits.
 
         Raises:
-            UserError: It uses an operation that this space leaves out.
+            UserError: The architecture uses an operation that this space does not have.
         """
         if not self.holds(arch):
             raise UserError(f"expected only {', '.join(self.operations)}, got {arch_string(arch)}")

@@ -1,7 +1,7 @@
 """The paper's space (sec. 4.1): four split-attention candidates in each layer of a ResNet; 4^16 at full depth.
 
-The supernet's names equal the released code's: ``layer{stage}.{block}.{candidate}``, where a layer's downsample is one
-module shared by its candidates and appears under each (the paper's DS, Table 7).
+The supernet's modules have the released code's names, ``layer{stage}.{block}.{candidate}``. The candidates of a layer
+share one downsample module (DS in Table 7), which appears under the name of each.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pinas_zoo.search.spaces.base import Path, Piece, SearchSpace, Supernet, che
 
 
 class ResNeStSupernet(Supernet):
-    """Stem, then per layer one :class:`PiNASBlock` per candidate, then global average pooling."""
+    """Stem, layers with one :class:`PiNASBlock` per candidate, and global average pooling."""
 
     def __init__(
         self, specs: Sequence[LayerSpec], stem_width: int, in_chans: int, shared_downsample: bool, zero_init_last: bool
@@ -66,13 +66,13 @@ class ResNeStSupernet(Supernet):
         return self.pool(x)
 
     def stage(self, index: int, x: torch.Tensor, path: Path) -> torch.Tensor:
-        """As the base class; the first stage contains the stem."""
+        """Run one stage. The first stage includes the stem."""
         if index == 0:
             x = self.stem(x)
         for name, chosen in zip(self.layer_names, path, strict=True):
             if name.startswith(f"layer{index + 1}."):
                 layer = self.get_submodule(name)
-                if isinstance(chosen, torch.Tensor):  # gates of the layer's candidates
+                if isinstance(chosen, torch.Tensor):  # gates of this layer's candidates
                     x = mixture((candidate(x) for candidate in layer.children()), chosen)
                 else:
                     x = self.get_submodule(f"{name}.{chosen}")(x)
@@ -89,6 +89,7 @@ class ResNeStSupernet(Supernet):
             yield f"{name}.{choice}", self.get_submodule(f"{name}.{choice}")
 
     def pieces(self, path: Arch) -> list[Piece]:
+        """Stem, one piece per layer, and pooling."""
         layers = [Piece(name, (layer,), layer) for name, layer in self.path_layers(path)]
         return [Piece("stem", (self.conv1, self.bn1), self.stem), *layers, Piece("pool", (), self.pool)]
 
@@ -102,13 +103,16 @@ class ResNeSt50Space(SearchSpace):
     """The paper's space at any depth and width.
 
     Args:
-        depths: Layers per stage.
-        widths: Planes per stage; a stage's output has four times as many channels.
+        depths: Number of layers per stage.
+        widths: Planes per stage. The output of a stage has four times as many channels.
         stem_width: Channels of the stem's first two convolutions.
-        shared_downsample: One downsample for all candidates of a layer (the paper's DS) or one each.
-        zero_init_last: Start every residual branch at zero. With a shared downsample all paths then compute the same
-            at first, so that cross-path consistency has something to agree on (benchmarks/results/digits.md).
-        subspace: Candidates that may be scored, such as ``(1, 3)``; all four when None.
+        shared_downsample: Whether the candidates of a layer share one downsample (the paper's DS).
+        zero_init_last: Whether every residual branch starts at zero. With a shared downsample all paths then compute
+            the same at first, which cross-path consistency needs (benchmarks/results/digits.md).
+        subspace: Candidates that may be scored, such as ``(1, 3)``; None for all four.
+
+    Raises:
+        ValueError: A width does not fit the candidates' groups, or the subspace is invalid.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Stage 3 (sec. 3.3): score paths, rank them, choose the best."""
+"""Stage 3 (sec. 3.3): score paths, rank them, and select the best."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ SIMILARITY_IMAGES, SIMILARITY_PATHS = 256, 4
 
 
 def explore(context: Context) -> StageResult | None:
-    """Score candidates until the goal is reached, rank them, and choose the best.
+    """Score candidates until the goal is reached, rank them, and select the best.
 
     Returns:
-        None in processes other than the first.
+        The result of the stage; None in processes other than the first.
 
     Raises:
-        UserError: The limits leave nothing to score, or a study holds scores of another kind.
+        UserError: No architecture is within the limits, or the study contains scores of another kind.
     """
     if distributed.rank() == 0:
-        run_study(context)  # made once
+        run_study(context)  # only one process creates it
     distributed.wait()
     scores = explore_paths(context)
     if distributed.rank() > 0:
@@ -70,12 +70,12 @@ def explore(context: Context) -> StageResult | None:
 
 
 def explore_paths(context: Context) -> dict[Arch, Score]:
-    """Score candidates until the goal is reached, beside other workers where there are any.
+    """Score candidates until the goal is reached, together with other workers of the study.
 
-    A method that has chosen an architecture itself has that one scored, and no other.
+    If the method selected an architecture in learning, only that one is scored.
 
     Raises:
-        UserError: As :func:`explore`.
+        UserError: No architecture is within the limits, or the study contains scores of another kind.
     """
     study, options, size = run_study(context), context.config.explore, context.config.data.image_size
     if options.score == "consistency":
@@ -98,7 +98,7 @@ def explore_paths(context: Context) -> dict[Arch, Score]:
 
 
 def build_scorer(context: Context) -> Scorer:
-    """The scorer of a run: the method's own where it has one, or the configuration's."""
+    """Build the scorer of a run: the method's own if it scores paths itself, otherwise that of ``explore.score``."""
     data = context.scoring_data()
     kind = score_kind(context.config)
     scorer = learned_method(context).scorer(data) if kind.build is None else kind.build(data)
@@ -107,11 +107,11 @@ def build_scorer(context: Context) -> Scorer:
 
 
 def run_study(context: Context) -> optuna.Study:
-    """The study of a run, made when missing."""
+    """Open the study of a run; it is created if it does not exist."""
     folder = context.folder / "explore"
     folder.mkdir(parents=True, exist_ok=True)
     storage = context.config.explore.storage
-    if not storage:  # the folder's own, which config.json vouches for
+    if not storage:  # in the run's folder, whose configuration has been checked
         return open_study(storage, folder)
     changing: dict[str, Any] = {"until": True, "log": True, "data": {"workers"}}
     content = context.config.model_dump_json(exclude=changing, exclude_defaults=True)
@@ -119,7 +119,13 @@ def run_study(context: Context) -> optuna.Study:
 
 
 def similarity(context: Context, images: int, paths: int, seed: int | None = None) -> NDArray[np.float64]:
-    """Cosine similarities of Figure 5 on so many held-out images.
+    """Compute the cosine similarities of Figure 5.
+
+    Args:
+        context: Context of the run.
+        images: Number of held-out images.
+        paths: Number of random paths that precede the compared candidates.
+        seed: Seed of the images and paths. None: the run's.
 
     Raises:
         UserError: The run has no supernet.
@@ -134,12 +140,12 @@ def similarity(context: Context, images: int, paths: int, seed: int | None = Non
 
 
 def check_consistency(context: Context, study: optuna.Study) -> None:
-    """Make sure that a study's scores by consistency are of this version's kind, and mark those to come so.
+    """Check that a study's consistency scores compare features, as in this version, and mark the study accordingly.
 
     Raises:
-        UserError: They are by consistency of a head's outputs, as in an earlier version, which kept its heads.
+        UserError: The scores compare outputs of a head, as in an earlier version, which saved ``head.safetensors``.
     """
-    scored = bool(known_scores(study))  # looked up before the mark, which other workers set before they score
+    scored = bool(known_scores(study))  # read before the mark, because other workers set the mark before they score
     if study.user_attrs.get("consistency") == COMPARED:
         return
     if scored and (context.folder / "learn" / "head.safetensors").is_file():

@@ -1,4 +1,4 @@
-"""Stage 1 (sec. 3.2): learn a supernet."""
+"""Stage 1 (sec. 3.2): supernet learning."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pinas_zoo.search.methods.base import Method
 from pinas_zoo.search.stages.result import StageResult, fit, total_steps
 from pinas_zoo.weights.tensors import save_tensors
 
-METHOD_FILE = "method.safetensors"  # of a method that scores paths itself: all that it has learned
+METHOD_FILE = "method.safetensors"  # the whole state of a method that scores paths itself
 
 
 def learn(context: Context) -> StageResult | None:
-    """Train the method; keep the supernet, the method's classifier if it has one, and the architecture it chose.
+    """Train the method, and save the supernet, the method's classifier, and the architecture that it selected, if any.
 
     Returns:
-        None in processes other than the first.
+        The result of the stage; None in processes other than the first.
     """
     folder, options, images = context.folder / "learn", context.config.learn, context.splits.train
     method = context.method()
@@ -45,7 +45,7 @@ def learn(context: Context) -> StageResult | None:
 
 
 def learned_method(context: Context) -> Method:
-    """A method that scores paths itself, as the learn stage left it."""
+    """Load the trained state of a method that scores paths itself."""
     method = context.method()
     method.load_state_dict(load_file(context.folder / "learn" / METHOD_FILE))
     method.prepare()

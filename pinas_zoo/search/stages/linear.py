@@ -1,4 +1,4 @@
-"""Stage 2 (sec. 3.3): linear evaluation, one linear classifier on the frozen supernet, a random path a step."""
+"""Stage 2 (sec. 3.3): linear evaluation. A linear classifier is trained on the frozen supernet, one path per step."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 from pinas_zoo.search.stages.result import StageResult, fit, total_steps
 from pinas_zoo.weights.tensors import save_tensors
 
-AVERAGED = 10  # logged rows whose mean accuracy the summary gives
+AVERAGED = 10  # number of last rows of the curve whose mean accuracy the summary reports
 
 
 def linear(context: Context) -> StageResult | None:
-    """Train the classifier that all paths share, and keep it.
+    """Train the classifier that all paths share, and save it.
 
     Returns:
-        None in processes other than the first.
+        The result of the stage; None in processes other than the first.
     """
     options, images = context.config.linear, context.splits.train
-    torch.manual_seed(context.config.seed)  # before the supernet is built, whose initial weights are then replaced
+    torch.manual_seed(context.config.seed)  # seeded before the supernet is built, which also draws initial weights
     supernet = context.supernet
-    assert supernet is not None  # the stage runs for scores that need one
+    assert supernet is not None  # the stage runs only for scores that need a supernet
     network = LinearEvaluation(
         context.space, supernet, context.splits.num_classes, context.config.seed, options.batch_norm_images
     )
@@ -43,14 +43,14 @@ def linear(context: Context) -> StageResult | None:
 
 
 class LinearEvaluation(Trainable):
-    """The classifier that all paths share; the supernet under it does not change.
+    """A linear classifier on a frozen supernet. Neither weights nor batch-norm statistics of the supernet change.
 
     Args:
-        space: The search space, from which a path a step is drawn.
-        supernet: Learned by an earlier stage.
-        num_classes: Outputs of the classifier.
-        seed: The path of a step follows from it.
-        batch_norm_images: Images that share batch statistics, as in
+        space: The search space, from which each step samples a path.
+        supernet: The trained supernet.
+        num_classes: Number of outputs of the classifier.
+        seed: Seed from which the path of each step derives.
+        batch_norm_images: Number of images that share batch statistics, as in
             :class:`pinas_zoo.search.methods.pinas.PiNASMethod`.
     """
 
@@ -65,11 +65,11 @@ class LinearEvaluation(Trainable):
         nn.init.zeros_(self.fc.bias)
 
     def losses(self, batch: Batch, step: int, phase: Phase) -> dict[str, torch.Tensor]:
-        """Cross-entropy along a random path; batch norms go by the batch."""
+        """Cross-entropy and accuracy of a random path; batch norms use batch statistics."""
         (path,) = self.space.sample(step_rng(self.seed, step, Stream.LINEAR_PATHS))
         images = batch.views.squeeze(1)  # N x C x H x W
         with torch.no_grad(), batch_statistics(self.supernet):
-            features = run_in_groups(lambda part: self.supernet(part, path), images, self.batch_norm_images)
+            features = run_in_groups(lambda part: self.supernet(part, path), images, self.batch_norm_images)  # N x F
         logits = self.fc(features).float()  # N x num_classes
         return {
             "loss": F.cross_entropy(logits, batch.labels),

@@ -1,4 +1,4 @@
-"""Which stages a run has, and why it leaves others out; what the score needs decides."""
+"""The stages that a run has, which depend on what its score needs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pinas_zoo.search.scorers.protocol import CLASSIFIER, LABELS, SUPERNET
 
 
 def why_left_out(config: SearchConfig, stage: str) -> str | None:
-    """Why a run has no such stage, in words; None when it has one.
+    """The reason why a run does not have a stage; None if it has it.
 
     Raises:
-        UserError: No such method; or the linear stage is switched off and nothing else learns a classifier.
+        UserError: The method is unknown; or ``linear.enabled`` is false although no other stage learns a classifier.
     """
     kind = score_kind(config)
     if stage == "train" and not config.train.enabled:
@@ -31,7 +31,7 @@ def needs_labels(config: SearchConfig) -> bool:
 
 
 def _has_linear(config: SearchConfig) -> bool:
-    """As ``linear.enabled`` says, or else when the score needs a classifier that the method does not learn."""
+    """Whether the run has a linear stage: by default if the score needs a classifier and the method learns none."""
     kind, enabled = score_kind(config), config.linear.enabled
     if SUPERNET not in kind.needs:
         return False

@@ -1,4 +1,4 @@
-"""The network that a search has found, as a timm model folder that says where it comes from; and its accuracy."""
+"""Stand-alone networks of a search: writing a timm model folder with provenance, and measuring test accuracy."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from pinas_zoo.weights.model_folder import save_model_folder
 def save_network(
     context: Context, where: str, arch: Arch, state: Mapping[str, torch.Tensor], values: Mapping[str, Any]
 ) -> None:
-    """Write a sub-folder of the context.
+    """Write a timm model folder into the run's folder.
 
     Args:
-        context: Of a run that has explored.
+        context: Context of a run whose explore stage is complete.
         where: Name of the sub-folder.
-        arch: Of the run's space.
-        state: The network's tensors.
-        values: What else provenance.json is to say.
+        arch: The architecture, in the run's space.
+        state: State dict of the network.
+        values: Additional facts for ``provenance.json``.
     """
     mean, std = context.normalisation
     size = context.config.data.image_size
@@ -45,7 +45,7 @@ def save_network(
     facts = {
         "dataset": data.name or data.root if data.type == "timm" else "digits",
         "seed": context.config.seed,
-        "commands": {  # in this folder
+        "commands": {  # to be run in this folder
             "register": f"pinas-zoo register {context.config.name}_winner --folder .",
             "load to train on": "import pinas_zoo, timm; "
             f'model = timm.create_model("local-dir:.", pretrained=True, num_classes={context.splits.num_classes})',
@@ -62,7 +62,7 @@ def save_network(
 
 @torch.no_grad()
 def accuracy(model: nn.Module, images: ImageSet, normalise: Callable[[torch.Tensor], torch.Tensor]) -> float:
-    """Top-1 accuracy in 0..1 of a model in eval mode."""
+    """Top-1 accuracy in 0..1 of a model, which is put into eval mode."""
     model.eval()
     device = next(model.parameters()).device
     correct = sum(

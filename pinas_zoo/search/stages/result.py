@@ -1,4 +1,4 @@
-"""What a stage returns, and what stages do alike."""
+"""The result of a stage, and functions that stages share."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pinas_zoo.search.context import Context
 
 @dataclass(frozen=True)
 class StageResult:
-    """What came of a stage.
+    """The result of a stage.
 
     Attributes:
-        summary: One line for a person.
-        seconds: That it took, over all attempts.
-        facts: What else its ``done.json`` keeps; plain data.
+        summary: One-line summary.
+        seconds: Duration over all attempts.
+        facts: Additional plain data for ``done.json``.
     """
 
     summary: str
@@ -30,7 +30,7 @@ class StageResult:
 
 
 def total_steps(options: Learn | Linear, images: int) -> int:
-    """As many as the configuration says, in steps or in epochs without their last incomplete batch."""
+    """Number of steps of a stage. An epoch does not include the last incomplete batch."""
     return options.epochs * (images // options.batch_size) if options.epochs else options.steps
 
 
@@ -44,20 +44,20 @@ def fit(
     steps: int,
     schedule: list[dict[str, Any]],
 ) -> float:
-    """Train a stage's network in the stage's folder, resuming from the checkpoint there.
+    """Train the network of a stage in the stage's folder, or resume from the checkpoint there.
 
     Args:
-        context: Of the run.
+        context: Context of the run.
         stage: Name of the stage.
-        network: What is trained.
-        images: Of the split ``train``; ``held_out`` are those that candidates are scored on.
+        network: The network to train.
+        images: Images of the split ``train``. The split ``held_out`` has the images on which candidates are scored.
         views: Augmentation.
         options: The stage's table of the configuration.
-        steps: In all.
+        steps: Total number of steps.
         schedule: mmengine's schedulers.
 
     Returns:
-        Seconds in all.
+        Duration in seconds over all attempts.
     """
     return trainer.train(
         network,

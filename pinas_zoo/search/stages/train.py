@@ -1,4 +1,4 @@
-"""Stage 5: the winner alone, an ordinary classifier, trained from its weights in the supernet and tested."""
+"""Stage 5: the winner is trained as a stand-alone classifier, starting from its supernet weights, and tested."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from pinas_zoo.search.stages.result import StageResult, fit
 
 
 def train(context: Context) -> StageResult | None:
-    """Train the winner on all training images, test it, and keep it as the model folder ``trained``.
+    """Train the winner on all training images, test it, and save it as the model folder ``trained``.
 
     Returns:
-        None in processes other than the first.
+        The result of the stage; None in processes other than the first.
     """
     options, images, world = context.config.train, context.splits.trainval, distributed.world()
     batch_size = min(options.batch_size, len(images)) // world * world
@@ -35,7 +35,7 @@ def train(context: Context) -> StageResult | None:
     steps = options.epochs * (len(images) // batch_size)
     torch.manual_seed(context.config.seed)
     model: Any = timm.create_model(f"local-dir:{context.folder / 'winner'}", pretrained=True)
-    # linear evaluation's rate leaves weights too large to move on from
+    # the high learning rate of linear evaluation leaves classifier weights that are too large for fine-tuning
     model.reset_classifier(context.splits.num_classes)
     alone = StandAlone(model, options.label_smoothing, options.compile)
     seconds = fit(context, "train", alone, images, options.views, options, steps, cosine(steps))
@@ -48,36 +48,36 @@ def train(context: Context) -> StageResult | None:
 
 
 class StandAlone(Trainable):
-    """A timm model as the engine trains it.
+    """A timm model that the engine can train by cross-entropy.
 
     Args:
-        model: N x C x H x W to N x num_classes.
-        label_smoothing: In 0..1.
-        compiled: Run it through ``torch.compile``; names in the state dict stay, and so does what others call.
+        model: Classifier, N x C x H x W to N x num_classes.
+        label_smoothing: Label smoothing in 0..1.
+        compiled: Whether to train with ``torch.compile``. Names in the state dict and calls of ``model`` do not change.
     """
 
     def __init__(self, model: nn.Module, label_smoothing: float, compiled: bool = False):
         super().__init__()
         self.model, self.label_smoothing = model, label_smoothing
-        # a bound method, since a module would become a second submodule
+        # a bound method, because a module would be registered as a second submodule
         self.run: Callable[[torch.Tensor], torch.Tensor] = (
             torch.compile(model.forward, dynamic=False) if compiled else model.__call__
         )
 
     def losses(self, batch: Batch, step: int, phase: Phase) -> dict[str, torch.Tensor]:
-        """Cross-entropy of the model's outputs."""
+        """Cross-entropy and accuracy of the model's outputs."""
         logits = self.run(batch.views.squeeze(1))  # N x num_classes
         loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
         return {"loss": loss, "accuracy": (logits.argmax(1) == batch.labels).float().mean()}
 
 
 def check_compiler(key: str) -> None:
-    """Make sure that this machine has a C++ compiler, which ``torch.compile`` calls.
+    """Check that this machine has a C++ compiler, which ``torch.compile`` needs.
 
     Raises:
-        UserError: It has none.
+        UserError: There is none.
     """
-    name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # the one that torch looks for
+    name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # the compiler that torch looks for
     if not shutil.which(name):
         raise UserError(
             f"expected a C++ compiler for {key}=True, found none as {name}; install it, name another in CXX, or leave "

@@ -1,4 +1,4 @@
-"""Stage 4: cut the winner out of the supernet, and test it."""
+"""Stage 4: extract the winner from the supernet, and test it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from pinas_zoo.weights.entry_points import on_meta
 
 
 def winner(context: Context) -> StageResult | None:
-    """Write the model folder ``winner``: the best architecture, with its weights in the supernet where there is one.
+    """Write the model folder ``winner``: the best architecture with its supernet weights.
+
+    If the run has no supernet, the weights are freshly initialised.
 
     Returns:
-        None in processes other than the first.
+        The result of the stage; None in processes other than the first.
     """
     if distributed.rank() > 0:
         return None
@@ -39,7 +41,7 @@ def winner(context: Context) -> StageResult | None:
 
 
 def cut_out(context: Context, arch: Arch) -> dict[str, Any]:
-    """State dict of a path, with recalibrated batch norms and the classifier that scored it, or a probe of its own."""
+    """State dict of a path with recalibrated batch norms, and with the shared classifier or a probe of its own."""
     supernet = context.supernet
     assert supernet is not None
     data = context.scoring_data()
@@ -53,11 +55,11 @@ def cut_out(context: Context, arch: Arch) -> dict[str, Any]:
 
 
 def untrained(context: Context, arch: Arch) -> dict[str, Any]:
-    """State dict of the network as it is initialised, for a search that learns no supernet."""
+    """State dict of a freshly initialised network, for a search without a supernet."""
     model = timm.create_model(context.space.architecture, **network_args(context, arch))
     return dict(model.state_dict())
 
 
 def network_args(context: Context, arch: Arch) -> dict[str, Any]:
-    """Arguments of timm's entry point for the network alone."""
+    """Arguments of timm's entry point for the stand-alone network."""
     return {**context.space.model_args(arch), "num_classes": context.splits.num_classes}

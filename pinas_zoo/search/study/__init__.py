@@ -1,1 +1,1 @@
-"""The exploration's study: proposals, leases of candidates, storage, constraints."""
+"""The Optuna study of the explore stage: proposals, leases of candidates, storage, and limits on costs."""

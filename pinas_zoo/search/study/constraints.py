@@ -1,4 +1,7 @@
-"""What a candidate may cost: parameters and multiply-adds by table, latency by measuring; outside, it is not scored."""
+"""Limits on the cost of candidates: parameters and multiply-adds from tables, latency by measurement.
+
+Candidates that exceed a limit are not scored.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,18 @@ from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search import config
 from pinas_zoo.search.spaces.base import SearchSpace
 
-TRIES = 16_384  # architectures that are looked at; a space up to this size is looked at whole
+TRIES = 16_384  # architectures whose cost is checked; a space of at most this size is checked completely
 WARM_UP, REPEATS = 3, 15
 
 
 class Limits:
-    """The limits of a configuration's ``explore`` table on parameters and multiply-adds."""
+    """The limits on parameters and multiply-adds in the ``explore`` table of a configuration.
+
+    Args:
+        space: The search space.
+        options: The ``explore`` table.
+        image_size: Height and width in pixels, on which multiply-adds depend.
+    """
 
     def __init__(self, space: SearchSpace, options: config.Explore, image_size: int):
         self.space, self.image_size = space, image_size
@@ -29,16 +38,18 @@ class Limits:
         self.bounded = self.max_params_m is not None or self.max_flops_g is not None
 
     def allow(self, arch: Arch) -> bool:
+        """Whether an architecture is within the limits."""
         if not self.bounded:
             return True
         params_m, flops_g = self.space.cost(arch, self.image_size)
         return params_m <= (self.max_params_m or np.inf) and flops_g <= (self.max_flops_g or np.inf)
 
     def reachable(self, seed: int) -> int:
-        """How many architectures are within the limits: exact in a small space, else the size of the space.
+        """Number of architectures within the limits. In a large space this is the upper bound ``space.size``.
 
         Raises:
-            UserError: None was found, of as many as are looked at; the text has the smallest cost found.
+            UserError: None of the architectures that were checked is within the limits. The message contains the
+                smallest costs found.
         """
         if not self.bounded:
             return self.space.size
@@ -61,7 +72,7 @@ class Limits:
         return found if whole else self.space.size
 
     def smallest(self, arch: Arch) -> str:
-        """The smallest of each cost that changing one layer after another finds, in words."""
+        """Describe the smallest costs that a coordinate-wise search from ``arch`` finds."""
         least = []
         for cost in (0, 1):
             at = list(arch)
@@ -78,7 +89,16 @@ class Limits:
 
 @torch.inference_mode()
 def latency_ms(network: nn.Module, image_size: int, device: str = "cpu") -> float:
-    """Milliseconds for one image of ``image_size`` squared: the median of some runs, after some that do not count."""
+    """Measure the time of a forward pass for one image.
+
+    Args:
+        network: The network; it is moved to the device and put into eval mode.
+        image_size: Height and width in pixels.
+        device: Device to measure on.
+
+    Returns:
+        Milliseconds, the median of 15 passes after 3 warm-up passes.
+    """
     network = network.eval().to(device)
     image = torch.zeros(1, 3, image_size, image_size, device=device)
     seconds = []

@@ -1,10 +1,11 @@
-"""Leases: which worker scores which candidate of a study, and what becomes of those whose worker was killed.
+"""Leases: they decide which worker of a study scores which candidate, and recover candidates of killed workers.
 
-A worker leases an architecture by adding a running trial that carries it, in one write. Storages number trials in the
-order of these writes, so of two leases of the same architecture the lower number holds, and both workers see it. Every
-worker sends heartbeats: it counts up an attribute of the study that is its own. A lease whose process is gone from this
-machine, or whose worker has sent no heartbeat for ``DEAD_AFTER`` seconds by the clock of the one who looks, is failed,
-and another worker leases the architecture anew.
+A worker leases an architecture by adding a running trial for it in a single write. Storages number trials in the order
+of writes. If two workers lease the same architecture, the lower number is valid, which both workers can see.
+
+Each worker sends heartbeats by incrementing its own attribute of the study. A worker is dead if its process no longer
+exists on this machine, or if another worker has seen no heartbeat for ``DEAD_AFTER`` seconds of its own clock. The
+trials of a dead worker are marked as failed, and other workers lease their architectures again.
 """
 
 from __future__ import annotations
@@ -23,29 +24,29 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 HEARTBEAT = 10.0  # seconds between two heartbeats
-DEAD_AFTER = 60.0  # seconds without a heartbeat
-POLL = 0.5  # seconds between two looks at what other workers do
-HELD = (TrialState.RUNNING, TrialState.COMPLETE)
+DEAD_AFTER = 60.0  # seconds without a heartbeat after which a worker is dead
+POLL = 0.5  # seconds between two checks of the other workers' progress
+HELD = (TrialState.RUNNING, TrialState.COMPLETE)  # states in which a trial keeps its architecture
 
 
 class CandidateLeases:
-    """One worker's leases of candidates in a study.
+    """The leases of one worker in a study.
 
     Args:
-        study: Shared with other workers.
-        goal: Architectures to score in all.
+        study: The study, which other workers may share.
+        goal: Total number of architectures to score.
     """
 
     def __init__(self, study: optuna.Study, goal: int):
         self.study, self.goal = study, goal
         self.place = f"{socket.gethostname()}/{_process_space()}"
         self.worker = f"{self.place}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        self._seen: dict[str | None, tuple[Any, float]] = {}  # of others: the last that was seen, and when it changed
+        self._seen: dict[str | None, tuple[Any, float]] = {}  # last heartbeat of other workers, and when it changed
         self._stop = threading.Event()
 
     @contextmanager
     def heartbeats(self) -> Iterator[CandidateLeases]:
-        """Context manager: inside, the worker sends heartbeats."""
+        """Context manager in which the worker sends heartbeats."""
         thread = threading.Thread(target=self._send_heartbeats, daemon=True)
         thread.start()
         try:
@@ -58,19 +59,23 @@ class CandidateLeases:
         count = 0
         while True:
             count += 1
-            with suppress(StorageInternalError):  # a database that is busy; the next heartbeat will do
+            with suppress(StorageInternalError):  # the database is busy; the next heartbeat suffices
                 self.study.set_user_attr(f"worker {self.worker}", count)
             if self._stop.wait(HEARTBEAT):
                 return
 
     def trials(self) -> list[FrozenTrial]:
+        """All trials of the study, not copied."""
         return self.study.get_trials(deepcopy=False)
 
     def lease(self, template: FrozenTrial) -> Trial | None:
-        """Add a running trial with the template's parameters and ``user_attrs["arch"]``; None when others have it.
+        """Lease the architecture ``template.user_attrs["arch"]`` by adding a running trial with the same parameters.
 
-        The goal counts too: as many leases hold as there are architectures to score, those with the lowest numbers.
-        What dead workers left has its place among them, so that a new architecture cannot take it.
+        The number of valid leases is limited to the goal; the lowest numbers are valid. Architectures of dead workers
+        count towards the goal, so that new architectures cannot displace them.
+
+        Returns:
+            The trial; None if another worker has the architecture, or if the goal is reached.
         """
         token, arch = uuid.uuid4().hex, template.user_attrs["arch"]
         kept = {key: value for key, value in template.user_attrs.items() if key != "lost"}
@@ -80,7 +85,7 @@ class CandidateLeases:
                 params=template.params,
                 distributions=template.distributions,
                 user_attrs={**kept, "worker": self.worker, "claim": token},
-                system_attrs=template.system_attrs,  # where samplers keep the generation
+                system_attrs=template.system_attrs,  # NSGA-II stores the generation there
             )
         )
         trials = self.trials()
@@ -95,11 +100,12 @@ class CandidateLeases:
         return None
 
     def give_up(self, number: int) -> None:
+        """Mark a trial as failed, unless it is finished."""
         with suppress(UpdateFinishedTrialError):
             self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
 
     def orphans(self) -> list[FrozenTrial]:
-        """Trials of architectures that a worker leased and did not live to score; nobody has claimed them since."""
+        """Mark trials of dead workers as failed, and return those whose architectures nobody has leased since."""
         running = [t for t in self.trials() if t.state == TrialState.RUNNING]
         others = [t for t in running if t.user_attrs.get("worker") != self.worker]
         heartbeats = self.study.user_attrs if others else {}
@@ -127,12 +133,12 @@ class CandidateLeases:
 
 
 def _left(trial: FrozenTrial) -> bool:
-    """Whether a worker leased an architecture and did not live to score it."""
+    """Whether a trial was a valid lease whose worker died before it reported a score."""
     return trial.state == TrialState.FAIL and "arch" in trial.user_attrs and "lost" not in trial.user_attrs
 
 
 def held(trials: Iterable[FrozenTrial]) -> set[str]:
-    """Architectures that are scored or being scored."""
+    """Text of the architectures that are scored or being scored."""
     return {t.user_attrs["arch"] for t in trials if t.state in HELD and "arch" in t.user_attrs}
 
 
@@ -141,13 +147,13 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's
+    except PermissionError:  # the process exists and belongs to another user
         return True
     return True
 
 
 def _process_space() -> str:
-    """What process numbers are unique within: containers of one host name do not share them."""
+    """Identifier of the PID namespace, because containers with the same host name may have the same process ids."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except OSError:

@@ -1,6 +1,7 @@
-"""Exploration: an Optuna study proposes paths, each is scored once, by as many workers as there are.
+"""The loop of exploration: a sampler proposes architectures, and one or more workers score each of them once.
 
-The study is the record: it lives in the run folder or in ``explore.storage``; a stopped exploration goes on from it.
+All state is in the Optuna study, which is in the run folder or in ``explore.storage``. An interrupted exploration
+resumes from it.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from pinas_zoo.search.study.constraints import Limits
 from pinas_zoo.search.study.leases import CandidateLeases
 from pinas_zoo.terminal import progress
 
-MAX_REPEATS = 20  # proposals in a row that are known or outside the limits, then a random new one
-MAX_SLOW = 200  # candidates in a row that are slower than explore.max_latency_ms
+MAX_REPEATS = 20  # consecutive proposals that are known or exceed a limit, after which a new one is random
+MAX_SLOW = 200  # consecutive candidates above explore.max_latency_ms, after which the search stops
 
 
 def explore_study(
@@ -42,19 +43,23 @@ def explore_study(
     image_size: int = 224,
     latency: Callable[[Arch], float] | None = None,
 ) -> dict[Arch, Score]:
-    """Score distinct architectures until ``options.evaluations`` are known (or all that the limits allow).
+    """Score distinct architectures until the study has ``options.evaluations`` scores, or all within the limits.
 
     Args:
-        space: What is searched.
-        evaluate: Scores of architectures, in their order.
-        options: The configuration's ``explore`` table.
-        study: From :func:`pinas_zoo.search.study.storage.open_study`; other workers may be at it.
-        seed: Proposals follow from it and from the study's trials.
-        image_size: Pixels; multiply-adds depend on it.
-        latency: Measures milliseconds; called once per architecture, and only with ``options.max_latency_ms``.
+        space: The search space.
+        evaluate: Function that returns the scores of architectures, in their order.
+        options: The ``explore`` table of the configuration.
+        study: Study from :func:`pinas_zoo.search.study.storage.open_study`, which other workers may share.
+        seed: Seed from which proposals derive, together with the study's trials.
+        image_size: Height and width in pixels, on which multiply-adds depend.
+        latency: Function that measures the latency of an architecture in milliseconds. It is called once per
+            architecture if ``options.max_latency_ms`` is set.
+
+    Returns:
+        All scores of the study, in the order of evaluation.
 
     Raises:
-        UserError: The limits leave nothing, or too little, to evaluate.
+        UserError: Too few architectures are within the limits.
     """
     limits = Limits(space, options, image_size)
     goal = min(options.evaluations, limits.reachable(seed))
@@ -71,13 +76,13 @@ def explore_study(
                 found = evaluate([arch for _, arch in batch])
                 losses = {str(arch): score.loss for (_, arch), score in zip(batch, found, strict=True)}
                 scored = {"seconds": time.perf_counter() - started, "losses": losses}
-                for trial, _ in batch:  # in one write for all of them, before any is told
-                    with suppress(UpdateFinishedTrialError):  # another worker has taken this one for dead
+                for trial, _ in batch:  # one write for the whole batch, before any trial is finished
+                    with suppress(UpdateFinishedTrialError):  # another worker has marked this trial as failed
                         trial.set_user_attr("scored", scored)
                         break
                 for (trial, _), score in zip(batch, found, strict=True):
                     study.tell(trial, score.accuracy, skip_if_finished=True)
-            else:  # others have the rest
+            else:  # other workers score the remaining candidates
                 time.sleep(leases.POLL)
             scores = known_scores(study)
             best = {"best": max(s.accuracy for s in scores.values())} if scores else {}
@@ -86,10 +91,10 @@ def explore_study(
 
 
 class Proposals:
-    """Architectures that are new, within the limits, and leased by this worker.
+    """Proposes architectures that are new and within the limits, and leases them for this worker.
 
-    Samplers work on a copy of the study in memory, which has no trial that failed: a proposal that comes to nothing
-    costs no write, and kills leave no mark on the next one.
+    Samplers use an in-memory copy of the study without the failed trials. A rejected proposal therefore costs no write
+    to the storage, and trials of killed workers do not influence later proposals.
     """
 
     def __init__(
@@ -109,11 +114,11 @@ class Proposals:
         self.learned = self._action_space(options.random_first)
         self.random = self._action_space(sys.maxsize)
         self.copy = optuna.create_study(direction="maximize", sampler=self.learned)
-        self.copied: dict[int, int] = {}  # number in the study to that in the copy
-        self.open: set[int] = set()  # of the study's numbers, those that were running when copied
-        self.held: set[str] = set()  # scored or being scored
-        self.slow: set[str] = set()  # too slow
-        self.misses: list[float] = []  # in a row, milliseconds
+        self.copied: dict[int, int] = {}  # trial number in the study to number in the copy
+        self.open: set[int] = set()  # numbers in the study of copied trials that were running
+        self.held: set[str] = set()  # architectures that are scored or being scored
+        self.slow: set[str] = set()  # architectures that exceed the latency limit
+        self.misses: list[float] = []  # milliseconds of consecutive candidates that exceed it
 
     def _action_space(self, random_first: int) -> ActionSpaceSampler:
         feasible = (lambda params: self.limits.allow(_arch(params))) if self.limits.bounded else None
@@ -122,7 +127,11 @@ class Proposals:
         )
 
     def batch(self, most: int) -> list[tuple[Trial, Arch]]:
-        """What dead workers left comes first, with what their batch still lacked: as if they had not died."""
+        """Lease up to ``most`` architectures.
+
+        Architectures of dead workers come first. They are completed to a full batch by new ones, so that later
+        proposals are the same as without the interruption.
+        """
         orphans = self.own.orphans()
         self._copy_trials()
         known = len(self.held) + len(orphans)
@@ -139,7 +148,12 @@ class Proposals:
         return found
 
     def _new(self) -> list[tuple[Trial, Arch]] | None:
-        """One that nobody has, none where it is too slow; None where others have leased the rest meanwhile."""
+        """Lease one new architecture.
+
+        Returns:
+            The trial and its architecture; an empty list if it exceeds the latency limit; None if other workers have
+            leased all that remain.
+        """
         for attempt in range(2 * MAX_REPEATS):
             if len(self.held) >= self.own.goal:
                 return None
@@ -172,7 +186,7 @@ class Proposals:
         return self.random if kind == "random" else self.learned
 
     def _copy_trials(self) -> None:
-        """Bring the copy up to date, and what is known to be scored, being scored or too slow."""
+        """Update the in-memory copy, and the sets of held and slow architectures, from the study."""
         trials = self.own.trials()
         for trial in trials:
             if trial.number in self.copied:
@@ -200,7 +214,12 @@ class Proposals:
             self.open.add(number)
 
     def _lease(self, template: FrozenTrial, copied: int | None = None) -> list[tuple[Trial, Arch]] | None:
-        """One trial where the lease holds, none where it is too slow; None where another worker has it."""
+        """Lease the architecture of a template.
+
+        Returns:
+            The trial and its architecture; an empty list if it exceeds the latency limit; None if another worker has
+            it.
+        """
         trial = self.own.lease(template)
         if trial is None:
             return None
@@ -216,7 +235,7 @@ class Proposals:
         return []
 
     def _fast(self, trial: Trial, arch: Arch) -> bool:
-        """Whether the latency is within its limit; measured once, and kept in the trial."""
+        """Whether the latency is within its limit. It is measured once and stored in the trial."""
         limit = self.options.max_latency_ms
         if limit is None or self.latency is None:
             return True
@@ -237,28 +256,28 @@ class Proposals:
 
 
 def exploration_seconds(study: optuna.Study) -> float:
-    """Seconds of evaluation, over all workers and attempts."""
+    """Seconds that scoring took, over all workers and attempts."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return sum(t.user_attrs.get("scored", t.user_attrs).get("seconds", 0.0) for t in complete)
 
 
 def known_scores(study: optuna.Study) -> dict[Arch, Score]:
-    """Scores of the completed trials, in the order in which architectures were first scored."""
+    """Scores of the completed trials, in the order of evaluation."""
     trials = study.get_trials(deepcopy=False)
     losses: dict[str, float] = {}
-    for trial in trials:  # one of a batch has those of all, and may have been failed since
+    for trial in trials:  # one trial of a batch stores the losses of all; it may have been marked as failed since
         losses |= trial.user_attrs.get("scored", {}).get("losses", {})
     scores: dict[Arch, Score] = {}
     for trial in trials:
         if trial.state == TrialState.COMPLETE:
             arch = trial.user_attrs["arch"]
-            loss = losses[arch] if arch in losses else trial.user_attrs["loss"]  # as older studies have it
+            loss = losses[arch] if arch in losses else trial.user_attrs["loss"]  # format of older studies
             scores.setdefault(Arch.parse(arch), Score(float(trial.value or 0.0), loss))
     return scores
 
 
 def add_score(study: optuna.Study, space: SearchSpace, arch: Arch, score: Score) -> None:
-    """Add the score of an architecture that no sampler proposed."""
+    """Add the score of an architecture that was not proposed by a sampler."""
     candidates = CategoricalDistribution(tuple(range(space.num_candidates)))
     choices: dict[str, BaseDistribution] = {_layer(k): candidates for k in range(len(arch))}
     study.add_trial(

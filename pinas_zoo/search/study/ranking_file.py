@@ -1,4 +1,4 @@
-"""explore/ranking.csv: every scored architecture, the best first."""
+"""Writing and reading ``explore/ranking.csv``, which contains every scored architecture, best first."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from pinas_zoo.weights.atomic import replacing
 def write_ranking(
     path: Path, space: SearchSpace, scores: Mapping[Arch, Score], image_size: int, effects: MainEffects, rank_by: str
 ) -> Arch:
-    """A CSV of all scored architectures, the best first; params in millions, multiply-adds in billions.
+    """Write a CSV of all scored architectures, best first. Parameters are in millions, multiply-adds in billions.
 
     Args:
-        effects: Of the scores.
-        rank_by: ``score``: by accuracy, of equals by loss; ``effects``: by the sums of main effects, of equals so.
+        path: The file.
+        space: The search space.
+        scores: Scores in the order of evaluation.
+        image_size: Height and width in pixels, on which multiply-adds depend.
+        effects: Main effects of the scores.
+        rank_by: ``score`` ranks by score, then by loss. ``effects`` ranks by the sum of main effects first.
 
     Returns:
-        The best.
+        The best architecture.
     """
     sums = {arch: effects.score(arch) for arch in scores}
     order = sorted(scores, key=lambda arch: (-scores[arch].accuracy, scores[arch].loss))
@@ -52,5 +56,6 @@ def write_ranking(
 
 
 def read_ranking(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a ranking as text by column."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))

@@ -1,4 +1,4 @@
-"""Where a study is kept: SQLite in the run's folder, a journal, or a database that many machines share."""
+"""Storage of a study: SQLite in the run's folder, a journal file, or a database that several machines share."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from sqlalchemy.exc import DatabaseError
 
 from pinas_zoo.errors import UserError
 
-OPENINGS = 5  # tries to open a storage
+OPENINGS = 5  # attempts to open a storage
 LOCAL_DISKS = frozenset(
     ["bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "reiserfs", "tmpfs", "xfs", "zfs"]
 )
 
 
 def open_study(storage: str, folder: Path, run: str = "explore", digest: str = "") -> optuna.Study:
-    """The study of a run, made when missing.
+    """Open the study of a run; it is created if it does not exist.
 
     Args:
-        storage: A database URL, the path of a journal (``.journal`` or ``.log``), or empty: SQLite in the folder.
-        folder: The run's ``explore``.
-        run: The study's name where the storage is shared with other runs.
-        digest: Of the configuration; a study keeps that of the run that made it.
+        storage: Database URL, or path of a journal file (``.journal`` or ``.log``). Empty: SQLite in the folder.
+        folder: Folder of the explore stage.
+        run: Name of the study in a storage that runs may share.
+        digest: Hash of the configuration, which is stored in the study and compared when it is opened again.
 
     Raises:
-        UserError: The storage cannot be opened, or holds another run's study of this name.
+        UserError: The storage cannot be opened, or its study of this name has another configuration.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = storage or f"sqlite:///{(folder / 'study.db').resolve()}"
     try:
         study = _create(url, run if storage else "explore")
-    except Exception as error:  # whatever SQLAlchemy, a driver or the file system says
+    except Exception as error:  # SQLAlchemy, database drivers and the file system raise many types
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(f"explore.storage {url} cannot be opened: {said[0]}; see docs/explore.md") from error
     if digest and study.user_attrs.get("config", digest) != digest:
@@ -56,7 +56,7 @@ def _create(url: str, name: str) -> optuna.Study:
             return optuna.create_study(
                 storage=_storage(url), study_name=name, direction="maximize", load_if_exists=True
             )
-        except (DatabaseError, StorageInternalError):  # another worker makes the tables at this moment
+        except (DatabaseError, StorageInternalError):  # another worker is creating the tables
             if attempt + 1 == OPENINGS:
                 raise
             time.sleep(0.5 * (attempt + 1))
@@ -78,23 +78,23 @@ def _storage(url: str) -> optuna.storages.BaseStorage:
 
 
 class WriteAheadConnection(sqlite3.Connection):
-    """A connection whose commits append to a log and do not wait for the disk.
+    """A SQLite connection in write-ahead-log mode, whose commits do not wait for the disk.
 
-    Any number of processes of one machine may use the file so, and be killed; a power failure may take the last commits
-    with it and leaves the file sound, so that a few candidates are scored again. The log's index is shared memory,
-    which machines that share a network disk do not have.
+    Processes of one machine can share the file and be killed at any time. A power failure can lose the last commits,
+    but does not corrupt the file; the lost candidates are scored again. The mode requires shared memory, so it is not
+    used on network disks, which several machines may share.
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        with suppress(sqlite3.OperationalError):  # another process is at it; the file keeps what the first one sets
+        with suppress(sqlite3.OperationalError):  # another process is setting the mode, which the file stores
             self.execute("PRAGMA journal_mode = WAL").close()
         if self.execute("PRAGMA journal_mode").fetchone() == ("wal",):
             self.execute("PRAGMA synchronous = NORMAL").close()
 
 
 def on_local_disk(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> bool:
-    """Whether a folder is on a disk of this machine alone, for all that Linux says; False where that is not known."""
+    """Whether Linux lists a folder's file system as local; False if that is unknown."""
     try:
         lines = [line.split(" ") for line in mounts.read_text("utf-8", "surrogateescape").splitlines()]
     except OSError:

@@ -22,7 +22,7 @@ def test_the_page_begins_as_the_configuration_says():
 
 @pytest.mark.slow
 def test_the_page_follows_from_the_kept_runs():
-    """To the byte, with all resamples: two to three minutes."""
+    """The page is equal byte for byte, with all resamples. It takes two to three minutes."""
     config = load_evidence(find_evidence(str(CONFIG)))
     truth = load_truth(shared_dir() / "data" / "nb201_cifar10.csv", config.truth, config.report.resamples)
     text = report_text(Evidence.load(config, truth, RESULTS))

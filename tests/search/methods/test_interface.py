@@ -170,7 +170,7 @@ def test_stages_chained_are_the_whole_supernet(space):
 
 @pytest.mark.parametrize("options", [dict(warm_queue=True), dict(negatives=False), dict(batch_norm_images=4)])
 def test_a_step_of_pinas_reads_nothing_back_from_the_device(options, monkeypatch):
-    """What would make a GPU wait: item, tolist, numbers and truth values of tensors."""
+    """Reading back would make a GPU wait: item, tolist, and conversion of tensors to numbers or truth values."""
     torch.manual_seed(0)
     method = build_method("pinas", dict(queue_size=16, dim=8, **options), build_space(SPACES["nasbench201"]), 10, 0)
     batch = Batch(seeded_input((8, 4, 3, 16, 16), 0), torch.arange(8))

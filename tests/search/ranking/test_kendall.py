@@ -74,7 +74,7 @@ def test_an_order_that_is_the_truth_beats_one_that_is_not():
 
 
 def test_intervals_hold_the_true_value_about_as_often_as_they_say():
-    """Of scores with noise, whose tau in the population is known: 2/pi * arcsin(correlation)."""
+    """The scores have noise, and tau in the population is known: 2/pi * arcsin(correlation)."""
     correlation, inside = 0.8, 0
     population = 2 / math.pi * math.asin(correlation)
     for seed in range(25):
@@ -88,7 +88,7 @@ def test_intervals_hold_the_true_value_about_as_often_as_they_say():
 
 
 def test_the_tables_own_figures_are_found():
-    """Of the 729 NAS-Bench-201 architectures with neither none nor skip: ../shared/data/README.md."""
+    """Tau of the 729 NAS-Bench-201 architectures without none and skip: ../shared/data/README.md."""
     path = shared_dir() / "data" / "nb201_cifar10.csv"
     truth, column = read_truth(path)
     assert (len(truth), column) == (15625, "cifar10_test_acc")

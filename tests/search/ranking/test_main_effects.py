@@ -86,7 +86,7 @@ def test_of_noise_nothing_is_explained():
 
 
 def test_what_is_explained_is_of_scores_left_out():
-    """By fits to all scores but one, each with its score put at their mean, which leaves the mean as it was."""
+    """The reference fits all scores but one, which is replaced by the mean of the others, so that the mean is kept."""
     _, sums = additive(1)
     values = sums[::7] + np.random.default_rng(1).normal(size=35)
     archs, errors = ARCHS[::7], []
@@ -127,7 +127,7 @@ def test_sums_that_mean_little_are_told(scores, noise, warning):
 
 @pytest.mark.parametrize("count", [60, 120, 243])
 def test_reliability_is_the_squared_correlation_of_sums_with_what_is_additive(count):
-    """Where scores are too noisy to be worth much by themselves, on average over ten draws."""
+    """The scores are too noisy to be reliable individually; the average is over ten draws."""
     told, found = [], []
     for seed in range(10):
         _, sums = additive(seed)

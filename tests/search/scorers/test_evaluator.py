@@ -66,7 +66,7 @@ def test_scores_equal_those_by_torch_alone(evaluator):
 
 
 def test_images_may_be_read_anew_in_each_pass(evaluator):
-    """As for recalibration images that do not fit into memory: one pass for all paths of a tree."""
+    """Recalibration images that do not fit into memory are read once for all paths of a tree."""
 
     class Stream:
         passes = 0

@@ -163,7 +163,7 @@ def test_restricted_digits_lead_to_the_benchmarks_and_back():
 
 
 def test_edges_share_no_work_and_none_costs_nothing(monkeypatch):
-    """What a cell computes, counted: a node is rectified and pooled once, and dead ends are left out."""
+    """A cell rectifies and pools each node once, and does not compute dead ends."""
     calls = {"relu": 0, "pool": 0, "conv": 0}
     relu, pool, conv = F.relu, F.avg_pool2d, torch.nn.Conv2d.forward
 
