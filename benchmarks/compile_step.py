@@ -20,6 +20,7 @@ import timm
 import torch
 
 import pinas_zoo  # noqa: F401
+from pinas_zoo.engine.trainable import Batch
 from pinas_zoo.search.stages.train import StandAlone
 
 TINY: dict[str, Any] = dict(arch="0123", depths=[1, 1, 1, 1], widths=[16, 16, 16, 16], stem_width=8)
@@ -43,7 +44,7 @@ def main() -> None:
     for step in range(1 + args.steps):
         for name, network in networks.items():
             started, worked = time.perf_counter(), time.process_time()
-            network(views, labels, step)["loss"].backward()
+            network.losses(Batch(views, labels), step, network.phases[0])["loss"].backward()
             if step:
                 taken[name].append(time.process_time() - worked)
             else:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import torch
 
 from pinas_zoo.engine.batchnorm import batch_statistics
+from pinas_zoo.engine.trainable import Batch
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 from pinas_zoo.search.stages.linear import LinearEvaluation
 
@@ -38,7 +39,7 @@ def main() -> None:
 
     first = supernet.conv1[0]
     parts: dict[str, Callable[[int], object]] = {
-        "a step": lambda step: network(views, labels, step)["loss"].backward(),
+        "a step": lambda step: network.losses(Batch(views, labels), step, network.phases[0])["loss"].backward(),
         "its stem": lambda step: frozen(supernet.stem),
         "the stem's first convolution": lambda step: frozen(first),
     }

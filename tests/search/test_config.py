@@ -65,7 +65,7 @@ def test_a_broken_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("space", "message"),
     [
-        ({"type": "resnest"}, "expected space.type to be a module"),
+        ({"type": "resnest"}, "expected space.type to be one of"),
         ({"type": "resnest50", "depth": (1, 1, 1, 1)}, "depth"),
         ({"type": "resnest50", "depths": (1, 1, 1)}, "expected four stages"),
         ({"type": "resnest50", "widths": (24, 24, 24, 24)}, "every candidate"),

@@ -437,12 +437,12 @@ def test_dry_run_as_json(tmp_path):
     result = search("--dry-run", "--json", "--set", "learn.steps=7", "--work-dir", "runs/a", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     plan = json.loads(result.stdout)
-    assert plan["configuration"]["learn"]["steps"] == 7
+    assert plan["config"]["learn"]["steps"] == 7
     assert plan["folder"] == "runs/a"
     assert plan["data_found"] is True
-    assert set(plan["stages"].values()) == {"to do"}
-    assert plan["registers"] == "digits_winner"
-    assert any(line.startswith("learn    7 steps") for line in plan["plan"])
+    assert not any(stage["complete"] for stage in plan["stages"])
+    assert [stage["name"] for stage in plan["stages"]] == ["learn", "linear", "explore", "winner", "train"]
+    assert plan["stages"][0]["what"].startswith("7 steps")
     assert os.listdir(tmp_path) == []
     alone = search("--json", cwd=tmp_path)
     assert (alone.returncode, alone.stderr.count("\n")) == (2, 1)

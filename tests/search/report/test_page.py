@@ -24,7 +24,7 @@ from pinas_zoo.search.report.page import chance_loss, write_report
 from pinas_zoo.search.score_kinds import KINDS
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace, build_space
-from pinas_zoo.search.study.loop import write_ranking
+from pinas_zoo.search.study.ranking_file import write_ranking
 
 SPACE = dict(type="resnest50", depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>"
@@ -231,7 +231,7 @@ def test_every_kind_of_score_is_named(score, tmp_path):
     page = Folder(tmp_path, config(score)).whole().page()
     Tags(page)
     kind = KINDS[score]
-    assert kind.words in page
+    assert html.escape(kind.words) in page
     assert f"Held-out {kind.name} of the candidates" in page
     assert f"<th class=n>{kind.name}</th>" in page
     assert ("column <code>accuracy</code> holds the consistency" in page) == (score == "consistency")

@@ -18,6 +18,7 @@ from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import Images
+from pinas_zoo.engine.trainable import Batch
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Explore
 from pinas_zoo.search.ranking.main_effects import MainEffects, main_effects
@@ -394,7 +395,7 @@ def test_linear_evaluation_trains_the_classifier_and_nothing_else(space):
     before = {k: v.clone() for k, v in network.state_dict().items()}
     network.train()
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=1.0)
-    losses = network(torch.randn(8, 1, 3, 32, 32), torch.arange(8) % 3, step=0)
+    losses = network.losses(Batch(torch.randn(8, 1, 3, 32, 32), torch.arange(8) % 3), 0, network.phases[0])
     losses["loss"].backward()
     optimizer.step()
     changed = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
