@@ -170,7 +170,7 @@ def test_learning_starts_from_the_weights_and_the_momentum_of_the_checkpoint(res
     change = supernet["conv1.0.weight"] - start
     assert 0 < change.norm() / start.norm() < 0.7  # 1.4 between networks that have nothing to do with each other
     momentum = decode_tensor("optimizer.state.0.momentum_buffer", [shape, "float32"])
-    assert torch.cosine_similarity(change.flatten(), -momentum.flatten(), 0) > 0.5  # 0.1 without the momentum
+    assert torch.cosine_similarity(change.flatten(), -momentum.flatten(), 0) > 0.3  # 0.1 without the momentum
 
 
 def test_linear_evaluation_starts_from_the_classifier_of_the_checkpoint(resumed):

@@ -186,9 +186,11 @@ def test_a_pickle_that_wants_more_is_refused_and_not_run(tmp_path, capsys, write
 def test_what_others_allow_torch_to_read_stays_allowed(tmp_path):
     """mmengine's checkpoints are read through such a list, in the same process."""
     torch.save({"state_dict": small_network().state_dict(), "best_pred": np.float64(0.63)}, tmp_path / "c.pth.tar")
+    allowed = torch.serialization.get_safe_globals()  # by other tests of this process; the block below forgets np.dtype
     with torch.serialization.safe_globals([np.dtype]):
         read_checkpoint(tmp_path / "c.pth.tar")
         assert np.dtype in torch.serialization.get_safe_globals()
+    torch.serialization.add_safe_globals(allowed)
 
 
 @pytest.mark.parametrize("zipped", [True, False])

@@ -377,7 +377,7 @@ def test_cifar10_configuration_on_an_image_folder(tmp_path):
         (["--set", "learn.step=3"], "unknown key 'learn.step'; did you mean 'learn.steps'?"),
         (["--set", "data.type=timm", "--set", "data.root=nowhere"], "no folder 'nowhere'"),
         (["--set", "space.depths=(1,1,1)"], "expected four stages"),
-        (["--set", "learn.method=pinass"], "expected learn.method to be a module"),
+        (["--set", "learn.method=pinass"], "expected learn.method to be one of"),
         (["--set", "learn.options.queue=3"], "queue"),
         (["--set", "learn.lr=-1"], "'learn.lr'"),
         (["--set", "learn.batch_size=1"], "'learn.batch_size'"),
