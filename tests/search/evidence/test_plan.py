@@ -82,7 +82,7 @@ def test_a_configuration_is_found_by_its_path_or_its_name(tmp_path, monkeypatch)
     assert find_evidence("mine.py") == Path("mine.py")
     with pytest.raises(UserError, match="one of nasbench201, got nb101"):
         find_evidence("nb101")
-    with pytest.raises(UserError, match=r"found none at absent\.py"):
+    with pytest.raises(UserError, match=r"got absent\.py, which is not there"):
         find_evidence("absent.py")
 
 
