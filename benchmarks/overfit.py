@@ -1,4 +1,4 @@
-"""Learn a handful of training images by heart: shows that labels, masks, colours and strides go the right way.
+"""Overfit a few training images: shows that labels, masks, colours and strides are handled correctly.
 
     python benchmarks/overfit.py seg --data ../shared/data/ADEChallengeData2016     # results/overfit_seg.md
     python benchmarks/overfit.py det --data ../shared/data/coco_mini
@@ -151,7 +151,7 @@ def main() -> None:
     names = ("mIoU", "aAcc") if args.task == "seg" else ("coco/bbox_mAP", "coco/segm_mAP")
     rows = [f"{name} {history[f'val/{name}'].current():.3f}" for name in names]
     text = [
-        f"# {launch.TASKS[cfg.default_scope].capitalize()}: {args.images} training images by heart",
+        f"# {launch.TASKS[cfg.default_scope].capitalize()}: {args.images} training images overfitted",
         f"Printed by `{' '.join(['python benchmarks/overfit.py', *sys.argv[1:]])}`.",
         f"{machine()}; {args.iterations} iterations, seed {args.seed}, {minutes:.0f} minutes with validations.",
         f"On the images trained on, by {type(figures).__name__} after the last iteration: {', '.join(rows)}.",

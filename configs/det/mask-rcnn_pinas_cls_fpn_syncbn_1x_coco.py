@@ -1,7 +1,7 @@
 # Π-NAS-cls (3013231203213032), Mask R-CNN, COCO 2017. The paper's figure: see Table 5 of the paper.
 #   tools/dist_train.sh configs/det/mask-rcnn_pinas_cls_fpn_syncbn_1x_coco.py 8
 # Memory: 6.7 GB a GPU with 2 images of 800 x 1216, counted by benchmarks/transfer.py --memory, without what
-# convolutions use as workspace. Time: not measured, for want of a GPU.
+# convolutions use as workspace. Time: not measured.
 # Weights: `pinas-zoo register pinas_cls --folder FOLDER` once; none are published yet.
 _base_ = "./_base_/mask-rcnn_fpn_syncbn_1x_coco.py"
 model = dict(

@@ -2,7 +2,7 @@
 #   tools/dist_train.sh configs/det/mask-rcnn_pinas_fpn_syncbn_1x_coco.py 8 --cfg-options model.backbone.arch=NAME \
 #       model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=pinas:NAME
 # Memory: 6.6 GB a GPU with 2 images of 800 x 1216, counted by benchmarks/transfer.py --memory, without what
-# convolutions use as workspace. Time: not measured, for want of a GPU.
+# convolutions use as workspace. Time: not measured.
 # NAME is registered (`pinas-zoo list --mine`); arch may also be 16 digits, a folder or hf-hub:user/name. Without the
 # last line it starts from random weights.
 _base_ = "./_base_/mask-rcnn_fpn_syncbn_1x_coco.py"

@@ -1,4 +1,4 @@
-"""The paper's stages on CIFAR-10, at a depth and width for a desktop.
+"""The paper's stages on CIFAR-10, with a depth and width for a desktop.
 
     pinas-zoo search configs/search/cifar10.py                                   # torchvision's copy under data/cifar10
     pinas-zoo search configs/search/cifar10.py --set data.name= --set data.root=FOLDER    # FOLDER/train/CLASS/*.png, …
@@ -22,7 +22,7 @@ data = dict(
     image_size=32,
     val_per_class=500,
 )
-views = dict(scale=(0.2, 1.0), blur_p=0.0)  # a blur of pixels this few leaves nothing to agree on
+views = dict(scale=(0.2, 1.0), blur_p=0.0)  # a blur would remove most of what 32 pixels show
 
 learn = dict(
     method="pinas",

@@ -1,6 +1,6 @@
 """The demo: the paper's three stages on scikit-learn's 1,797 scanned digits, in minutes on two cores.
 
-pinas-zoo search configs/search/digits.py
+pinas-zoo search digits
 """
 
 name = "digits"
@@ -11,7 +11,7 @@ space = dict(type="resnest50", depths=(1, 2, 2, 1), widths=(16, 32, 64, 128), st
 
 data = dict(type="digits", image_size=32, val_per_class=30)
 
-# a mirrored 2 is no digit, and a scan has no colour
+# no mirroring and no colours: a mirrored 2 is no digit, and scans are grey
 views = dict(scale=(0.5, 1.0), flip=0.0, jitter=(0.4, 0.4, 0.0, 0.0), gray_p=0.0, blur_p=0.3, blur_sigma=(0.1, 1.0))
 
 learn = dict(

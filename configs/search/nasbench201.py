@@ -1,6 +1,6 @@
-"""NAS-Bench-201's space on CIFAR-10: the three operations that compute, so that ranks can be held against the table.
+"""Π-NAS on NAS-Bench-201 and CIFAR-10, with the three operations that compute: 729 networks with known accuracies.
 
-pinas-zoo search configs/search/nasbench201.py    # torchvision's copy under data/cifar10: see cifar10.py
+pinas-zoo search nasbench201    # torchvision's copy under data/cifar10: see cifar10.py
 """
 
 name = "nasbench201"

@@ -2,7 +2,7 @@
 #   tools/dist_train.sh configs/seg/deeplabv3_pinas-d8_240e_cityscapes-768x768.py 8 --cfg-options \
 #       model.backbone.arch=NAME model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=pinas:NAME
 # Memory: 7.0 GB a GPU with 2 images of 768 x 768, counted by benchmarks/transfer.py --memory, without what
-# convolutions use as workspace. Time: not measured, for want of a GPU.
+# convolutions use as workspace. Time: not measured.
 # NAME is registered (`pinas-zoo list --mine`); arch may also be 16 digits, a folder or hf-hub:user/name. Without the
 # last line it starts from random weights.
 _base_ = "./_base_/deeplabv3-d8_240e_cityscapes-768x768.py"

@@ -2,7 +2,7 @@
 #   tools/dist_train.sh configs/seg/deeplabv3_pinas_trans-d8_120e_ade20k-480x480.py 8
 #   tools/dist_test.sh configs/seg/deeplabv3_pinas_trans-d8_120e_ade20k-480x480.py CHECKPOINT 8 --tta
 # Memory: 3.6 GB a GPU with 2 images of 480 x 480, counted by benchmarks/transfer.py --memory, without what
-# convolutions use as workspace. Time: not measured, for want of a GPU.
+# convolutions use as workspace. Time: not measured.
 # Weights: `pinas-zoo register pinas_trans --folder FOLDER` once; none are published yet.
 _base_ = "./_base_/deeplabv3-d8_120e_ade20k-480x480.py"
 model = dict(

@@ -2,8 +2,8 @@
 #   tools/dist_train.sh configs/seg/deeplabv3_resnest50-d8_120e_ade20k-480x480.py 8
 #   tools/dist_test.sh configs/seg/deeplabv3_resnest50-d8_120e_ade20k-480x480.py CHECKPOINT 8 --tta
 # Memory: 3.5 GB a GPU with 2 images of 480 x 480, counted by benchmarks/transfer.py --memory, without what
-# convolutions use as workspace. Time: not measured, for want of a GPU.
-# All layers 1, candidate 2s1x64d, are ResNeSt-50: the class is the same as for Π-NAS, so that only the choices differ.
+# convolutions use as workspace. Time: not measured.
+# All layers 1, candidate 2s1x64d, are ResNeSt-50. The class is the same as for Π-NAS, so only the choices differ.
 # Weights are timm's resnest50d.in1k, whose names and numbers are the same.
 _base_ = "./_base_/deeplabv3-d8_120e_ade20k-480x480.py"
 model = dict(
