@@ -1,4 +1,4 @@
-"""README and docs say what is true: commands parse, links and configurations exist, Python blocks compile and import."""
+"""README and docs say what is true: commands parse, links resolve, files exist, Python blocks compile and import."""
 
 from __future__ import annotations
 
@@ -38,8 +38,7 @@ def command_lines(page: Path) -> Iterator[str]:
     """The commands of code blocks and of inline code, with the lines that a backslash joins, without comments."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     text = re.sub(r"^ *```python\n.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
-    for line in re.findall(r"^ {4,}(.+)$", text, re.MULTILINE):
-        yield line
+    yield from re.findall(r"^ {4,}(.+)$", text, re.MULTILINE)
     prose = re.sub(r"^ {4}.*$", "", text, flags=re.MULTILINE)
     for code in re.findall(r"`([^`]+)`", prose):
         yield " ".join(code.split())
@@ -80,7 +79,7 @@ def test_commands_are_found():
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_parses(line):
-    """A mention in prose may leave out what the command requires; an option or value that it does not know may not be."""
+    """A mention in prose may leave out required arguments; it may not have an option or value that does not exist."""
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):

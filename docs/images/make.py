@@ -86,10 +86,10 @@ def flow() -> str:
         960,
         496,
         "The search of Π-NAS",
-        "Above: one step of learning. Four views of an image go through two paths, i and j, of the student supernet and "
-        "of the teacher, its moving average. The student's output of path i is compared with the teacher's of path j, "
-        "and the other way round; earlier outputs of the teacher are the negatives. Below: the stages of a search, from "
-        "images to timm.create_model.",
+        "Above: one step of learning. Four views of an image go through two paths, i and j, of the student supernet "
+        "and of the teacher, its moving average. The student's output of path i is compared with the teacher's of path j, "
+        "and the other way round; earlier outputs of the teacher are the negatives. Below: the stages of a search, "
+        "from images to timm.create_model.",
     )
     _step_of_learning(drawing)
     _stages(drawing)
@@ -126,8 +126,10 @@ def _step_of_learning(drawing: Drawing) -> None:
         drawing.box(QUEUE_X - 18 + 15 * k, 176, 11, 42, PALE, "", 2)
     drawing.text(QUEUE_X + 18, 145, "and far from", 13)
     drawing.text(QUEUE_X + 18, 162, "the negatives", 13)
-    drawing.text(QUEUE_X + 18, 238, "queue of the teacher's", 13)
-    drawing.text(QUEUE_X + 18, 255, "earlier outputs", 13)
+    for line, words in enumerate(("queue of", "the teacher's", "earlier outputs")):
+        drawing.text(QUEUE_X + 18, 238 + 17 * line, words, 13)
+    drawing.text(OUTPUT_X, 197, "path i", 13, fill=PATH_I)
+    drawing.text(OUTPUT_X, 215, "path j", 13, fill=PATH_J)
 
 
 def _network(drawing: Drawing, top: float, source: tuple[float, float]) -> None:
@@ -176,7 +178,7 @@ def _image(drawing: Drawing, x: float, y: float, size: float, stroke: str = "#5b
 
 def _stages(drawing: Drawing) -> None:
     stages = (
-        ("images", "a folder,", "tar files, the Hub", False),
+        ("images", "a folder,", "tars, the Hub", False),
         ("learn", "supernet, two", "paths a step", True),
         ("linear", "one classifier", "for all paths", True),
         ("explore", "paths scored on", "held-out images", True),

@@ -1,4 +1,4 @@
-"""The paper's search on ImageNet (sec. 4.1) with all its numbers; learn.py, linear.py and explore.py set the last stage."""
+"""The paper's search on ImageNet (sec. 4.1) with all numbers; learn.py, linear.py, explore.py set the last stage."""
 
 name = "resnest50_imagenet"
 seed = 0
