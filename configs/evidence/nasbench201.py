@@ -26,7 +26,7 @@ introduction = (
     "in. *Scores*: ranked by the scores themselves, of those that were scored. Views, which score ranks, this way of "
     "ranking and regimes were chosen on the tuned half, by seed 0: Π-NAS's regime by consistency, SPOS's and FairNAS's "
     "by the probe after 4 minutes (by consistency, others are ahead there: the last table). How far a score counts "
-    "before it is drawn in was chosen with Π-NAS on the larger spaces in sight. As sums of effects have few parameters "
+    "before it is clipped was chosen with Π-NAS on the larger spaces in sight. As sums of effects have few parameters "
     "that both halves share, the other half checks little more than all do; other seeds do. Intervals of effects take "
     "the fit as it is: they hold no chance of which architectures were scored, which a table shows where a run has "
     "enough scores, nor of the seed. Minutes of two machines are not the same: compare steps.",
