@@ -87,8 +87,8 @@ def flow() -> str:
         496,
         "The search of Π-NAS",
         "Above: one step of learning. Four views of an image go through two paths, i and j, of the student supernet "
-        "and of the teacher, its moving average. The student's output of path i is compared with the teacher's of path j, "
-        "and the other way round; earlier outputs of the teacher are the negatives. Below: the stages of a search, "
+        "and of the teacher, its moving average. The student's output of path i is compared with the teacher's of path "
+        "j, and the other way round; earlier outputs of the teacher are the negatives. Below: the stages of a search, "
         "from images to timm.create_model.",
     )
     _step_of_learning(drawing)
