@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 COMMANDS = {  # name (also of the module in pinas_zoo.commands): what it does, in the order of --help
     "search": "search a network on your images and register the winner",
-    "rank": "Kendall's tau of a run's scores against networks trained alone",
-    "evidence": "rank supernets of several methods against networks trained alone, as tables and a figure",
+    "rank": "Kendall's tau of a run's scores against networks trained from scratch",
+    "evidence": "rank supernets of several methods against networks trained from scratch, as tables and a figure",
     "similarity": "cosine similarity of features along paths that end in each candidate",
     "list": "list networks: names, parameters, multiply-adds and where the weights are",
     "info": "show a network: layers, parameters, multiply-adds, picture, and the check against the paper's figures",

@@ -20,7 +20,7 @@ LEAST = 30  # scored architectures for a tau that says anything
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Learn a supernet of each method, space and seed within a budget of minutes times threads, score its paths, "
-        "and compare the scores with the accuracies of networks trained alone (Kendall's tau, 95% bootstrap "
+        "and compare the scores with the accuracies of networks trained from scratch (Kendall's tau, 95% bootstrap "
         "intervals). Each run leaves two files, NAME.csv and NAME.json, in the folder of results and is skipped if "
         "they exist, so that runs add up over days and machines. The tables and figures are written anew from all runs "
         "in the folder. Rerun the same command to resume; delete a run's two files to measure it again."
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--truth", metavar="TABLE", required=True,
-        help="CSV of the networks trained alone (docs/nasbench201.md)",
+        help="CSV of the networks trained from scratch (docs/nasbench201.md)",
     )  # fmt: skip
     parser.add_argument(
         "--images", metavar="FOLDER|NPZ",

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Kendall's tau between the scores of a run and the accuracies of networks trained alone, with 95% bootstrap "
-        "intervals, compared with the tau of multiply-adds alone and the tau of the scores' main effects. Writes "
-        "rank.json and rank.svg into the run's folder and updates its report."
+        "Kendall's tau between the scores of a run and the accuracies of networks trained from scratch, with 95% "
+        "bootstrap intervals, compared with the tau of multiply-adds alone and the tau of the scores' main effects. "
+        "Writes rank.json and rank.svg into the run's folder and updates its report."
     )
     parser.epilog = (
         "example:\n    pinas-zoo rank work_dirs/nb201 --truth nb201_cifar10.csv --accuracy-column cifar10_test_acc"

@@ -1,7 +1,8 @@
 """The images of a run, split deterministically; decoded once into memory when they fit (:mod:`pinas_zoo.data.memory`).
 
 Four parts: ``train`` (learning, linear evaluation, recalibration), ``val`` (held out of the training images, scores
-candidates), ``trainval`` (both, for the winner alone) and ``test`` (measures the winner, as cut and as trained).
+candidates), ``trainval`` (both, for the winner alone) and ``test`` (measures the winner, with inherited and
+with trained weights).
 """
 
 from __future__ import annotations

@@ -224,7 +224,9 @@ def test_a_complete_run_opens_by_the_configuration_that_it_keeps(resumed):
 def test_rank_and_similarity_of_a_complete_run(resumed):
     folder = resumed("pinas_complete").folder
     kept = json.loads((folder / "rank.json").read_text())
-    assert "Ranking against networks trained alone" in (folder / "report.html").read_text()  # from the kept rank.json
+    assert (
+        "Ranking against networks trained from scratch" in (folder / "report.html").read_text()
+    )  # from the kept rank.json
     said = command("rank", folder, "--truth", folder.parent / "truth.csv")
     assert said.code == 0, said.err
     again = json.loads((folder / "rank.json").read_text())

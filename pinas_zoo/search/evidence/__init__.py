@@ -1,11 +1,11 @@
-"""Evidence: supernets of several methods, learned within one budget, rank architectures that were trained alone.
+"""Evidence: supernets of several methods, learned within one budget, rank architectures that were trained from scratch.
 
 plan       the configuration, and the runs that follow from it
 images     CIFAR-10 as a folder
 budget     how many steps the budget pays for
 measure    learns one supernet, scores its paths, keeps scores and facts
 scoring    the scores of a path
-truth      accuracies of the architectures trained alone
+truth      accuracies of the architectures trained from scratch
 results    kept runs, read back
 tables, regime_tables, figures, report    what the kept runs say
 """

@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).resolve().parents[2]
 
 
 class TruthColumns(Table):
-    """Columns of the truth: accuracies in percent of the architectures trained alone."""
+    """Columns of the truth: accuracies in percent of the architectures trained from scratch."""
 
     column: str  # what scores are compared with
     label: str  # the column in words, for the tables

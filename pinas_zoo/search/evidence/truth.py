@@ -1,4 +1,4 @@
-"""What scores are compared with: the accuracies of NAS-Bench-201's architectures, each trained alone."""
+"""What scores are compared with: the accuracies of NAS-Bench-201's architectures, each trained from scratch."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from scipy.stats import rankdata
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.report.figures import GREY
-from pinas_zoo.search.samplers.action_space import Encoding
 from pinas_zoo.search.samplers.action_tree import ActionTree
+from pinas_zoo.search.samplers.encoding import Encoding
 from pinas_zoo.search.scorers.protocol import Score
 
 HEIGHT = 3  # splits from root to leaf, the sampler's default below 400 trials

@@ -44,7 +44,9 @@ def train(context: Context) -> StageResult | None:
     value = accuracy(model, context.splits.test, context.views(options.views).normalise)
     arch = context.space.parse(read_done(context.folder / "explore")["winner"])
     save_network(context, "trained", arch, model.state_dict(), {"test_accuracy": value})
-    return StageResult(f"{options.epochs} epochs alone, test accuracy {value:.1%}", seconds, {"test_accuracy": value})
+    return StageResult(
+        f"{options.epochs} epochs from scratch, test accuracy {value:.1%}", seconds, {"test_accuracy": value}
+    )
 
 
 class StandAlone(Trainable):

@@ -34,7 +34,7 @@ def winner(context: Context) -> StageResult | None:
     model: Any = timm.create_model(f"local-dir:{context.folder / 'winner'}", pretrained=True)
     value = accuracy(model, context.splits.test, context.views(context.config.views).normalise)
     params_m, flops_g = context.space.cost(arch, context.config.data.image_size)
-    how = "as cut" if context.supernet is not None else "untrained"
+    how = "with inherited weights" if context.supernet is not None else "untrained"
     summary = f"{arch}, {params_m:.3f} M params, {flops_g:.4f} G multiply-adds, test accuracy {value:.1%} {how}"
     facts = {"test_accuracy": value, "test_images": len(context.splits.test)}
     return StageResult(summary, time.perf_counter() - started, facts)

@@ -203,12 +203,12 @@ def test_sections_appear_with_their_files(run):
     page = run.winner().page()
     assert sections(page) == shown
     assert 'timm.create_model("tiny_winner", pretrained=True)  # test accuracy 75.00%' in page
-    assert "75.00%<small>as cut out of the supernet, 350 test images</small>" in page
+    assert "75.00%<small>with weights inherited from the supernet, 350 test images</small>" in page
 
     (run.path / "rank.json").write_text(json.dumps(taus(40)))
     page = run.train().page()
     assert 'timm.create_model("tiny_winner", pretrained=True)  # test accuracy 87.50%' in page
-    assert "87.50%<small>trained alone, 350 test images</small>" in page
+    assert "87.50%<small>trained from scratch, 350 test images</small>" in page
     assert sections(page) == [*shown[:6], "truth", *shown[6:]]
     contents = re.findall(r'<a href="#(\w+)">', page.split("</nav>")[0])
     assert contents == sections(page)

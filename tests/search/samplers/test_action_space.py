@@ -11,7 +11,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from pinas_zoo.search.samplers.action_space import ActionSpaceSampler, Encoding
+from pinas_zoo.search.samplers.action_space import ActionSpaceSampler
+from pinas_zoo.search.samplers.encoding import Encoding
 
 pytest_samplers = pytest.importorskip("optuna.testing.pytest_samplers", reason="Optuna 5 publishes its sampler tests")
 optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,4 +1,4 @@
-"""The network that is trained alone, compiled and not."""
+"""The network that is trained from scratch, compiled and not."""
 
 from __future__ import annotations
 
