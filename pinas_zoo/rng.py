@@ -20,7 +20,7 @@ class Stream(IntEnum):
     EVIDENCE = 0  # which architectures an evidence run scores
     LEARN_PATHS = 1  # the paths of a learning step
     LINEAR_PATHS = 3  # the path of a step of linear evaluation
-    PROPOSALS = 4  # architectures proposed in exploration; attempt k of a proposal draws from 4 + 100 k
+    PROPOSALS = 4  # architectures proposed in exploration; an attempt takes the place of the rank
     RECALIBRATION = 5  # which training images recalibrate batch norm
     SHUFFLE = 6  # which images share the teacher's batch statistics
     BEGINNINGS = 8  # paths whose features are compared (Figure 5)
@@ -35,6 +35,9 @@ class Stream(IntEnum):
     HELD_OUT_VIEWS = 17  # augmentation of the held-out images, for phases that train on them
     SCORED_IMAGES = 18  # subset of the held-out images on which candidates are scored
     IMAGE_LIMIT = 19  # which images max_train or max_test keeps
+    SAMPLER = 20  # candidates that the action-space sampler draws from the whole space
+    LEAF_CANDIDATES = 21  # candidates that it draws from a leaf, which takes the place of the rank
+    SINGLE_PARAMETERS = 22  # parameters that it draws one at a time; a hash of the name takes the place of the rank
 
 
 def step_rng(seed: int, step: int, stream: int, rank: int = 0) -> np.random.Generator:

@@ -24,7 +24,8 @@ from pinas_zoo import extras
 from pinas_zoo.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
-TOOLS = ("train.py", "test.py", "analyze.py", "publish.py", "dist_train.sh", "dist_test.sh", "slurm_train.sh")
+PYTHON_TOOLS = ("train.py", "test.py", "analyze.py", "publish.py", "shared_main.py")
+TOOLS = (*PYTHON_TOOLS, "dist_train.sh", "dist_test.sh", "slurm_train.sh")
 DEPENDENCIES = ("torch", "timm", "numpy")  # their folders are found at run time
 
 

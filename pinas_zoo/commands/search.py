@@ -10,7 +10,7 @@ from pinas_zoo.terminal import print_json
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Run the stages of a search in order: learn a supernet, train a linear classifier on it, explore its paths, "
-        "cut out the winner, train it from scratch, write report.html, register it as NAME_winner. Complete stages are "
+        "cut out the winner, train it stand-alone, write report.html, register it as NAME_winner. Complete stages are "
         "skipped. If a run stops, rerun the same command to resume."
     )
     parser.epilog = (

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pinas_zoo.errors import UserError
@@ -85,6 +86,7 @@ def batch_loader(batches: Any, load: Callable[[Any], Any], workers: int) -> Data
         batch_sampler=batches,
         collate_fn=_unchanged,
         num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
         worker_init_fn=_one_thread,
         multiprocessing_context="fork" if workers else None,
     )

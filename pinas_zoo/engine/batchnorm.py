@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pinas_zoo.data.upload import upload
 from pinas_zoo.engine import distributed
 from pinas_zoo.errors import UserError
 
@@ -147,6 +148,6 @@ def run_in_shuffled_groups(
     count = len(x) * distributed.world()
     if (images or len(x)) >= count:
         return run(x)  # N x dim
-    order = torch.from_numpy(rng.permutation(count)).to(x.device)
+    order = upload(rng.permutation(count), x.device)
     shuffled = distributed.own(distributed.gather(x)[order])  # N x …
     return distributed.gather(run_in_groups(run, shuffled, images))[order.argsort()]  # (N * world) x dim

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.checkpoint import save_checkpoint
 from pinas_zoo.engine.curve import Curve
+from pinas_zoo.engine.trainable import prepare
 from pinas_zoo.terminal import Progress, progress, warning
 
 
@@ -61,7 +62,7 @@ class StepHook(Hook):
                     scheduler.load_state_dict(kept)
             runner.train_loop._iter = done
             self.state = None  # free its memory: the tensors have been copied into the model
-        runner.model.network.prepare()
+        prepare(runner.model.network, runner.seed)
         self.first = distributed.rank() == 0
         if self.first:
             self.curve = Curve(self.folder, done)

@@ -67,7 +67,8 @@ class Trainable(nn.Module):
     def prepare(self) -> None:
         """Create what is neither trained nor saved in checkpoints, such as a pretrained teacher from timm.
 
-        The trainer calls this once on the training device, before the first step of a new or resumed run. A dry run,
+        It is called once on the training device, before the first step of a new or resumed run, and before a method
+        scores paths. torch's random numbers follow from the run's seed then, so each call creates the same. A dry run,
         which builds the network on the meta device, does not call it.
         """
 
@@ -106,3 +107,10 @@ class Trainable(nn.Module):
         It is called for logged steps and at the end of training, so it may read values back from the device.
         """
         return None
+
+
+def prepare(network: Trainable, seed: int) -> None:
+    """Call ``network.prepare()`` with torch seeded; the state of torch's random numbers is restored."""
+    with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
+        torch.manual_seed(seed)
+        network.prepare()

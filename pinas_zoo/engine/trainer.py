@@ -83,7 +83,7 @@ class RunnerModel(BaseModel):
         channels_last: bool = False,
         steps: int = 1,
     ):
-        super().__init__()
+        super().__init__(dict(type="BaseDataPreprocessor", non_blocking=True))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network, self.views = network.to(memory_format=self.memory_format), views
         self.steps, self.dtype = steps, DTYPES[precision]
@@ -186,7 +186,8 @@ class DistributedOptimWrapper(_Averaged, OptimWrapper):
 class ScaledDistributedOptimWrapper(_Averaged, AmpOptimWrapper):
     """Optimiser wrapper for fp16 with loss scaling.
 
-    Gradients are averaged before they are unscaled, so that all processes agree on whether a step is skipped.
+    Gradients are averaged before they are unscaled, so that all processes agree on whether a step is skipped. The
+    scaler reads back whether all gradients are finite. Each step of fp16 therefore waits for the device.
     """
 
 
@@ -294,9 +295,7 @@ def train(
         work_dir=str(folder),
         train_dataloader=StepLoader(loaders),
         train_cfg=dict(type="StepLoop", max_iters=steps),
-        optim_wrapper=OptimWrapperDict(
-            **{p.name: _optimiser(model.trained[p.name], p, options) for p in network.phases}
-        ),
+        optim_wrapper=optimisers(model, options),
         param_scheduler={
             p.name: [dict(by_epoch=False, **part) for part in schedule] if p.optim is None else []
             for p in network.phases
@@ -311,6 +310,13 @@ def train(
     runner.train()
     distributed.wait()
     return hook.seconds
+
+
+def optimisers(model: RunnerModel, options: TrainOptions) -> OptimWrapperDict:
+    """Build the optimisers of all phases, by the name of the phase."""
+    return OptimWrapperDict(
+        **{phase.name: _optimiser(model.trained[phase.name], phase, options) for phase in model.network.phases}
+    )
 
 
 def _optimiser(parameters: Sequence[nn.Parameter], phase: Phase, options: TrainOptions) -> OptimWrapper:

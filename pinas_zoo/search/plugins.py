@@ -21,7 +21,6 @@ from pinas_zoo.errors import UserError
 
 T = TypeVar("T")
 MOVED = {  # modules of version 0.1, and where their contents are now
-    "pinas_zoo.search.space": "pinas_zoo.search.spaces (SearchSpace, Supernet) and pinas_zoo.rng (step_rng)",
     "pinas_zoo.search.run": "pinas_zoo.search (search, open_run)",
 }
 

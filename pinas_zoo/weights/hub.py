@@ -16,7 +16,6 @@ from huggingface_hub import HfApi, HfFileMetadata, constants, get_hf_file_metada
 from huggingface_hub.errors import EntryNotFoundError
 
 from pinas_zoo.errors import HubBusy, HubError, HubOffline, NotSafetensors, WrongHash
-from pinas_zoo.weights.atomic import replacing
 from pinas_zoo.weights.hub_cache import CachedFile, remember_branch, repo_folder
 from pinas_zoo.weights.hub_client import (
     LIBRARY,
@@ -90,14 +89,29 @@ def download(
         path = checked(file.link(), expected, what)
     else:
         try:
-            with replacing(file.blob) as temporary:
-                fetch(hf_hub_url(repo, filename, revision=commit, endpoint=endpoint()), temporary, announced.size)
-                checked(temporary, expected, what)
+            source = hf_hub_url(repo, filename, revision=commit, endpoint=endpoint())
+            with file.lock():  # of several processes one downloads, and the others find the file
+                if not file.blob.exists():
+                    _fetch_blob(file, source, announced.size, expected, what)
             path = file.link()
         except Exception as error:
             raise explain(error, what) from None
     remember_branch(file.folder, revision, commit)
     return path
+
+
+def _fetch_blob(file: CachedFile, url: str, size: int | None, expected: str, what: str) -> None:
+    """Download a blob, or resume the download that a killed process left."""
+    resumed = file.partial.exists()
+    fetch(url, file.partial, size)
+    try:
+        checked(file.partial, expected, what)
+    except WrongHash:
+        if not resumed:
+            raise
+        fetch(url, file.partial, size)  # the part that was left was damaged, and has been deleted
+        checked(file.partial, expected, what)
+    os.replace(file.partial, file.blob)
 
 
 def _ask(url: str) -> HfFileMetadata:
@@ -134,7 +148,7 @@ def checked(path: Path, expected: str, what: str) -> Path:
 
 
 def _checked_in_cache(path: Path, sha256: str | None, what: str) -> Path:
-    """As :func:`_checked`; a file of the cache was checked when it came, and is named by its hash where links work."""
+    """Like :func:`checked`; a file of the cache was checked when it came, and is named by its hash where links work."""
     name = path.resolve().name
     if sha256 is None and not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name):
         return path

@@ -2,6 +2,7 @@
 
 models--OWNER--NAME/
     blobs/HASH                      the bytes; HASH is git's for small files and sha256 for large ones
+    blobs/HASH.incomplete           the part that is downloaded
     snapshots/COMMIT/FILE           a link to the blob
     refs/BRANCH                     the commit that the branch had when it was last asked for
 """
@@ -13,6 +14,9 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
+
+from huggingface_hub.utils import WeakFileLock
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.weights.atomic import replacing, write_text
@@ -45,6 +49,18 @@ class CachedFile:
     @property
     def blob(self) -> Path:
         return self.folder / "blobs" / self.digest
+
+    @property
+    def partial(self) -> Path:
+        """The part of the blob that is downloaded."""
+        return self.blob.with_name(f"{self.digest}.incomplete")
+
+    def lock(self) -> contextlib.AbstractContextManager[Any]:
+        """Lock of the blob, the same as huggingface_hub's, under which one process downloads it."""
+        path = self.folder.parent / ".locks" / self.folder.name / f"{self.digest}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.blob.parent.mkdir(parents=True, exist_ok=True)
+        return WeakFileLock(path)
 
     @property
     def snapshot(self) -> Path:

@@ -112,7 +112,7 @@ def _timeouts(at_least: float = 0.0) -> tuple[float, float, float, float]:
 
 
 def fetch(url: str, path: Path, size: int | None = None) -> None:
-    """Download a file. A cut connection is resumed where it ended.
+    """Download a file. A cut connection, and a file that is there in part, are resumed where they ended.
 
     Args:
         url: On the Hub; redirects to its storage are followed, without the token.
@@ -126,9 +126,13 @@ def fetch(url: str, path: Path, size: int | None = None) -> None:
     tries = _Tries()
     small = size is None or size < SHOWN_FROM
     with (
-        path.open("wb") as file,
+        path.open("ab" if size is not None else "wb") as file,
         tqdm(total=size, unit="B", unit_scale=True, desc=url.rpartition("/")[2], disable=small or None) as bar,
     ):
+        if size is not None and file.tell() > size:
+            file.truncate(0)
+            file.seek(0)
+        bar.update(file.tell())
         while size is None or file.tell() != size:
             start = file.tell()
             try:

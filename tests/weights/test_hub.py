@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,30 @@ def test_what_came_before_a_cut_is_not_asked_for_again(hub, net, no_range):
     hub.faults.append(Fault("GET", "/store/", cut_after=1_500_000, times=1))
     assert border.download("us/net").read_bytes() == (net / WEIGHTS_FILE).read_bytes()
     assert hub.ranges == [None, "bytes=1048576-"]
+
+
+@pytest.mark.parametrize("kept", ["a part", "damaged"])
+def test_a_download_that_was_killed_is_resumed(hub, net, tmp_path, kept):
+    hub.add("us/net", contents(net))
+    content = (net / WEIGHTS_FILE).read_bytes()
+    path = border.download("us/net")
+    blob = path.resolve()
+    partial = blob.with_name(f"{blob.name}.incomplete")
+    path.unlink()
+    blob.unlink()
+    partial.write_bytes(content[:1_000_000] if kept == "a part" else bytes(1_000_000))
+    hub.ranges.clear()
+    assert border.download("us/net").read_bytes() == content
+    assert hub.ranges == ["bytes=1000000-", *([None] if kept == "damaged" else [])]
+    assert not partial.exists()
+
+
+def test_processes_that_want_the_same_file_download_it_once(hub, net):
+    hub.add("us/net", contents(net))
+    with ThreadPoolExecutor(4) as pool:
+        paths = {future.result() for future in [pool.submit(border.download, "us/net") for _ in range(4)]}
+    assert len(paths) == 1
+    assert hub.ranges == [None]
 
 
 def test_the_cache_is_shared_with_huggingface_hub(hub, net, tmp_path):

@@ -15,6 +15,7 @@ from torch import nn
 from pinas_zoo.data.augmentation.draw import IDENTITY, UNIFORMS, ViewDraws, draw_views
 from pinas_zoo.data.augmentation.per_image import LUMA, image_views
 from pinas_zoo.data.options import Views
+from pinas_zoo.data.upload import upload
 
 CHUNK = 2**25  # values that are in work at once, 128 MiB
 ON_CPU = 40, 120  # sides of views and images in pixels above which a CPU is faster with one image at a time
@@ -82,8 +83,8 @@ def crop(pixels: torch.Tensor, draws: ViewDraws) -> torch.Tensor:
     """Crop, resample and mirror: uint8 N x 3 x H x W and N x V draws to float NV x 3 x S x S in 0..255."""
     (n, v), s = draws.shape, draws.size
     h, w = pixels.shape[-2:]
-    box = torch.from_numpy(draws.box.reshape(n * v, 4).astype(np.float32)).to(pixels.device)
-    flip = torch.from_numpy(draws.flip.reshape(n * v, 1)).to(pixels.device)
+    box = upload(draws.box.reshape(n * v, 4).astype(np.float32), pixels.device)
+    flip = upload(draws.flip.reshape(n * v, 1), pixels.device)
     by_rows = resampling(box[:, 0], box[:, 2], h, s)  # NV x S x H
     by_columns = resampling(box[:, 1], box[:, 3], w, s, flip)  # NV x S x W
     x = pixels.float().reshape(n, 3 * h, w) @ by_columns.view(n, v * s, w).transpose(1, 2)  # N x 3H x VS
@@ -131,8 +132,8 @@ def _change(x: torch.Tensor, where: np.ndarray, operation: Operation, factors: n
     """Apply an operation to some of the images, in place: N x 3 x S x S; mask and factors are N."""
     chosen = np.flatnonzero(where)  # n
     if len(chosen):
-        rows = torch.from_numpy(chosen).to(x.device)
-        x.index_copy_(0, rows, operation(x[rows], torch.from_numpy(factors[chosen]).to(x.device).view(-1, 1, 1, 1)))
+        rows = upload(chosen, x.device)
+        x.index_copy_(0, rows, operation(x[rows], upload(factors[chosen], x.device).view(-1, 1, 1, 1)))
 
 
 def brightness(x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
@@ -165,7 +166,12 @@ def turn_hue(x: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
     hue = sixths.div_(chroma.clamp(min=1)).mul_(256 / 6).round_()  # in 256 steps a circle; below 0 in part
     hue = hue.add_((turn * 255).trunc_().squeeze(1)).remainder_(256).mul_(6 / 255)  # OpenCV's way back has 255 steps
     chroma = chroma.mul_(255).div_(high.clamp(min=1)).round_().mul_(high / 255)  # n x H x W
-    k = hue.unsqueeze(1).repeat(1, 3, 1, 1).add_(x.new_tensor([5.0, 3.0, 1.0]).view(3, 1, 1)).remainder_(6)
+    k = (
+        hue.unsqueeze(1)
+        .repeat(1, 3, 1, 1)
+        .add_(torch.arange(5, 0, -2, device=x.device, dtype=x.dtype).view(3, 1, 1))
+        .remainder_(6)
+    )
     weights = torch.minimum(k, 4 - k).clamp_(0, 1)  # n x 3 x H x W
     return (high.unsqueeze(1) - weights.mul_(chroma.unsqueeze(1))).round_()
 
@@ -178,7 +184,7 @@ def blur(x: torch.Tensor, sigma: np.ndarray) -> None:
     chosen = np.flatnonzero(sigma)  # n
     if not len(chosen):
         return
-    rows = torch.from_numpy(chosen).to(x.device)
+    rows = upload(chosen, x.device)
     matrix = blur_matrices(sigma[chosen], x.shape[-1], x.device).unsqueeze(1)  # n x 1 x S x S
     x.index_copy_(0, rows, (matrix @ (x[rows] @ matrix.transpose(2, 3))).round_())
 
@@ -191,6 +197,6 @@ def blur_matrices(sigma: np.ndarray, size: int, device: torch.device | None = No
     kernel /= kernel.sum(1, keepdims=True)
     source = np.abs(offset[:, None] + np.arange(size)) % max(1, 2 * size - 2)  # K x size
     source = np.minimum(source, 2 * size - 2 - source)  # the edge pixel itself is not repeated
-    taps = torch.from_numpy(source).to(device).unsqueeze(2) == torch.arange(size, device=device)  # K x size x size
-    weights = torch.from_numpy(kernel.astype(np.float32)).to(device)
+    taps = upload(source, device).unsqueeze(2) == torch.arange(size, device=device)  # K x size x size
+    weights = upload(kernel.astype(np.float32), device)
     return (weights @ taps.flatten(1).float()).view(-1, size, size)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from pinas_zoo.data.images import ViewsOptions
 from pinas_zoo.data.loader import BatchPart
-from pinas_zoo.engine.trainer import RunnerModel
+from pinas_zoo.engine.trainer import RunnerModel, optimisers
 from pinas_zoo.search.context import Context
 
 WARM, TIMED = 5, 50  # steps before the clock starts, and steps that it measures; their costs differ by several times
@@ -21,16 +22,17 @@ def learning_step(context: Context) -> Step:
     """One step as the trainer takes it, augmentation included."""
     method, learn, splits = context.method(), context.config.learn, context.splits
     views = context.views(context.config.views)
-    optimizer = torch.optim.SGD(method.parameters(), lr=1e-3, momentum=learn.momentum)
+    images = {"train": splits.train, "held_out": splits.val}
     options = ViewsOptions(context.config.views, method.num_views, context.config.seed)
     model = RunnerModel(method, views, learn.precision, learn.channels_last)
+    wrapper = optimisers(model, learn)
 
     def step(k: int) -> None:
-        indices = torch.randperm(len(splits.train))[: learn.batch_size].tolist()
-        batch = splits.train.step_batch(BatchPart(k, 0, indices), options)
-        optimizer.zero_grad()
-        model(step=k, **batch)["loss"].backward()
-        optimizer.step()
+        batches: dict[str, Any] = {"step": k}
+        for split in {phase.split for phase in method.phases}:
+            indices = torch.randperm(len(images[split]))[: learn.batch_size].tolist()
+            batches[split] = images[split].step_batch(BatchPart(k, 0, indices), options)
+        model.train_step(batches, wrapper)
 
     return step
 

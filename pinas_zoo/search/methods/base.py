@@ -116,6 +116,10 @@ class Method(Trainable, ABC):
         """
         return None
 
+    def warning(self) -> str | None:
+        trouble = getattr(self, "trouble", None)  # the name in version 0.1
+        return trouble() if callable(trouble) else None
+
     def losses(self, batch: Batch, step: int, phase: Phase) -> dict[str, torch.Tensor]:
         # methods written for version 0.1 have forward(views, labels, step)
         if type(self).forward is not Method.forward:

@@ -146,7 +146,7 @@ def _tiles(
 ) -> list[Tile]:
     tiles = []
     if winner is not None and winner.accuracy is not None:
-        measured = "trained from scratch" if "train" in facts else "with weights inherited from the supernet"
+        measured = "trained stand-alone" if "train" in facts else "with weights inherited from the supernet"
         images = facts.get("winner", {}).get("test_images")
         note = f"{measured}, {images} test images" if images else measured
         tiles.append(Tile("Test accuracy", f"{winner.accuracy:.2%}", note))

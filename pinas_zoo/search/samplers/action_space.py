@@ -28,6 +28,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.samplers.action_tree import ActionTree, LocalModel
 from pinas_zoo.search.samplers.encoding import Encoding, Floats
 
@@ -108,7 +109,7 @@ class ActionSpaceSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         self._raise_error_if_multi_objective(study)
-        rng = np.random.default_rng([self.seed, trial.number, zlib.crc32(param_name.encode())])
+        rng = step_rng(self.seed, trial.number, Stream.SINGLE_PARAMETERS, zlib.crc32(param_name.encode()))
         encoding = Encoding({param_name: param_distribution})
         return encoding.params(encoding.uniform(rng, 1)[0])[param_name]
 
@@ -124,7 +125,7 @@ class ActionSpaceSampler(BaseSampler):
         history.update(study.get_trials(deepcopy=False), trial.number)
         sign = -1.0 if study.direction == StudyDirection.MINIMIZE else 1.0
         before = history.before(trial.number)
-        rng = np.random.default_rng([self.seed, before])
+        rng = step_rng(self.seed, before, Stream.SAMPLER)
         row = None
         if before >= self.n_startup_trials and len(history.finished) >= 2:
             row = self._from_tree(history, sign)
@@ -165,7 +166,7 @@ class ActionSpaceSampler(BaseSampler):
 
     def _order(self, history: _History, plan: _Plan, leaf: int) -> Floats:
         """Candidates of a leaf in the order in which they are proposed: n x parameters."""
-        rng = np.random.default_rng([self.seed, plan.fitted, leaf, 1])
+        rng = step_rng(self.seed, plan.fitted, Stream.LEAF_CANDIDATES, leaf)
         encoding = history.encoding
         if encoding.size <= WHOLE:
             pool, features = encoding.all()

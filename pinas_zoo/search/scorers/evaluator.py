@@ -20,9 +20,7 @@ from mmengine.device import get_device
 from torch import nn
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.data.images import ImageSet
 from pinas_zoo.engine.batchnorm import Statistics, batch_statistics, recalibrated
-from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.scorers.ridge_probe import RidgeProbe
 from pinas_zoo.search.spaces.base import Piece, Supernet
@@ -219,8 +217,3 @@ class PathEvaluator:
     def _input(self, batch: dict[str, Any]) -> torch.Tensor:
         pixels = batch["pixels"].to(self.device)
         return self.normalise(pixels).contiguous(memory_format=torch.channels_last)
-
-
-def recalibration_subset(train: ImageSet, count: int, seed: int) -> ImageSet:
-    """Select ``count`` random training images; the selection depends only on the seed."""
-    return train.subset(step_rng(seed, 0, Stream.RECALIBRATION).permutation(len(train))[:count])

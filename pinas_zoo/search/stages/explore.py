@@ -15,6 +15,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.engine import distributed
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
+from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.ranking.similarity import off_diagonal, path_similarity, write_matrix
@@ -61,7 +62,7 @@ def explore(context: Context) -> StageResult | None:
     if options.rank_by == "effects":
         warning = effects.warning()
         summary += " by effects" + (f"; WARNING: {warning}" if warning else "")
-    facts = {"winner": str(winner), "held_out": len(context.splits.val)}
+    facts = {"winner": str(winner), "held_out": len(context.scoring_data().held_out)}
     if context.supernet is not None:
         matrix = similarity(context, SIMILARITY_IMAGES, SIMILARITY_PATHS)
         write_matrix(folder / "similarity.csv", matrix)
@@ -113,9 +114,17 @@ def run_study(context: Context) -> optuna.Study:
     storage = context.config.explore.storage
     if not storage:  # in the run's folder, whose configuration has been checked
         return open_study(storage, folder)
-    changing: dict[str, Any] = {"until": True, "log": True, "data": {"workers"}}
-    content = context.config.model_dump_json(exclude=changing, exclude_defaults=True)
-    return open_study(storage, folder, context.config.name, hashlib.sha256(content.encode()).hexdigest()[:16])
+    return open_study(storage, folder, context.config.name, signature(context.config))
+
+
+def signature(config: SearchConfig) -> str:
+    """Hash of the configuration that a study outside the run's folder belongs to.
+
+    Keys without influence on scores are left out, and keys at their defaults, so that a new version may add keys.
+    """
+    changing: dict[str, Any] = {"until": True, "streams": True, "log": True, "data": {"workers"}}
+    content = config.model_dump_json(exclude=changing, exclude_defaults=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def similarity(context: Context, images: int, paths: int, seed: int | None = None) -> NDArray[np.float64]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
+from mmengine.device import get_device
 from safetensors.torch import load_file
 
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.curve import read_curve
+from pinas_zoo.engine.trainable import prepare
 from pinas_zoo.engine.trainer import cosine
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.methods.base import Method
@@ -33,9 +38,9 @@ def learn(context: Context) -> StageResult | None:
         save_tensors(folder / "classifier.safetensors", method.classifier.state_dict())
     if method.scores_paths:
         save_tensors(folder / METHOD_FILE, method.state_dict())
-    losses = read_curve(folder)["loss"]
+    first, last = first_and_last_loss(read_curve(folder))
     rate = steps * options.batch_size * method.num_views / seconds
-    summary = f"{steps} steps, loss {losses[0]:.2f} to {losses[-1]:.2f}, {rate:.0f} views/s"
+    summary = f"{steps} steps, loss {first:.2f} to {last:.2f}, {rate:.0f} views/s"
     facts: dict[str, str | None] = {"trouble": method.warning()}
     chosen = method.choose()
     if chosen is not None:
@@ -44,9 +49,17 @@ def learn(context: Context) -> StageResult | None:
     return StageResult(summary + (f"; WARNING: {facts['trouble']}" if facts["trouble"] else ""), seconds, facts)
 
 
+def first_and_last_loss(curve: Mapping[str, list[float]]) -> tuple[float, float]:
+    """The first and the last loss of the first phase that logged one; a phase may start late or stop early."""
+    name = next(key for key in curve if key.rpartition(".")[2] == "loss")
+    logged = [k for k, value in enumerate(curve[name]) if not math.isnan(value)]
+    return (curve[name][logged[0]], curve[name][logged[-1]]) if logged else (math.nan, math.nan)
+
+
 def learned_method(context: Context) -> Method:
     """Load the trained state of a method that scores paths itself."""
     method = context.method()
     method.load_state_dict(load_file(context.folder / "learn" / METHOD_FILE))
-    method.prepare()
+    method.to(get_device())
+    prepare(method, context.config.seed)
     return method

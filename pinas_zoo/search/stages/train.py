@@ -45,7 +45,7 @@ def train(context: Context) -> StageResult | None:
     arch = context.space.parse(read_done(context.folder / "explore")["winner"])
     save_network(context, "trained", arch, model.state_dict(), {"test_accuracy": value})
     return StageResult(
-        f"{options.epochs} epochs from scratch, test accuracy {value:.1%}", seconds, {"test_accuracy": value}
+        f"{options.epochs} epochs stand-alone, test accuracy {value:.1%}", seconds, {"test_accuracy": value}
     )
 
 

@@ -159,7 +159,7 @@ class Proposals:
                 return None
             number = sum(t.state != TrialState.FAIL for t in self.copy.get_trials(deepcopy=False))
             if attempt < MAX_REPEATS:
-                self.copy.sampler = self._sampler(step_rng(self.seed, number, Stream.PROPOSALS + 100 * attempt))
+                self.copy.sampler = self._sampler(step_rng(self.seed, number, Stream.PROPOSALS, attempt))
             else:
                 self.copy.sampler = self.random
             proposal = self.copy.ask(self.distributions)

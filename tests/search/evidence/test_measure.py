@@ -14,7 +14,7 @@ from pinas_zoo.cli import main
 from pinas_zoo.search.evidence.budget import steps_within
 from pinas_zoo.search.evidence.measure import scored_archs
 from pinas_zoo.search.evidence.results import SCORES, read_run
-from pinas_zoo.search.spaces.nasbench201 import Space
+from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 from tests.search.evidence.made_up_runs import CONFIG, write_truth
 
 TINY = f"""
@@ -50,7 +50,7 @@ def test_a_run_is_learned_scored_kept_and_skipped_the_next_time(tmp_path, capsys
     assert [(run["name"], run["scored"], run["seed"]) for run in printed["runs"]] == [(name, 30, 3)]
     assert "a step, " in told.err
     run = read_run(results / f"{name}.json")
-    space = Space(operations=("nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"))
+    space = NASBench201Space(operations=("nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"))
     assert list(run.scores) == [str(space.operations_of(arch)) for arch in scored_archs(space, 30)]
     scores = np.array(list(run.scores.values()))
     assert scores.shape == (30, len(SCORES))

@@ -15,10 +15,13 @@ import timm
 import torch
 
 from pinas_zoo.data.augmentation import BatchViews
+from pinas_zoo.data.images import Images, ViewsOptions
+from pinas_zoo.data.loader import BatchPart
 from pinas_zoo.data.options import Views
 from pinas_zoo.engine import trainer
 from pinas_zoo.engine.trainable import Batch, Phase
 from pinas_zoo.search import search
+from pinas_zoo.search.config import parse_config
 from pinas_zoo.search.methods.base import build_method
 from pinas_zoo.search.spaces.base import build_space
 from tests.golden import seeded_input
@@ -184,3 +187,23 @@ def test_a_step_of_pinas_reads_nothing_back_from_the_device(options, monkeypatch
         for step in range(3):
             method.losses(batch, step, Phase("weights"))["loss"].backward()
     assert int(method.queue_ptr) == (0 if "negatives" in options else 24 % 16)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", ["pinas", "spos", "fairnas"])
+def test_a_training_step_does_not_wait_for_the_gpu(name):
+    space = build_space(SPACES["nasbench201"])
+    method = build_method(name, dict(queue_size=16, dim=8) if name == "pinas" else {}, space, 10, 0).cuda()
+    model = trainer.RunnerModel(method, BatchViews(Views(), (0.5,) * 3, (0.25,) * 3), steps=4).cuda().train()
+    options = parse_config(dict(configuration("gdas", "nasbench201"), learn=dict(method=name, batch_size=8))).learn
+    wrapper = trainer.optimisers(model, options)
+    pixels = torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8).pin_memory()
+    views = ViewsOptions(Views(), method.num_views, 0)
+    images = Images(pixels, torch.arange(8).pin_memory())
+    batches = [{"train": images.step_batch(BatchPart(k, 0, list(range(8))), views), "step": k} for k in range(3)]
+    for k, batch in enumerate(batches):
+        torch.cuda.set_sync_debug_mode("error" if k else "default")  # the first step allocates
+        try:
+            model.train_step(batch, wrapper)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")

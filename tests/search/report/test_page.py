@@ -208,7 +208,7 @@ def test_sections_appear_with_their_files(run):
     (run.path / "rank.json").write_text(json.dumps(taus(40)))
     page = run.train().page()
     assert 'timm.create_model("tiny_winner", pretrained=True)  # test accuracy 87.50%' in page
-    assert "87.50%<small>trained from scratch, 350 test images</small>" in page
+    assert "87.50%<small>trained stand-alone, 350 test images</small>" in page
     assert sections(page) == [*shown[:6], "truth", *shown[6:]]
     contents = re.findall(r'<a href="#(\w+)">', page.split("</nav>")[0])
     assert contents == sections(page)

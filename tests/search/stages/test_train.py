@@ -1,4 +1,4 @@
-"""The network that is trained from scratch, compiled and not."""
+"""The network that is trained stand-alone, compiled and not."""
 
 from __future__ import annotations
 
