@@ -32,6 +32,11 @@ def escape(text: str) -> str:
     return re.sub(_UNSAFE, lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+def say(text: str) -> None:
+    """Print lines to stdout with control characters escaped, such as those of a file that somebody else wrote."""
+    print("\n".join(map(escape, text.split("\n"))), flush=True)
+
+
 def is_terminal(stream: IO[str]) -> bool:
     """Whether a person sees the stream drawn: a terminal that moves its cursor."""
     return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")

@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.zoo import registry
 
     truth_file = Path(args.truth)
+    if args.seed < 0:
+        raise UserError(f"expected a --seed of at least 0, got {args.seed}")
     opened = open_context(Path(args.run_folder), "explore", parse_overrides(args.set))
     truth, column = read_truth(truth_file, args.arch_column, args.accuracy_column)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pinas_zoo.terminal import print_json
+from pinas_zoo.terminal import print_json, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +72,6 @@ def run(args: argparse.Namespace) -> None:
     elif args.dry_run:
         print(config.model_dump_json(indent=2) + "\n\n" + plan(config, folder).text())
     elif args.worker:
-        work(Context.of(config, folder))
+        work(Context.of(config, folder, say))
     else:
-        run_stages(Context.of(config, folder))
+        run_stages(Context.of(config, folder, say))

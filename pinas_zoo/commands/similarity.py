@@ -42,6 +42,8 @@ def run(args: argparse.Namespace) -> None:
 
     if args.images < 2 or args.paths < 2:
         raise UserError(f"expected at least 2 --images and 2 --paths, got {args.images} and {args.paths}")
+    if (args.seed or 0) < 0:
+        raise UserError(f"expected a --seed of at least 0, got {args.seed}")
     opened = open_context(Path(args.run_folder), "learn", parse_overrides(args.set))
     matrix = similarity(opened, args.images, args.paths, args.seed)
     if not args.json:

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.terminal import warning
 from pinas_zoo.weights.atomic import replacing
 
 CHECKPOINT = "checkpoint.pth"
+KEYS = {"step", "seconds", "model", "optimizers", "schedulers"}
 FIRST_PHASE = "weights"  # the only phase in version 0.1
 
 
@@ -38,6 +40,12 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
         if "optimizer" in state:  # format of version 0.1
             state["optimizers"] = {FIRST_PHASE: state.pop("optimizer")}
             state["schedulers"] = {FIRST_PHASE: state["schedulers"]}
+            warning(
+                f"version 0.1 began {folder}; it resumes with the augmentation of this version, whose crops differ "
+                "where images are in memory"
+            )
+        if not set(state) >= KEYS:
+            raise KeyError(*sorted(KEYS - set(state)))
     except Exception as error:  # damaged zip files and forbidden pickles raise many types
         raise UserError(f"checkpoint {path} cannot be read as tensors and plain values; delete it") from error
     return state

@@ -9,8 +9,12 @@ mmengine's checkpoints to resume. A script of your own must import it before mmd
 
 from __future__ import annotations
 
+import warnings
+
 from pinas_zoo import extras
 
+# mmengine imports it; users can do nothing about that
+warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
 extras.require()
 
 from pinas_zoo.openmmlab import operators  # noqa: E402

@@ -123,6 +123,8 @@ def search(
             result = search("digits", name="mine", overrides={"learn.steps": 100})
             print(result.winner, f"{result.test_accuracy:.1%}")
     """
+    if not isinstance(config, str | Path | Mapping | SearchConfig):
+        raise UserError(f"expected a configuration as a file, a name or a mapping, got {type(config).__name__}")
     changes = {**(overrides or {}), **({} if name is None else {"name": name})}
     if isinstance(config, SearchConfig):
         config = config.model_dump(mode="json")
@@ -185,9 +187,11 @@ def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     """Return a copy of plain data in which the values of some dotted keys are replaced."""
     result = {key: merged(value, {}) if isinstance(value, Mapping) else value for key, value in values.items()}
     for dotted, value in changes.items():
-        *tables, last = dotted.split(".")
+        *tables, last = str(dotted).split(".")
         table = result
         for key in tables:
             table = table.setdefault(key, {})
+            if not isinstance(table, dict):
+                raise UserError(f"expected overrides of tables, such as learn.steps, got {dotted!r}: {key} is no table")
         table[last] = value
     return result

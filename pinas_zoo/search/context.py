@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from pinas_zoo.data.augmentation import BatchViews
@@ -22,6 +21,7 @@ from pinas_zoo.search.methods.base import Method, build_method
 from pinas_zoo.search.run_folder import check_folder, with_streams_of
 from pinas_zoo.search.scorers.protocol import ScoringData
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space
+from pinas_zoo.weights.tensors import load_tensors
 
 Say = Callable[[str], None]
 
@@ -94,7 +94,7 @@ class Context:
         if not path.is_file():
             return None
         supernet = self.space.supernet()
-        supernet.load_state_dict(load_file(path))
+        supernet.load_state_dict(load_tensors(path))
         return supernet
 
     @property
@@ -103,7 +103,7 @@ class Context:
         for stage in ("linear", "learn"):
             path = self.folder / stage / "classifier.safetensors"
             if path.is_file():
-                state = load_file(path)
+                state = load_tensors(path)
                 outputs, features = state["weight"].shape
                 classifier = nn.Linear(features, outputs)
                 classifier.load_state_dict(state)

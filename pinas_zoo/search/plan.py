@@ -33,11 +33,13 @@ class StagePlan:
         name: Name of the stage.
         what: Description of what it would do.
         complete: Whether it is complete.
+        state: "complete", "to do", "after until" for a later command, or empty for a stage that the run does not have.
     """
 
     name: str
     what: str
     complete: bool
+    state: str
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class RunPlan:
         if not self.data_found:
             lines.append(f"data     NOT FOUND: the search needs the folder {data['root']!r}, which does not exist")
         lines.append(f"space    {self.space}")
-        lines += [f"{s.name:8} {s.what} [{'complete' if s.complete else 'to do'}]" for s in self.stages]
+        lines += [f"{s.name:8} {s.what}{f' [{s.state}]' if s.state else ''}" for s in self.stages]
         many, paths = "es" if self.processes > 1 else "", "paths" if self.paths_per_step > 1 else "path"
         lines += [
             "",
@@ -96,8 +98,9 @@ class RunPlan:
             "the recalibration images; otherwise they are decoded when needed",
             f"disk     a checkpoint of {self.checkpoint_mib:.0f} MiB while a stage trains",
             f"files    {self.folder}/: config.json, learn/, linear/, explore/, winner/, train/, trained/, report.html",
-            f"registry the winner is registered as {self.config['name']}_winner",
         ]
+        if self.config["until"] == STAGES[-1]:
+            lines.append(f"registry the winner is registered as {self.config['name']}_winner")
         return "\n".join(lines)
 
 
@@ -121,8 +124,11 @@ def plan(config: SearchConfig, folder: Path) -> RunPlan:
     kept = 0.0 if supernet is None else sum(path_mib(supernet, path, images, size, dtype) for path in paths)
     stages = []
     for stage in STAGES:
-        what = why_left_out(config, stage) or describe(stage, config, space, method)
-        stages.append(StagePlan(stage, what, is_done(folder, stage)))
+        reason, complete = why_left_out(config, stage), is_done(folder, stage)
+        state = "complete" if complete else "" if reason else "to do"
+        if state == "to do" and STAGES.index(stage) > STAGES.index(config.until):
+            state = "after until"
+        stages.append(StagePlan(stage, reason or describe(stage, config, space, method), complete, state))
     return RunPlan(
         config=config.model_dump(mode="json"),
         folder=str(folder),
@@ -155,7 +161,7 @@ def describe(stage: str, config: SearchConfig, space: SearchSpace, method: Metho
         return f"{min(explore.evaluations, space.size)} of {space.size:,} architectures by {explore.sampler}, {how}"
     if stage == "winner":
         return f"the best one {'cut out of the supernet' if SUPERNET in kind.needs else 'untrained'}, and tested"
-    return f"{config.train.epochs} epochs, batch {config.train.batch_size}"
+    return f"{config.train.epochs} epochs stand-alone, batch {config.train.batch_size}"
 
 
 def length(options: Learn | Linear) -> str:

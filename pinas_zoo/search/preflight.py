@@ -10,13 +10,16 @@ from pinas_zoo.engine.trainer import check_precision, log_backends
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Learn, Linear
 from pinas_zoo.search.context import Context
-from pinas_zoo.search.run_folder import is_done
+from pinas_zoo.search.run_folder import STAGES, is_done
 from pinas_zoo.search.stages.needed import needs_labels, why_left_out
 from pinas_zoo.search.stages.train import check_compiler
+from pinas_zoo.search.study.constraints import Limits
+from pinas_zoo.zoo import registry
 
 
 def check_run(context: Context) -> None:
-    """Check the requirements of the stages that are not complete: compiler, images, precision, log backends, method.
+    """Check the requirements of the stages that are not complete: compiler, images, precision, log backends, method,
+    limits of the candidates, and the registry that the winner goes to.
 
     Raises:
         UserError: A requirement is not met.
@@ -34,6 +37,10 @@ def check_run(context: Context) -> None:
             "labels, explore.score='consistency' ranks what an unsupervised method has learned: add until='explore', "
             "as no accuracy can be told"
         )
+    if config.until not in ("learn", "linear") and not is_done(folder, "explore"):
+        Limits(context.space, config.explore, config.data.image_size).reachable(config.seed)
+    if config.until == STAGES[-1]:
+        registry.check_writable()
     for stage, options in trained.items():
         StepSampler(len(context.splits.train), options.batch_size, 0, 0, 1, world=distributed.world())
         check_precision(options.precision, f"{stage}.precision")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
@@ -40,8 +39,10 @@ def check_folder(config: SearchConfig, folder: Path) -> None:
         before = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"run folder {folder}: config.json cannot be read ({error}); delete the folder") from error
-    with contextlib.suppress(UserError):  # keys that a later version added get their defaults
-        before = parse_config(before).model_dump(mode="json")
+    try:
+        before = parse_config(before).model_dump(mode="json")  # keys that a later version added get their defaults
+    except UserError as error:
+        raise UserError(f"run folder {folder}: its config.json is not valid: {error}") from error
     changed = sorted(_differences(before, config.model_dump(mode="json")))
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
@@ -78,9 +79,20 @@ def read_done(folder: Path) -> dict[str, Any]:
     """Read ``done.json`` of a stage: ``summary``, ``seconds``, ``peak_memory_mib`` and facts of its own.
 
     It is empty for a stage that is not complete.
+
+    Raises:
+        UserError: The file is damaged.
     """
     path = folder / DONE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict) or not isinstance(facts.get("summary"), str):
+        raise UserError(f"expected the results of a stage in {path}, got a damaged file; delete it to repeat the stage")
+    return facts
 
 
 def mark_done(folder: Path, stage: str, facts: Mapping[str, Any]) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from pinas_zoo.errors import BrokenWeights, NotSafetensors, WeightsMissing, WrongShapes
+from pinas_zoo.errors import BrokenWeights, NotSafetensors, UserError, WeightsMissing, WrongShapes
 from pinas_zoo.weights.atomic import replacing
 from pinas_zoo.weights.entry_points import default_name, on_meta
 
@@ -29,8 +29,23 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     with replacing(path) as temporary:
         temporary.touch()  # with the umask's mode, which safetensors would close to others
         mode = temporary.stat().st_mode
-        save_file(plain, temporary, metadata=dict(metadata or {"format": "pt"}))
+        try:
+            save_file(plain, temporary, metadata=dict(metadata or {"format": "pt"}))
+        except SafetensorError as error:  # of the operating system: a full disk, a quota
+            raise UserError(f"expected to write {path}, got {error}; free space on the disk, then repeat") from None
         temporary.chmod(mode)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file.
+
+    Raises:
+        WeightsMissing: There is no file, or it cannot be read.
+        BrokenWeights: The file is cut short or damaged.
+        WrongShapes: Integers in place of weights.
+    """
+    tensor_shapes(path)
+    return load_file(path)
 
 
 def network_shapes(args: Mapping[str, Any], architecture: str | None = None) -> dict[str, tuple[int, ...]]:

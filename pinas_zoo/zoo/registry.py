@@ -296,6 +296,18 @@ def _check_reserved(entry: Entry) -> None:
             raise UserError(f"expected weights of {entry.name!r}, arch {arch}, got arch {entry.arch} in {entry.folder}")
 
 
+def check_writable() -> None:
+    """Check that an entry could be written, without writing one.
+
+    Raises:
+        UserError: The folder of the registry can be neither written nor created.
+    """
+    folder = home()
+    there = next(path for path in (folder / "models", folder, *folder.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"expected a registry that can be written, got {folder}; choose another with PINAS_ZOO_HOME")
+
+
 def entry_path(name: str) -> Path:
     """The file of a name's entry."""
     return home() / "models" / f"{name}.json"

@@ -79,7 +79,8 @@ def read_csv(path: Path) -> TruthCsv:
             rows = tuple(_rows(path, reader))
             return TruthCsv(path, tuple(reader.fieldnames or ()), rows)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"expected a CSV table of trained networks, cannot read {path}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"expected a CSV table of trained networks, cannot read {path}: {reason}") from error
 
 
 def _rows(path: Path, reader: csv.DictReader[str]) -> Iterator[TruthRow]:

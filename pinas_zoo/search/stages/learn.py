@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 
 from mmengine.device import get_device
-from safetensors.torch import load_file
 
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.curve import read_curve
@@ -15,7 +14,7 @@ from pinas_zoo.engine.trainer import cosine
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.methods.base import Method
 from pinas_zoo.search.stages.result import StageResult, fit, total_steps
-from pinas_zoo.weights.tensors import save_tensors
+from pinas_zoo.weights.tensors import load_tensors, save_tensors
 
 METHOD_FILE = "method.safetensors"  # the whole state of a method that scores paths itself
 
@@ -59,7 +58,7 @@ def first_and_last_loss(curve: Mapping[str, list[float]]) -> tuple[float, float]
 def learned_method(context: Context) -> Method:
     """Load the trained state of a method that scores paths itself."""
     method = context.method()
-    method.load_state_dict(load_file(context.folder / "learn" / METHOD_FILE))
+    method.load_state_dict(load_tensors(context.folder / "learn" / METHOD_FILE))
     method.to(get_device())
     prepare(method, context.config.seed)
     return method
