@@ -49,10 +49,10 @@ def find_config(text: str | Path, *kinds: str) -> Path:
     wanted = path.as_posix()
     if wanted in known:
         return known[wanted]
-    if path.is_dir():
+    if (path / "config.json").is_file():
         raise UserError(
-            f"expected a configuration file, got the folder {text}; to resume a run give the configuration that made "
-            "it, or its config.json with --work-dir"
+            f"expected a configuration file, got the run folder {text}; to resume the run give the configuration that "
+            "made it"
         )
     names = [name for kind in kinds for name in config_names(kind)]
     near = difflib.get_close_matches(path.stem, names, n=1) or names[:1]

@@ -84,7 +84,7 @@ def test_the_file_is_short_and_its_head_says_how(path: Path) -> None:
     assert len(lines) < 40
     head = "\n".join(line for line in lines if line.startswith("#"))
     assert f"tools/dist_train.sh configs/{path.parent.name}/{path.name} 8" in head
-    assert "figure" in head.lower()
+    assert "result" in head.lower()
     assert "Memory" in head
 
 

@@ -91,6 +91,7 @@ def test_control_characters_of_a_folder_do_not_reach_the_terminal(capsys):
     assert capsys.readouterr().out == "learn  \\x1b]0;own\\x07 done\nnext\n"
 
 
-def test_a_folder_is_no_configuration(tmp_path):
-    with pytest.raises(UserError, match=r"got the folder .* to resume a run"):
+def test_a_run_folder_is_no_configuration(tmp_path):
+    (tmp_path / "config.json").touch()
+    with pytest.raises(UserError, match=r"got the run folder .* to resume the run give the configuration"):
         search(Path(tmp_path))
