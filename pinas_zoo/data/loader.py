@@ -23,7 +23,7 @@ class BatchPart(NamedTuple):
 
     @property
     def positions(self) -> range:
-        """Of the images in the global batch."""
+        """Return the positions of the images in the global batch."""
         return range(self.first, self.first + len(self.indices))
 
 

@@ -65,7 +65,7 @@ def hold_in_memory(parts: Sequence[Files], limit: float) -> Sequence[ImageSet]:
 
 
 def _bytes(shape: tuple[int, ...], part: Files) -> int:
-    """Of an image and of what is kept of it at the network's size."""
+    """Return the bytes of an image and of the copy at the network's size that is kept of it."""
     size = part.options.image_size
     same = shape[:2] == (size, size) and part.options.crop_pct == 1
     return 3 * (shape[0] * shape[1] + (0 if same else size**2))

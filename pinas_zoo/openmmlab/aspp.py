@@ -37,7 +37,7 @@ class EncodingASPPHead(ASPPHead):
         self.dropout = nn.Dropout(self.dropout_ratio)
 
     def _forward_feature(self, inputs: list[Tensor]) -> Tensor:
-        """From the backbone's maps to N x channels x H x W, the input of the classifier."""
+        """Compute the input of the classifier, N x channels x H x W, from the backbone's maps."""
         x = self._transform_inputs(inputs)
         pooled = resize(self.image_pool(x), size=x.shape[2:], mode="bilinear", align_corners=self.align_corners)
         x = torch.cat([*self.aspp_modules(x), pooled], dim=1)  # N x (rates + 1) * channels x H x W

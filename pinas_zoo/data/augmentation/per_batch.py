@@ -40,7 +40,7 @@ class BatchViews(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Without augmentation: uint8 … x 3 x H x W to float of that shape."""
+        """Normalise without augmentation: uint8 … x 3 x H x W to float of the same shape."""
         self.to(pixels.device)
         planes = pixels.contiguous().float()  # broadcasting over interleaved channels takes twice as long
         return planes.sub_(self.mean * 255).div_(self.std * 255)
