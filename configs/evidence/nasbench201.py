@@ -49,6 +49,7 @@ spaces = {  # operations allowed on every edge, by the number of architectures
     4096: ("none", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"),
     15625: ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"),
 }
+protocol = dict(supernet=15625, scored=729)  # sec. 4.3 trains all five operations, and ranks the architectures of three
 tuned = dict(size=729, seed=123)  # half of this space, selected by this seed, on which the regimes were chosen
 rank_by = "consistency"  # the best score of each method on the tuned half, after 30 minutes
 
@@ -58,6 +59,7 @@ search = dict(  # the configuration that all runs share
     space=dict(type="nasbench201", channels=16, cells=1),
     data=dict(image_size=16, val_per_class=500),
     learn=dict(batch_size=128, log_every=50, checkpoint_every=1000),
+    linear=dict(steps=1000, lr=0.1, batch_size=256, log_every=50, checkpoint_every=1000, views=dict(scale=(0.5, 1.0))),
     explore=dict(
         score="consistency",
         batch_size=500,  # images whose views are compared with each other
@@ -108,5 +110,4 @@ count = 1000  # largest number of architectures scored, chosen at random
 report = dict(
     fitted=150,  # a run with fewer scores appears only in the table of trials
     best=100,  # number of best architectures in which skip connections are counted
-    printed={"paper, Π-NAS": 0.70, "paper, SPOS": 0.57},  # taus that are drawn as lines
 )

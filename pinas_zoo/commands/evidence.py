@@ -40,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--runs", metavar="NAME", nargs="+", help="runs of the configuration (default: its measured)")
     parser.add_argument("--sizes", metavar="N", nargs="+", type=int, help="spaces, by number of architectures")
+    parser.add_argument(
+        "--subspace", metavar="N", type=int,
+        help="score architectures of this smaller space instead of the supernet's, such as --sizes 15625 "
+        "--subspace 729 (sec. 4.3)",
+    )  # fmt: skip
     parser.add_argument("--seeds", metavar="N", nargs="+", type=int, help="seeds of the supernets")
     parser.add_argument("--minutes", metavar="M", type=float, help="of learning, for each run and thread")
     parser.add_argument("--threads", metavar="N", type=int, help="threads of learning and scoring")
@@ -90,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
         for planned in planned_runs:
             planned.search_config(images, 1)  # a wrong key is an error before the first run is learned
         for planned in planned_runs:
-            count = min(args.count or config.count, planned.size)
+            count = min(args.count or config.count, planned.scored)
             if is_measured(planned, count, results):
                 say(f"{planned.result_name(count)}: measured already")
             else:
@@ -142,9 +147,14 @@ def _planned_runs(args: argparse.Namespace, config: EvidenceConfig) -> list[Plan
     for option, asked, known in choices:
         if unknown := [value for value in asked if value not in known]:
             raise UserError(f"expected {option} of {', '.join(map(str, known))}, got {unknown[0]}")
+    subspace = args.subspace
+    for size in sizes if subspace is not None else ():
+        if subspace not in config.spaces or not config.is_within(subspace, size):
+            within = [n for n in config.spaces if config.is_within(n, size)]
+            raise UserError(f"expected --subspace of {', '.join(map(str, within))} for --sizes {size}, got {subspace}")
     minutes, threads = args.minutes or config.minutes, args.threads or config.threads
     return [
-        PlannedRun(config, name, size, seed, float(minutes), threads, tuple(args.set))
+        PlannedRun(config, name, size, seed, float(minutes), threads, tuple(args.set), subspace)
         for size, seed, name in product(sizes, args.seeds or config.seeds, runs)
     ]
 

@@ -19,12 +19,13 @@ Step = Callable[[int], None]  # takes the number of the step
 
 
 def learning_step(context: Context) -> Step:
-    """One step as the trainer takes it, augmentation included."""
+    """A function that takes steps 0 to WARM + TIMED - 1 as the trainer takes them, augmentation included."""
     method, learn, splits = context.method(), context.config.learn, context.splits
     views = context.views(context.config.views)
     images = {"train": splits.train, "held_out": splits.val}
     options = ViewsOptions(context.config.views, method.num_views, context.config.seed)
-    model = RunnerModel(method, views, learn.precision, learn.channels_last)
+    # all phases are active in their share of the measured steps; with one step in all, later ones would do nothing
+    model = RunnerModel(method, views, learn.precision, learn.channels_last, WARM + TIMED)
     wrapper = optimisers(model, learn)
 
     def step(k: int) -> None:

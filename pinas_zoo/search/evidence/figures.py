@@ -6,47 +6,71 @@ from pathlib import Path
 from typing import Any
 
 from pinas_zoo.search.evidence.regime_tables import (
+    changes_of,
     ranked_by_run,
     ranked_by_truth,
     runs_on_whole_space,
     skip_counts,
 )
 from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
-from pinas_zoo.search.evidence.tables import Evidence
+from pinas_zoo.search.evidence.tables import Evidence, Ranking
 from pinas_zoo.weights.atomic import replacing
 
 LOWEST = 0.5  # tau at the left edge; a lower one is drawn there as a triangle, with its value if it ranks the run
-COLORS = dict(zip(RANKING_SCORES, ("C0", "C1", "C2"), strict=True))
+COLORS = dict(zip(RANKING_SCORES, ("C0", "C1", "C2", "C3"), strict=True))
 LINES = (":", "--", "-.", (0, (1, 4)), (0, (5, 5)), (0, (3, 5, 1, 5)))  # styles of the taus that are drawn as lines
 
 
+def printed_taus(ranking: Ranking) -> dict[str, float]:
+    """What the paper prints for the same protocol, by words."""
+    printed = {(15625, 729): (0.70, 0.57), (15625, 15625): (0.65, 0.60)}
+    taus = printed.get((ranking.size, ranking.scored), ())
+    return dict(zip(("paper, Π-NAS", "paper, SPOS"), taus, strict=False))
+
+
 def draw_overview(evidence: Evidence, path: Path) -> None:
-    """Three panels: taus of effects and similarity of paths on the tuned space, one mark a seed; and how many skip
-    connections the best of all architectures have. The first two leave out regimes that were tried and not taken."""
+    """Five panels, which leave out regimes that were tried and not taken.
+
+    Above: taus by the protocol of the headline and of supernets of the tuned space, and the similarity of the latter's
+    paths, one mark a seed. Below: how many skip connections the best of all architectures have, and Figure 7.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 4.5), layout="constrained")
-    panels = figure.subplots(1, 3, width_ratios=(4, 3, 3))
-    runs = [run for run in evidence.of_size(evidence.config.tuned.size) if not run.changes]
-    names = list(dict.fromkeys(_label(run) for run in runs))
-    rows = [names.index(_label(run)) for run in runs]
-    _draw_taus(panels[0], evidence, runs, rows)
-    panels[0].set_yticks(range(len(names)), names)
-    panels[0].invert_yaxis()
-    panels[1].plot([run.facts["similarity"] for run in runs], rows, "o", color="black", alpha=0.7)
-    panels[1].set_yticks(range(len(names)), [""] * len(names))
-    panels[1].set_ylim(panels[0].get_ylim())
-    panels[1].set_title("Similarity of paths\n(Figure 5's mean)", fontsize="medium")
-    _draw_skips(panels[2], evidence)
-    figure.legend(*panels[0].get_legend_handles_labels(), fontsize="small", loc="outside lower left", ncols=6)
-    panels[2].legend(fontsize="small")
+    figure = Figure(figsize=(13, 8.5), layout="constrained")
+    halves: Any = figure.subfigures(2, 1, height_ratios=(5, 4))
+    upper, lower = halves
+    panels = upper.subplots(1, 3, width_ratios=(4, 4, 2.5))
+    protocol, size = evidence.config.protocol, evidence.config.tuned.size
+    first, second = Ranking(protocol.supernet, protocol.scored), Ranking(size, size)
+    _draw_taus(panels[0], evidence, first, f"supernets of all {first.size:,} (sec. 4.3)")
+    rows = _draw_taus(panels[1], evidence, second, f"supernets of these {size:,} alone")
+    for run, row in rows:
+        panels[2].plot(run.facts["similarity"], row, "o", color="black", alpha=0.7)
+    panels[2].set_yticks(panels[1].get_yticks(), [""] * len(panels[1].get_yticks()))
+    panels[2].set_ylim(panels[1].get_ylim())
+    panels[2].set_title("Similarity of paths\n(Figure 5's mean)", fontsize="medium")
+    handles = {
+        text: handle for panel in panels[:2] for handle, text in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    upper.legend(handles.values(), handles.keys(), fontsize="small", loc="outside lower left", ncols=6)
+    skips, changes = lower.subplots(1, 2, width_ratios=(4, 7))
+    _draw_skips(skips, evidence)
+    skips.legend(fontsize="small")
+    _draw_changes(changes, evidence)
     _save(figure, path)
 
 
-def _draw_taus(axes: Any, evidence: Evidence, runs: list[MeasuredRun], rows: list[int]) -> None:
-    truth, size = evidence.truth, evidence.config.tuned.size
-    archs = evidence.archs(size)
-    for row, run in zip(rows, runs, strict=True):
+def _draw_taus(axes: Any, evidence: Evidence, ranking: Ranking, supernets: str) -> list[tuple[MeasuredRun, int]]:
+    """Taus of main effects by every score, beside FLOPs and what the paper prints for the same protocol.
+
+    Returns:
+        The runs that are shown, and their rows.
+    """
+    truth, archs = evidence.truth, evidence.archs(ranking.scored)
+    runs = [run for run in evidence.of(ranking) if not run.changes]
+    names = list(dict.fromkeys(_label(run) for run in runs))
+    rows = [(run, names.index(_label(run))) for run in runs]
+    for run, row in rows:
         for name in run.known_scores:
             value = truth.tau(run.effect_sums(name, archs))
             axes.plot(max(value, LOWEST), row, "o" if value >= LOWEST else "<", color=COLORS[name], alpha=0.7)
@@ -55,10 +79,13 @@ def _draw_taus(axes: Any, evidence: Evidence, runs: list[MeasuredRun], rows: lis
     for name, color in COLORS.items():
         axes.plot([], [], "o", color=color, label=RANKING_SCORES[name])
     flops = truth.tau({arch: truth.networks[arch].flops for arch in archs})
-    marks = {"FLOPs alone": flops, **evidence.config.report.printed}
+    marks = {"FLOPs alone": flops, **printed_taus(ranking)}
     for k, (name, value) in enumerate(marks.items()):
         axes.axvline(value, color="grey", linestyle=LINES[k % len(LINES)], label=f"{name}: {value:.2f}")
-    axes.set_title(f"Kendall's tau of main effects,\n{size} architectures", fontsize="medium")
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_title(f"Kendall's tau of main effects, {ranking.scored:,} architectures,\n{supernets}", fontsize="medium")
+    return rows
 
 
 def _draw_skips(axes: Any, evidence: Evidence) -> None:
@@ -67,10 +94,34 @@ def _draw_skips(axes: Any, evidence: Evidence) -> None:
     axes.plot(range(len(counts)), counts, "k-", label="accuracy alone")
     for run in runs:
         counts = skip_counts(ranked_by_run(evidence, run), best)
-        label = f"{run.facts['title']}{'*' * bool(run.changes)}, seed {run.seed}"
-        axes.plot(range(len(counts)), counts, "o--", label=label)
+        axes.plot(range(len(counts)), counts, "o--", label=_seed_label(run))
     total = f"{len(evidence.truth.networks):,}"
-    axes.set_title(f"Skips in the {best} best of {total}\n(Figure 7; *: another regime)", fontsize="medium")
+    axes.set_title(f"Skip connections in the {best} best of {total}\n(*: another regime)", fontsize="medium")
+
+
+def _draw_changes(axes: Any, evidence: Evidence) -> None:
+    """Figure 7: a box for each run and replaced operation."""
+    runs = [run for run in runs_on_whole_space(evidence) if run.estimates]
+    width = 0.8 / max(1, len(runs))
+    for k, run in enumerate(runs):
+        changes = changes_of(evidence, run)
+        places = [place - 0.4 + (k + 0.5) * width for place in range(len(changes))]
+        boxes = axes.boxplot(
+            list(changes.values()), positions=places, widths=0.8 * width, patch_artist=True, showfliers=False,
+            manage_ticks=False, medianprops={"color": "black"},
+        )  # fmt: skip
+        for box in boxes["boxes"]:
+            box.set_facecolor(f"C{k}")
+        axes.set_xticks(range(len(changes)), changes)
+        axes.plot([], [], "s", color=f"C{k}", label=_seed_label(run))
+    axes.set_ylabel("change of the actual accuracy, %")
+    axes.set_title(
+        "One operation replaced by a skip connection, where the estimated accuracy\n"
+        f"changes by less than {evidence.config.report.unchanged:g} (Figure 7; boxes: quartiles)",
+        fontsize="medium",
+    )
+    if runs:
+        axes.legend(fontsize="small")
 
 
 def draw_scatter(evidence: Evidence, run: MeasuredRun, path: Path) -> None:
@@ -90,6 +141,10 @@ def draw_scatter(evidence: Evidence, run: MeasuredRun, path: Path) -> None:
 
 def _label(run: MeasuredRun) -> str:
     return f"{run.title}, {run.budget} min"
+
+
+def _seed_label(run: MeasuredRun) -> str:
+    return f"{run.facts['title']}{'*' * bool(run.changes)}, seed {run.seed}"
 
 
 def _save(figure: Any, path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,20 @@ from pinas_zoo.analysis.hardware import hardware
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine.curve import read_curve
 from pinas_zoo.rng import Stream, step_rng
+from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.evidence.budget import cpu_seconds, learning_step, steps_within
 from pinas_zoo.search.evidence.plan import PlannedRun
+from pinas_zoo.search.evidence.replacements import replacements, write_estimates
 from pinas_zoo.search.evidence.results import SCORES
-from pinas_zoo.search.evidence.scoring import score_paths
+from pinas_zoo.search.evidence.scoring import classifier_accuracies, score_paths
 from pinas_zoo.search.pipeline import run as run_stages
 from pinas_zoo.search.ranking.similarity import off_diagonal
 from pinas_zoo.search.run_folder import read_done
 from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 from pinas_zoo.search.stages.explore import SIMILARITY_IMAGES, SIMILARITY_PATHS, similarity
+from pinas_zoo.search.stages.needed import why_left_out
+from pinas_zoo.version import __version__
 from pinas_zoo.weights.atomic import write_json, write_text
 
 Say = Callable[[str], None]
@@ -56,14 +60,17 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
     folder = work / planned.name
     steps = _steps(planned, images, folder, say)
     config = planned.search_config(images, steps)
-    context = Context.of(config.model_copy(update={"until": "learn"}), folder, say=say)
+    context = Context.of(config.model_copy(update={"until": "linear"}), folder, say=say)
     run_stages(context)
     space = context.space
     assert isinstance(space, NASBench201Space)
-    archs = scored_archs(space, count)
+    archs = scored_archs(space, planned.evidence.spaces[planned.scored], count)
     started = time.perf_counter()
     scores = score_paths(context, archs)
     scoring = time.perf_counter() - started
+    path = results / f"{planned.result_name(count)}.csv"
+    if planned.scored == planned.size and "skip_connect" in space.operations:
+        write_estimates(path, estimate_replacements(context, space, archs))
     curve = read_curve(folder / "learn")
     facts: dict[str, Any] = {
         "run": planned.run,
@@ -71,20 +78,22 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
         "changes": list(planned.changes),
         "seed": planned.seed,
         "architectures": planned.size,
+        "subspace": planned.scored,
         "scored": len(archs),
         "minutes": planned.minutes,
         "threads": planned.threads,
         "steps": config.learn.steps,
         "images_per_step": config.learn.batch_size,
         "wall_seconds": read_done(folder / "learn")["seconds"],
+        **_linear_facts(config, folder),
         "scoring_seconds": round(scoring, 1),
         "accuracy": round(float(np.mean([values[0] for values in scores])), 4),
         "similarity": round(off_diagonal(similarity(context, SIMILARITY_IMAGES, SIMILARITY_PATHS)), 4),
         **{key: round(float(np.mean(curve[key][-10:])), 4) for key in ("loss", "spread", "drift") if key in curve},
         "machine": machine(),
-        "config": config.model_dump(mode="json", include={"space", "views", "learn"}),
+        "version": __version__,
+        "config": config.model_dump(mode="json", include={"space", "views", "learn", "linear"}),
     }
-    path = results / f"{planned.result_name(count)}.csv"
     rows = [
         [str(space.operations_of(arch)), *("" if math.isnan(value) else f"{value:.5f}" for value in values)]
         for arch, values in zip(archs, scores, strict=True)
@@ -93,10 +102,26 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
     write_json(path.with_suffix(".json"), facts)  # last: a run is measured once it exists
 
 
-def scored_archs(space: NASBench201Space, count: int) -> list[Arch]:
-    """The architectures that are scored: all, or ``count`` random ones, the same for every run."""
-    archs = [Arch(choices) for choices in product(range(space.num_candidates), repeat=space.num_layers)]
+def scored_archs(space: NASBench201Space, operations: Sequence[str], count: int) -> list[Arch]:
+    """The architectures of these operations that are scored: all, or ``count`` random ones, the same for every run."""
+    choices = [k for k, name in enumerate(space.operations) if name in operations]
+    archs = [Arch(path) for path in product(choices, repeat=space.num_layers)]
     return [archs[k] for k in sorted(step_rng(0, 0, Stream.EVIDENCE).permutation(len(archs))[:count])]
+
+
+def estimate_replacements(context: Context, space: NASBench201Space, archs: Sequence[Arch]) -> dict[str, float]:
+    """Accuracies by the shared classifier of architectures and of replacements in them, by the benchmark's digits."""
+    before = [str(space.operations_of(arch)) for arch in archs]
+    wanted = dict.fromkeys([*before, *(one.after for one in replacements(before))])
+    paths = [space.from_operations(Arch.parse(digits)) for digits in wanted]
+    return dict(zip(wanted, classifier_accuracies(context, paths), strict=True))
+
+
+def _linear_facts(config: SearchConfig, folder: Path) -> dict[str, Any]:
+    """Steps and seconds of the linear stage; none if the method has learned the classifier itself."""
+    if why_left_out(config, "linear") is not None:
+        return {}
+    return {"linear_steps": config.linear.steps, "linear_seconds": read_done(folder / "linear")["seconds"]}
 
 
 def machine() -> str:

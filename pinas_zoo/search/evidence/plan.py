@@ -15,7 +15,8 @@ from pinas_zoo.data.options import Table
 from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import EDGES, OPERATIONS
 from pinas_zoo.search.config import SearchConfig, parse_config, parse_overrides, parse_table
-from pinas_zoo.search.evidence.results import RANKING_SCORES, SUPERVISED
+from pinas_zoo.search.evidence.results import NEEDS_NO_CLASSIFIER
+from pinas_zoo.search.methods.base import method_class
 
 PACKAGE = Path(__file__).resolve().parents[2]
 
@@ -35,6 +36,16 @@ class TunedHalf(Table):
     seed: int
 
 
+class Protocol(Table):
+    """The protocol of the headline: a supernet of one space is trained, and architectures of a smaller one are ranked.
+
+    Sec. 4.3 trains all five operations and ranks the architectures without ``none`` and ``skip_connect``.
+    """
+
+    supernet: int  # the space that is trained, by number of architectures
+    scored: int  # the space that is ranked
+
+
 class MethodPlan(Table):
     """How one of the compared supernets is learned: tables of a search configuration."""
 
@@ -51,7 +62,7 @@ class ReportOptions(Table):
     fitted: int = Field(150, ge=3)  # a trial with fewer scores appears only in the table of trials
     fits: int = Field(200, ge=1)  # fits to random ``fitted`` scores of runs that have at least twice as many
     best: int = Field(100, ge=1)  # architectures among which skip connections are counted
-    printed: dict[str, float] = Field(default_factory=dict)  # taus drawn as lines, by words
+    unchanged: float = Field(0.01, gt=0)  # Figure 7: the largest change of the estimated accuracy, as a fraction
 
 
 class EvidenceConfig(Table):
@@ -63,6 +74,7 @@ class EvidenceConfig(Table):
     truth: TruthColumns
     spaces: dict[int, tuple[str, ...]] = Field(min_length=1)  # operations of every edge, by number of architectures
     tuned: TunedHalf
+    protocol: Protocol  # of the headline
     rank_by: str = "consistency"  # the score that ranks runs unless a table says otherwise
     search: dict[str, Any]  # the search configuration that all runs share
     reference: str  # the run that others are compared with
@@ -77,9 +89,8 @@ class EvidenceConfig(Table):
     @field_validator("rank_by")
     @classmethod
     def _known_score(cls, name: str) -> str:
-        known = [score for score in RANKING_SCORES if score != SUPERVISED]
-        if name not in known:
-            raise ValueError(f"expected a score that all runs have: {' or '.join(known)}")
+        if name not in NEEDS_NO_CLASSIFIER:
+            raise ValueError(f"expected a score that all kept runs have: {' or '.join(NEEDS_NO_CLASSIFIER)}")
         return name
 
     @field_validator("spaces")
@@ -101,9 +112,18 @@ class EvidenceConfig(Table):
                 raise ValueError(f"expected {key} to name one of {', '.join(self.runs)}, got {unknown[0]!r}")
         if nested := [name for name, plan in self.runs.items() if plan.base and self.runs[plan.base].base]:
             raise ValueError(f"expected the base of runs.{nested[0]} to have no base of its own")
-        if self.tuned.size not in self.spaces:
-            raise ValueError(f"expected tuned.size to be one of {', '.join(map(str, self.spaces))}")
+        sizes = {"tuned.size": self.tuned.size}
+        sizes |= {"protocol.supernet": self.protocol.supernet, "protocol.scored": self.protocol.scored}
+        for key, size in sizes.items():
+            if size not in self.spaces:
+                raise ValueError(f"expected {key} to be one of {', '.join(map(str, self.spaces))}")
+        if not self.is_within(self.protocol.scored, self.protocol.supernet):
+            raise ValueError("expected the operations of protocol.scored among those of protocol.supernet")
         return self
+
+    def is_within(self, scored: int, size: int) -> bool:
+        """Whether the space of ``scored`` architectures has no operation that the space of ``size`` lacks."""
+        return set(self.spaces[scored]) <= set(self.spaces[size])
 
     def is_ablation(self, run: str) -> bool:
         """Whether a run changes the reference; a run that is not planned here changes nothing."""
@@ -121,16 +141,23 @@ class PlannedRun:
     minutes: float
     threads: int
     changes: tuple[str, ...] = ()  # KEY=VALUE of the search configuration: a trial
+    subspace: int | None = None  # of evidence.spaces: the architectures that are scored; None: those of the supernet
+
+    @property
+    def scored(self) -> int:
+        """The space whose architectures are scored, by number of architectures."""
+        return self.size if self.subspace is None else self.subspace
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
+        """The name of the supernet's folder."""
         changes = "".join(f"_{re.sub(r'[^A-Za-z0-9_.=-]+', '-', text)}" for text in self.changes)
         return f"{self.run}{changes}_{self.size}_{self.minutes:g}x{self.threads}_{self.seed}"
 
     def result_name(self, count: int) -> str:
         """The name of its result files if ``count`` of its architectures are scored."""
-        return self.name if count >= self.size else f"{self.name}_of_{count}"
+        scored = "" if self.scored == self.size else f"_on_{self.scored}"
+        return f"{self.name}{scored}" + ("" if count >= self.scored else f"_of_{count}")
 
     def search_config(self, images: Path, steps: int) -> SearchConfig:
         """The configuration of its search, which ``pinas-zoo search`` accepts as well.
@@ -154,7 +181,10 @@ class PlannedRun:
                 **parse_overrides(self.changes),
             }
         )
-        return parse_config(values.to_dict(), f"run {self.run}")
+        config = parse_config(values.to_dict(), f"run {self.run}")
+        if method_class(config.learn.method).supervised:  # it has learned the classifier that its paths share
+            return config
+        return config.model_copy(update={"linear": config.linear.model_copy(update={"enabled": True})})
 
 
 def find_evidence(name: str) -> Path:

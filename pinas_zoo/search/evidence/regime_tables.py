@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from pinas_zoo.models.nasbench201 import EDGES, OPERATIONS
+from pinas_zoo.search.evidence.replacements import SKIP, actual_changes
 from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
 from pinas_zoo.search.evidence.tables import Evidence, Lines, header
-
-SKIP = str(OPERATIONS.index("skip_connect"))  # its digit
 
 
 def ablations_table(evidence: Evidence) -> Lines:
@@ -60,8 +61,8 @@ def ranked_by_run(evidence: Evidence, run: MeasuredRun) -> list[str]:
 
 
 def runs_on_whole_space(evidence: Evidence) -> list[MeasuredRun]:
-    """Runs on the space of all operations."""
-    return [run for run in evidence.runs if len(evidence.config.spaces[run.size]) == len(OPERATIONS)]
+    """Runs that score the space of all operations."""
+    return [run for run in evidence.runs if len(evidence.config.spaces[run.scored]) == len(OPERATIONS)]
 
 
 def skips_table(evidence: Evidence) -> Lines:
@@ -76,12 +77,45 @@ def skips_table(evidence: Evidence) -> Lines:
         return f"| {title} | {seed} | {mean:.2f} | {' / '.join(map(str, counts))} |"
 
     lines = [
-        f"## Skip connections (Figure 7) among the {best} best of {runs[0].size:,}, supernets' by effects",
+        f"## Skip connections among the {best} best of {runs[0].size:,}, supernets' by effects",
         "",
         *header("| ranked by | seed | mean number | architectures with 0 / 1 / … / 6 |"),
         row("accuracy alone", "", ranked_by_truth(evidence)),
     ]
     return [*lines, *(row(run.title, f"{run.seed}", ranked_by_run(evidence, run)) for run in runs), ""]
+
+
+def changes_of(evidence: Evidence, run: MeasuredRun) -> dict[str, list[float]]:
+    """Figure 7 of one run: changes of the actual accuracy in percent, by the replaced operation."""
+    actual = {arch: network.accuracy for arch, network in evidence.truth.networks.items()}
+    return actual_changes(run.estimates, actual, run.scores, evidence.config.report.unchanged)
+
+
+def replacements_table(evidence: Evidence) -> Lines:
+    """Figure 7: how the actual accuracy changes where a skip connection leaves the estimated one unchanged."""
+    runs = [run for run in runs_on_whole_space(evidence) if run.estimates]
+    if not runs:
+        return []
+    lines = [
+        "## Replacing one operation by a skip connection (Figure 7)",
+        "",
+        f"Replacements in the scored architectures that change the accuracy by the shared classifier by less than "
+        f"{evidence.config.report.unchanged:g} (a fraction), and by how much they change the accuracy of the network "
+        "trained from scratch (percent, absolute).",
+        "",
+        *header("| supernet | seed | replaced | replacements | median change | quartiles | above 1% |"),
+    ]
+    for run in runs:
+        for operation, changes in changes_of(evidence, run).items():
+            cells = [run.title, f"{run.seed}", operation, f"{len(changes):,}"]
+            if changes:
+                low, middle, high = np.quantile(changes, (0.25, 0.5, 0.75))
+                above = np.mean([change > 1 for change in changes])
+                cells += [f"{middle:.2f}", f"{low:.2f} to {high:.2f}", f"{above:.0%}"]
+            else:
+                cells += ["–"] * 3
+            lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def tried_runs(evidence: Evidence) -> list[MeasuredRun]:

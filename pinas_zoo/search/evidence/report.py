@@ -8,9 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from pinas_zoo.search.evidence.figures import draw_overview, draw_scatter
-from pinas_zoo.search.evidence.regime_tables import ablations_table, skips_table, trials_table, tried_runs
-from pinas_zoo.search.evidence.results import MeasuredRun
-from pinas_zoo.search.evidence.tables import Evidence, fits_table, pairs_table, ranking_table, seeds_table
+from pinas_zoo.search.evidence.regime_tables import (
+    ablations_table,
+    replacements_table,
+    skips_table,
+    trials_table,
+    tried_runs,
+)
+from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
+from pinas_zoo.search.evidence.tables import (
+    Evidence,
+    Ranking,
+    fits_table,
+    pairs_table,
+    protocol_table,
+    ranking_table,
+    seeds_table,
+)
 from pinas_zoo.weights.atomic import write_text
 
 
@@ -49,23 +63,35 @@ def report_text(evidence: Evidence) -> str:
     lines = [f"# {config.title}", ""]
     for paragraph in config.introduction:
         lines += [paragraph, ""]
+    protocol = Ranking(config.protocol.supernet, config.protocol.scored)
+    lines += protocol_table(shown) + seeds_table(shown, protocol) + pairs_table(shown, protocol)
     for size in config.spaces:
         if shown.of_size(size):
-            lines += ranking_table(shown, size) + seeds_table(shown, size)
-            lines += fits_table(shown, size) + pairs_table(shown, size)
-    lines += ablations_table(shown) + skips_table(shown) + trials_table(evidence)
+            whole = Ranking(size, size)
+            lines += ranking_table(shown, size) + seeds_table(shown, whole)
+            lines += fits_table(shown, size) + pairs_table(shown, whole)
+    lines += ablations_table(shown) + skips_table(shown)
+    lines += replacements_table(shown) + trials_table(evidence)
     return "\n".join(lines).rstrip() + "\n"
 
 
 def run_facts(evidence: Evidence, run: MeasuredRun) -> dict[str, Any]:
     """One run in plain data."""
-    by, archs = evidence.config.rank_by, evidence.archs(run.size)
+    by, archs = evidence.config.rank_by, evidence.archs(run.scored)
     keys = ("run", "title", "seed", "architectures", "scored", "minutes", "threads", "steps", "accuracy", "machine")
     return {
         "name": run.name,
         **{key: run.facts[key] for key in keys},
         "changes": list(run.changes),
+        "subspace": run.scored,
         "ranked_by": by,
         "tau_of_effects": evidence.truth.tau(run.effect_sums(by, archs)),
         "tau_of_scores": evidence.truth.tau(run.values(by)),
+        "taus": {
+            RANKING_SCORES[name]: {
+                "effects": evidence.truth.tau(run.effect_sums(name, archs)),
+                "scores": evidence.truth.tau(run.values(name)),
+            }
+            for name in run.known_scores
+        },
     }

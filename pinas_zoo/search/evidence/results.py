@@ -13,11 +13,21 @@ from typing import Any
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import OPERATIONS
+from pinas_zoo.search.evidence.replacements import read_estimates
 from pinas_zoo.search.ranking.main_effects import main_effects
 
-SCORES = ("accuracy", "squared_error", "consistency", "cross_entropy")  # columns of a file; an unknown score is empty
-RANKING_SCORES = {"consistency": "consistency", "squared_error": "probe", "cross_entropy": "classifier"}  # in words
-SUPERVISED = "cross_entropy"  # the score that only methods with labels have
+# columns of a file; an unknown score is empty: files of earlier versions lack the last column, and the last but one if
+# their method learns without labels
+SCORES = ("accuracy", "squared_error", "consistency", "cross_entropy", "classifier_accuracy")
+RANKING_SCORES = {  # in words
+    "consistency": "consistency",
+    "squared_error": "probe",
+    "cross_entropy": "classifier",
+    "classifier_accuracy": "classifier's accuracy",
+}
+CLASSIFIER = "cross_entropy"  # the score that shows whether a run has a classifier
+NEEDS_NO_CLASSIFIER = ("consistency", "squared_error")  # so that runs of earlier versions have them, too
+HIGHER_IS_BETTER = ("accuracy", "classifier_accuracy")
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,7 @@ class MeasuredRun:
     name: str  # of its files
     facts: Mapping[str, Any]
     scores: Mapping[str, tuple[float, ...]]  # in the order of SCORES
+    estimates: Mapping[str, float]  # accuracies by the shared classifier, of architectures and replacements in them
 
     @property
     def method(self) -> str:
@@ -35,8 +46,13 @@ class MeasuredRun:
 
     @property
     def size(self) -> int:
-        """Number of architectures of its space."""
+        """Number of architectures of the supernet's space."""
         return self.facts["architectures"]
+
+    @property
+    def scored(self) -> int:
+        """Number of architectures of the space from which the scored ones are: its own, or a smaller one."""
+        return self.facts.get("subspace", self.size)
 
     @property
     def seed(self) -> int:
@@ -57,6 +73,11 @@ class MeasuredRun:
         return tuple(self.facts.get("changes", ()))
 
     @property
+    def supernet(self) -> tuple[Any, ...]:
+        """What makes its supernet, which may be scored on several spaces."""
+        return self.method, self.changes, self.size, self.budget, self.seed
+
+    @property
     def title(self) -> str:
         """The method's title, and what a trial changes."""
         return ", ".join([self.facts["title"], *self.changes])
@@ -68,8 +89,9 @@ class MeasuredRun:
         return [name for name in RANKING_SCORES if not math.isnan(first[SCORES.index(name)])]
 
     def values(self, score: str) -> dict[str, float]:
-        """One score of all scored architectures, negated: higher is better."""
-        return {arch: -values[SCORES.index(score)] for arch, values in self.scores.items()}
+        """One score of all scored architectures, negated if it is a loss: higher is better."""
+        sign = 1 if score in HIGHER_IS_BETTER else -1
+        return {arch: sign * values[SCORES.index(score)] for arch, values in self.scores.items()}
 
     def effect_sums(self, score: str, archs: Sequence[str], among: Container[str] | None = None) -> dict[str, float]:
         """Sums of main effects for any architectures, fitted to all scored ones, or only to those in ``among``."""
@@ -91,7 +113,9 @@ def read_run(path: Path) -> MeasuredRun:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         with path.with_suffix(".csv").open(newline="", encoding="utf-8") as file:
-            scores = {row["arch"]: tuple(float(row[k] or math.nan) for k in SCORES) for row in csv.DictReader(file)}
+            scores = {
+                row["arch"]: tuple(float(_cell(row, k) or math.nan) for k in SCORES) for row in csv.DictReader(file)
+            }
         if not scores:
             raise ValueError("no scores")
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -99,7 +123,12 @@ def read_run(path: Path) -> MeasuredRun:
             f"expected {path} and the .csv beside it as a measured run keeps them, got {type(error).__name__}: "
             f"{error}; delete both to measure it again"
         ) from error
-    return MeasuredRun(path.stem, facts, scores)
+    return MeasuredRun(path.stem, facts, scores, read_estimates(path.with_suffix(".csv")))
+
+
+def _cell(row: Mapping[str, str], column: str) -> str:
+    """The text of a column; empty if the file is of an earlier version, which did not have it."""
+    return row.get(column, "") if column == SCORES[-1] else row[column]
 
 
 def read_runs(folder: Path, reference: str) -> list[MeasuredRun]:
@@ -112,7 +141,7 @@ def read_runs(folder: Path, reference: str) -> list[MeasuredRun]:
     """
     most: dict[tuple[Any, ...], MeasuredRun] = {}
     for run in sorted(map(read_run, sorted(folder.glob("*.json"))), key=lambda run: len(run.scores)):
-        most[run.method, run.changes, run.size, run.budget, run.seed] = run
+        most[(*run.supernet, run.scored)] = run
 
     def order(run: MeasuredRun) -> tuple[Any, ...]:
         return not run.name.startswith(reference), run.method, run.core_minutes, run.seed, run.changes

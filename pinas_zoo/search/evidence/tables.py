@@ -9,10 +9,24 @@ from pathlib import Path
 import numpy as np
 
 from pinas_zoo.search.evidence.plan import EvidenceConfig
-from pinas_zoo.search.evidence.results import RANKING_SCORES, SUPERVISED, MeasuredRun, effect_sums, read_runs
+from pinas_zoo.search.evidence.results import CLASSIFIER, RANKING_SCORES, MeasuredRun, effect_sums, read_runs
 from pinas_zoo.search.evidence.truth import Truth, tuned_half
 
 Lines = list[str]  # of Markdown
+LEAST = 30  # scores for a tau that says anything
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What one table ranks: architectures of a space by supernets of the same space or of a larger one.
+
+    Attributes:
+        size: Number of architectures of the supernets' space.
+        scored: Number of architectures of the space that is ranked.
+    """
+
+    size: int
+    scored: int
 
 
 @dataclass(frozen=True)
@@ -30,11 +44,33 @@ class Evidence:
         Raises:
             UserError: A file is damaged.
         """
-        return cls(config, truth, [run for run in read_runs(results, config.reference) if run.size in config.spaces])
+        return cls(
+            config,
+            truth,
+            [run for run in read_runs(results, config.reference) if {run.size, run.scored} <= set(config.spaces)],
+        )
 
     def of_size(self, size: int) -> list[MeasuredRun]:
-        """Runs on the space of so many architectures."""
-        return [run for run in self.runs if run.size == size]
+        """Runs that score the whole space of so many architectures."""
+        return [run for run in self.runs if run.size == run.scored == size]
+
+    def of(self, ranking: Ranking) -> list[MeasuredRun]:
+        """Runs that rank these architectures.
+
+        A supernet of a larger space that was scored only there has main effects for the smaller space, too.
+        """
+        if ranking.size == ranking.scored:
+            return self.of_size(ranking.size)
+        inside = [run for run in self.runs if (run.size, run.scored) == (ranking.size, ranking.scored)]
+        known = {run.supernet for run in inside}
+        whole = [run for run in self.of_size(ranking.size) if run.supernet not in known]
+        return [run for run in self.runs if run in inside or run in whole]
+
+    def values(self, run: MeasuredRun, score: str, ranking: Ranking) -> dict[str, float]:
+        """The scores of a run that are of these architectures; none if there are too few for a tau."""
+        archs = set(self.archs(ranking.scored))
+        values = {arch: value for arch, value in run.values(score).items() if arch in archs}
+        return values if len(values) >= LEAST else {}
 
     def archs(self, size: int) -> list[str]:
         """Architectures of the truth that the space of that size has."""
@@ -48,6 +84,36 @@ class Evidence:
 def header(text: str) -> Lines:
     """A table's first two lines."""
     return [text, "|" + " --- |" * (text.count("|") - 1)]
+
+
+def protocol_table(evidence: Evidence) -> Lines:
+    """Kendall's tau by each score, of supernets of a larger space than the one that is ranked (sec. 4.3)."""
+    config, truth = evidence.config, evidence.truth
+    ranking = Ranking(config.protocol.supernet, config.protocol.scored)
+    archs, runs = evidence.archs(ranking.scored), evidence.of(ranking)
+    if not runs:
+        return []
+    lines = [
+        f"## Sec. 4.3: {ranking.scored:,} architectures, supernets of all {ranking.size:,}",
+        "",
+        f"Trained: {', '.join(config.spaces[ranking.size])}. Ranked: {', '.join(config.spaces[ranking.scored])}.",
+        "",
+        *header(
+            "| supernet | seed | minutes x threads | steps | ranked by | scored | tau of scores, of the scored "
+            f"| tau of effects, all {ranking.scored:,} | less that of FLOPs | best one found by effects | machine |"
+        ),
+    ]
+    for run in runs:
+        for name in run.known_scores:
+            values, sums = evidence.values(run, name, ranking), run.effect_sums(name, archs)
+            effects = truth.correlation(sums)
+            scored = f"{len(values):,}" if values else f"{len(run.scores):,} of all {ranking.size:,}"
+            cells = [run.title, f"{run.seed}", run.budget, f"{run.facts['steps']:,}", RANKING_SCORES[name], scored]
+            cells += [f"{truth.correlation(values).score}" if values else "–", f"{effects.score}"]
+            cells += [f"{effects.difference}", f"{effects.best_truth:.2f}%", run.facts["machine"]]
+            lines.append(f"| {' | '.join(cells)} |")
+    flops = truth.tau({arch: truth.networks[arch].flops for arch in archs})
+    return [*lines, f"| FLOPs alone | | | | | | {flops:+.3f} | | | | |", ""]
 
 
 def ranking_table(evidence: Evidence, size: int) -> Lines:
@@ -103,17 +169,17 @@ def _beside(evidence: Evidence, archs: Sequence[str]) -> dict[str, dict[str, flo
     return {**values, columns.label: {arch: networks[arch].accuracy for arch in archs}}
 
 
-def seeds_table(evidence: Evidence, size: int) -> Lines:
+def seeds_table(evidence: Evidence, ranking: Ranking) -> Lines:
     """Means over the seeds of each method and budget that has several, and all of its supernets averaged, compared with
     the reference's; by each score."""
-    config, truth, archs = evidence.config, evidence.truth, evidence.archs(size)
+    config, truth, archs = evidence.config, evidence.truth, evidence.archs(ranking.scored)
     reference = config.runs[config.reference].title
     lines = header(
         "| over seeds | ranked by | minutes x threads | seeds | tau of effects | tau of scores "
         f"| tau of all supernets' effects together | tau of {reference}'s together less that |"
     )
     groups: dict[tuple[str, str], list[MeasuredRun]] = {}
-    for run in evidence.of_size(size):
+    for run in evidence.of(ranking):
         groups.setdefault((run.title, run.budget), []).append(run)
     groups = {key: runs for key, runs in groups.items() if len(runs) > 1}
     ours = {
@@ -124,13 +190,13 @@ def seeds_table(evidence: Evidence, size: int) -> Lines:
     for (title, budget), runs in groups.items():
         for name in runs[0].known_scores:
             effects = [truth.tau(run.effect_sums(name, archs)) for run in runs]
-            scores = [truth.tau(run.values(name)) for run in runs]
+            scores = [truth.tau(values) for run in runs if (values := evidence.values(run, name, ranking))]
             together = _average(runs, name, archs)
             beside = ours.get((budget, len(runs)))
             less = truth.difference(beside, together) if beside and beside != together else ""
             lines.append(
                 f"| {title} | {RANKING_SCORES[name]} | {budget} | {len(runs)} | {_mean_and_range(effects)} "
-                f"| {_mean_and_range(scores)} | {truth.correlation(together).score} | {less} |"
+                f"| {_mean_and_range(scores) if scores else '–'} | {truth.correlation(together).score} | {less} |"
             )
     return _unless_empty(lines)
 
@@ -168,29 +234,37 @@ def fits_table(evidence: Evidence, size: int) -> Lines:
     return _unless_empty(lines)
 
 
-def pairs_table(evidence: Evidence, size: int) -> Lines:
+def pairs_table(evidence: Evidence, ranking: Ranking) -> Lines:
     """The reference compared with each other method, and with trials, at the same seed, budget and architectures.
 
-    An ablation is compared with the reference in the ablation's own regime. A supernet learned with labels is ranked by
-    each of its scores, any other by the one score alone.
+    An ablation is compared with the reference in the ablation's own regime. Both are ranked by the score of the
+    configuration. If the other has a classifier, both are also ranked by each score that both have, and the reference
+    by the score of the configuration is compared with each score of the other.
     """
-    config, truth, archs = evidence.config, evidence.truth, evidence.archs(size)
-    known = {(run.method, run.changes, run.budget, run.seed): run for run in evidence.of_size(size)}
+    config, truth, archs = evidence.config, evidence.truth, evidence.archs(ranking.scored)
+    known = {(run.method, run.changes, run.budget, run.seed): run for run in evidence.of(ranking)}
     lines = header(
-        f"| tau of {config.runs[config.reference].title} less that of ({size:,} architectures) | which is ranked by "
-        "| minutes x threads | seed | by effects | by scores |"
+        f"| tau of {config.runs[config.reference].title} less that of ({ranking.scored:,} architectures) | ranked by "
+        "| which is ranked by | minutes x threads | seed | by effects | by scores |"
     )
     for (method, changes, budget, seed), other in known.items():
         ours = known.get((config.reference, changes if config.is_ablation(method) else (), budget, seed))
         if ours is None or ours is other:
             continue
         both = ours.scores.keys() & other.scores.keys()
-        for name in other.known_scores if SUPERVISED in other.known_scores else [config.rank_by]:
-            effects = truth.difference(
-                ours.effect_sums(config.rank_by, archs, both), other.effect_sums(name, archs, both)
-            )
-            scores = truth.difference(ours.values(config.rank_by), other.values(name))
-            lines.append(f"| {other.title} | {RANKING_SCORES[name]} | {budget} | {seed} | {effects} | {scores} |")
+        if not both:  # one was scored on the smaller space, the other on the whole
+            continue
+        pairs = [(config.rank_by, config.rank_by)]
+        if CLASSIFIER in other.known_scores:
+            rest = [name for name in other.known_scores if name != config.rank_by]
+            pairs += [(name, name) for name in rest if name in ours.known_scores]
+            pairs += [(config.rank_by, name) for name in rest]
+        for by, name in pairs:
+            effects = truth.difference(ours.effect_sums(by, archs, both), other.effect_sums(name, archs, both))
+            mine, theirs = evidence.values(ours, by, ranking), evidence.values(other, name, ranking)
+            scores = truth.difference(mine, theirs) if mine and theirs else "–"
+            words = f"{RANKING_SCORES[by]} | {RANKING_SCORES[name]}"
+            lines.append(f"| {other.title} | {words} | {budget} | {seed} | {effects} | {scores} |")
     return _unless_empty(lines)
 
 

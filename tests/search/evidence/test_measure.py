@@ -11,8 +11,11 @@ import pytest
 from PIL import Image
 
 from pinas_zoo.cli import main
-from pinas_zoo.search.evidence.budget import steps_within
+from pinas_zoo.search.context import Context
+from pinas_zoo.search.evidence.budget import TIMED, WARM, learning_step, steps_within
 from pinas_zoo.search.evidence.measure import scored_archs
+from pinas_zoo.search.evidence.plan import PlannedRun, find_evidence, load_evidence
+from pinas_zoo.search.evidence.replacements import replacements
 from pinas_zoo.search.evidence.results import SCORES, read_run
 from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 from tests.search.evidence.made_up_runs import CONFIG, write_truth
@@ -51,7 +54,7 @@ def test_a_run_is_learned_scored_kept_and_skipped_the_next_time(tmp_path, capsys
     assert "a step, " in told.err
     run = read_run(results / f"{name}.json")
     space = NASBench201Space(operations=("nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"))
-    assert list(run.scores) == [str(space.operations_of(arch)) for arch in scored_archs(space, 30)]
+    assert list(run.scores) == [str(space.operations_of(arch)) for arch in scored_archs(space, space.operations, 30)]
     scores = np.array(list(run.scores.values()))
     assert scores.shape == (30, len(SCORES))
     assert np.isfinite(scores).all()  # a supervised method has a classifier
@@ -77,6 +80,50 @@ def test_a_run_is_learned_scored_kept_and_skipped_the_next_time(tmp_path, capsys
     assert capsys.readouterr().out.startswith("# Ranking on NAS-Bench-201\n")
 
 
+def test_a_supernet_of_all_operations_is_scored_on_the_space_of_three_and_on_its_own(tmp_path, capsys):
+    (tmp_path / "tiny.py").write_text(f"{TINY}search['linear'] = dict(steps=2, batch_size=8)\n")
+    results = tmp_path / "results" / "tiny"
+    words = [
+        "evidence",
+        str(tmp_path / "tiny.py"),
+        "--truth",
+        str(write_truth(tmp_path / "truth.csv", operations="01234")),
+    ]
+    words += ["--images", str(tiny_images(tmp_path / "images")), "--runs", "pinas", "--sizes", "15625", "--seeds", "3"]
+    words += ["--minutes", "0.002", "--threads", "1", "--count", "30", "--results", str(results)]
+    words += ["--work-dir", str(tmp_path / "work")]
+    assert main([*words, "--subspace", "729"]) == 0
+    inside = read_run(results / "pinas_15625_0.002x1_3_on_729_of_30.json")
+    assert set("".join(inside.scores)) <= set("234")
+    assert (inside.size, inside.scored, inside.facts["linear_steps"], inside.estimates) == (15625, 729, 2, {})
+    assert np.isfinite(np.array(list(inside.scores.values()))).all()  # the linear stage has trained a classifier
+    capsys.readouterr()
+
+    assert main(words) == 0
+    told = capsys.readouterr()
+    assert "learn    complete already" in told.out  # the same supernet
+    whole = read_run(results / "pinas_15625_0.002x1_3_of_30.json")
+    assert set("".join(whole.scores)) == set("01234")
+    accuracies = {arch: scores[SCORES.index("classifier_accuracy")] for arch, scores in whole.scores.items()}
+    assert {arch: whole.estimates[arch] for arch in accuracies} == pytest.approx(accuracies, abs=1e-4)
+    assert set(whole.estimates) == {*accuracies, *(one.after for one in replacements(accuracies))}
+    assert "## Sec. 4.3: 729 architectures, supernets of all 15,625" in told.out
+    assert "## Replacing one operation by a skip connection (Figure 7)" in told.out
+
+
+def test_each_measured_step_of_the_budget_learns(tmp_path, monkeypatch):
+    planned = PlannedRun(load_evidence(find_evidence(str(CONFIG))), "pinas", 729, 0, 1.0, 1)
+    planned.evidence.search.update(space=dict(type="nasbench201", channels=4, cells=1), data=dict(val_per_class=4))
+    context = Context.of(planned.search_config(tiny_images(tmp_path / "images"), 1), tmp_path / "run")
+    method = context.method()
+    monkeypatch.setattr(Context, "method", lambda self: method)
+    step = learning_step(context)
+    for k in (0, WARM, WARM + TIMED - 1):
+        before = [p.detach().clone() for p in method.parameters()]
+        step(k)
+        assert any((p != old).any() for p, old in zip(method.parameters(), before, strict=True)), k
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -86,6 +133,8 @@ def test_a_run_is_learned_scored_kept_and_skipped_the_next_time(tmp_path, capsys
         (("--threads", "0"), "expected --threads of 1 to "),
         (("--runs", "darts"), "expected --runs of pinas, spos, .*, got darts"),
         (("--sizes", "64"), "expected --sizes of 729, 4096, 15625, got 64"),
+        (("--subspace", "15625"), "expected --subspace of 729 for --sizes 729, got 15625"),
+        (("--sizes", "15625", "--subspace", "64"), "expected --subspace of 729, 4096, 15625 for --sizes 15625, got 64"),
         ((), "expected a CSV table of trained networks, cannot read absent.csv"),
     ],
 )

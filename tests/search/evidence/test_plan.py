@@ -61,7 +61,12 @@ def test_an_ablation_changes_what_it_says_of_its_base_and_nothing_else(tmp_path)
         ("spaces = {64: ('none', 'skip_connect', 'conv')}", "expected operations of none, .*, got 'conv' for 64"),
         ("spaces = {100: ('none', 'skip_connect')}", "expected 100 architectures"),
         ("tuned = dict(size=64)", "expected tuned.size to be one of 729, 4096, 15625"),
-        ("rank_by = 'cross_entropy'", "expected a score that all runs have: consistency or squared_error"),
+        ("rank_by = 'cross_entropy'", "expected a score that all kept runs have: consistency or squared_error"),
+        (
+            "protocol = dict(supernet=729, scored=4096)",
+            "expected the operations of protocol.scored among those of protocol.supernet",
+        ),
+        ("protocol = dict(scored=64)", "expected protocol.scored to be one of 729, 4096, 15625"),
         ("minutes = 0", "'minutes': input should be greater than 0, got 0"),
         ("raise RuntimeError('no')", "cannot be read: RuntimeError: no"),
     ],

@@ -10,7 +10,7 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.search.evidence.regime_tables import ablations_table, skip_counts, tried_runs
 from pinas_zoo.search.evidence.report import report_text, run_facts, write_report
 from pinas_zoo.search.evidence.results import read_runs
-from pinas_zoo.search.evidence.tables import Evidence, fits_table, pairs_table
+from pinas_zoo.search.evidence.tables import Evidence, Ranking, fits_table, pairs_table, protocol_table
 from pinas_zoo.search.evidence.truth import load_truth
 from tests.search.evidence.made_up_runs import TRUTH, evidence_config, write_run, write_truth
 
@@ -60,13 +60,18 @@ def test_the_report_ranks_by_consistency_and_shows_the_other_scores(results, tru
     assert float(by_probe[7].split()[0]) == pytest.approx(
         float(mean[6].split()[0]) - float(by_probe[6].split()[0]), abs=0.002
     )
-    pairs = {row[1]: row[2:] for row in table_rows(text, 6) if row[0] == "SPOS"}
-    assert list(pairs) == ["consistency", "probe", "classifier"]
-    assert pairs["probe"][:2] == ["2 x 1", "0"]
-    assert (pairs["consistency"][3], pairs["probe"][3]) == ("+2.000 [+2.000, +2.000]", "+1.000 [+1.000, +1.000]")
+    pairs = {(row[1], row[2]): row[3:] for row in table_rows(text, 7) if row[0] == "SPOS"}
+    same, mixed = [(name, name) for name in ("consistency", "probe")], ("consistency", "classifier")
+    assert set(pairs) == {*same, ("consistency", "probe"), mixed}
+    assert pairs["probe", "probe"][:2] == ["2 x 1", "0"]
+    assert pairs["consistency", "consistency"][3] == "+2.000 [+2.000, +2.000]"
+    assert (pairs["consistency", "probe"][3], pairs["probe", "probe"][3]) == (
+        "+1.000 [+1.000, +1.000]",
+        "-1.000 [-1.000, -1.000]",
+    )
     assert any(row[0] == "each trained for 12 epochs" and row[11] == "-1.000" for row in table_rows(text, 15))
     assert any(row[0] == "Π-NAS without mean teacher" and row[5:] == ["0.900", "–", "–"] for row in table_rows(text, 8))
-    assert len([row for row in table_rows(text, 6) if row[0] == "Π-NAS without mean teacher"]) == 1  # no probe's pair
+    assert len([row for row in table_rows(text, 7) if row[0] == "Π-NAS without mean teacher"]) == 1  # no probe's pair
     assert sorted(p.name for p in results.glob("*.svg"))[0] == "pinas_729_2x1_0_of_60.svg"
     assert results.with_suffix(".svg").is_file()
 
@@ -78,11 +83,38 @@ def test_ablations_stand_beside_what_they_change_nothing_else_of(results, truth_
     write_run(results, "pinas_no_mt", "Π-NAS without mean teacher", consistency=0, changes=other)
     evidence = load(results, truth_csv)
     assert {run.method for run in tried_runs(evidence)} == {"pinas"}
-    pairs = table_rows("\n".join(pairs_table(evidence, 729)), 6)[2:]
+    pairs = table_rows("\n".join(pairs_table(evidence, Ranking(729, 729))), 7)[2:]
     assert [row[0] for row in pairs] == [f"Π-NAS, {other[0]}", f"Π-NAS without mean teacher, {other[0]}"]
     rows = table_rows("\n".join(ablations_table(evidence)), 8)[2:]
-    assert pairs[1][5].startswith("+1.000")  # less than Π-NAS with the same change
+    assert pairs[1][6].startswith("+1.000")  # less than Π-NAS with the same change
     assert [row[0] for row in rows] == [f"Π-NAS{text}, {other[0]}" for text in ("", " without mean teacher")]
+
+
+def test_supernets_of_all_operations_rank_the_729_by_their_own_scores_or_by_effects(results, truth_csv):
+    write_run(results, "pinas", "Π-NAS", size=15625, consistency=1, squared_error=-1, cross_entropy=-1)
+    write_run(results, "pinas", "Π-NAS", size=15625, subspace=729, consistency=1, cross_entropy=1)
+    write_run(results, "spos", "SPOS", size=15625, consistency=1)
+    write_run(results, "spos", "SPOS", seed=1, consistency=1)  # trained on three operations: another protocol
+    evidence = load(results, truth_csv)
+    rows = [row for row in table_rows("\n".join(protocol_table(evidence)), 11) if row[1] in ("0", "1")]
+    assert [(row[0], row[4], row[5]) for row in rows] == [
+        ("Π-NAS", "consistency", "60"),  # of the file that scored the 729
+        ("Π-NAS", "classifier", "60"),
+        ("SPOS", "consistency", "60"),  # scored among all, but made-up runs hold only architectures of the 729
+    ]
+    assert rows[1][6] == "+1.000 [+1.000, +1.000]"
+    assert all(float(row[7].split()[0]) > 0.95 for row in rows)
+    assert [run.title for run in evidence.of_size(729)] == ["SPOS"]
+    assert [(run.scored, run.method) for run in evidence.of_size(15625)] == [(15625, "pinas"), (15625, "spos")]
+
+
+def test_too_few_scores_of_the_ranked_space_have_no_tau(results, truth_csv):
+    path = write_run(results, "spos", "SPOS", size=15625, consistency=1)
+    lines = path.read_text().splitlines()
+    others = [f"11{line[2:]}" for line in lines[20:]]  # with skip connections: not of the 729
+    path.write_text("\n".join([*lines[:20], *others]) + "\n")
+    (row,) = (row for row in table_rows("\n".join(protocol_table(load(results, truth_csv))), 11) if row[0] == "SPOS")
+    assert row[5:7] == [f"{len({line[:6] for line in [*lines[1:20], *others]})} of all 15,625", "–"]
 
 
 def test_skip_connections_are_counted_among_the_best():
@@ -139,6 +171,8 @@ def test_of_one_supernet_the_run_with_the_most_scores_counts(results, truth_csv)
 def test_runs_on_a_space_that_is_not_planned_are_left_out(results, truth_csv):
     path = write_run(results, "spos", "SPOS", consistency=1).with_suffix(".json")
     path.write_text(path.read_text().replace("729", "64"))
+    assert load(results, truth_csv).runs == []
+    write_run(results, "pinas", "Π-NAS", size=15625, subspace=64, consistency=1)
     assert load(results, truth_csv).runs == []
     assert report_text(load(results, truth_csv)).startswith("# Ranking on NAS-Bench-201")
 
