@@ -40,7 +40,7 @@ def draw_overview(evidence: Evidence, path: Path) -> None:
     halves: Any = figure.subfigures(2, 1, height_ratios=(5, 4))
     upper, lower = halves
     panels = upper.subplots(1, 3, width_ratios=(4, 4, 2.5))
-    protocol, size = evidence.config.protocol, evidence.config.tuned.size
+    protocol, size = evidence.config.protocols[0], evidence.config.tuned.size
     first, second = Ranking(protocol.supernet, protocol.scored), Ranking(size, size)
     _draw_taus(panels[0], evidence, first, f"supernets of all {first.size:,} (sec. 4.3)")
     rows = _draw_taus(panels[1], evidence, second, f"supernets of these {size:,} alone")

@@ -63,8 +63,9 @@ def report_text(evidence: Evidence) -> str:
     lines = [f"# {config.title}", ""]
     for paragraph in config.introduction:
         lines += [paragraph, ""]
-    protocol = Ranking(config.protocol.supernet, config.protocol.scored)
-    lines += protocol_table(shown) + seeds_table(shown, protocol) + pairs_table(shown, protocol)
+    for protocol in config.protocols:
+        ranking = Ranking(protocol.supernet, protocol.scored)
+        lines += protocol_table(shown, ranking) + seeds_table(shown, ranking) + pairs_table(shown, ranking)
     for size in config.spaces:
         if shown.of_size(size):
             whole = Ranking(size, size)

@@ -86,15 +86,14 @@ def header(text: str) -> Lines:
     return [text, "|" + " --- |" * (text.count("|") - 1)]
 
 
-def protocol_table(evidence: Evidence) -> Lines:
+def protocol_table(evidence: Evidence, ranking: Ranking) -> Lines:
     """Kendall's tau by each score, of supernets of a larger space than the one that is ranked (sec. 4.3)."""
     config, truth = evidence.config, evidence.truth
-    ranking = Ranking(config.protocol.supernet, config.protocol.scored)
     archs, runs = evidence.archs(ranking.scored), evidence.of(ranking)
     if not runs:
         return []
     lines = [
-        f"## Sec. 4.3: {ranking.scored:,} architectures, supernets of all {ranking.size:,}",
+        f"## {ranking.scored:,} architectures ranked by supernets of {ranking.size:,}",
         "",
         f"Trained: {', '.join(config.spaces[ranking.size])}. Ranked: {', '.join(config.spaces[ranking.scored])}.",
         "",

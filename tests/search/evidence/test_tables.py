@@ -96,7 +96,9 @@ def test_supernets_of_all_operations_rank_the_729_by_their_own_scores_or_by_effe
     write_run(results, "spos", "SPOS", size=15625, consistency=1)
     write_run(results, "spos", "SPOS", seed=1, consistency=1)  # trained on three operations: another protocol
     evidence = load(results, truth_csv)
-    rows = [row for row in table_rows("\n".join(protocol_table(evidence)), 11) if row[1] in ("0", "1")]
+    rows = [
+        row for row in table_rows("\n".join(protocol_table(evidence, Ranking(15625, 729))), 11) if row[1] in ("0", "1")
+    ]
     assert [(row[0], row[4], row[5]) for row in rows] == [
         ("Π-NAS", "consistency", "60"),  # of the file that scored the 729
         ("Π-NAS", "classifier", "60"),
@@ -113,7 +115,11 @@ def test_too_few_scores_of_the_ranked_space_have_no_tau(results, truth_csv):
     lines = path.read_text().splitlines()
     others = [f"11{line[2:]}" for line in lines[20:]]  # with skip connections: not of the 729
     path.write_text("\n".join([*lines[:20], *others]) + "\n")
-    (row,) = (row for row in table_rows("\n".join(protocol_table(load(results, truth_csv))), 11) if row[0] == "SPOS")
+    (row,) = (
+        row
+        for row in table_rows("\n".join(protocol_table(load(results, truth_csv), Ranking(15625, 729))), 11)
+        if row[0] == "SPOS"
+    )
     assert row[5:7] == [f"{len({line[:6] for line in [*lines[1:20], *others]})} of all 15,625", "–"]
 
 
