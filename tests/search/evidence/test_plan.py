@@ -62,11 +62,8 @@ def test_an_ablation_changes_what_it_says_of_its_base_and_nothing_else(tmp_path)
         ("spaces = {100: ('none', 'skip_connect')}", "expected 100 architectures"),
         ("tuned = dict(size=64)", "expected tuned.size to be one of 729, 4096, 15625"),
         ("rank_by = 'cross_entropy'", "expected a score that all kept runs have: consistency or squared_error"),
-        (
-            "protocol = dict(supernet=729, scored=4096)",
-            "expected the operations of protocol.scored among those of protocol.supernet",
-        ),
-        ("protocol = dict(scored=64)", "expected protocol.scored to be one of 729, 4096, 15625"),
+        ("protocols = (dict(supernet=729, scored=4096),)", "of a space within the supernet's, got 4096 of 729"),
+        ("protocols = (dict(supernet=729, scored=64),)", r"expected protocols\[0\].scored to be one of 729, 4096"),
         ("minutes = 0", "'minutes': input should be greater than 0, got 0"),
         ("raise RuntimeError('no')", "cannot be read: RuntimeError: no"),
     ],
