@@ -42,8 +42,8 @@ def draw_overview(evidence: Evidence, path: Path) -> None:
     panels = upper.subplots(1, 3, width_ratios=(4, 4, 2.5))
     protocol, size = evidence.config.protocols[0], evidence.config.tuned.size
     first, second = Ranking(protocol.supernet, protocol.scored), Ranking(size, size)
-    _draw_taus(panels[0], evidence, first, f"supernets of all {first.size:,} (sec. 4.3)")
-    rows = _draw_taus(panels[1], evidence, second, f"supernets of these {size:,} alone")
+    _draw_taus(panels[0], evidence, first, f"supernets of {first.size:,}")
+    rows = _draw_taus(panels[1], evidence, second, f"supernets of {size:,}")
     for run, row in rows:
         panels[2].plot(run.facts["similarity"], row, "o", color="black", alpha=0.7)
     panels[2].set_yticks(panels[1].get_yticks(), [""] * len(panels[1].get_yticks()))
@@ -61,7 +61,9 @@ def draw_overview(evidence: Evidence, path: Path) -> None:
 
 
 def _draw_taus(axes: Any, evidence: Evidence, ranking: Ranking, supernets: str) -> list[tuple[MeasuredRun, int]]:
-    """Taus of main effects by every score, beside FLOPs and what the paper prints for the same protocol.
+    """Taus by every score, beside FLOPs and what the paper prints for the same protocol.
+
+    Filled marks are of main effects, open ones of the scores themselves.
 
     Returns:
         The runs that are shown, and their rows.
@@ -76,6 +78,9 @@ def _draw_taus(axes: Any, evidence: Evidence, ranking: Ranking, supernets: str) 
             axes.plot(max(value, LOWEST), row, "o" if value >= LOWEST else "<", color=COLORS[name], alpha=0.7)
             if value < LOWEST and name == evidence.config.rank_by:
                 axes.text(LOWEST, row, f"   {value:.2f}", va="center")
+            single = evidence.values(run, name, ranking)
+            if single and (value := truth.tau(single)) >= LOWEST:
+                axes.plot(value, row, "o", color=COLORS[name], fillstyle="none", alpha=0.7)
     for name, color in COLORS.items():
         axes.plot([], [], "o", color=color, label=RANKING_SCORES[name])
     flops = truth.tau({arch: truth.networks[arch].flops for arch in archs})
@@ -84,7 +89,8 @@ def _draw_taus(axes: Any, evidence: Evidence, ranking: Ranking, supernets: str) 
         axes.axvline(value, color="grey", linestyle=LINES[k % len(LINES)], label=f"{name}: {value:.2f}")
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.set_title(f"Kendall's tau of main effects, {ranking.scored:,} architectures,\n{supernets}", fontsize="medium")
+    title = f"Kendall's tau, {ranking.scored:,} architectures, {supernets}\n(filled: main effects; open: single scores)"
+    axes.set_title(title, fontsize="medium")
     return rows
 
 
