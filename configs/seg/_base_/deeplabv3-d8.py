@@ -1,7 +1,7 @@
-# The settings of the paper's DeepLabV3 on all data sets. The paper trains with PyTorch-Encoding (sec. 4.4); the authors'
-# repository has no script of it. Values that differ from mmseg's defaults (in parentheses): ASPP of width 256 with rates
-# 12, 24, 36 and a projection (512, no projection); aligned corners; auxiliary loss 0.2 (0.4); the heads' lr is 10 times
-# the backbone's (the same); weight decay 1e-4 (5e-4); no photometric distortion.
+# The settings of the paper's DeepLabV3 on all data sets. The paper trains with PyTorch-Encoding (sec. 4.4); the authors
+# published no script of it. Values that differ from mmseg's defaults (in parentheses): ASPP of width 256 with rates 12,
+# 24, 36 and a projection (512, no projection); aligned corners; auxiliary loss 0.2 (0.4); the heads' lr is 10 times the
+# backbone's (the same); weight decay 1e-4 (5e-4); no photometric distortion.
 # Learning rate and epochs are those of one script of PyTorch-Encoding, experiments/segmentation/train_dist.py: lr 0.01
 # for batches of 16, 120 epochs on ADE20K and 240 on Cityscapes, which are the paper's. Its train.py pairs lr 0.004 with
 # 180 epochs on ADE20K.
