@@ -1,4 +1,4 @@
-# Any network of the space, such as the winner of a search, Mask R-CNN, COCO 2017. The paper has no result.
+# Any network of the space, such as the winner of a search, Mask R-CNN, COCO 2017. The paper has no figure.
 #   tools/dist_train.sh configs/det/mask-rcnn_pinas_fpn_syncbn_1x_coco.py 8 --cfg-options model.backbone.arch=NAME \
 #       model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=pinas:NAME
 # Memory: 6.6 GB per GPU with 2 images of 800 x 1216, counted by benchmarks/transfer.py --memory, without the workspace

@@ -1,4 +1,4 @@
-# Any network of the space, such as the winner of a search, DeepLabV3, ADE20K. The paper has no result.
+# Any network of the space, such as the winner of a search, DeepLabV3, ADE20K. The paper has no figure.
 #   tools/dist_train.sh configs/seg/deeplabv3_pinas-d8_120e_ade20k-480x480.py 8 --cfg-options model.backbone.arch=NAME \
 #       model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=pinas:NAME
 # Memory: 3.5 GB per GPU with 2 images of 480 x 480, counted by benchmarks/transfer.py --memory, without the workspace

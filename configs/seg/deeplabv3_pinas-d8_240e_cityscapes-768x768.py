@@ -1,4 +1,4 @@
-# Any network of the space, such as the winner of a search, DeepLabV3, Cityscapes. The paper has no result.
+# Any network of the space, such as the winner of a search, DeepLabV3, Cityscapes. The paper has no figure.
 #   tools/dist_train.sh configs/seg/deeplabv3_pinas-d8_240e_cityscapes-768x768.py 8 --cfg-options \
 #       model.backbone.arch=NAME model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=pinas:NAME
 # Memory: 7.0 GB per GPU with 2 images of 768 x 768, counted by benchmarks/transfer.py --memory, without the workspace

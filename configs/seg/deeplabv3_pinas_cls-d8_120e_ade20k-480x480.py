@@ -1,4 +1,4 @@
-# Π-NAS-cls (3013231203213032), DeepLabV3, ADE20K. Result: Table 6 of the paper.
+# Π-NAS-cls (3013231203213032), DeepLabV3, ADE20K. The paper has no figure: Table 6 has no row of Π-NAS-cls.
 #   tools/dist_train.sh configs/seg/deeplabv3_pinas_cls-d8_120e_ade20k-480x480.py 8
 #   tools/dist_test.sh configs/seg/deeplabv3_pinas_cls-d8_120e_ade20k-480x480.py CHECKPOINT 8 --tta
 # Memory: 3.6 GB per GPU with 2 images of 480 x 480, counted by benchmarks/transfer.py --memory, without the workspace

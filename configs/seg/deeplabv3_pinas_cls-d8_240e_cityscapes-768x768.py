@@ -1,4 +1,4 @@
-# Π-NAS-cls (3013231203213032), DeepLabV3, Cityscapes. Result: Table 6 of the paper.
+# Π-NAS-cls (3013231203213032), DeepLabV3, Cityscapes. The paper has no figure: Table 6 has no row of Π-NAS-cls.
 #   tools/dist_train.sh configs/seg/deeplabv3_pinas_cls-d8_240e_cityscapes-768x768.py 8
 #   tools/dist_test.sh configs/seg/deeplabv3_pinas_cls-d8_240e_cityscapes-768x768.py CHECKPOINT 8 --tta
 # Memory: 7.0 GB per GPU with 2 images of 768 x 768, counted by benchmarks/transfer.py --memory, without the workspace

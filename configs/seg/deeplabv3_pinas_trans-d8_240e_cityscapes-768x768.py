@@ -1,4 +1,5 @@
-# Π-NAS-trans (3333113330011021), DeepLabV3, Cityscapes. Result: mIoU 80.70 (authors' README).
+# Π-NAS-trans (3333113330011021), DeepLabV3, Cityscapes. Paper (Table 6): mIoU 80.40±0.30.
+# Authors' README, for their published file: mIoU 80.70.
 #   tools/dist_train.sh configs/seg/deeplabv3_pinas_trans-d8_240e_cityscapes-768x768.py 8
 #   tools/dist_test.sh configs/seg/deeplabv3_pinas_trans-d8_240e_cityscapes-768x768.py CHECKPOINT 8 --tta
 # Memory: 7.1 GB per GPU with 2 images of 768 x 768, counted by benchmarks/transfer.py --memory, without the workspace

@@ -131,12 +131,12 @@ def _facts(checkpoint: Path, layout: str, args: argparse.Namespace, path: Any) -
 
 
 def _write_network(folder: Path, converted: ConvertedNetwork, facts: dict[str, Any]) -> None:
-    from pinas_zoo.convert.classifier import AUTHORS_CFG
     from pinas_zoo.errors import UserError
     from pinas_zoo.weights.model_folder import save_model_folder
 
+    images: dict[str, Any] = {}  # prepared as the family's default_cfg says, which is how the authors verify
     try:
-        save_model_folder(folder, converted.state_dict, converted.model_args, AUTHORS_CFG, facts)
+        save_model_folder(folder, converted.state_dict, converted.model_args, images, facts)
     except OSError as error:
         raise UserError(f"expected to write {folder}: {error}") from None
     classes = converted.model_args["num_classes"]

@@ -22,9 +22,6 @@ from pinas_zoo.models.pinas import CANDIDATES, DEPTHS, EXPANSION, STEM_WIDTH, WI
 from pinas_zoo.weights.checkpoint_reader import Tensors, read_checkpoint
 from pinas_zoo.weights.tensors import network_shapes, shape_problems
 
-# The authors validate on crops of 7/8 of the short side, resized to 224 bicubically, in the ImageNet mean and std.
-AUTHORS_CFG = {"input_size": (3, 224, 224), "crop_pct": 0.875, "interpolation": "bicubic"}
-
 
 @dataclass(frozen=True)
 class SupernetOptions:

@@ -114,6 +114,13 @@ def test_the_folder_computes_what_the_checkpoint_s_network_computes(tmp_path, ch
     assert model.num_classes == 5
 
 
+def test_the_folder_prepares_images_as_the_authors_verify(tmp_path, checkpoint):
+    assert convert(checkpoint, "--out", tmp_path / "model") == 0
+    cfg = json.loads((tmp_path / "model" / "config.json").read_text())["pretrained_cfg"]
+    assert (cfg["input_size"], cfg["crop_pct"], cfg["interpolation"]) == ([3, 224, 224], 0.875, "bicubic")
+    assert cfg["mean"] == [0.485, 0.456, 0.406]
+
+
 @pytest.mark.parametrize("prefix", ["", "backbone.", "encoder_q.0."])
 def test_supernet_under_each_of_its_names(tmp_path, prefix):
     torch.save({"state_dict": small_supernet(prefix)}, tmp_path / "s.pth")

@@ -18,7 +18,7 @@ from timm.optim import param_groups_layer_decay
 from torch import nn
 
 import pinas_zoo
-from pinas_zoo.models.pinas import CANDIDATES, PiNASBlock, layer_specs
+from pinas_zoo.models.pinas import ALIASES, ARCHS, CANDIDATES, PiNASBlock, layer_specs
 from tests.golden import fill_, seeded_input
 
 TINY: dict[str, Any] = dict(arch="01233", depths=(1, 1, 2, 1), widths=(16, 32, 48, 64), stem_width=8, num_classes=5)
@@ -250,11 +250,12 @@ def test_group_matcher() -> None:
     assert max(scales) == 1
 
 
-def test_data_configuration() -> None:
-    config = resolve_model_data_config(timm.create_model("pinas", **TINY))
+@pytest.mark.parametrize("name", ["pinas", *ARCHS, *ALIASES])
+def test_data_configuration_is_that_of_the_authors_verification(name: str) -> None:
+    config = resolve_model_data_config(timm.create_model(name, device="meta"))
     assert config["input_size"] == (3, 224, 224)
     assert config["crop_pct"] == 0.875
-    assert config["interpolation"] == "bilinear"
+    assert config["interpolation"] == "bicubic"
     assert config["mean"] == (0.485, 0.456, 0.406)
 
 

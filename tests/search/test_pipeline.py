@@ -18,10 +18,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from pinas_zoo import cli
+from pinas_zoo.data.decoding import fit
 from pinas_zoo.search.study.storage import open_study
 from tests.data.test_images import cifar_folder
 
@@ -140,6 +143,21 @@ def test_what_a_run_leaves(finished):
     assert len(ranking) == 1 + 6
     for stage in ("learn", "linear", "explore", "winner", "train"):
         assert f"\n{stage}" in "\n" + result.stdout
+
+
+def test_the_winner_s_transform_prepares_an_image_as_the_run_did(finished):
+    import timm
+    from timm.data import create_transform, resolve_model_data_config
+
+    folder, _ = finished
+    data = json.loads((folder / "config.json").read_text())["data"]
+    photo = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+    ours = fit(photo, data["image_size"], data["crop_pct"])
+    for where in ("winner", "trained"):
+        cfg = resolve_model_data_config(timm.create_model(f"local-dir:{folder / where}"))
+        transform = create_transform(**{**cfg, "mean": (0, 0, 0), "std": (1, 1, 1)})
+        theirs = (transform(Image.fromarray(photo)) * 255).round().permute(1, 2, 0).numpy()
+        assert np.abs(theirs - ours).max() <= 1, where
 
 
 def test_the_winner_says_where_it_came_from_and_its_commands_work(finished, tmp_path, monkeypatch):

@@ -94,6 +94,7 @@ def test_weights_and_labels_load_through_entry_and_folder(old_home):
         assert same_weights(model, tiny("3013"))
         assert model.pretrained_cfg["label_names"] == list("abcdefghij")
         assert tuple(model.pretrained_cfg["mean"]) == (0.5, 0.5, 0.5)
+        assert model.pretrained_cfg["interpolation"] == "bilinear"  # as written, not as new folders have it
 
 
 @pytest.mark.parametrize("folder", [True, False], ids=["beside its folder", "whose folder is gone"])

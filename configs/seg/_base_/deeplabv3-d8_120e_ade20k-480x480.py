@@ -1,5 +1,5 @@
-# The recipe of the paper's Table 6 on ADE20K: 120 epochs of 20,210 images in batches of 16,
-# 120 x 1,263 = 151,560 iterations.
+# The recipe of the paper's Table 6 on ADE20K: 120 epochs of 20,210 images in batches of 16 from 8 GPUs. Each GPU has
+# 2,527 images, 2 at a time, without the last one: 120 x 1,263 = 151,560 iterations.
 # Training: long side 520 x (0.5 to 2), crop 480. Test: windows of 480, stride 320, at the scales below and flipped.
 _base_ = ["./deeplabv3-d8.py", "mmseg::_base_/datasets/ade20k.py"]
 base, crop = 520, (480, 480)

@@ -1,5 +1,5 @@
-# The recipe of the paper's Table 6 on Cityscapes: 240 epochs of 2,975 images in batches of 16,
-# 240 x 185 = 44,400 iterations.
+# The recipe of the paper's Table 6 on Cityscapes: 240 epochs of 2,975 images in batches of 16 from 8 GPUs. Each GPU has
+# 372 images, the last one repeated, 2 at a time: 240 x 186 = 44,640 iterations.
 # Training: long side 2048 x (0.5 to 2), crop 768. Test: windows of 768, stride 512, at the scales below and flipped.
 _base_ = ["./deeplabv3-d8.py", "mmseg::_base_/datasets/cityscapes.py"]
 base, crop = 2048, (768, 768)
@@ -37,7 +37,7 @@ train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))  # 
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-max_iters = 44400
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=3700)
+max_iters = 44640
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=3720)
 param_scheduler = [dict(type="PolyLR", power=0.9, eta_min=0.0, begin=0, end=max_iters, by_epoch=False)]
-default_hooks = dict(checkpoint=dict(interval=3700, max_keep_ckpts=2))
+default_hooks = dict(checkpoint=dict(interval=3720, max_keep_ckpts=2))
