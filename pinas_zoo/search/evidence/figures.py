@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pinas_zoo.analysis.paper_tables import TAUS
+from pinas_zoo.models.nasbench201 import OPERATIONS
 from pinas_zoo.search.evidence.regime_tables import (
     changes_of,
     ranked_by_run,
@@ -21,11 +23,14 @@ COLORS = dict(zip(RANKING_SCORES, ("C0", "C1", "C2", "C3"), strict=True))
 LINES = (":", "--", "-.", (0, (1, 4)), (0, (5, 5)), (0, (3, 5, 1, 5)))  # styles of the taus that are drawn as lines
 
 
-def printed_taus(ranking: Ranking) -> dict[str, float]:
-    """What the paper prints for the same protocol, by words."""
-    printed = {(15625, 729): (0.70, 0.57), (15625, 15625): (0.65, 0.60)}
-    taus = printed.get((ranking.size, ranking.scored), ())
-    return dict(zip(("paper, Π-NAS", "paper, SPOS"), taus, strict=False))
+def printed_taus(evidence: Evidence, ranking: Ranking) -> dict[str, float]:
+    """Taus of the paper for the same protocol, by words: a supernet of all operations, and the same architectures."""
+    if len(evidence.config.spaces[ranking.size]) < len(OPERATIONS):
+        return {}
+    titles = {name: plan.title for name, plan in evidence.config.runs.items()}
+    return {
+        f"paper, {titles.get(one.method, one.method)}": float(one.tau) for one in TAUS if one.count == ranking.scored
+    }
 
 
 def draw_overview(evidence: Evidence, path: Path) -> None:
@@ -84,7 +89,7 @@ def _draw_taus(axes: Any, evidence: Evidence, ranking: Ranking, supernets: str) 
     for name, color in COLORS.items():
         axes.plot([], [], "o", color=color, label=RANKING_SCORES[name])
     flops = truth.tau({arch: truth.networks[arch].flops for arch in archs})
-    marks = {"FLOPs alone": flops, **printed_taus(ranking)}
+    marks = {"FLOPs alone": flops, **printed_taus(evidence, ranking)}
     for k, (name, value) in enumerate(marks.items()):
         axes.axvline(value, color="grey", linestyle=LINES[k % len(LINES)], label=f"{name}: {value:.2f}")
     axes.set_yticks(range(len(names)), names)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.search.evidence.figures import printed_taus
 from pinas_zoo.search.evidence.regime_tables import ablations_table, skip_counts, tried_runs
 from pinas_zoo.search.evidence.report import report_text, run_facts, write_report
 from pinas_zoo.search.evidence.results import read_runs
@@ -108,6 +109,14 @@ def test_supernets_of_all_operations_rank_the_729_by_their_own_scores_or_by_effe
     assert all(float(row[7].split()[0]) > 0.95 for row in rows)
     assert [run.title for run in evidence.of_size(729)] == ["SPOS"]
     assert [(run.scored, run.method) for run in evidence.of_size(15625)] == [(15625, "pinas"), (15625, "spos")]
+
+
+def test_a_printed_tau_stands_beside_the_same_protocol_only(results, truth_csv):
+    evidence = load(results, truth_csv)
+    assert printed_taus(evidence, Ranking(15625, 729)) == {"paper, Π-NAS": 0.70, "paper, SPOS": 0.57}
+    assert printed_taus(evidence, Ranking(15625, 15625)) == {"paper, Π-NAS": 0.65, "paper, SPOS": 0.60}
+    assert printed_taus(evidence, Ranking(15625, 4096)) == {}  # Figure 8 gives them in its picture alone
+    assert printed_taus(evidence, Ranking(729, 729)) == {}
 
 
 def test_too_few_scores_of_the_ranked_space_have_no_tau(results, truth_csv):
