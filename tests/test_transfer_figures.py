@@ -1,4 +1,4 @@
-"""Configs, indices and docs/transfer.md have Tables 5 and 6 as the paper prints them, and the authors' README beside."""
+"""Configs, indices and docs/transfer.md have Tables 5 and 6 as printed, and the figures of the authors' README."""
 
 from __future__ import annotations
 
