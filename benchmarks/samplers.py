@@ -31,6 +31,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 
 from pinas_zoo.models.nasbench201 import OPERATIONS
+from pinas_zoo.search.config import ACTION_SPACE_PRESETS, AUTHORS_RANDOM_FIRST
 from pinas_zoo.search.ranking.benchmark_table import read_table
 from pinas_zoo.search.samplers.action_space import ActionSpaceSampler
 
@@ -38,7 +39,13 @@ SIZES = (100, 200, 400)
 SPACE: dict[str, BaseDistribution] = {f"edge{k}": CategoricalDistribution(OPERATIONS) for k in range(6)}
 SAMPLERS: dict[str, tuple[str, Callable[[int], BaseSampler]]] = {
     "action_space": ("Action Space (default)", lambda seed: ActionSpaceSampler(seed, search_space=SPACE)),
-    "published": (
+    "authors": (
+        'Action Space, preset "authors"',
+        lambda seed: ActionSpaceSampler(
+            seed, AUTHORS_RANDOM_FIRST, search_space=SPACE, **ACTION_SPACE_PRESETS["authors"]
+        ),
+    ),
+    "uniform": (
         "Action Space, 80 random first, uniform in the leaf",
         lambda seed: ActionSpaceSampler(seed, n_startup_trials=80, ranked=False, search_space=SPACE),
     ),

@@ -31,6 +31,9 @@ def test_every_configuration_loads_and_survives_json(path):
         ({"name": "x", "learn": {"steps": 0}}, "'learn.steps'"),
         ({"name": "x", "learn": {"steps": "many"}}, "'learn.steps'.*got 'many'"),
         ({"name": "../x"}, "'name'"),
+        ({"name": "x", "explore": {"action_space": {"preset": "lanas"}}}, "'explore.action_space.preset'.*got 'lanas'"),
+        ({"name": "x", "explore": {"action_space": {"height": 0}}}, "'explore.action_space.height'.*got 0"),
+        ({"name": "x", "explore": {"action_space": {"hight": 2}}}, "did you mean 'explore.action_space.height'?"),
         ({"name": "x", "views": {"scale": [1.0]}}, "views.scale"),
         ({"name": "x", "views": {"scale": [0.2, 1.5]}}, r"'views\.scale\.1'.*less than or equal to 1, got 1\.5"),
         ({"name": "x", "views": {"scale": [1.0, 0.2]}}, r"'views\.scale': expected the lower bound first, got \[1\.0"),
@@ -43,6 +46,19 @@ def test_every_configuration_loads_and_survives_json(path):
 def test_what_is_wrong_is_named(values, message):
     with pytest.raises(UserError, match=message):
         parse_config(values)
+
+
+def test_the_authors_sampler_is_one_preset_that_a_saved_configuration_states_in_full():
+    config = parse_config({"name": "x", "explore": {"action_space": {"preset": "authors"}}})
+    options = config.explore.action_space
+    assert (options.height, options.exploration, options.ranked, options.split) == (1, 0.0, False, "median")
+    assert config.explore.random_first == 80
+    assert parse_config(config.model_dump(mode="json")) == config
+    changed = {"random_first": 20, "action_space": {"preset": "authors", "height": 2}}
+    explore = parse_config({"name": "x", "explore": changed}).explore
+    assert (explore.random_first, explore.action_space.height, explore.action_space.ranked) == (20, 2, False)
+    plain = parse_config({"name": "x"}).explore
+    assert (plain.random_first, plain.action_space.height, plain.action_space.split) == (20, 3, "linear")
 
 
 def test_overrides_replace_single_values(tmp_path):

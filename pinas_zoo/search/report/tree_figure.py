@@ -39,7 +39,7 @@ def tree_figure(scores: Mapping[Arch, Score], num_candidates: int) -> Callable[[
     def place(index: int, depth: int) -> float:
         nonlocal leaves
         node = tree.nodes[index]
-        if node.weights is None:
+        if node.children is None:
             x, leaves = float(leaves), leaves + 1
         else:
             x = sum(place(child, depth + 1) for child in node.children) / 2
@@ -54,7 +54,7 @@ def tree_figure(scores: Mapping[Arch, Score], num_candidates: int) -> Callable[[
         for index, (x, y) in places.items():
             node = tree.nodes[index]
             lines = [f"{len(tree.members(index))}: {mean[index]:.1f}%"]
-            if node.weights is not None:
+            if node.children is not None and node.weights is not None:
                 lines += preferences(node.weights, num_candidates)
                 for child in node.children:
                     axes.plot(*zip((x, y), places[child], strict=True), color=GREY, linewidth=1, zorder=0)

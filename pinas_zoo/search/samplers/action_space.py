@@ -3,7 +3,8 @@ Search by Learning Action Space" (LaNAS).
 
 A tree of linear models of the score splits the space into good and bad regions. UCB selects a leaf of the tree, from
 which the next candidate is drawn. LaNAS draws it uniformly (``ranked=False``). By default, this sampler ranks many
-candidates of the leaf by a local model and takes the best, as in LA-MCTS (Wang et al., NeurIPS 2020).
+candidates of the leaf by a local model and takes the best, as in LA-MCTS (Wang et al., NeurIPS 2020). The arguments of
+the released Pi-NAS code are the preset ``authors`` of :data:`pinas_zoo.search.config.ACTION_SPACE_PRESETS`.
 
 A proposal depends only on the seed and the trials of the study, apart from caches. A study that is loaded again
 therefore continues with the same proposals. Architectures of running trials are not proposed again, so batches and
@@ -29,7 +30,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from pinas_zoo.rng import Stream, step_rng
-from pinas_zoo.search.samplers.action_tree import ActionTree, LocalModel
+from pinas_zoo.search.samplers.action_tree import ActionTree, LocalModel, Split
 from pinas_zoo.search.samplers.encoding import Encoding, Floats
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -55,6 +56,8 @@ class ActionSpaceSampler(BaseSampler):
             trials.
         exploration: Exploration constant of UCB, in units of ranks (0: worst trial, 1: best trial).
         ranked: Whether to take the best candidate of a leaf by a local model, instead of a uniform draw.
+        split: Kind of the tree's splits: ``linear`` models of the score, as in LaNAS, or ``median``, classifiers of
+            whether a trial is above its node's median, as in the released Pi-NAS code.
         search_space: The search space, if it is known in advance. The startup trials are then distinct, too.
         feasible: Function from parameters to whether they may be proposed. It is called for one candidate at a time.
 
@@ -79,6 +82,7 @@ class ActionSpaceSampler(BaseSampler):
         height: int = 3,
         exploration: float = 0.2,
         ranked: bool = True,
+        split: Split = "linear",
         search_space: dict[str, BaseDistribution] | None = None,
         feasible: Callable[[dict[str, Any]], bool] | None = None,
     ):
@@ -89,7 +93,7 @@ class ActionSpaceSampler(BaseSampler):
             )
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         self.n_startup_trials, self.rebuild_every = n_startup_trials, rebuild_every
-        self.height, self.exploration, self.ranked = height, exploration, ranked
+        self.height, self.exploration, self.ranked, self.split = height, exploration, ranked, split
         self.search_space, self.feasible = search_space, feasible
         self._intersection = IntersectionSearchSpace(include_pruned=True)
         self._history: _History | None = None
@@ -160,7 +164,7 @@ class ActionSpaceSampler(BaseSampler):
         rank = _ranks([_merit(trial, sign) for *_, trial in history.finished[:fitted]])
         features = history.encoding.features(rows)
         height = self.height + sum(fitted >= grown for grown in (400, 800, 1600, 3200))
-        plan = _Plan(fitted, {row.tobytes() for row in rows}, rows, ActionTree(features, rank, height))
+        plan = _Plan(fitted, {row.tobytes() for row in rows}, rows, ActionTree(features, rank, height, self.split))
         plan.model = LocalModel(features, rank) if self.ranked else None
         return plan
 

@@ -1,10 +1,10 @@
-"""The models of the Action Space sampler: a tree of linear splits, and a Gaussian process that ranks candidates."""
+"""The models of the Action Space sampler: a tree of splits into good and bad, a Gaussian process that ranks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,9 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import ndtri
 
 Floats = NDArray[np.float64]
+Split = Literal["linear", "median"]
 MIN_LEAF = 4  # smallest number of trials in a leaf
+BOOSTS = 50  # number of boosted trees of a median split
 RIDGE = 1.0  # penalty of the splits' weights
 LENGTHS = (1.0, 2.0, 4.0, 8.0, 16.0)  # candidate length scales of the local model's kernel, in changed choices
 NOISES = (0.01, 0.03, 0.1, 0.3)  # candidate noise variances, relative to the kernel's
@@ -25,22 +27,35 @@ class _Node:
     members: NDArray[np.int64]
     value: float  # mean rank of the members
     visits: float
-    weights: Floats | None = None  # of the split; None for a leaf
+    weights: Floats | None = None  # of a linear split
     offset: float = 0.0
-    children: tuple[int, int] = (-1, -1)  # good, bad
+    classifier: Any = None  # of a median split
+    children: tuple[int, int] | None = None  # good, bad; None for a leaf
+
+    def good(self, features: Floats) -> NDArray[np.bool_]:
+        """Whether each row goes to the good child: n x features to n."""
+        if self.classifier is not None:
+            return self.classifier.predict(features)
+        assert self.weights is not None  # every node that is asked has learned a split
+        return features @ self.weights > self.offset
 
 
 class ActionTree:
-    """A tree whose nodes fit a ridge regression to their trials. Predictions above the mean go to the good child.
+    """A tree whose nodes learn to split their trials into good and bad ones.
+
+    A linear split fits a ridge regression to the ranks; predictions above the mean go to the good child. A median split
+    fits gradient-boosted trees to whether a trial is above the median of the node.
 
     Args:
         features: trials x features.
         rank: Ranks of the trials in 0..1; higher is better.
         height: Largest number of splits from the root to a leaf.
+        split: Kind of the splits.
     """
 
-    def __init__(self, features: Floats, rank: Floats, height: int):
+    def __init__(self, features: Floats, rank: Floats, height: int, split: Split = "linear"):
         self.nodes: list[_Node] = []
+        self._fit = _fit_linear if split == "linear" else _fit_median
         self._build(features, rank, np.arange(len(rank)), height)
         self._counts = [node.visits for node in self.nodes]
 
@@ -48,13 +63,9 @@ class ActionTree:
         index, node = len(self.nodes), _Node(members, float(rank[members].mean()), len(members))
         self.nodes.append(node)
         if height and len(members) >= 2 * MIN_LEAF:
-            x, y = features[members], rank[members]
-            mean = x.mean(0)
-            x, y = x - mean, y - y.mean()
-            weights = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y)
-            good = x @ weights > 0
+            self._fit(node, features[members], rank[members])
+            good = node.good(features[members])
             if MIN_LEAF <= good.sum() <= len(good) - MIN_LEAF:
-                node.weights, node.offset = weights, float(mean @ weights)
                 node.children = (
                     self._build(features, rank, members[good], height - 1),
                     self._build(features, rank, members[~good], height - 1),
@@ -65,9 +76,10 @@ class ActionTree:
         """Index of the leaf of each row: n x features to n."""
         leaf = np.zeros(len(features), dtype=np.int64)
         for index, node in enumerate(self.nodes):  # parents come before their children
-            if node.weights is not None:
+            if node.children is not None:
                 here = np.flatnonzero(leaf == index)
-                leaf[here] = np.where(features[here] @ node.weights > node.offset, *node.children)
+                if len(here):
+                    leaf[here] = np.where(node.good(features[here]), *node.children)
         return leaf
 
     def members(self, leaf: int) -> NDArray[np.int64]:
@@ -87,7 +99,7 @@ class ActionTree:
         leaf = self.apply(features)
         for index in range(len(self.nodes) - 1, -1, -1):
             node = self.nodes[index]
-            if node.weights is None:
+            if node.children is None:
                 node.visits += int((leaf == index).sum())
             else:
                 node.visits = sum(self.nodes[child].visits for child in node.children)
@@ -100,7 +112,7 @@ class ActionTree:
             index: Node at which to start.
         """
         node = self.nodes[index]
-        if node.weights is None:
+        if node.children is None:
             yield index
             return
 
@@ -110,6 +122,27 @@ class ActionTree:
 
         for child in sorted(node.children, key=bound, reverse=True):
             yield from self.leaves(exploration, child)
+
+
+def _fit_linear(node: _Node, x: Floats, rank: Floats) -> None:
+    """Fit a ridge regression to the ranks."""
+    mean = x.mean(0)
+    x, y = x - mean, rank - rank.mean()
+    node.weights = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y)
+    node.offset = float(mean @ node.weights)
+
+
+def _fit_median(node: _Node, x: Floats, rank: Floats) -> None:
+    """Fit gradient-boosted trees to whether a rank is above the median, or is the median if none is above."""
+    from sklearn.ensemble import HistGradientBoostingClassifier  # takes a second to import
+
+    middle = np.median(rank)
+    above = rank > middle if (rank > middle).any() else rank >= middle
+    if above.all():  # nothing to learn: no row is good, so the node stays a leaf
+        node.weights = np.zeros(x.shape[1])
+        return
+    node.classifier = HistGradientBoostingClassifier(max_iter=BOOSTS, min_samples_leaf=MIN_LEAF, random_state=0)
+    node.classifier.fit(x, above)
 
 
 class LocalModel:

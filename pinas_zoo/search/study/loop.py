@@ -122,8 +122,16 @@ class Proposals:
 
     def _action_space(self, random_first: int) -> ActionSpaceSampler:
         feasible = (lambda params: self.limits.allow(_arch(params))) if self.limits.bounded else None
+        options = self.options.action_space
         return ActionSpaceSampler(
-            self.seed, n_startup_trials=random_first, search_space=self.distributions, feasible=feasible
+            self.seed,
+            n_startup_trials=random_first,
+            height=options.height,
+            exploration=options.exploration,
+            ranked=options.ranked,
+            split=options.split,
+            search_space=self.distributions,
+            feasible=feasible,
         )
 
     def batch(self, most: int) -> list[tuple[Trial, Arch]]:

@@ -11,7 +11,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
+from pinas_zoo.search.config import ACTION_SPACE_PRESETS
 from pinas_zoo.search.samplers.action_space import ActionSpaceSampler
+from pinas_zoo.search.samplers.action_tree import ActionTree
 from pinas_zoo.search.samplers.encoding import Encoding
 
 pytest_samplers = pytest.importorskip("optuna.testing.pytest_samplers", reason="Optuna 5 publishes its sampler tests")
@@ -47,9 +49,12 @@ def searched(count: int, **more: object) -> optuna.Study:
     return study
 
 
-@pytest.mark.parametrize("ranked", [True, False])
-def test_a_finite_space_is_seen_whole_before_anything_comes_twice(ranked):
-    study = searched(81, ranked=ranked, search_space=SMALL)
+AUTHORS = ACTION_SPACE_PRESETS["authors"]
+
+
+@pytest.mark.parametrize("options", [{}, {"ranked": False}, AUTHORS], ids=["default", "uniform", "authors"])
+def test_a_finite_space_is_seen_whole_before_anything_comes_twice(options):
+    study = searched(81, search_space=SMALL, **options)
     assert len({tuple(t.params.values()) for t in study.trials}) == 81
     trial = study.ask(SMALL)  # and then still goes on
     assert set(trial.params) == set(SMALL)
@@ -140,3 +145,57 @@ def test_rows_and_parameters_are_the_same_thing():
         assert back is not None
         np.testing.assert_allclose(back, row, atol=1e-9)
         assert np.array_equal(back[:4], row[:4])
+
+
+def depth(tree: ActionTree, index: int = 0) -> int:
+    children = tree.nodes[index].children
+    return 0 if children is None else 1 + max(depth(tree, child) for child in children)
+
+
+@pytest.mark.parametrize(("trials", "height"), [(399, 1), (407, 2), (799, 2), (807, 3), (1607, 4)])
+def test_the_authors_tree_has_one_split_and_grows_by_one(trials, height):
+    study = optuna.create_study(direction="maximize", sampler=ActionSpaceSampler(0, 80, search_space=PAPER, **AUTHORS))
+    rng = np.random.default_rng(0)
+    for row in rng.integers(4, size=(trials, 16)).tolist():
+        params = dict(zip(PAPER, row, strict=True))
+        study.add_trial(optuna.create_trial(params=params, distributions=PAPER, value=float(np.sum(row))))
+    study.ask(PAPER)
+    plan = study.sampler._history.plan  # type: ignore[attr-defined]
+    assert depth(plan.tree) == height
+    assert plan.fitted == 80 + (trials - 80) // 8 * 8  # rebuilt every 8 trials
+    assert plan.model is None  # nothing ranks the candidates of a leaf
+
+
+def test_a_median_split_is_of_the_trials_above_the_median():
+    """A fourth of the trials is good, those with two small choices; the sum of two weights would not separate them."""
+    rows = np.array(np.meshgrid(*[range(4)] * 4)).reshape(4, -1).T.astype(np.float64)  # 256 x 4
+    features = Encoding({f"x{k}": CategoricalDistribution((0, 1, 2, 3)) for k in range(4)}).features(rows)
+    good = (rows[:, 0] < 2) & (rows[:, 1] < 2)
+    tree = ActionTree(features, np.where(good, 0.75, 0.25), 1, "median")
+    assert (tree.apply(features) == np.where(good, 1, 2)).all()
+    most = ActionTree(features, np.where(good, 0.25, 0.75), 1, "median")  # the median is the best score itself
+    assert (most.apply(features) == np.where(good, 2, 1)).all()
+
+
+def test_a_median_split_of_equal_scores_is_none():
+    assert ActionTree(np.eye(40), np.full(40, 0.5), 1, "median").nodes[0].children is None
+
+
+def test_without_exploration_the_leaf_with_the_best_mean_comes_first_however_often_it_was_visited():
+    features = np.repeat(np.eye(2), 20, axis=0)
+    tree = ActionTree(features, np.repeat([0.75, 0.25], 20), 1, "median")
+    tree.visit(np.repeat([[1.0, 0.0]], 10_000, axis=0))
+    assert next(tree.leaves(exploration=0.0)) == 1
+    assert next(tree.leaves(exploration=1.0)) == 2
+
+
+def test_the_authors_candidates_are_uniform_in_the_best_leaf():
+    """After 80 trials, each proposal is of the good half, and the choices that do not matter are all drawn."""
+    space = {f"x{k}": CategoricalDistribution((0, 1, 2, 3)) for k in range(6)}
+    study = optuna.create_study(direction="maximize", sampler=ActionSpaceSampler(0, 80, search_space=space, **AUTHORS))
+    for _ in range(180):
+        trial = study.ask(space)
+        study.tell(trial, float(trial.params["x0"] >= 2))
+    late = [trial.params for trial in study.trials[88:]]
+    assert np.mean([params["x0"] >= 2 for params in late]) > 0.95
+    assert all({params[f"x{k}"] for params in late} == {0, 1, 2, 3} for k in range(1, 6))
