@@ -124,7 +124,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-# Errors and warnings
+# Errors, warnings and notes
 
 
 def error(command: str, text: str) -> None:
@@ -135,6 +135,11 @@ def error(command: str, text: str) -> None:
 def warning(text: str) -> None:
     """One line on stderr: something that a user should know, and that stops nothing."""
     _say("warning:", text, "bold yellow")
+
+
+def note(text: str) -> None:
+    """One line on stderr: what a command did on its own, and that may be what the user wants."""
+    _say("note:", text, "bold")
 
 
 def _say(head: str, text: str, style: str) -> None:

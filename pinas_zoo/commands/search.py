@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pinas_zoo.terminal import print_json, say
+from pinas_zoo.terminal import note, print_json, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change one value of the configuration, such as --set learn.steps=100; may be repeated",
+        help="change one value of the configuration, such as --set learn.steps=100; may be repeated. With --set "
+        "learn.method=spos, options of the configuration's own method are left out",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="print the resolved configuration and the plan, and do nothing"
@@ -57,15 +58,19 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("expected --dry-run with --json, got --json alone; a run's results are files in its folder")
     require_search()
     from pinas_zoo.engine import distributed
-    from pinas_zoo.search.config import load_config, parse_overrides
+    from pinas_zoo.search.config import parse_overrides
     from pinas_zoo.search.config_files import find_config
     from pinas_zoo.search.context import Context
     from pinas_zoo.search.pipeline import run as run_stages
     from pinas_zoo.search.pipeline import work
     from pinas_zoo.search.plan import plan
+    from pinas_zoo.search.replace_method import load_with_method
 
     distributed.start(args.launcher)
-    config = load_config(find_config(args.config), parse_overrides(args.set))
+    silent = distributed.rank() > 0
+    config = load_with_method(
+        find_config(args.config), parse_overrides(args.set), (lambda text: None) if silent else note
+    )
     folder = Path(args.work_dir) if args.work_dir else Path("work_dirs") / config.name
     if args.dry_run and args.json:
         print_json(asdict(plan(config, folder)))

@@ -20,11 +20,13 @@ import timm
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.engine import distributed
 from pinas_zoo.errors import UserError
-from pinas_zoo.search.config import SearchConfig, load_config, parse_config
+from pinas_zoo.search.config import SearchConfig, parse_config
 from pinas_zoo.search.config_files import find_config
 from pinas_zoo.search.context import Context, Say
 from pinas_zoo.search.pipeline import REPORT, open_context, run
+from pinas_zoo.search.replace_method import load_with_method, without_options_of_another
 from pinas_zoo.search.run_folder import is_done, read_done
 from pinas_zoo.search.study.ranking_file import read_ranking
 
@@ -106,7 +108,9 @@ def search(
             (``digits``), or the configuration as plain data.
         name: Name of the run. None: the configuration's.
         work_dir: Folder of the run. None: ``work_dirs/NAME``.
-        overrides: Values that replace the configuration's, by dotted key, such as ``{"learn.steps": 100}``.
+        overrides: Values that replace the configuration's, by dotted key, such as ``{"learn.steps": 100}``. If they
+            name another method (``{"learn.method": "spos"}``), options of the configuration that this method does not
+            accept are left out, and a message says which.
         say: Function that receives the one-line messages of the stages.
 
     Returns:
@@ -128,10 +132,15 @@ def search(
     changes = {**(overrides or {}), **({} if name is None else {"name": name})}
     if isinstance(config, SearchConfig):
         config = config.model_dump(mode="json")
+
+    def note(text: str) -> None:
+        if distributed.rank() == 0:
+            say(f"note     {text}")
+
     if isinstance(config, Mapping):
-        checked = parse_config(merged(config, changes))
+        checked = parse_config(merged(without_options_of_another(config, changes, note), changes))
     else:
-        checked = load_config(find_config(config), changes)
+        checked = load_with_method(find_config(config), changes, note)
     folder = Path(work_dir) if work_dir is not None else Path("work_dirs") / checked.name
     context = Context.of(checked, folder, say)
     run(context)

@@ -167,6 +167,15 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Searc
             a JSON file names a Python file as space or method and the overrides do not name it too
             (:mod:`pinas_zoo.search.plugins`).
     """
+    return override_config(read_config(path), overrides or {}, path)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a configuration file as plain data, which is not validated.
+
+    Raises:
+        UserError: The file does not exist or cannot be read.
+    """
     from mmengine.config import Config
 
     if not path.is_file():
@@ -174,22 +183,40 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Searc
     try:
         # read JSON as plain data: mmengine's reader would execute what `_base_` and `custom_imports` name
         loaded = Config.fromfile(path) if path.suffix == ".py" else Config(json.loads(path.read_text(encoding="utf-8")))
-        loaded.merge_from_dict(dict(overrides or {}))
-        values = loaded.to_dict()
+        values: dict[str, Any] = loaded.to_dict()
     except Exception as error:  # the user's Python file may raise anything
         raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {error}") from error
-    loaded_config = parse_config(values, str(path))
+    return values
+
+
+def override_config(values: Mapping[str, Any], overrides: Mapping[str, Any], path: Path) -> SearchConfig:
+    """Replace values of a configuration that was read from a file, and validate it.
+
+    Args:
+        values: The file's values, from :func:`read_config`.
+        overrides: As :func:`load_config`.
+        path: The file, whose suffix says whether it may name a Python file as space or method.
+
+    Raises:
+        UserError: As :func:`load_config`.
+    """
+    from mmengine.config import Config
+
+    try:
+        config = Config(dict(values))
+        config.merge_from_dict(dict(overrides))
+        merged = config.to_dict()
+    except Exception as error:  # mmengine raises several types
+        raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {error}") from error
+    parsed = parse_config(merged, str(path))
     if path.suffix != ".py":
-        for key, name in (
-            ("space.type", loaded_config.space.get("type")),
-            ("learn.method", loaded_config.learn.method),
-        ):
-            if is_file(str(name)) and dict(overrides or {}).get(key) != name:
+        for key, name in (("space.type", parsed.space.get("type")), ("learn.method", parsed.learn.method)):
+            if is_file(str(name)) and overrides.get(key) != name:
                 raise UserError(
                     f"{path} names the Python file {name!r} as {key}, but files named in a run's config.json are not "
                     f"executed; review it, then add --set {key}={name}, or give the search's .py configuration"
                 )
-    return loaded_config
+    return parsed
 
 
 def parse_config(values: Mapping[str, Any], where: str = "configuration") -> SearchConfig:

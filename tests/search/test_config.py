@@ -11,7 +11,8 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import SearchConfig, load_config, parse_config
 from pinas_zoo.search.spaces.base import build_space
 
-CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs" / "search").rglob("*.py"))
+SEARCH = Path(__file__).resolve().parents[2] / "configs" / "search"
+CONFIGS = sorted(SEARCH.rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
@@ -20,6 +21,21 @@ def test_every_configuration_loads_and_survives_json(path):
     kept = config.model_dump(mode="json")
     assert parse_config(kept).model_dump(mode="json") == kept
     assert build_space(config.space).size > 1
+
+
+def test_the_compared_methods_differ_from_the_papers_search_only_in_learning():
+    """Sec. 4.2: SPOS and FairNAS are searched by the same procedure; FairNAS is updated as the authors ran it."""
+    folder = SEARCH / "resnest50_imagenet"
+    pinas, spos, fairnas = (load_config(folder / f"{name}.py").model_dump() for name in ("explore", "spos", "fairnas"))
+    for other in (spos, fairnas):
+        assert {key for key in pinas if pinas[key] != other[key]} == {"name", "views", "learn"}
+        assert {key for key in pinas["learn"] if pinas["learn"][key] != other["learn"][key]} == {
+            "method", "options", "batch_size", "lr",
+        }  # fmt: skip
+        crop_and_flip = pinas["linear"]["views"]
+        assert {key for key in crop_and_flip if crop_and_flip[key] != other["views"][key]} <= {"jitter", "blur_sigma"}
+    assert (spos["learn"]["method"], spos["learn"]["options"]) == ("spos", {})
+    assert (fairnas["learn"]["method"], fairnas["learn"]["options"]) == ("fairnas", {"update": "path"})
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ has defaults: one phase trains all weights, and the configuration's ``explore.sc
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from abc import ABC
 from collections.abc import Mapping, Sequence
@@ -152,6 +153,19 @@ def method_class(name: str) -> type[Method]:
     return load_class(name, METHODS, Method, "learn.method")
 
 
+def option_names(kind: type[Method]) -> frozenset[str]:
+    """Names of the options that a method accepts, with those that its constructor passes on to a base class."""
+    names: set[str] = set()
+    for owner in kind.__mro__[: kind.__mro__.index(Method)]:
+        if "__init__" not in vars(owner):
+            continue
+        parameters = inspect.signature(owner.__init__).parameters.values()  # type: ignore[misc]
+        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return frozenset(names - {"self", "space", "num_classes", "seed"})
+
+
 def build_method(name: str, options: Mapping[str, Any], space: SearchSpace, num_classes: int, seed: int) -> Method:
     """Build the method that a configuration names, with freshly initialised weights.
 
@@ -175,6 +189,11 @@ def build_method(name: str, options: Mapping[str, Any], space: SearchSpace, num_
     try:
         method = kind(space, num_classes=num_classes, seed=seed, **options)
     except (TypeError, ValueError) as error:
+        known = option_names(kind)
+        unknown = [key for key in options if key not in known] if isinstance(error, TypeError) else []
+        if unknown:
+            names = ", ".join(sorted(known)) or "none"
+            raise UserError(f"method {name!r}: expected learn.options of ({names}), got {unknown[0]!r}") from error
         raise UserError(f"method {name!r}: {error}") from error
     if kind.forward is not Method.forward:
         warnings.warn(

@@ -54,6 +54,26 @@ def test_stages_go_on_in_one_run_folder(tmp_path):
     assert (tmp_path / "run" / "winner" / "model.safetensors").is_file()
 
 
+@pytest.mark.parametrize("method", ["spos", "fairnas"])
+def test_the_compared_methods_go_the_same_way(method, tmp_path):
+    """From the plan to a winner, with the method's own classifier instead of a linear stage."""
+    images = write_folder(tmp_path / "images", sizes=((40, 60), (30, 30), (64, 48)) * 2)
+    options = {key for key in SMALL if key.startswith("learn.options")}
+    words = [w for key, value in SMALL.items() if key not in options for w in ("--set", f"{key}={value}")]
+    words += ["--work-dir", str(tmp_path / "run"), "--set", f"data.root={images}"]
+    planned = search(*words, "--dry-run", home=tmp_path, config=f"resnest50_imagenet/{method}")
+    assert planned.returncode == 0, planned.stderr
+    assert "NOT FOUND" not in planned.stdout
+    assert "4 images along 1 path of a step" in planned.stdout
+    assert not (tmp_path / "run").exists()
+    done = search(*words, home=tmp_path, config=f"resnest50_imagenet/{method}")
+    assert done.returncode == 0, done.stderr
+    assert "learn    2 steps" in done.stdout
+    assert "linear   left out: the method's own classifier scores candidates" in done.stdout
+    assert "explore  3 of 256 architectures" in done.stdout
+    assert (tmp_path / "run" / "winner" / "model.safetensors").is_file()
+
+
 @pytest.mark.parametrize("stage", ["learn", "linear", "explore"])
 def test_the_papers_numbers(stage):
     """Sec. 4.1, and the released code where the paper is silent."""
