@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from pinas_zoo.analysis.paper_tables import TABLES, TAUS, PrintedTau
+from pinas_zoo.analysis.paper_tables import METHOD_NAMES, TABLES, TAUS, PrintedTau
 from pinas_zoo.models.nasbench201 import OPERATIONS
 from pinas_zoo.models.pinas import DEPTHS
 from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
-METHODS = {"pinas": "Π-NAS", "spos": "SPOS"}
 OTHER_DATA = ("cifar100", "imagenet")  # NAS-Bench-201's other accuracies: the paper has CIFAR-10 alone
 
 
@@ -63,7 +62,7 @@ def papers_taus(space: SearchSpace, archs: Collection[str], column: str, score: 
     used = {OPERATIONS[code] for arch in archs for code in space.operations_of(space.parse(arch))}
     found = tuple(tau for tau in TAUS if tau.count == len(set(archs)) and not used & set(tau.left_out))
     if found:
-        numbers = ", ".join(f"{METHODS[tau.method]} {tau.tau}" for tau in found)
+        numbers = ", ".join(f"{METHOD_NAMES[tau.method]} {tau.tau}" for tau in found)
         kind = "by accuracy of the linear classifier" + ("" if score == "classifier" else f"; this run by {score}")
         return PapersTaus(found, f"{numbers} (Figure {found[0].figure}, the same {found[0].count:,}, {kind})")
     if len(set(archs)) == 4**6 and "skip_connect" not in used:
