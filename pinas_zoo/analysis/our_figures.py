@@ -44,7 +44,7 @@ def _same(columns: tuple[str, ...], ours: Ours) -> dict[str, Ours]:
 
 _ALPHA = _info("pinas_alpha", "27.046M", "5.377G")
 _RESNEST = _info("resnest50d", "27.483M", "5.416G")
-_EFFICIENTNET = "the counter knows no SiLU, which may be the missing 0.01 G"
+_EFFICIENTNET = "timm's network; SiLU is not counted, and would add 0.021 G, so 1.88 is not explained here"
 _ROWS = {
     ("table 1", "ResNeSt-50"): _RESNEST,
     ("table 1", "Π-NAS-α"): _ALPHA,
@@ -130,7 +130,7 @@ REMARKS = {  # place: what belongs beside its table
     "`pinas-zoo rank RUN --truth CSV` computes the tau.",
     "table 4": "arch2vec, ProxylessNAS, WPL and GDAS-NSAS have no implementation here.",
     "table 7": "The same ablations are measured on NAS-Bench-201. Those taus are of other networks and not comparable "
-    "with these: [nb201_findings.md](../benchmarks/results/nb201_findings.md#ablations-table-7-figure-5).",
+    "with these: [nb201_findings.md](../benchmarks/results/nb201_findings.md#beside-table-7).",
     "section 4.1": "Ours are the defaults of configs/search/resnest50_imagenet/base.py; candidates are those of "
     "pinas_zoo/models/blocks.py.",
 }
