@@ -206,6 +206,7 @@ TAUS = (
     PrintedTau(6, "pinas", "0.65", (), 5**6, "15625"),
     PrintedTau(6, "spos", "0.60", (), 5**6, "15625"),
 )
+METHOD_NAMES = {"pinas": "Π-NAS", "spos": "SPOS"}  # as the paper writes those of TAUS
 ONLY_IN_PICTURES = {  # figure: what stands in its picture alone and is therefore not data here
     3: "the taus of arch2vec and ProxylessNAS",
     4: "the taus in parentheses; those of the variants of Table 7 stand there",
