@@ -77,7 +77,15 @@ runs = dict(
         title="Π-NAS",
         learn=dict(
             method="pinas",
-            options=dict(hidden=128, head_norm=True, queue_size=1024, temperature=0.1, momentum=0.99, warm_queue=True),
+            options=dict(
+                hidden=128,
+                head_norm=True,
+                head_init="torch",
+                queue_size=1024,
+                temperature=0.1,
+                momentum=0.99,
+                warm_queue=True,
+            ),
             lr=0.12,
             warmup=0.1,
             weight_decay=1e-4,
