@@ -146,6 +146,23 @@ def test_what_a_run_leaves(finished):
         assert f"\n{stage}" in "\n" + result.stdout
 
 
+def test_the_path_of_resnest_is_scored_beside_the_candidates_and_is_none(finished):
+    folder, result = finished
+    done = json.loads((folder / "explore" / "done.json").read_text())
+    opened = open_context(folder, "explore")
+    resnest = opened.space.references()["resnest"]
+    assert str(resnest) == "1" * opened.space.num_layers
+    accuracy = build_scorer(opened).scores([resnest])[0].accuracy
+    assert done["references"] == {"resnest": accuracy}
+    assert f"Acc@S: winner {done_accuracy(folder):.1%}, resnest {accuracy:.1%}" in done["summary"]
+    assert "Known architectures in the supernet" in (folder / "report.html").read_text()
+
+
+def done_accuracy(folder: Path) -> float:
+    """The score of the winner in ranking.csv."""
+    return float((folder / "explore" / "ranking.csv").read_text().splitlines()[1].split(",")[2])
+
+
 def test_the_winner_s_transform_prepares_an_image_as_the_run_did(finished):
     import timm
     from timm.data import create_transform, resolve_model_data_config

@@ -101,6 +101,7 @@ class Page:
     learning: tuple[Figure, ...]
     exploration: tuple[Figure, ...]
     candidates: Table | None
+    references: Table | None
     effects: EffectsSection | None
     tree: Figure | None
     truth: TrueRanking | None

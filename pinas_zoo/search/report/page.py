@@ -19,6 +19,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pinas_zoo.analysis.paper_tables import ROWS_OF_NAMES, TABLES
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import curve as curve_file
 from pinas_zoo.errors import UserError
@@ -104,6 +105,7 @@ def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapp
         learning=tuple(_learning(folder, config, method)),
         exploration=tuple(_exploration(folder, config, list(scores.values()), ranking, chosen)),
         candidates=_candidates(ranking, kind) if ranking else None,
+        references=_references(space, facts.get("explore", {}), ranking),
         effects=_effects(scores, space.num_candidates) if scores else None,
         tree=_tree(scores, space.num_candidates) if len(scores) >= LEAST else None,
         truth=_truth(folder / "rank.json", kind) if (folder / "rank.json").is_file() else None,
@@ -254,6 +256,26 @@ def _candidates(ranking: Sequence[Mapping[str, str]], kind: ScoreKind) -> Table:
     ]
     head = ["rank", "architecture", kind.name, *RANKING_COLUMNS.values()]
     return _table(head, rows, (0, 2, 3, 4, 5, 6), code=frozenset((1,)))
+
+
+def _references(space: SearchSpace, explored: Mapping[str, Any], ranking: Sequence[Mapping[str, str]]) -> Table | None:
+    """Accuracies in the supernet of the winner and of known architectures, beside those that Table 1 prints."""
+    accuracies: Mapping[str, float] = explored.get("references", {})
+    if not accuracies:
+        return None
+    winner = explored["winner"]
+    score = next((f"{float(row['accuracy']):.2%}" for row in ranking if row["arch"] == winner), "")
+    rows = [["winner", winner, score, ""]]
+    names, printed = space.references(), TABLES[1]
+    of_paper = {name: row for name, (table, row) in ROWS_OF_NAMES.items() if table == 1 and name in names}
+    for name, accuracy in accuracies.items():
+        row = of_paper.get(name) if "pinas_alpha" in names else None
+        cells = [row or name, str(names.get(name, "")), f"{accuracy:.2%}"]
+        rows.append([*cells, printed.cell(row, "Acc@S") if row else ""])
+    if "pinas_alpha" in names:
+        shown = {row[0] for row in rows}
+        rows += [[row, "", "not available", printed.cell(row, "Acc@S")] for row in printed.names() if row not in shown]
+    return _table(["path", "architecture", "ours", "paper"], rows, (2, 3), code=frozenset((1,)))
 
 
 def _effects(scores: Mapping[Arch, Score], num_candidates: int) -> EffectsSection:

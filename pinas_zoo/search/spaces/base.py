@@ -233,6 +233,10 @@ class SearchSpace(ABC):
         """Description of an architecture in a report."""
         return str(arch)
 
+    def references(self) -> dict[str, Arch]:
+        """Known architectures of the space by name, which a search scores beside its own (Acc@S of Table 1)."""
+        return {}
+
     def picture(self, arch: Arch, title: str) -> str | None:
         """An SVG diagram of the stand-alone network for the report; None if the space draws none."""
         return None

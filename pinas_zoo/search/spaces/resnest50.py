@@ -16,6 +16,7 @@ from pinas_zoo.analysis.cost import Cost, layer_costs, stem_cost
 from pinas_zoo.analysis.diagram import network_svg
 from pinas_zoo.arch import Arch
 from pinas_zoo.models.pinas import (
+    ARCHS,
     CANDIDATES,
     DEPTHS,
     EXPANSION,
@@ -29,6 +30,8 @@ from pinas_zoo.models.pinas import (
 )
 from pinas_zoo.models.spec import NetworkSpec
 from pinas_zoo.search.spaces.base import Path, Piece, SearchSpace, Supernet, check_subspace, mixture
+
+RESNEST = [str(candidate) for candidate in CANDIDATES].index("2s1x64d")  # the candidate that is ResNeSt's block
 
 
 class ResNeStSupernet(Supernet):
@@ -152,6 +155,16 @@ class ResNeSt50Space(SearchSpace):
 
     def cost_table(self, image_size: int) -> tuple[Cost, list[tuple[Cost, ...]]]:
         return stem_cost(self.stem_width, image_size), layer_costs(self.specs, image_size)
+
+    def references(self) -> dict[str, Arch]:
+        """The path of ResNeSt, candidate 1 in all layers, and in the paper's space the architectures of Table 1.
+
+        Π-NAS-β, -δ and -ε are missing: the paper shows them only in a picture (Figure 9).
+        """
+        resnest = Arch((RESNEST,) * self.num_layers)
+        if (self.depths, self.widths, self.stem_width) != (DEPTHS, WIDTHS, STEM_WIDTH):
+            return {"resnest": resnest}
+        return {"resnest50d": resnest, **{name: Arch.parse(arch) for name, arch in ARCHS.items()}}
 
     def picture(self, arch: Arch, title: str) -> str:
         return network_svg(NetworkSpec.from_args(self.model_args(arch)), title)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,11 @@ def explore(context: Context) -> StageResult | None:
     if options.rank_by == "effects":
         warning = effects.warning()
         summary += " by effects" + (f"; WARNING: {warning}" if warning else "")
-    facts = {"winner": str(winner), "held_out": len(context.scoring_data().held_out)}
+    facts: dict[str, Any] = {"winner": str(winner), "held_out": len(context.scoring_data().held_out)}
+    if options.score == "classifier" and kind.build is not None:
+        facts["references"] = score_references(context, scores)
+        known = {"winner": values[winner], **facts["references"]}
+        summary += f"; Acc@S: {', '.join(f'{name} {accuracy:.1%}' for name, accuracy in known.items())}"
     if context.supernet is not None:
         matrix = similarity(context, SIMILARITY_IMAGES, SIMILARITY_PATHS)
         write_matrix(folder / "similarity.csv", matrix)
@@ -96,6 +101,23 @@ def explore_paths(context: Context) -> dict[Arch, Score]:
         return latency_ms(network, size, get_device())
 
     return explore_study(context.space, scorer.scores, options, study, context.config.seed, size, latency)
+
+
+def score_references(context: Context, scores: Mapping[Arch, Score]) -> dict[str, float]:
+    """Acc@S of Table 1: top-1 accuracy in the supernet of the architectures that the space knows by name.
+
+    They are no candidates: they do not count as evaluations, and cannot win.
+
+    Args:
+        context: Context of the run.
+        scores: Scores of the exploration, which may contain some of them.
+    """
+    references = context.space.references()
+    missing = [arch for arch in dict.fromkeys(references.values()) if arch not in scores]
+    known = dict(scores)
+    if missing:
+        known |= dict(zip(missing, build_scorer(context).scores(missing), strict=True))
+    return {name: known[arch].accuracy for name, arch in references.items()}
 
 
 def build_scorer(context: Context) -> Scorer:
