@@ -26,6 +26,8 @@ from PIL import Image
 
 from pinas_zoo import cli
 from pinas_zoo.data.decoding import fit
+from pinas_zoo.search.pipeline import open_context
+from pinas_zoo.search.stages.explore import build_scorer
 from pinas_zoo.search.study.storage import open_study
 from tests.data.test_images import cifar_folder
 
@@ -147,7 +149,7 @@ def test_what_a_run_leaves(finished):
 
 
 def test_the_path_of_resnest_is_scored_beside_the_candidates_and_is_none(finished):
-    folder, result = finished
+    folder, _ = finished
     done = json.loads((folder / "explore" / "done.json").read_text())
     opened = open_context(folder, "explore")
     resnest = opened.space.references()["resnest"]

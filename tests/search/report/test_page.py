@@ -331,3 +331,26 @@ def test_loss_of_guessing_follows_from_the_queue():
     assert chance(options={}) == pytest.approx([2 * math.log(1 + 49152)] * 3)
     assert chance(options=dict(negatives=False)) is None
     assert chance(method="spos", options={}) is None
+
+
+def test_accuracies_in_the_supernet_stand_beside_those_of_table_1_in_the_papers_space_alone(tmp_path):
+    small = Folder(tmp_path / "small", config()).learn().explore()
+    assert "Known architectures in the supernet" not in small.page()  # a run of an earlier version
+    done = json.loads((small.path / "explore" / "done.json").read_text())
+    stage(small.path, "explore", **{**done, "references": {"resnest": 0.625}})
+    page = small.page()
+    assert ("62.50%" in page, "64.6%" in page) == (True, False)
+
+    paper = Folder(tmp_path / "paper", config(space=dict(type="resnest50"))).learn().explore()
+    done = json.loads((paper.path / "explore" / "done.json").read_text())
+    known = {"resnest50d": 0.5, "pinas_alpha": 0.51, "pinas_gamma": 0.52}
+    stage(paper.path, "explore", **{**done, "references": known})
+    text = re.sub(r"<[^>]+>", " ", paper.page())
+    cells = " ".join(text[text.index("whose supernet was trained") :].split())
+    for row in (
+        "ResNeSt-50 1111111111111111 50.00% 64.6%",
+        "Π-NAS-α 3013231203213032 51.00% 65.0%",
+        "Π-NAS-γ 3333113330011021 52.00% 65.0%",
+        "Π-NAS-β not available 65.1%",
+    ):
+        assert row in cells

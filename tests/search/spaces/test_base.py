@@ -73,3 +73,16 @@ def test_step_rng_is_a_function_of_its_arguments():
     draws = {step_rng(seed, step, stream).integers(2**62) for seed in (0, 1) for step in (0, 1) for stream in (0, 1)}
     assert len(draws) == 8
     assert step_rng(1, 2, 3).integers(2**62) == step_rng(1, 2, 3).integers(2**62)
+
+
+def test_the_papers_space_knows_the_architectures_of_table_1_and_a_smaller_one_the_path_of_resnest():
+    known = {name: str(arch) for name, arch in ResNeSt50Space().references().items()}
+    assert known == {
+        "resnest50d": "1" * 16,
+        "pinas_alpha": "3013231203213032",
+        "pinas_gamma": "3333113330011021",
+    }
+    assert {name: str(arch) for name, arch in ResNeSt50Space(**TINY).references().items()} == {"resnest": "11111"}
+    alone = timm.create_model("pinas", arch="1" * 16).state_dict()
+    peer = timm.create_model("resnest50d").state_dict()
+    assert {name: tensor.shape for name, tensor in alone.items()} == {n: t.shape for n, t in peer.items()}
