@@ -38,6 +38,7 @@ class Stream(IntEnum):
     SAMPLER = 20  # candidates that the action-space sampler draws from the whole space
     LEAF_CANDIDATES = 21  # candidates that it draws from a leaf, which takes the place of the rank
     SINGLE_PARAMETERS = 22  # parameters that it draws one at a time; a hash of the name takes the place of the rank
+    RECALIBRATION_VIEWS = 23  # augmentation of the recalibration images; the rank is their position among them
 
 
 def step_rng(seed: int, step: int, stream: int, rank: int = 0) -> np.random.Generator:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+from typing import Literal
 
 import cv2
 import numpy as np
 from PIL import Image
 
+Interpolation = Literal["bicubic", "bilinear"]
+RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 LARGEST = 64  # a resized image has at most so many times the pixels of the crop, or it is cropped first
 
 
@@ -25,11 +28,19 @@ def decode(data: bytes) -> np.ndarray:
     return np.array(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
-def fit(image: np.ndarray, size: int, crop_pct: float) -> np.ndarray:
-    """Shorter side to ``size / crop_pct`` pixels, then the centre: uint8 H x W x 3 to size x size x 3."""
+def fit(image: np.ndarray, size: int, crop_pct: float, interpolation: Interpolation = "bicubic") -> np.ndarray:
+    """Shorter side to ``size / crop_pct`` pixels, then the centre: uint8 H x W x 3 to size x size x 3.
+
+    Args:
+        image: uint8 H x W x 3.
+        size: Height and width of the result in pixels.
+        crop_pct: ``size`` relative to the resized shorter side.
+        interpolation: Pillow's filter, which also averages where the image becomes smaller.
+    """
     if image.shape[:2] == (size, size) and crop_pct == 1:
         return image
     picture = Image.fromarray(image)
+    how = RESAMPLING[interpolation]
     scale = round(size / crop_pct) / min(picture.size)
     width, height = (max(size, round(side * scale)) for side in picture.size)
     left, top = (width - size) // 2, (height - size) // 2
@@ -37,7 +48,5 @@ def fit(image: np.ndarray, size: int, crop_pct: float) -> np.ndarray:
         across, down = picture.width / width, picture.height / height
         right, bottom = (left + size) * across, (top + size) * down
         box = (left * across, top * down, min(right, picture.width), min(bottom, picture.height))
-        return np.array(picture.resize((size, size), Image.Resampling.BICUBIC, box=box))
-    return np.array(
-        picture.resize((width, height), Image.Resampling.BICUBIC).crop((left, top, left + size, top + size))
-    )
+        return np.array(picture.resize((size, size), how, box=box))
+    return np.array(picture.resize((width, height), how).crop((left, top, left + size, top + size)))

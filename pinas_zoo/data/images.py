@@ -18,7 +18,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from pinas_zoo.data.augmentation import ViewDraws, draw_views, image_views, view_uniforms
-from pinas_zoo.data.decoding import decode, fit
+from pinas_zoo.data.decoding import Interpolation, decode, fit
 from pinas_zoo.data.loader import BatchPart, StepSampler, batch_loader, checked
 from pinas_zoo.data.options import Data, Views
 from pinas_zoo.errors import UserError
@@ -41,6 +41,11 @@ class ImageSet(ABC):
 
     labels: torch.Tensor  # N
 
+    @property
+    @abstractmethod
+    def view_size(self) -> int:
+        """Height and width S in pixels of what a network sees of an image."""
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -51,6 +56,10 @@ class ImageSet(ABC):
     @abstractmethod
     def joined(self, other: ImageSet) -> ImageSet:
         """These images, then those of another part of the same data set."""
+
+    @abstractmethod
+    def read(self, row: int) -> np.ndarray:
+        """One image, decoded in full: uint8 H x W x 3 in RGB."""
 
     @abstractmethod
     def batches(self, size: int) -> Iterator[dict[str, torch.Tensor]]:
@@ -102,6 +111,7 @@ class Images(InMemory):
     labels: torch.Tensor  # N
     size: int | None = None  # S; None: the images are square and have it
     crop_pct: float = 1.0
+    interpolation: Interpolation = "bicubic"
 
     def subset(self, indices: Indices) -> Images:
         index = torch.as_tensor(indices)
@@ -122,9 +132,12 @@ class Images(InMemory):
         if self.crop_pct == 1 and self.pixels.shape[2:] == (size, size):
             return self.pixels
         made = torch.empty(len(self), 3, size, size, dtype=torch.uint8)
-        for row, image in enumerate(self.pixels):
-            made[row] = _planes(fit(image.permute(1, 2, 0).contiguous().numpy(), size, self.crop_pct))
+        for row in range(len(self)):
+            made[row] = _planes(fit(self.read(row), size, self.crop_pct, self.interpolation))
         return made
+
+    def read(self, row: int) -> np.ndarray:
+        return self.pixels[row].permute(1, 2, 0).contiguous().numpy()
 
     def step_batch(self, part: BatchPart, options: ViewsOptions) -> dict[str, Any]:
         height, width = self.pixels.shape[2:]
@@ -138,14 +151,14 @@ class ImagesOfAnySize(ImageSet):
 
     options: Data
 
-    @abstractmethod
-    def read(self, row: int) -> np.ndarray:
-        """Decoded in full: uint8 H x W x 3 in RGB."""
+    @property
+    def view_size(self) -> int:
+        return self.options.image_size
 
     def fitted_batch(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
         """A batch without augmentation: ``pixels``, uint8 n x 3 x S x S, and ``labels``, n."""
-        size, crop_pct = self.options.image_size, self.options.crop_pct
-        pixels = np.stack([fit(self.read(row), size, crop_pct) for row in rows])  # n x S x S x 3
+        size, crop_pct, how = self.options.image_size, self.options.crop_pct, self.options.interpolation
+        pixels = np.stack([fit(self.read(row), size, crop_pct, how) for row in rows])  # n x S x S x 3
         return {"pixels": torch.from_numpy(pixels).permute(0, 3, 1, 2), "labels": self.labels[list(rows)]}
 
     def step_batch(self, part: BatchPart, options: ViewsOptions) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def hold_in_memory(parts: Sequence[Files], limit: float) -> Sequence[ImageSet]:
         held.append((pixels, arrays))
     if alike and all(image.shape == sample[0] for _, arrays in held for image in arrays):
         return [
-            Images(pixels, part.labels, part.options.image_size, part.options.crop_pct)
+            Images(pixels, part.labels, part.options.image_size, part.options.crop_pct, part.options.interpolation)
             for part, (pixels, _) in zip(parts, held, strict=True)
         ]
     return [DecodedImages(arrays, part.labels, part.options) for part, (_, arrays) in zip(parts, held, strict=True)]

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from pinas_zoo.data.decoding import Interpolation
+
 
 def _rising(pair: tuple[float, float]) -> tuple[float, float]:
     if pair[0] > pair[1]:
@@ -42,6 +44,7 @@ class Data(Table):
     workers: int = Field(0, ge=0)  # loader processes, of each rank
     memory_gib: float = Field(4.0, ge=0)  # decoded images are held in memory up to this; changes no distribution
     crop_pct: float = Field(1.0, gt=0, le=1)  # part of the shorter side that the network sees without augmentation
+    interpolation: Interpolation = "bicubic"  # of images that are resized without augmentation
     mean: tuple[float, float, float] | None = None  # of pixels in 0..1, RGB; None: measured on training images
     std: tuple[Positive, Positive, Positive] | None = None
 

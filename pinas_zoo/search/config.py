@@ -78,6 +78,9 @@ class Explore(Table):
     storage: str = ""  # of the study: a database URL, or a path ending in .journal or .log; empty: SQLite in the folder
     batch_size: int = Field(256, ge=2)
     recalibration_images: int = Field(2048, ge=2)  # size of the fixed subset of training images
+    recalibration_batch_size: int | None = Field(None, ge=2)  # images that share batch statistics; None: batch_size
+    # augmentation of the recalibration images, one fixed view of each; None: as held-out images, without augmentation
+    recalibration_views: Views | None = None
     held_out_images: int | None = Field(None, ge=2)  # size of a fixed subset of the held-out images; None: all
     # batch-norm statistics in scoring: recalibrated for each path (as in the paper), or of each batch
     statistics: Literal["recalibrated", "batch"] = "recalibrated"

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from pinas_zoo.data.augmentation import BatchViews
-from pinas_zoo.data.images import ImageSet
+from pinas_zoo.data.fixed_views import FixedViews
+from pinas_zoo.data.images import ImageSet, ViewsOptions
 from pinas_zoo.data.options import Views
 from pinas_zoo.data.splits import Splits, load_splits
 from pinas_zoo.engine import distributed
@@ -117,15 +118,13 @@ class Context:
         if options.held_out_images is not None and options.held_out_images < len(held_out):
             rng = step_rng(self.config.seed, 0, Stream.SCORED_IMAGES)
             held_out = held_out.subset(rng.permutation(len(held_out))[: options.held_out_images])
-        count = options.recalibration_images
-        recalibrate = step_rng(self.config.seed, 0, Stream.RECALIBRATION).permutation(len(self.splits.train))[:count]
         views = self.views(options.views)
         return ScoringData(
             space=self.space,
             supernet=self.supernet,
             classifier=self.classifier,
             num_classes=self.splits.num_classes,
-            recalibration=self.splits.train.subset(recalibrate),
+            recalibration=self.recalibration(),
             held_out=held_out,
             normalise=self.views(self.config.views).normalise,
             two_views=lambda pixels, generator: views(pixels, generator, 2),
@@ -134,4 +133,15 @@ class Context:
             seed=self.config.seed,
             statistics=options.statistics,
             view_stream=Stream.CONSISTENCY_VIEWS if self.config.streams > 1 else Stream.SPLIT,
+            recalibration_batch_size=options.recalibration_batch_size,
         )
+
+    def recalibration(self) -> ImageSet | FixedViews:
+        """A fixed random subset of the training images, of which ``explore.recalibration_views`` may make views."""
+        options, seed = self.config.explore, self.config.seed
+        order = step_rng(seed, 0, Stream.RECALIBRATION).permutation(len(self.splits.train))
+        images = self.splits.train.subset(order[: options.recalibration_images])
+        if options.recalibration_views is None:
+            return images
+        drawn = ViewsOptions(options.recalibration_views, 1, seed, Stream.RECALIBRATION_VIEWS)
+        return FixedViews(images, drawn, self.config.data.workers)

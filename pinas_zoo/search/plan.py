@@ -11,7 +11,7 @@ import torch
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.splits import root_found
 from pinas_zoo.engine import distributed
-from pinas_zoo.engine.memory import saved_mib
+from pinas_zoo.engine.memory import live_mib, saved_mib
 from pinas_zoo.engine.trainer import DTYPES
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import Learn, Linear, SearchConfig
@@ -59,6 +59,9 @@ class RunPlan:
         activations_mib: Activations that a step of learn keeps for its backward pass.
         images_mib_per_1000: Memory of 1,000 decoded images.
         recalibration_mib: Memory of the recalibration images.
+        scoring_images: Images of a batch in explore, the larger one of recalibration and scoring; 0 without supernet.
+        scoring_mib: Activations of that batch along one path, without gradients.
+        supernet_mib: Weights of the supernet, in explore.
         checkpoint_mib: Disk space of the checkpoint while a stage trains.
     """
 
@@ -74,6 +77,9 @@ class RunPlan:
     activations_mib: float
     images_mib_per_1000: float
     recalibration_mib: float
+    scoring_images: int
+    scoring_mib: float
+    supernet_mib: float
     checkpoint_mib: float
 
     def text(self) -> str:
@@ -92,6 +98,7 @@ class RunPlan:
             f"memory   {self.weights_mib:.0f} MiB of weights, gradients and momentum in learn, and "
             f"{self.activations_mib:.0f} MiB of activations: {self.images_per_process:g} images along "
             f"{self.paths_per_step} {paths} of a step, kept for the backward pass, in each process",
+            *([self.scoring_text()] if self.scoring_images else []),
             f"         {self.images_mib_per_1000:.1f} MiB for every 1,000 images of {data['image_size']} x "
             f"{data['image_size']} pixels; images are kept in memory at the size of their files if they need at most "
             f"{data['memory_gib']:g} GiB (data.memory_gib), with {self.recalibration_mib:.0f} MiB more in explore for "
@@ -102,6 +109,13 @@ class RunPlan:
         if self.config["until"] == STAGES[-1]:
             lines.append(f"registry the winner is registered as {self.config['name']}_winner")
         return "\n".join(lines)
+
+    def scoring_text(self) -> str:
+        """The line on the memory of explore."""
+        return (
+            f"         {self.supernet_mib:.0f} MiB of weights in explore, and {self.scoring_mib:.0f} MiB of "
+            f"activations: {self.scoring_images} images along a path without gradients, in each process"
+        )
 
 
 def plan(config: SearchConfig, folder: Path) -> RunPlan:
@@ -122,6 +136,11 @@ def plan(config: SearchConfig, folder: Path) -> RunPlan:
     images, pixels = learn.batch_size // world, 3 * size**2 / 2**20
     supernet, dtype = method.learned, DTYPES[learn.precision]
     kept = 0.0 if supernet is None else sum(path_mib(supernet, path, images, size, dtype) for path in paths)
+    scored, scoring, supernet_weights = scoring_images(config, supernet), 0.0, 0.0
+    if supernet is not None and scored:
+        path = space.sample(step_rng(config.seed, 0, Stream.LEARN_PATHS))[0]
+        scoring = scoring_mib(supernet, path, scored, size)
+        supernet_weights = sum(p.numel() * p.element_size() for p in supernet.parameters()) / 2**20
     stages = []
     for stage in STAGES:
         reason, complete = why_left_out(config, stage), is_done(folder, stage)
@@ -142,6 +161,9 @@ def plan(config: SearchConfig, folder: Path) -> RunPlan:
         activations_mib=kept,
         images_mib_per_1000=1000 * pixels,
         recalibration_mib=config.explore.recalibration_images * pixels,
+        scoring_images=scored,
+        scoring_mib=scoring,
+        supernet_mib=supernet_weights,
         checkpoint_mib=weights + trained,
     )
 
@@ -156,7 +178,8 @@ def describe(stage: str, config: SearchConfig, space: SearchSpace, method: Metho
         return f"{length(config.linear)} of {config.linear.batch_size} images, a random path each"
     if stage == "explore":
         known = {"consistency": "scored without labels", "flops": "scored without training"}
-        how = known.get(explore.score, f"{explore.recalibration_images} images each to recalibrate")
+        crops = "" if explore.recalibration_views is None else "augmented "
+        how = known.get(explore.score, f"{explore.recalibration_images} {crops}images each to recalibrate")
         how = "scored by the method" if kind.build is None else how
         return f"{min(explore.evaluations, space.size)} of {space.size:,} architectures by {explore.sampler}, {how}"
     if stage == "winner":
@@ -175,6 +198,33 @@ def step_paths(method: Method, space: SearchSpace, seed: int) -> list[Arch]:
     if paths or method.learned is None:
         return paths
     return space.sample(step_rng(seed, 0, Stream.LEARN_PATHS))
+
+
+def scoring_images(config: SearchConfig, supernet: Supernet | None) -> int:
+    """Images of the largest batch in explore; 0 if scores need no supernet."""
+    explore = config.explore
+    if supernet is None or SUPERNET not in score_kind(config).needs:
+        return 0
+    batch = explore.batch_size
+    return batch if explore.score == "consistency" else max(batch, explore.recalibration_batch_size or batch)
+
+
+def scoring_mib(supernet: Supernet, path: Arch, images: int, size: int) -> float:
+    """Activations in MiB at the peak of scoring one batch along one path, with what the tree of paths holds.
+
+    Args:
+        supernet: A supernet on the meta device.
+        path: The path.
+        images: Number of images in the batch.
+        size: Height and width of the images in pixels.
+    """
+
+    def run() -> None:
+        outputs = [torch.empty(images, 3, size, size, device="meta")]  # of every piece, for the paths that branch off
+        for piece in supernet.pieces(path):
+            outputs.append(piece.run(outputs[-1]))
+
+    return live_mib(supernet.eval(), run)
 
 
 def path_mib(supernet: Supernet, path: Arch, images: int, size: int, dtype: torch.dtype | None = None) -> float:

@@ -395,6 +395,33 @@ def test_images_of_which_one_has_another_size_are_held_as_they_are(tmp_path):
         assert all(np.array_equal(kept.read(row), needed.read(row)) for row in range(len(needed)))
 
 
+@pytest.mark.parametrize("how", ["bicubic", "bilinear"])
+def test_interpolation_is_that_of_the_option_wherever_images_are(tmp_path, how):
+    """Pillow's filter, of which bicubic is the default; views are made the same with either."""
+    root = write_folder(tmp_path)
+    options = Data(root=str(root), image_size=20, val_per_class=1, crop_pct=0.8, interpolation=how)
+    kept = load_splits(options, 0).train
+    files = load_splits(options.model_copy(update={"memory_gib": 0.0}), 0).train
+    image = Image.fromarray(kept.read(0))
+    scale = 25 / min(image.size)
+    width, height = (round(side * scale) for side in image.size)
+    resized = image.resize((width, height), Image.Resampling[how.upper()])
+    left, top = (width - 20) // 2, (height - 20) // 2
+    expected = torch.from_numpy(np.array(resized.crop((left, top, left + 20, top + 20)))).permute(2, 0, 1)
+    same_size = Images(torch.from_numpy(kept.read(0)).permute(2, 0, 1)[None], torch.zeros(1), 20, 0.8, how)
+    for images in (kept, files, same_size):
+        assert torch.equal(next(iter(images.batches(2)))["pixels"][0], expected)
+    other = Data(root=str(root), image_size=20, val_per_class=1, crop_pct=0.8)
+    assert torch.equal(fitted(load_splits(other, 0).train), fitted(kept)) == (how == "bicubic")
+
+
+def test_images_of_one_size_keep_the_option_when_they_are_held_in_memory(tmp_path):
+    root = write_folder(tmp_path, sizes=((40, 40),) * 3)
+    held = load_splits(Data(root=str(root), image_size=20, val_per_class=1, interpolation="bilinear"), 0)
+    assert isinstance(held.val, Images)
+    assert held.val.interpolation == held.test.interpolation == "bilinear"
+
+
 def test_a_long_narrow_image_is_cropped_before_it_is_resized():
     """In 200 MiB, where all of it at the network's size would take gigabytes; what it is does not change."""
     column = np.random.default_rng(0).integers(0, 256, (20000, 1, 3), dtype=np.uint8)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.engine.memory import saved_mib
-from pinas_zoo.search.plan import path_mib
+from pinas_zoo.engine.memory import live_mib, saved_mib
+from pinas_zoo.search.plan import path_mib, scoring_mib
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
 TINY = dict(depths=(1, 2, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
@@ -24,6 +24,41 @@ def test_counted_without_running_equals_counted_in_a_real_pass(path):
     assert counted == pytest.approx(saved_mib(real, lambda: real(x, arch)), rel=1e-6)
     assert counted > 0.5
     assert path_mib(empty, arch, 6, 32) == pytest.approx(2 * counted, rel=0.02)  # all but batch statistics doubles
+
+
+def test_live_memory_is_that_of_the_tensors_that_exist_at_one_time():
+    layers = torch.nn.Sequential(*(torch.nn.Conv2d(4, 4, 1, device="meta") for _ in range(5)))
+    one = 4 * 8 * 4 * 16 * 16 / 2**20  # of 8 x 4 x 16 x 16 values
+
+    def run(keep: bool) -> list[torch.Tensor]:
+        outputs = [torch.empty(8, 4, 16, 16, device="meta")]
+        for layer in layers:
+            x = layer(outputs[-1])
+            outputs = [*outputs, x] if keep else [x]
+            x.view(-1)  # shares the storage
+        return outputs
+
+    assert live_mib(layers, lambda: run(keep=True)) == 6 * one
+    assert live_mib(layers, lambda: run(keep=False)) == 2 * one  # input and output of a layer
+
+
+@pytest.mark.parametrize("path", ["00000", "31203"])
+def test_memory_of_scoring_counted_without_running_equals_that_of_a_real_pass(path):
+    space, arch = ResNeSt50Space(**TINY), Arch.parse(path)
+    real = space.supernet().eval()
+    x = torch.zeros(4, 3, 32, 32)
+
+    def run() -> None:
+        outputs = [x.clone()]
+        for piece in real.pieces(arch):
+            outputs.append(piece.run(outputs[-1]))
+
+    with torch.device("meta"):
+        empty = space.supernet()
+    counted = scoring_mib(empty, arch, 4, 32)
+    assert counted == pytest.approx(live_mib(real, run), rel=0.02)
+    assert scoring_mib(empty, arch, 8, 32) == pytest.approx(2 * counted, rel=0.02)
+    assert counted < path_mib(empty, arch, 4, 32)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -445,6 +446,7 @@ def test_dry_run_writes_nothing(tmp_path):
     assert '"name": "digits"' in result.stdout
     assert "4 views each" in result.stdout
     assert "MiB" in result.stdout
+    assert re.search(r"MiB of weights in explore, and \d+ MiB of activations: 256 images along a path", result.stdout)
     assert "NOT FOUND" not in result.stdout
     assert os.listdir(tmp_path) == []
     absent = search("--dry-run", "--set", "data.root=nowhere", cwd=tmp_path, config="cifar10")

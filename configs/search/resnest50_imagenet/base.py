@@ -8,6 +8,7 @@ space = dict(type="resnest50")  # 4 candidates in each of 3 + 4 + 6 + 3 layers: 
 data = dict(
     root="data/imagenet",  # train/CLASS/*.JPEG and validation/CLASS/*.JPEG; docs/scale.md has tar files and the Hub
     image_size=224,
+    interpolation="bilinear",  # of held-out and test images, as in the released code; the default is bicubic
     crop_pct=0.875,  # without augmentation: resize the shorter side to 256, crop the central 224 x 224 pixels
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
@@ -27,7 +28,7 @@ views = dict(
 
 learn = dict(
     method="pinas",
-    options=dict(queue_size=49152, temperature=0.2, momentum=0.999, dim=128, batch_norm_images=24),
+    options=dict(queue_size=49152, temperature=0.2, momentum=0.999, dim=128, head_init="kaiming", batch_norm_images=24),
     epochs=100,
     batch_size=192,  # 8 x 24; each process needs a multiple of 24 images
     lr=0.03,  # with cosine schedule
@@ -53,7 +54,9 @@ explore = dict(
     sampler="action_space",
     random_first=80,
     batch=8,  # the tree is rebuilt after as many candidates
-    batch_size=1024,  # 8 x 128
-    recalibration_images=49 * 1024,
+    batch_size=128,
+    recalibration_images=8 * 49 * 128,  # 49 batches of 128 on each of 8 GPUs in the released code
+    recalibration_batch_size=128,
+    recalibration_views=dict(scale=(0.08, 1.0), flip=0.5, jitter_p=0.0, gray_p=0.0, blur_p=0.0),  # crop and flip
 )
 train = dict(enabled=False)  # the paper trains the winner from scratch (sec. 4.2), outside of this search

@@ -30,6 +30,7 @@ from pinas_zoo.engine.diagnostics import count_low_steps, learning_warning, rela
 from pinas_zoo.engine.trainable import Batch, Phase
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.methods.base import Method
+from pinas_zoo.search.methods.heads import initialise_head
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 
 
@@ -41,13 +42,15 @@ class Encoder(nn.Module):
         hidden: Width of the head's hidden layer.
         dim: Dimension of the outputs.
         norm: Whether a batch norm follows the hidden layer.
+        init: How the head's weights start, as in :func:`pinas_zoo.search.methods.heads.initialise_head`.
     """
 
-    def __init__(self, supernet: Supernet, hidden: int, dim: int, norm: bool):
+    def __init__(self, supernet: Supernet, hidden: int, dim: int, norm: bool, init: str = "kaiming"):
         super().__init__()
         self.supernet = supernet
         layers = [nn.Linear(supernet.num_features, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim)]
         self.mlp = nn.Sequential(*layers[:1], nn.BatchNorm1d(hidden), *layers[1:]) if norm else nn.Sequential(*layers)
+        initialise_head(self.mlp, init)
 
     def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
         """Outputs z along one path: N x C x H x W to N x dim."""
@@ -69,6 +72,8 @@ class PiNASMethod(Method):
         hidden: Width of the head's hidden layer. None: the supernet's output width.
         head_norm: Whether a batch norm follows the head's hidden layer, as in SimCLR and BYOL. The authors' head has
             none. Networks that are a few channels wide learn much faster with it.
+        head_init: How the head's weights start: ``kaiming``, N(0, 2 / inputs) and biases 0 as in the released code, or
+            ``torch``, the default of torch.
         dim: Dimension of the outputs z.
         queue_size: Number K of negatives.
         temperature: Divisor of the logits of Eqn. 4. The equation has none; 0.2 is the released code's.
@@ -88,7 +93,7 @@ class PiNASMethod(Method):
             reveal which outputs belong together. A single group is not shuffled.
 
     Raises:
-        ValueError: ``queue_size``, ``temperature`` or ``momentum`` is out of range.
+        ValueError: ``queue_size``, ``temperature`` or ``momentum`` is out of range, or ``head_init`` is unknown.
     """
 
     title = "Π-NAS"
@@ -100,6 +105,7 @@ class PiNASMethod(Method):
         seed: int = 0,
         hidden: int | None = None,
         head_norm: bool = False,
+        head_init: str = "kaiming",
         dim: int = 128,
         queue_size: int = 49152,
         temperature: float = 0.2,
@@ -122,7 +128,7 @@ class PiNASMethod(Method):
         self.cross_path, self.negatives, self.batch_norm_images = cross_path, negatives, batch_norm_images
         self.num_views = 4 if augmented_views else 1  # student i, teacher i, student j, teacher j
         supernet = space.supernet()
-        self.student = Encoder(supernet, hidden or supernet.num_features, dim, head_norm)
+        self.student = Encoder(supernet, hidden or supernet.num_features, dim, head_norm, head_init)
         self.teacher = copy.deepcopy(self.student).requires_grad_(False) if mean_teacher else None
         outputs = torch.randn(dim, queue_size, generator=torch.Generator().manual_seed(seed))
         self.queue: torch.Tensor

@@ -10,11 +10,14 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.engine.trainable import Batch, Phase
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.methods.base import Method
+from pinas_zoo.search.methods.heads import new_classifier
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 
 
 class SPOSMethod(Method):
     """SPOS: cross-entropy of one random path per step, with a classifier that all paths share.
+
+    The classifier's weights start as N(0, 0.01^2) and its biases as 0, as in the authors' comparison.
 
     Args:
         space: The search space.
@@ -37,7 +40,7 @@ class SPOSMethod(Method):
             )
         self.space, self.seed, self.label_smoothing = space, seed, label_smoothing
         self.supernet = space.supernet()
-        self.fc = nn.Linear(self.supernet.num_features, num_classes)
+        self.fc = new_classifier(self.supernet.num_features, num_classes)
 
     @property
     def learned(self) -> Supernet:

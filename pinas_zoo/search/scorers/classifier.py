@@ -18,5 +18,5 @@ class ClassifierScorer(PathEvaluator):
         assert data.classifier is not None  # CLASSIFIER is in needs
         return cls(
             data.learned(), data.classifier, data.recalibration, data.held_out, data.normalise, data.batch_size,
-            data.statistics,
+            data.statistics, data.recalibration_batch_size,
         )  # fmt: skip

@@ -98,9 +98,11 @@ class PathEvaluator:
         recalibration: Training images on which batch-norm statistics are computed.
         held_out: Held-out images on which paths are scored.
         normalise: Converts uint8 N x 3 x H x W to the network's normalised input of the same shape.
-        batch_size: Batch size of recalibration and scoring.
+        batch_size: Batch size of scoring.
         statistics: Batch-norm statistics in scoring: ``recalibrated`` for each path, or of each ``batch`` as in linear
             evaluation.
+        recalibration_batch_size: Batch size of recalibration, whose images share batch statistics; None:
+            ``batch_size``.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class PathEvaluator:
         normalise: Callable[[torch.Tensor], torch.Tensor],
         batch_size: int,
         statistics: str = "recalibrated",
+        recalibration_batch_size: int | None = None,
     ):
         self.batch_statistics = statistics == "batch"
         self.device = torch.device(get_device())
@@ -119,6 +122,7 @@ class PathEvaluator:
         self.classifier = classifier if isinstance(classifier, int) else classifier.to(self.device)
         self.recalibration, self.held_out = recalibration, held_out
         self.normalise, self.batch_size = normalise, batch_size
+        self.recalibration_batch_size = recalibration_batch_size or batch_size
         self.together = TOGETHER
         if isinstance(classifier, int):
             self.together = max(
@@ -128,7 +132,7 @@ class PathEvaluator:
     def recalibrate(self, path: Arch) -> AbstractContextManager[None]:
         """Context manager in which the path's batch norms have the statistics of the recalibration images."""
         modules = [module for _, module in self.supernet.path_modules(path)]
-        batches = self.recalibration.batches(self.batch_size)
+        batches = self.recalibration.batches(self.recalibration_batch_size)
         return recalibrated(modules, (self.supernet(self._input(batch), path) for batch in batches))
 
     def score(self, path: Arch) -> Score:
@@ -169,7 +173,7 @@ class PathEvaluator:
     def _learn(self, root: PathNode, by_batch: bool) -> None:
         """Run the recalibration images, which gathers batch-norm statistics and fits probes."""
         with batch_statistics(self.supernet) if by_batch else nullcontext():
-            for batch in self.recalibration.batches(self.batch_size):
+            for batch in self.recalibration.batches(self.recalibration_batch_size):
                 labels = batch["labels"].to(self.device)
                 for head, features in self._walk(root, self._input(batch), None if by_batch else Statistics.gather):
                     head.learn(features, labels)

@@ -17,5 +17,5 @@ class ProbeScorer(PathEvaluator):
     def build(cls, data: ScoringData) -> ProbeScorer:
         return cls(
             data.learned(), data.num_classes, data.recalibration, data.held_out, data.normalise, data.batch_size,
-            data.statistics,
+            data.statistics, data.recalibration_batch_size,
         )  # fmt: skip

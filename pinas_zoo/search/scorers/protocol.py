@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.data.fixed_views import FixedViews
 from pinas_zoo.data.images import ImageSet
 from pinas_zoo.rng import Stream
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet
@@ -72,13 +73,14 @@ class ScoringData:
         seed: Seed of the run.
         statistics: Batch-norm statistics in scoring: ``recalibrated`` for each path, or of each ``batch``.
         view_stream: Random stream of ``two_views``.
+        recalibration_batch_size: Number of recalibration images in a batch; None: ``batch_size``.
     """
 
     space: SearchSpace
     supernet: Supernet | None
     classifier: nn.Linear | None
     num_classes: int
-    recalibration: ImageSet
+    recalibration: ImageSet | FixedViews
     held_out: ImageSet
     normalise: Callable[[torch.Tensor], torch.Tensor]
     two_views: Callable[[torch.Tensor, torch.Generator], torch.Tensor]
@@ -87,6 +89,7 @@ class ScoringData:
     seed: int
     statistics: str = "recalibrated"
     view_stream: Stream = Stream.CONSISTENCY_VIEWS
+    recalibration_batch_size: int | None = None
 
     def learned(self) -> Supernet:
         """The trained supernet, for a scorer whose ``needs`` contain it."""

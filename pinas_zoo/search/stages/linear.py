@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.batchnorm import batch_statistics, run_in_groups
@@ -12,6 +11,7 @@ from pinas_zoo.engine.curve import read_curve
 from pinas_zoo.engine.trainable import Batch, Phase, Trainable
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.context import Context
+from pinas_zoo.search.methods.heads import new_classifier
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 from pinas_zoo.search.stages.result import StageResult, fit, total_steps
 from pinas_zoo.weights.tensors import save_tensors
@@ -60,9 +60,7 @@ class LinearEvaluation(Trainable):
         super().__init__()
         self.space, self.seed, self.batch_norm_images = space, seed, batch_norm_images
         self.supernet = supernet.requires_grad_(False)
-        self.fc = nn.Linear(supernet.num_features, num_classes)
-        nn.init.normal_(self.fc.weight, std=0.01)
-        nn.init.zeros_(self.fc.bias)
+        self.fc = new_classifier(supernet.num_features, num_classes)
 
     def losses(self, batch: Batch, step: int, phase: Phase) -> dict[str, torch.Tensor]:
         """Cross-entropy and accuracy of a random path; batch norms use batch statistics."""

@@ -36,7 +36,7 @@ def save_network(
         "input_size": [3, size, size],
         "architecture": context.space.architecture,
         "crop_pct": context.config.data.crop_pct,
-        "interpolation": "bicubic",
+        "interpolation": context.config.data.interpolation,
         "mean": list(mean),
         "std": list(std),
         "label_names": list(context.splits.class_names),

@@ -47,7 +47,10 @@ def cut_out(context: Context, arch: Arch) -> dict[str, Any]:
     data = context.scoring_data()
     shared = data.classifier if context.config.explore.score == "classifier" else None
     classifier = data.num_classes if shared is None else shared
-    evaluator = PathEvaluator(supernet, classifier, data.recalibration, data.held_out, data.normalise, data.batch_size)
+    evaluator = PathEvaluator(
+        supernet, classifier, data.recalibration, data.held_out, data.normalise, data.batch_size,
+        recalibration_batch_size=data.recalibration_batch_size,
+    )  # fmt: skip
     with evaluator.recalibrate(arch):
         state: dict[str, Any] = context.space.export(supernet, arch)
     head = on_meta(context.space.architecture, network_args(context, arch)).pretrained_cfg["classifier"]

@@ -43,17 +43,17 @@ def evaluator() -> PathEvaluator:
 
 
 @torch.no_grad()
-def plain_score(evaluator: PathEvaluator, path: Arch) -> tuple[float, float]:
+def plain_score(evaluator: PathEvaluator, path: Arch, recalibrated_by: int = 10) -> tuple[float, float]:
     """Accuracy and loss by torch alone: training mode for the statistics, then evaluation mode, no tree."""
     supernet, images = copy.deepcopy(evaluator.supernet).train(), evaluator.held_out
     for norm in supernet.modules():
         if isinstance(norm, nn.BatchNorm2d):
             norm.reset_running_stats()
             norm.momentum = None
-    batches = list(images.batches(10))
-    for batch in batches:
+    for batch in images.batches(recalibrated_by):
         supernet(batch["pixels"] / 255, path)
     supernet.eval()
+    batches = list(images.batches(10))
     logits = torch.cat([evaluator.classifier(supernet(batch["pixels"] / 255, path)) for batch in batches])
     right = (logits.argmax(1) == images.labels).float().mean()
     return float(right), float(F.cross_entropy(logits, images.labels))
@@ -63,6 +63,18 @@ def test_scores_equal_those_by_torch_alone(evaluator):
     paths = [Arch((0, 1, 2, 3, 0)), Arch((0, 1, 2, 3, 1)), Arch((3, 1, 2, 3, 0)), Arch((3, 2, 0, 1, 2))]
     for path, score in zip(paths, evaluator.scores(paths), strict=True):
         assert (score.accuracy, score.loss) == pytest.approx(plain_score(evaluator, path), rel=1e-5)
+
+
+def test_recalibration_may_have_another_batch_size(evaluator):
+    """Each of its batches is normalised by its own statistics, so the size is part of the score."""
+    path = Arch((0, 1, 2, 3, 0))
+    before = evaluator.score(path)
+    evaluator.recalibration_batch_size = 6
+    score = evaluator.score(path)
+    assert (score.accuracy, score.loss) == pytest.approx(plain_score(evaluator, path, 6), rel=1e-5)
+    assert abs(score.loss - before.loss) > 1e-5 * before.loss
+    evaluator.batch_size = 24  # of scoring, which changes no score but for rounding
+    assert evaluator.score(path).loss == pytest.approx(score.loss, rel=1e-5)
 
 
 def test_images_may_be_read_anew_in_each_pass(evaluator):

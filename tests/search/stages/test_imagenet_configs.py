@@ -61,13 +61,17 @@ def test_the_papers_numbers(stage):
     learn, linear, explore, views = config.learn, config.linear, config.explore, config.views
     assert (learn.epochs, learn.batch_size, learn.lr, learn.momentum, learn.weight_decay) == (100, 192, 0.03, 0.9, 1e-4)
     assert learn.options == {
-        "queue_size": 49152, "temperature": 0.2, "momentum": 0.999, "dim": 128, "batch_norm_images": 24,
+        "queue_size": 49152, "temperature": 0.2, "momentum": 0.999, "dim": 128, "head_init": "kaiming",
+        "batch_norm_images": 24,
     }  # fmt: skip
     assert (views.scale, views.jitter, views.jitter_p) == ((0.2, 1.0), (0.4, 0.4, 0.4, 0.4), 0.8)
     assert (views.gray_p, views.blur_p, views.blur_sigma) == (0.2, 0.5, (0.1, 2.0))
     assert (linear.epochs, linear.batch_size, linear.lr, linear.weight_decay) == (100, 256, 30.0, 0.0)
     assert (linear.milestones, linear.batch_norm_images) == ((0.6, 0.8), 32)
-    assert (explore.evaluations, explore.random_first, explore.batch_size) == (1000, 80, 1024)
-    assert explore.recalibration_images == 49 * 1024
+    assert (explore.evaluations, explore.random_first, explore.batch_size) == (1000, 80, 128)
+    assert (explore.recalibration_images, explore.recalibration_batch_size) == (8 * 49 * 128, 128)
+    crops = explore.recalibration_views
+    assert (crops.scale, crops.flip, crops.jitter_p, crops.gray_p, crops.blur_p) == ((0.08, 1.0), 0.5, 0, 0, 0)
+    assert config.data.interpolation == "bilinear"
     assert config.data.val_per_class == 50
     assert config.until == {"explore": "train"}.get(stage, stage)
