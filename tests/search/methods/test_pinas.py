@@ -73,7 +73,7 @@ def test_queue(exact, authors):
 
 
 def test_the_step_in_fp32_is_that_in_fp64_but_for_rounding(exact):
-    """With a margin over what one and two threads of AVX2 and AVX-512 give; see ``benchmarks/exactness.py``."""
+    """With a margin over what AVX-512 gives on one and two threads; see ``benchmarks/exactness.py``."""
     rounded = golden_runs.step(torch.float32)
     assert relative_error(rounded["loss"], exact["loss"]) < 1e-4
     assert relative_error(rounded["queue"], exact["queue"]) < 1e-3
