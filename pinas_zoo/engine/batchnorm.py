@@ -37,7 +37,8 @@ def batch_statistics(module: nn.Module) -> Iterator[None]:
 class Statistics:
     """Batch-norm statistics of some modules that are stored outside of them. Modules are restored after each use.
 
-    The statistics are averages of the batch mean and of the unbiased batch variance over the gathered passes, in fp32.
+    The statistics are averages of the batch mean and of the unbiased batch variance over the gathered passes, in the
+    precision of the running statistics.
 
     Args:
         modules: Modules that contain the batch norms.

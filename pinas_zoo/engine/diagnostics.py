@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from pinas_zoo.engine.precision import at_least_fp32
+
 COLLAPSED = 0.1  # spread below which outputs count as collapsed; outputs uniform on the sphere have 1
 CHANCE = 0.99  # fraction of the chance-level loss above which a step counts as no progress
 PATIENCE = 100  # consecutive steps before a warning
@@ -11,7 +13,7 @@ PATIENCE = 100  # consecutive steps before a warning
 
 def spread(outputs: torch.Tensor) -> torch.Tensor:
     """Standard deviation of unit vectors, N x dim, over a batch: 1 if uniform on the sphere, 0 if all are equal."""
-    return outputs.detach().float().std(0).mean() * outputs.shape[1] ** 0.5
+    return at_least_fp32(outputs.detach()).std(0).mean() * outputs.shape[1] ** 0.5
 
 
 @torch.no_grad()

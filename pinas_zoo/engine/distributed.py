@@ -14,6 +14,7 @@ from collections.abc import Iterable
 import torch
 from mmengine import dist
 
+from pinas_zoo.engine.precision import at_least_fp32
 from pinas_zoo.errors import UserError
 
 BUCKET_MIB = 64  # size of the buckets in which gradients are reduced
@@ -102,7 +103,7 @@ def average_gradients(parameters: Iterable[torch.Tensor]) -> None:
 
 def mean(value: torch.Tensor) -> float:
     """Mean of a scalar over ranks."""
-    value = value.detach().float().clone()
+    value = at_least_fp32(value.detach()).clone()
     dist.all_reduce(value, "mean")
     return float(value)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import timm
 import torch
@@ -19,8 +18,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 import pinas_zoo
 from pinas_zoo.errors import UserError
 from pinas_zoo.openmmlab.backbone import PiNASBackbone
-from tests.golden import fill_, seeded_input, shared_dir
-from tests.models.test_exactness import STORED, TOLERANCE, relative_error
+from tests.golden import fill_, seeded_input
+from tests.golden_runs import (
+    STORED,
+    STRIDES,
+    arrays,
+    backbone_input,
+    backbone_reference,
+    pooled_and_first,
+    relative_error,
+)
+from tests.models.test_exactness import TOLERANCE
 from tests.networks import TINY, tiny_folder
 
 
@@ -29,22 +37,19 @@ def backbone(**kwargs: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", STORED)
-@pytest.mark.parametrize("output_stride", [32, 16, 8])
+@pytest.mark.parametrize("output_stride", STRIDES)
 def test_features_are_the_references(name: str, output_stride: int) -> None:
-    with np.load(shared_dir() / "golden" / f"backbone_{name}.npz") as file:
-        stored = dict(file)
-    model = MODELS.build(dict(type="PiNAS", arch=stored["arch"].tolist(), output_stride=output_stride))
-    images = seeded_input(stored["input_shape"].tolist(), int(stored["input_seed"]))
+    """In fp64, since the authors' numbers are rounded to fp32 already."""
+    arch = arrays(f"backbone_{name}.npz")["arch"].tolist()
+    model = fill_(MODELS.build(dict(type="PiNAS", arch=arch, output_stride=output_stride))).double().eval()
     with torch.inference_mode():
-        features = fill_(model).eval()(images)
+        features = model(backbone_input(name, torch.float64))
+    reference = backbone_reference(name)
     for stage, feature in enumerate(features, start=1):
-        reference = {
-            part: torch.from_numpy(stored[f"os{output_stride}_layer{stage}_{part}"])
-            for part in ("shape", "chan_mean", "first8")
-        }
-        assert list(feature.shape) == reference["shape"].tolist()
-        assert relative_error(feature.mean((2, 3)), reference["chan_mean"]) < TOLERANCE
-        assert relative_error(feature[0, :8], reference["first8"]) < TOLERANCE
+        assert list(feature.shape) == arrays(f"backbone_{name}.npz")[f"os{output_stride}_layer{stage}_shape"].tolist()
+        for part, values in pooled_and_first(feature).items():
+            expected = reference[f"os{output_stride}_layer{stage}_{part}"]
+            assert relative_error(values, expected) < TOLERANCE[part]
 
 
 @pytest.mark.parametrize("registry", [DET_MODELS, SEG_MODELS], ids=["mmdet", "mmseg"])

@@ -25,6 +25,8 @@ Operation = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # n x 3 x H x 
 class BatchViews(nn.Module):
     """uint8 N x 3 x H x W to augmented, normalised float N x V x 3 x S x S.
 
+    Views have the precision of the buffers ``mean`` and ``std``: fp32, or fp64 after ``double()``.
+
     Args:
         options: Distribution of the augmentation.
         mean: Per channel, of pixel values in 0..1.
@@ -42,7 +44,7 @@ class BatchViews(nn.Module):
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalise without augmentation: uint8 … x 3 x H x W to float of the same shape."""
         self.to(pixels.device)
-        planes = pixels.contiguous().float()  # broadcasting over interleaved channels takes twice as long
+        planes = pixels.contiguous().to(self.mean.dtype)  # broadcasting over interleaved channels takes twice as long
         return planes.sub_(self.mean * 255).div_(self.std * 255)
 
     def forward(self, pixels: torch.Tensor, generator: torch.Generator, num_views: int) -> torch.Tensor:
@@ -67,7 +69,7 @@ class BatchViews(nn.Module):
             images = pixels.permute(0, 2, 3, 1).contiguous().numpy()  # N x H x W x 3
             each = np.stack([image_views(image, draws[n]) for n, image in enumerate(images)])  # N x V x S x S x 3
             return self.normalise(torch.from_numpy(each).permute(0, 1, 4, 2, 3))  # N x V x 3 x S x S
-        made = torch.empty(count, num_views, 3, size, size, device=pixels.device)
+        made = torch.empty(count, num_views, 3, size, size, dtype=self.mean.dtype, device=pixels.device)
         values = 3 * height * (width + num_views * size) + num_views * size * (height + width + 9 * size)  # an image
         together = max(1, CHUNK // values)
         for start in range(0, count, together):

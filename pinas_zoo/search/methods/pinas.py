@@ -27,6 +27,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.batchnorm import run_in_groups, run_in_shuffled_groups
 from pinas_zoo.engine.diagnostics import count_low_steps, learning_warning, relative_distance, spread
+from pinas_zoo.engine.precision import at_least_fp32
 from pinas_zoo.engine.trainable import Batch, Phase
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.methods.base import Method
@@ -54,7 +55,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
         """Outputs z along one path: N x C x H x W to N x dim."""
-        return F.normalize(self.mlp(self.supernet(x, path)).float(), dim=1)  # N x dim
+        return F.normalize(at_least_fp32(self.mlp(self.supernet(x, path))), dim=1)  # N x dim
 
     def path_parameters(self, path: Arch) -> list[torch.Tensor]:
         """The parameters that a path uses, including those of the stem and the head."""

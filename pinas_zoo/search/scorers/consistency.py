@@ -17,6 +17,7 @@ from mmengine.device import get_device
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine.batchnorm import batch_statistics
+from pinas_zoo.engine.precision import at_least_fp32
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.scorers.evaluator import Batches
@@ -100,7 +101,7 @@ class ConsistencyScorer:
             path: Path through the supernet.
         """
         with batch_statistics(self.supernet):
-            features = torch.stack([self.supernet(view, path).float() for view in pair])  # 2 x N x num_features
+            features = torch.stack([at_least_fp32(self.supernet(view, path)) for view in pair])  # 2 x N x num_features
         deviation, mean = torch.std_mean(features, (0, 1))  # num_features each
         one, other = F.normalize((features - mean) / deviation.clamp(min=SPREAD), dim=2)  # N x num_features each
         cosines = one @ other.T  # N x N

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.batchnorm import batch_statistics, run_in_groups
 from pinas_zoo.engine.curve import read_curve
+from pinas_zoo.engine.precision import at_least_fp32
 from pinas_zoo.engine.trainable import Batch, Phase, Trainable
 from pinas_zoo.rng import Stream, step_rng
+from pinas_zoo.search.config import Linear
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.methods.heads import new_classifier
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet
@@ -33,13 +37,21 @@ def linear(context: Context) -> StageResult | None:
         context.space, supernet, context.splits.num_classes, context.config.seed, options.batch_norm_images
     )
     steps = total_steps(options, len(images))
-    schedule = [dict(type="MultiStepLR", milestones=[max(1, int(steps * m)) for m in options.milestones])]
-    seconds = fit(context, "linear", network, images, options.views, options, steps, schedule)
+    seconds = fit(context, "linear", network, images, options.views, options, steps, decay(options, steps))
     if distributed.rank() > 0:
         return None
     save_tensors(context.folder / "linear" / "classifier.safetensors", network.fc.state_dict())
     last = read_curve(context.folder / "linear")["accuracy"][-AVERAGED:]
     return StageResult(f"{steps} steps, accuracy of random paths in training {sum(last) / len(last):.1%}", seconds)
+
+
+def decay(options: Linear, steps: int) -> list[dict[str, Any]]:
+    """Schedule of the learning rate: it is divided by 10 after each milestone.
+
+    Returns:
+        Arguments of mmengine's scheduler.
+    """
+    return [dict(type="MultiStepLR", milestones=[max(1, int(steps * m)) for m in options.milestones])]
 
 
 class LinearEvaluation(Trainable):
@@ -68,7 +80,7 @@ class LinearEvaluation(Trainable):
         images = batch.views.squeeze(1)  # N x C x H x W
         with torch.no_grad(), batch_statistics(self.supernet):
             features = run_in_groups(lambda part: self.supernet(part, path), images, self.batch_norm_images)  # N x F
-        logits = self.fc(features).float()  # N x num_classes
+        logits = at_least_fp32(self.fc(features))  # N x num_classes
         return {
             "loss": F.cross_entropy(logits, batch.labels),
             "accuracy": (logits.argmax(1) == batch.labels).float().mean(),
