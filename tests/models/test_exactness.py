@@ -12,15 +12,12 @@ import torch
 
 import pinas_zoo  # noqa: F401  registers the family
 from pinas_zoo.models.pinas import ARCHS
-from tests.golden import fill_, seeded_input, shared_dir
+from tests.devices import DEVICES
+from tests.golden import fill_, relative_error, seeded_input, shared_dir
+from tests.tf32 import tf32
 
 TOLERANCE = 1e-4  # relative to the largest magnitude of the reference tensor
 STORED = ("alpha", "mixed")
-
-
-def relative_error(ours: torch.Tensor, reference: torch.Tensor) -> float:
-    assert ours.shape == reference.shape
-    return ((ours - reference).abs().max() / reference.abs().max()).item()
 
 
 @pytest.fixture(scope="module", params=STORED)
@@ -34,16 +31,18 @@ def test_stored_alpha_is_the_registered_alpha() -> None:
         assert "".join(map(str, file["arch"])) == ARCHS["pinas_alpha"]
 
 
-def test_logits(stored: dict[str, np.ndarray[Any, Any]]) -> None:
-    model = fill_(timm.create_model("pinas", arch=stored["arch"].tolist())).eval()
-    images = seeded_input(stored["input_shape"].tolist(), int(stored["input_seed"]))
-    with torch.inference_mode():
+@pytest.mark.parametrize("device", DEVICES)
+def test_logits(stored: dict[str, np.ndarray[Any, Any]], device: str) -> None:
+    model = fill_(timm.create_model("pinas", arch=stored["arch"].tolist())).eval().to(device)
+    images = seeded_input(stored["input_shape"].tolist(), int(stored["input_seed"])).to(device)
+    with torch.inference_mode(), tf32(False):
         logits = model(images)
     assert relative_error(logits, torch.from_numpy(stored["logits"])) < TOLERANCE
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("output_stride", [32, 16, 8])
-def test_stage_features(stored: dict[str, np.ndarray[Any, Any]], output_stride: int) -> None:
+def test_stage_features(stored: dict[str, np.ndarray[Any, Any]], output_stride: int, device: str) -> None:
     model = timm.create_model(
         "pinas",
         arch=stored["arch"].tolist(),
@@ -51,9 +50,9 @@ def test_stage_features(stored: dict[str, np.ndarray[Any, Any]], output_stride: 
         out_indices=(1, 2, 3, 4),
         output_stride=output_stride,
     )
-    images = seeded_input(stored["input_shape"].tolist(), int(stored["input_seed"]))
-    with torch.inference_mode():
-        features = fill_(model).eval()(images)
+    images = seeded_input(stored["input_shape"].tolist(), int(stored["input_seed"])).to(device)
+    with torch.inference_mode(), tf32(False):
+        features = fill_(model).eval().to(device)(images)
     for stage, feature in enumerate(features, start=1):
         reference = {
             part: torch.from_numpy(stored[f"os{output_stride}_layer{stage}_{part}"])
