@@ -53,7 +53,7 @@ OTHERS = {name: words for name, words in NETWORKS.items() if name not in PAIR}
 
 STAGES = {
     "right": Stage(
-        200,
+        180,
         "Does a card compute what the reference numbers and a CPU say?",
         {
             "network_fp32": _network("fp32 without TF32"),
@@ -76,7 +76,7 @@ STAGES = {
         },
     ),
     "table2": Stage(
-        110,
+        150,
         "What are the speeds and memory of Table 2 on this card?",
         {
             **_speed(NETWORKS, ("eager",)),
@@ -99,12 +99,12 @@ STAGES = {
         },
     ),
     "explore": Stage(
-        45,
+        35,
         "How many candidates a minute are scored?",
         {"candidates": "candidates of the paper's space a minute, scored together and one by one"},
     ),
     "data": Stage(
-        30,
+        25,
         "Which way of making views feeds a step?",
         {
             "files": "four views of JPEGs, made by the loader's workers: images/s",
@@ -112,7 +112,7 @@ STAGES = {
         },
     ),
     "evidence": Stage(
-        45,
+        40,
         "Does a supernet of NAS-Bench-201 at the benchmark's own size rank its architectures?",
         {
             "pinas": "Kendall's tau of Π-NAS: 16 channels, 5 cells a stage, 32 x 32 pixels, 729 architectures",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import os
 import re
@@ -13,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import timm
 import torch
 from explore import SMALL, build, normalise, random_paths, rss_mib
@@ -27,6 +30,7 @@ from pinas_zoo.engine.trainable import Batch, Phase
 from pinas_zoo.search.methods.pinas import PiNASMethod
 from pinas_zoo.search.scorers.evaluator import PathEvaluator
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
+from tests.tf32 import tf32
 
 CHANNELS: dict[str, Any] = dict(depths=(1, 2, 2, 1), widths=(16, 32, 64, 128), stem_width=8)  # of the demo
 TINY: dict[str, Any] = dict(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
@@ -58,9 +62,10 @@ def method_on(settings: Settings, device: str, memory_format: torch.memory_forma
 def small_step(settings: Settings, device: str, number: str, memory_format: torch.memory_format) -> dict[str, float]:
     """Loss and gradient norms of a small step, for a comparison of devices."""
     method, views = method_on(settings, device, memory_format)
-    with precision(number, device):
-        loss = method.losses(Batch(views, torch.zeros(len(views))), 0, Phase("weights"))["loss"]
-    loss.backward()
+    with tf32(number == "tf32"):
+        with precision(number, device):
+            loss = method.losses(Batch(views, torch.zeros(len(views))), 0, Phase("weights"))["loss"]
+        loss.backward()
     norms = {n: p.grad.norm().item() for n, p in method.named_parameters() if p.grad is not None}
     return {"loss": loss.item(), **norms}
 
@@ -199,12 +204,18 @@ def tests(settings: Settings) -> Answer:
     if not marked:
         raise NotHere("needs the folder tests of a checkout")
     marked = marked[:1] if settings.smoke else marked
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *map(str, marked)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    print(result.stdout, result.stderr)
-    lines = [line for line in result.stdout.splitlines() if re.search(r"\d+ (passed|failed|skipped|error)", line)]
-    text = lines[-1].strip("= ") if lines else f"pytest ended with code {result.returncode}"
-    return Answer(text, {"code": result.returncode}, result.returncode == 0 and "passed" in text, "all pass")
+    arguments = ["-q", "-m", "gpu", "-p", "no:cacheprovider", *map(str, marked)]
+    if settings.smoke:  # within this process, which has torch imported
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            code, output = int(pytest.main(arguments)), printed.getvalue()
+    else:
+        command = [sys.executable, "-m", "pytest", *arguments]
+        result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+        code, output = result.returncode, result.stdout
+    print(output)
+    lines = [line for line in output.splitlines() if re.search(r"\d+ (passed|failed|skipped|error)", line)]
+    text = lines[-1].strip("= ") if lines else f"pytest ended with code {code}"
+    return Answer(text, {"code": code}, code == 0 and "passed" in text, "all pass")
 
 
 def is_marked(path: Path) -> bool:

@@ -114,7 +114,7 @@ def host_waits(settings: Settings, run: Callable[[], object]) -> int | None:
             run()
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    return sum("synchroniz" in str(one.message) for one in caught)
+    return sum("called a synchronizing" in str(one.message) for one in caught)
 
 
 def gib(value: float | None) -> str:

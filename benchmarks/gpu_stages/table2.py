@@ -28,7 +28,7 @@ PRINTED = {  # img/sec and G of memory on a GTX 2080 Ti, batch 128 (Table 2); pi
 REFERENCE = "resnest50d"
 GOAL = 1.3  # pinas_cls fused or compiled, times resnest50d compiled
 TINY: dict[str, Any] = dict(arch="0123", depths=[1, 1, 1, 1], widths=[16, 16, 16, 16], stem_width=8)
-SECONDS = 2.0  # of measuring, after warm-up
+SECONDS = 1.0  # of measuring, after warm-up
 ROUNDS = 5  # at least; 1 in smoke
 
 
