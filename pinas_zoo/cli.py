@@ -30,6 +30,7 @@ COMMANDS = {  # name (also of the module in pinas_zoo.commands): what it does, i
     "similarity": "cosine similarity of features along paths that end in each candidate",
     "list": "list networks: names, parameters, multiply-adds and where the weights are",
     "info": "show a network: layers, parameters, multiply-adds, picture, and the check against the paper's figures",
+    "paper": "print the paper's tables, taus and settings, with our figure beside each",
     "classify": "classify images: the most probable classes and their probabilities",
     "detect": "draw a detector's boxes and masks onto images",
     "segment": "draw a segmenter's classes onto images",

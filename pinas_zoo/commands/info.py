@@ -8,13 +8,13 @@ from pinas_zoo.terminal import escape, print_json, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from torch import nn
 
     from pinas_zoo.analysis.diagram import LayerRow
-    from pinas_zoo.analysis.paper_tables import Check, Figures
+    from pinas_zoo.analysis.paper_check import Check, Printed
     from pinas_zoo.models.spec import NetworkSpec
 
 EPILOG = """\
@@ -25,8 +25,10 @@ examples:
     pinas-zoo info work_dirs/mine/winner
     pinas-zoo info resnest50d                    (a peer from timm: totals only)
 
-The figures of the paper that this package knows are always checked. It does not know those of beta, delta and epsilon:
-take the two figures from the network's row in Table 1: pinas-zoo info pinas_beta --expect PARAMS_M,FLOPS_G
+A network that has a row in the paper's Table 1 or 2 is checked against it: parameters, rounded twice as the paper does,
+and FLOPs. The strings of beta, delta and epsilon stand only in a picture (Figure 9). Check the one that you read:
+    pinas-zoo info pinas_beta --arch ARCH
+A match is necessary, not sufficient: many architectures have the same figures.
 """
 
 
@@ -57,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "network", metavar="NAME|ARCH|FOLDER", help="a timm name, one digit 0-3 per layer, or a timm model folder"
     )
+    parser.add_argument(
+        "--arch",
+        metavar="ARCH",
+        help="for a name of Table 1, such as pinas_beta: the string to check against its row; another is an error",
+    )
     parser.add_argument("--depths", metavar="N,N,N,N", help="for ARCH: layers per stage (default 3,4,6,3)")
     parser.add_argument("--widths", metavar="N,N,N,N", help="for ARCH: planes per stage (default 64,128,256,512)")
     parser.add_argument("--stem-width", type=int, metavar="N", help="for ARCH: width of the stem (default 32)")
@@ -69,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--expect",
         metavar="PARAMS_M,FLOPS_G",
-        help="figures of Table 1 to check against, as printed, such as 27.1,5.38",
+        help="other figures to check against, as the paper prints them, such as 27.1,5.38",
     )
     parser.add_argument("--json", action="store_true", help="print JSON: totals, layers and checks")
     parser.set_defaults(run=run)
@@ -126,10 +133,9 @@ def run(args: argparse.Namespace) -> None:
                 "pictures": pictures,
             }
         )
-    if expected is not None and not all(check.matches for check in checks):
-        raise UserError(
-            f"expected the figures {args.expect}, got others, as printed above; check the digits and the ARCH"
-        )
+    if (args.expect or args.arch) and not all(check.matches for check in checks):
+        wanted = f"the figures {args.expect}" if args.expect else f"the figures of {args.network}"
+        raise UserError(f"expected {wanted}, got others, as printed above; check the digits and the ARCH")
 
 
 def find_subject(args: argparse.Namespace) -> Subject:
@@ -151,6 +157,8 @@ def find_subject(args: argparse.Namespace) -> Subject:
     given = {key: value for key, value in sizes.items() if value is not None}
     if args.image_size is not None and args.image_size < 32:
         raise UserError(f"expected --image-size of at least 32, got {args.image_size}")
+    if args.arch is not None:
+        return _named_subject(word, args.arch, given)
     network = resolve(word, given)
     if given and network.kind != "arch":
         raise UserError(
@@ -164,6 +172,27 @@ def find_subject(args: argparse.Namespace) -> Subject:
     else:
         title = f"architecture {spec.arch}" if network.kind == "arch" else f"{word}, architecture {spec.arch}"
     return Subject(title, name, network.on_meta, spec, (channels, side, side))
+
+
+def _named_subject(name: str, arch: str, given: Mapping[str, object]) -> Subject:
+    """The architecture that a user supplies for a name of Table 1; the registry is not asked.
+
+    Raises:
+        UserError: The name has no row, or the string is no architecture of the paper's size.
+    """
+    from pinas_zoo.analysis.paper_tables import ROWS_OF_NAMES
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.zoo.resolve import resolve
+
+    names = [known for known in ROWS_OF_NAMES if known.startswith("pinas_")]
+    if name not in names:
+        raise UserError(f"expected --arch with one of {', '.join(names)}, got {name!r}; give the ARCH alone")
+    if given:
+        raise UserError(f"expected no sizes beside --arch, got {', '.join(given)}; {name} has the paper's")
+    network = resolve(arch)
+    if network.kind != "arch" or network.spec is None or not network.spec.is_papers_size():
+        raise UserError(f"expected --arch as 16 digits from 0 to 3, got {arch!r}")
+    return Subject(f"{name}, architecture {network.spec.arch}", name, network.on_meta, network.spec, network.input_size)
 
 
 def layers_of(subject: Subject) -> list[LayerRow]:
@@ -180,28 +209,27 @@ def print_layers(layers: Sequence[LayerRow]) -> None:
         table(HEADINGS, table_cells(layers), right=HEADINGS[2:])
 
 
-def paper_checks(subject: Subject, expected: Figures | None) -> list[Check]:
+def paper_checks(subject: Subject, expected: Printed | None) -> list[Check]:
     """The check against the paper's figures, for a network that stands there under this name or architecture."""
     from pinas_zoo.analysis.cost import count_module, count_operations
-    from pinas_zoo.analysis.paper_tables import FIGURES, UNKNOWN, Check, Measured, check
+    from pinas_zoo.analysis.paper_check import Check, Measured, check_code, check_printed, printed_row
+    from pinas_zoo.analysis.paper_tables import ROWS_OF_NAMES
     from pinas_zoo.models.pinas import ARCHS
 
-    name, spec = subject.name, subject.spec
+    name, spec = subject.name or "", subject.spec
     if spec is not None and spec.is_papers_size():
         drawn = {**{arch: known for known, arch in ARCHS.items()}, "1" * 16: "resnest50d"}
-        name = name if name in FIGURES or name in UNKNOWN else drawn.get(str(spec.arch), name)
-    figures = [f for f in (FIGURES.get(name or ""), expected) if f is not None]
+        name = name if name in ROWS_OF_NAMES else drawn.get(str(spec.arch), name)
+    figures = [printed for printed in (printed_row(name), expected) if printed is not None]
     if not figures:
-        text = f"Table 1: the figures of {name} are not known here; give them with --expect"
-        return [Check(True, text)] if name in UNKNOWN else []
+        return []
     if spec is not None and (spec.num_classes, spec.in_chans) != (1000, 3):
         text = "the paper's figures are for 1000 classes and 3 channels: not checked"
         return [Check(expected is None, text)]  # a check that was asked for has not passed
     model, size = subject.build(), (3, 224, 224)
-    cost = count_module(model, size)
-    buffers = sum(b.numel() for b in model.buffers() if b.is_floating_point())
-    measured = Measured(cost.params, buffers, cost.macs, count_operations(model, size))
-    return [outcome for f in figures for outcome in check(measured, f)]
+    measured = Measured(count_module(model, size).params, count_operations(model, size))
+    of_code = check_code(name, measured.params)
+    return [check_printed(measured, printed) for printed in figures] + ([of_code] if of_code else [])
 
 
 def write_picture(subject: Subject, path: Path, kind: str) -> None:
@@ -226,7 +254,7 @@ def write_picture(subject: Subject, path: Path, kind: str) -> None:
         raise UserError(f"expected to write the picture to {path}, got: {reason}; give another place") from None
 
 
-def parse_expected(text: str) -> Figures:
+def parse_expected(text: str) -> Printed:
     """Two figures as the paper prints them.
 
     Raises:
@@ -234,13 +262,13 @@ def parse_expected(text: str) -> Figures:
     """
     import re
 
-    from pinas_zoo.analysis.paper_tables import Figures
+    from pinas_zoo.analysis.paper_check import Printed
     from pinas_zoo.errors import UserError
 
     match = re.fullmatch(r"(\d+(?:\.\d+)?)M?,(\d+(?:\.\d+)?)G?", text.replace(" ", ""))
     if match is None:
         raise UserError(f"expected --expect PARAMS_M,FLOPS_G as printed, such as 27.1,5.38, got {text!r}")
-    return Figures("Table 1", params_m=match[1], flops_g=match[2])
+    return Printed("--expect", match[1], match[2])
 
 
 def _integers(text: str | None, option: str) -> tuple[int, ...] | None:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Kendall's tau between the scores of a run and the accuracies of networks trained from scratch, with 95% "
-        "bootstrap intervals, compared with the tau of multiply-adds alone and the tau of the scores' main effects. "
+        "bootstrap intervals, compared with the tau of multiply-adds alone and the tau of the scores' main effects, "
+        "and with the tau that the paper prints, where it ranks the same architectures. "
         "Writes rank.json and rank.svg into the run's folder and updates its report."
     )
     parser.epilog = (
@@ -47,9 +48,10 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.pipeline import open_context, write_run_report
     from pinas_zoo.search.ranking import kendall
     from pinas_zoo.search.ranking.main_effects import main_effects
+    from pinas_zoo.search.ranking.printed_taus import papers_taus
     from pinas_zoo.search.ranking.truth_csv import read_truth
     from pinas_zoo.search.report.figures import save_figure
-    from pinas_zoo.search.score_kinds import score_kind
+    from pinas_zoo.search.score_kinds import METHODS_OWN, score_kind
     from pinas_zoo.search.study.ranking_file import read_ranking
     from pinas_zoo.zoo import registry
 
@@ -71,9 +73,14 @@ def run(args: argparse.Namespace) -> None:
     scores = {opened.space.parse(row["arch"]): float(row["accuracy"]) for row in ranking}
     effects = main_effects(scores, opened.space.num_candidates)
     sums = kendall.correlate([(a, effects.score(opened.space.parse(a)), s, t) for a, s, _, t in rows], args.seed)
+    kind = score_kind(opened.config)
+    score = "the method's own score" if kind is METHODS_OWN else opened.config.explore.score
+    printed = papers_taus(opened.space, [row[0] for row in rows], column, score)
     if not args.json:
         print(f"architectures       {found.count} (truth: {escape(column)} of {escape(truth_file.name)})")
         print(f"tau of the scores   {found.score}")
+        if printed is not None:
+            print(f"the paper's tau     {escape(printed.text)}")
         print(f"tau of FLOPs alone  {found.flops}")
         print(f"difference          {found.difference}")
         print(f"tau of effects      {sums.score}: sums of what each layer's choice adds to the scores on average")
@@ -82,9 +89,14 @@ def run(args: argparse.Namespace) -> None:
         print(f"best by effects     {sums.best}, {sums.best_truth:g} alone")
     facts: dict[str, Any] = {"truth": truth_file.name, "column": column, "seed": args.seed, **found.to_dict()}
     facts["effects"] = {key: sums.to_dict()[key] for key in ("score", "difference", "best", "best_truth")}
+    if printed is not None:
+        facts["paper"] = printed.to_dict()
     facts["points"] = dict(zip(("arch", "score", "flops_g", "truth"), zip(*rows, strict=True), strict=True))
-    name = score_kind(opened.config).name
-    save_figure(opened.folder / "rank.svg", kendall.scatter(rows, found, name), f"{column} over {name} in the supernet")
+    save_figure(
+        opened.folder / "rank.svg",
+        kendall.scatter(rows, found, kind.name),
+        f"{column} over {kind.name} in the supernet",
+    )
     registry.write_json(opened.folder / "rank.json", facts)
     report = write_run_report(opened) if (opened.folder / "report.html").is_file() else None
     if args.json:

@@ -377,5 +377,5 @@ def picture_error(name: str) -> UserError:
     return UserError(
         f"the architecture of {name!r} is known only from a picture (Figure 9 of the paper) and is not guessed "
         f"here; whoever can read it supplies it once: pinas_zoo.register({name!r}, arch='…16 digits 0-3…'), or "
-        f"`pinas-zoo register {name} --arch …`; `pinas-zoo info` compares it with the paper's Table 1"
+        f"`pinas-zoo register {name} --arch …`; `pinas-zoo info {name} --arch …` compares it with the paper's Table 1"
     )

@@ -70,11 +70,15 @@ class EffectsSection:
 
 @dataclass(frozen=True)
 class TrueRanking:
-    """The results of ``pinas-zoo rank``. There is no figure if an older version wrote them."""
+    """The results of ``pinas-zoo rank``. There is no figure if an older version wrote them.
+
+    ``paper`` says what the paper prints for these architectures; empty where it has no experiment on the space.
+    """
 
     count: int
     column: str
     truth: str
+    paper: str
     table: Table
     figure: Figure | None
 

@@ -291,8 +291,9 @@ def _truth(path: Path, kind: ScoreKind) -> TrueRanking:
             caption = f"{found['column']} of {found['truth']} over held-out {kind.name} in the supernet"
             figure = _figure(_scatter(found, kind), caption)
         table = _table(["order by", "tau", "from", "to"], rows, (1, 2, 3))
-        return TrueRanking(found["count"], found["column"], found["truth"], table, figure)
-    except (KeyError, TypeError, ValueError) as error:
+        paper = str(found.get("paper", {}).get("text", ""))  # older versions did not write it
+        return TrueRanking(found["count"], found["column"], found["truth"], paper, table, figure)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"expected {path} as pinas-zoo rank writes it, got {type(error).__name__}: {error}; "
             "run pinas-zoo rank again, or delete the file"

@@ -205,8 +205,9 @@ def test_sections_appear_with_their_files(run):
     assert 'timm.create_model("tiny_winner", pretrained=True)  # test accuracy 75.00%' in page
     assert "75.00%<small>with weights inherited from the supernet, 350 test images</small>" in page
 
-    (run.path / "rank.json").write_text(json.dumps(taus(40)))
+    (run.path / "rank.json").write_text(json.dumps(taus(40)))  # of a version that did not look up the paper's tau
     page = run.train().page()
+    assert "The paper prints" not in page
     assert 'timm.create_model("tiny_winner", pretrained=True)  # test accuracy 87.50%' in page
     assert "87.50%<small>trained stand-alone, 350 test images</small>" in page
     assert sections(page) == [*shown[:6], "truth", *shown[6:]]
@@ -235,6 +236,13 @@ def test_every_kind_of_score_is_named(score, tmp_path):
     assert f"Held-out {kind.name} of the candidates" in page
     assert f"<th class=n>{kind.name}</th>" in page
     assert ("column <code>accuracy</code> holds the consistency" in page) == (score == "consistency")
+
+
+def test_the_paper_s_tau_stands_beside_ours(run):
+    run.whole()
+    papers = {"figure": 3, "taus": {"pinas": "0.70", "spos": "0.57"}, "text": "0.70 <by> Figure 3"}
+    (run.path / "rank.json").write_text(json.dumps(taus(40) | {"paper": papers}))
+    assert "<p>The paper prints 0.70 &lt;by&gt; Figure 3.</p>" in run.page()
 
 
 def test_text_of_the_folder_and_of_the_configuration_is_escaped(tmp_path):
