@@ -56,7 +56,7 @@ def smoke(tmp_path_factory) -> tuple[Path, str, dict[str, Any]]:
     first.send_signal(signal.SIGTERM)
     assert first.wait() == 128 + signal.SIGTERM
     before = {stage: rows(out, stage) for stage in ("right", "table2")}
-    result = subprocess.run(command(out), capture_output=True, text=True, timeout=900, check=False)
+    result = subprocess.run(command(out), capture_output=True, text=True, timeout=3600, check=False)
     assert result.returncode == 0, result.stderr
     return out, result.stdout, before
 
