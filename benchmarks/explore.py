@@ -86,7 +86,9 @@ def build(space: SearchSpace) -> tuple[Supernet, nn.Linear]:
 def anew(supernet: Supernet, classifier: nn.Linear, jpegs: tuple[Jpegs, Jpegs], batch_size: int, path: Arch) -> Score:
     def inputs(part: Jpegs) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for batch in part.decoded().batches(batch_size):
-            yield normalise(batch["pixels"]), batch["labels"]
+            yield normalise(batch["pixels"].to(device)), batch["labels"].to(device)
+
+    device = classifier.weight.device
 
     modules = [module for _, module in supernet.path_modules(path)]
     correct, loss, count = 0, 0.0, 0
@@ -120,17 +122,27 @@ def random_paths(space: SearchSpace, count: int) -> list[Arch]:
 
 
 class Comparison:
-    """Scores the same random paths of the paper's space in the three ways."""
+    """Scores the same random paths in the three ways, on the device that the PathEvaluator chooses.
 
-    def __init__(self, jpegs: tuple[Jpegs, Jpegs], candidates: int, batch_size: int):
-        self.space = ResNeSt50Space(zero_init_last=False)
+    Args:
+        jpegs: Images to recalibrate and to score.
+        candidates: Number of paths.
+        batch_size: Images of a batch.
+        space: Space of the paths. None: the paper's.
+    """
+
+    def __init__(
+        self, jpegs: tuple[Jpegs, Jpegs], candidates: int, batch_size: int, space: ResNeSt50Space | None = None
+    ):
+        self.space = space or ResNeSt50Space(zero_init_last=False)
         supernet, classifier = build(self.space)
         plain = copy.deepcopy(supernet)
         parts = jpegs[0].decoded(), jpegs[1].decoded()
         self.evaluator = PathEvaluator(supernet, classifier, *parts, normalise, batch_size)
+        plain = plain.to(self.evaluator.device)
         self.paths = random_paths(self.space, candidates)
         self.inputs = [
-            normalise(batch["pixels"]).contiguous(memory_format=torch.channels_last)
+            normalise(batch["pixels"].to(self.evaluator.device)).contiguous(memory_format=torch.channels_last)
             for part in parts
             for batch in part.batches(batch_size)
         ]

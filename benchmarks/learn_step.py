@@ -24,13 +24,16 @@ from mmengine.optim import OptimWrapperDict
 from torch import nn
 
 import pinas_zoo  # noqa: F401
+from pinas_zoo.arch import Arch
 from pinas_zoo.data.augmentation import BatchViews
 from pinas_zoo.engine.memory import peak_memory_mib
+from pinas_zoo.engine.trainable import Trainable
 from pinas_zoo.engine.trainer import DistributedOptimWrapper, RunnerModel
 from pinas_zoo.search.config import Views
 from pinas_zoo.search.methods.pinas import PiNASMethod
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
+STEPS = 10**6  # more than are measured: phases are active in a share of them
 SETTINGS = {"fp32": ("fp32", False), "fp32 channels-last": ("fp32", True), "bf16 channels-last": ("bf16", True)}
 
 
@@ -41,17 +44,37 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 class Step:
-    """A learning step of the search, and the bare compute of the same paths; by default Π-NAS in the paper's space."""
+    """A training step of the search, and the bare compute of its passes; by default Π-NAS in the paper's space.
 
-    def __init__(self, precision: str, channels_last: bool, images: int, size: int, method: PiNASMethod | None = None):
+    Args:
+        precision: ``fp32``, ``bf16`` or ``fp16`` (without the loss scaling of training).
+        channels_last: Memory format of weights and activations.
+        images: Number of images.
+        size: Height and width of the views in pixels.
+        method: The network that is trained. None: Π-NAS in the paper's space.
+        device: Where it runs; on a card, views come from pinned memory.
+    """
+
+    def __init__(
+        self,
+        precision: str,
+        channels_last: bool,
+        images: int,
+        size: int,
+        method: Trainable | None = None,
+        device: str = "cpu",
+    ):
         torch.manual_seed(0)
-        self.method = method or PiNASMethod(ResNeSt50Space())
+        self.method, self.device = method or PiNASMethod(ResNeSt50Space()), device
         views = BatchViews(Views(), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-        self.trainee = RunnerModel(self.method, views, precision, channels_last).train()
-        optimizer = torch.optim.SGD(self.trainee.parameters(), lr=0.03, momentum=0.9, weight_decay=1e-4)
+        self.trainee = RunnerModel(self.method, views, precision, channels_last, STEPS).to(device).train()
+        trained = [p for p in self.trainee.parameters() if p.requires_grad]
+        optimizer = torch.optim.SGD(trained, lr=0.03, momentum=0.9, weight_decay=1e-4)
         self.wrapper = OptimWrapperDict(weights=DistributedOptimWrapper(optimizer=optimizer))
-        self.views = torch.randint(0, 256, (images, 4, 3, size, size), dtype=torch.uint8)
+        self.views = torch.randint(0, 256, (images, self.method.num_views, 3, size, size), dtype=torch.uint8)
         self.labels = torch.zeros(images, dtype=torch.long)
+        if device != "cpu":
+            self.views, self.labels = self.views.pin_memory(), self.labels.pin_memory()
         self.dtype, self.memory_format = self.trainee.dtype, self.trainee.memory_format
 
     def ours(self, step: int) -> None:
@@ -59,20 +82,37 @@ class Step:
         self.trainee.train_step(batch, self.wrapper)
 
     def bare(self, step: int) -> Callable[[], None]:
-        paths = self.method.sample_paths(step)
-        return self.passes([timm.create_model("pinas", arch=str(path), num_classes=0) for path in paths])
+        assert isinstance(self.method, PiNASMethod)
+        return self.passes(self.stand_alone(self.method.sample_paths(step)))
 
-    def passes(self, networks: Sequence[nn.Module]) -> Callable[[], None]:
-        """Run a forward and backward pass and a forward pass of each network, with the step's batch and precision."""
-        networks = [network.to(memory_format=self.memory_format).train() for network in networks]
-        x = torch.randn(len(self.views), 3, *self.views.shape[3:]).contiguous(memory_format=self.memory_format)
+    def stand_alone(self, paths: Sequence[Arch]) -> list[nn.Module]:
+        """Networks of paths of the method's space, without classifier."""
+        space: ResNeSt50Space = self.method.space  # type: ignore[assignment]
+        with torch.device(self.device):
+            return [timm.create_model("pinas", **space.model_args(path), num_classes=0) for path in paths]
+
+    def passes(
+        self, networks: Sequence[nn.Module], student: bool = True, teacher: bool = True, group: int | None = None
+    ) -> Callable[[], None]:
+        """Return a function that runs passes of networks with the step's batch, precision and memory format.
+
+        Args:
+            networks: Networks that map images to vectors.
+            student: Whether each runs forward and backward.
+            teacher: Whether each runs forward without gradient.
+            group: Images of a pass, as in groups of batch norm. None: all.
+        """
+        networks = [network.to(self.device).to(memory_format=self.memory_format).train() for network in networks]
+        x = torch.randn(len(self.views), 3, *self.views.shape[3:], device=self.device)
+        parts = x.contiguous(memory_format=self.memory_format).split(group or len(x))
 
         def run() -> None:
-            with torch.autocast("cpu", self.dtype, enabled=self.dtype is not None):
-                outputs = [network(x) for network in networks]
+            with torch.autocast(self.device, self.dtype, enabled=self.dtype is not None):
+                outputs = [network(part) for network in networks for part in parts if student]
                 with torch.no_grad():
-                    for network in networks:
-                        network(x)
+                    for network in networks if teacher else ():
+                        for part in parts:
+                            network(part)
             for output in outputs:
                 output.float().sum().backward()
 

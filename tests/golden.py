@@ -55,3 +55,10 @@ def fill_(module: nn.Module, prefix: str = "") -> nn.Module:
 def seeded_input(shape: Sequence[int], seed: int) -> torch.Tensor:
     """Standard-normal fp32 numbers of that shape and seed."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def relative_error(ours: torch.Tensor, reference: torch.Tensor) -> float:
+    """The largest difference in fp64, relative to the largest magnitude of the reference."""
+    assert ours.shape == reference.shape
+    ours, reference = ours.detach().cpu().double(), reference.detach().cpu().double()
+    return ((ours - reference).abs().max() / reference.abs().max()).item()

@@ -26,18 +26,12 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.engine.batchnorm import recalibrated
 from pinas_zoo.search.methods.pinas import PiNASMethod
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
-from tests.golden import fill_, golden_tensor, seeded_input, shared_dir
+from tests.golden import fill_, golden_tensor, relative_error, seeded_input, shared_dir
 
 Values = dict[str, torch.Tensor]
 STORED = ("alpha", "mixed")
 STRIDES = (32, 16, 8)
 GRADIENT_FLOOR = 1e-4  # of the largest norm: smaller ones are the rounding of sums that vanish, biases before a norm
-
-
-def relative_error(ours: torch.Tensor, reference: torch.Tensor) -> float:
-    """The largest difference, relative to the largest magnitude of the reference."""
-    assert ours.shape == reference.shape
-    return ((ours.double() - reference.double()).abs().max() / reference.double().abs().max()).item()
 
 
 def errors(ours: Values, reference: Values) -> dict[str, float]:

@@ -189,7 +189,7 @@ def test_a_step_of_pinas_reads_nothing_back_from_the_device(options, monkeypatch
     assert int(method.queue_ptr) == (0 if "negatives" in options else 24 % 16)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", ["pinas", "spos", "fairnas"])
 def test_a_training_step_does_not_wait_for_the_gpu(name):
     space = build_space(SPACES["nasbench201"])
