@@ -31,18 +31,23 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 
 from pinas_zoo.models.nasbench201 import OPERATIONS
-from pinas_zoo.search.config import ACTION_SPACE_PRESETS, AUTHORS_RANDOM_FIRST
+from pinas_zoo.search.config import ActionSpace
 from pinas_zoo.search.ranking.benchmark_table import read_table
 from pinas_zoo.search.samplers.action_space import ActionSpaceSampler
 
 SIZES = (100, 200, 400)
+AUTHORS = ActionSpace(preset="authors").settings(random_first=20)
 SPACE: dict[str, BaseDistribution] = {f"edge{k}": CategoricalDistribution(OPERATIONS) for k in range(6)}
 SAMPLERS: dict[str, tuple[str, Callable[[int], BaseSampler]]] = {
     "action_space": ("Action Space (default)", lambda seed: ActionSpaceSampler(seed, search_space=SPACE)),
     "authors": (
         'Action Space, preset "authors"',
         lambda seed: ActionSpaceSampler(
-            seed, AUTHORS_RANDOM_FIRST, search_space=SPACE, **ACTION_SPACE_PRESETS["authors"]
+            seed,
+            AUTHORS.random_first,
+            8,
+            *AUTHORS[1:],
+            search_space=SPACE,  # the tree is rebuilt every 8 trials
         ),
     ),
     "uniform": (

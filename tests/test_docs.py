@@ -64,6 +64,11 @@ COMMANDS = [
 ]
 
 
+def test_the_index_lists_every_page():
+    listed = set(re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8")))
+    assert listed == {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
+
+
 def test_commands_are_found():
     """The search for commands itself works: there are many, and of most subcommands."""
     lines = [param.values[0] for param in COMMANDS]

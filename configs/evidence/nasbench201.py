@@ -16,11 +16,14 @@ introduction = (
     "below. Each row is one supernet, trained on CIFAR-10 at 16 x 16 pixels, with one cell per stage and 16 channels. "
     "Tau is Kendall's, compared with the table's test accuracy after 200 epochs, with a 95% bootstrap interval over "
     "architectures.",
-    "Paths are scored in two or three ways. *Consistency* ranks all runs unless a table says otherwise: the similarity "
+    "Paths are scored in four ways. *Consistency* ranks all runs unless a table says otherwise: the similarity "
     "of the features of two views of the same held-out image, minus that of different images "
     '(`explore.score="consistency"`, 1,000 images). *Probe* is the squared error, on 1,000 held-out images, of a ridge '
     "regression that is fitted for each path on 500 training images. *Classifier* is the cross-entropy, on the same "
-    "held-out images, of the classifier that a supervised supernet has learned.",
+    "held-out images, of the classifier that all paths share, and *classifier's accuracy* is its top-1 accuracy, the "
+    "paper's score (sec. 3.3). A supervised supernet has learned it. Π-NAS's is trained on the frozen supernet in a "
+    "linear stage, whose time comes on top of the minutes. Earlier runs lack some of these scores. Batch norms use the "
+    "statistics of the scored images, where the paper recalibrates.",
     "*Effects*: architectures are ranked by the sum of the main effects of their edges' operations "
     '(`explore.rank_by="effects"`). The effects are fitted to the scores of the scored architectures, predict the '
     "whole space, and use no accuracy of the table. *Scores*: the scored architectures are ranked by their scores.",

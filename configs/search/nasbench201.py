@@ -29,12 +29,21 @@ views = dict(scale=(0.3, 1.0), blur_p=0.0)
 # the settings of configs/evidence/nasbench201.py
 learn = dict(
     method="pinas",
-    options=dict(hidden=128, head_norm=True, queue_size=1024, temperature=0.1, momentum=0.99, warm_queue=True),
+    options=dict(
+        hidden=128,
+        head_norm=True,
+        head_init="torch",
+        queue_size=1024,
+        temperature=0.1,
+        momentum=0.99,
+        warm_queue=True,
+    ),
     steps=20_000,
     batch_size=128,
     lr=0.12,
     warmup=0.1,
     log_every=50,
 )
+linear = dict(steps=1000, lr=0.1, views=dict(scale=(0.5, 1.0)), log_every=50)  # for explore.score="classifier"
 explore = dict(score="consistency", rank_by="effects", evaluations=729, batch_size=500, recalibration_images=2048)
 train = dict(epochs=12, batch_size=128, lr=0.1, log_every=50)

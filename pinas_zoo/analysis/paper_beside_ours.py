@@ -173,8 +173,13 @@ def _markdown(section: Section) -> str:
     if section.rows:
         lines.append("\n".join(_markdown_table(section)))
     if below := [*section.footnotes(), *section.notes]:
-        lines.append("\n".join(f"- {line}" for line in below))
+        lines.append("\n".join(f"- {_escaped(line)}" for line in below))
     return "\n\n".join(lines)
+
+
+def _escaped(line: str) -> str:
+    """A note whose mark ``*`` does not start a list."""
+    return f"\\{line}" if line.startswith("* ") else line
 
 
 def _markdown_table(section: Section) -> Iterator[str]:

@@ -158,7 +158,7 @@ def find_subject(args: argparse.Namespace) -> Subject:
     if args.image_size is not None and args.image_size < 32:
         raise UserError(f"expected --image-size of at least 32, got {args.image_size}")
     if args.arch is not None:
-        return _named_subject(word, args.arch, given)
+        return _named_subject(word, args.arch, given, args.image_size)
     network = resolve(word, given)
     if given and network.kind != "arch":
         raise UserError(
@@ -174,7 +174,7 @@ def find_subject(args: argparse.Namespace) -> Subject:
     return Subject(title, name, network.on_meta, spec, (channels, side, side))
 
 
-def _named_subject(name: str, arch: str, given: Mapping[str, object]) -> Subject:
+def _named_subject(name: str, arch: str, given: Mapping[str, object], image_size: int | None) -> Subject:
     """The architecture that a user supplies for a name of Table 1; the registry is not asked.
 
     Raises:
@@ -192,7 +192,9 @@ def _named_subject(name: str, arch: str, given: Mapping[str, object]) -> Subject
     network = resolve(arch)
     if network.kind != "arch" or network.spec is None or not network.spec.is_papers_size():
         raise UserError(f"expected --arch as 16 digits from 0 to 3, got {arch!r}")
-    return Subject(f"{name}, architecture {network.spec.arch}", name, network.on_meta, network.spec, network.input_size)
+    channels, side, _ = network.input_size
+    size = (channels, image_size or side, image_size or side)
+    return Subject(f"{name}, architecture {network.spec.arch}", name, network.on_meta, network.spec, size)
 
 
 def layers_of(subject: Subject) -> list[LayerRow]:
@@ -214,7 +216,7 @@ def paper_checks(subject: Subject, expected: Printed | None) -> list[Check]:
     from pinas_zoo.analysis.cost import count_module, count_operations
     from pinas_zoo.analysis.paper_check import Check, Measured, check_code, check_printed, printed_row
     from pinas_zoo.analysis.paper_tables import ROWS_OF_NAMES
-    from pinas_zoo.models.pinas import ARCHS
+    from pinas_zoo.models.pinas import ALIASES, ARCHS
 
     name, spec = subject.name or "", subject.spec
     if spec is not None and spec.is_papers_size():
@@ -229,7 +231,11 @@ def paper_checks(subject: Subject, expected: Printed | None) -> list[Check]:
     model, size = subject.build(), (3, 224, 224)
     measured = Measured(count_module(model, size).params, count_operations(model, size))
     of_code = check_code(name, measured.params)
-    return [check_printed(measured, printed) for printed in figures] + ([of_code] if of_code else [])
+    checks = [check_printed(measured, printed) for printed in figures] + ([of_code] if of_code else [])
+    known = ARCHS.get(ALIASES.get(name, name))
+    if known is not None and spec is not None and str(spec.arch) != known:  # others have the same figures
+        checks.append(Check(False, f"does not match the authors' code: expected architecture {known}, got {spec.arch}"))
+    return checks
 
 
 def write_picture(subject: Subject, path: Path, kind: str) -> None:

@@ -7,9 +7,9 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
 from pinas_zoo.data.options import Data, Table, Views
 from pinas_zoo.engine.trainer import Log, Precision
@@ -56,32 +56,41 @@ class Linear(Table):
     log_every: int = Field(10, ge=1)
 
 
-# settings of the action-space sampler by name; "authors" is that of the released Pi-NAS code, with scikit-learn's
-# gradient boosting instead of LightGBM
-ACTION_SPACE_PRESETS: dict[str, dict[str, Any]] = {
-    "default": dict(height=3, exploration=0.2, ranked=True, split="linear"),
-    "authors": dict(height=1, exploration=0.0, ranked=False, split="median"),
+class ActionSpaceSettings(NamedTuple):
+    """What the action-space sampler works with."""
+
+    random_first: int  # uniform candidates before the first tree
+    height: int
+    exploration: float
+    ranked: bool
+    split: Literal["linear", "median"]
+
+
+# settings of the sampler by name; random_first None: explore.random_first. "authors" is modelled on the released Pi-NAS
+# code, with scikit-learn's gradient boosting instead of LightGBM
+ACTION_SPACE_PRESETS = {
+    "default": dict(random_first=None, height=3, exploration=0.2, ranked=True, split="linear"),
+    "authors": dict(random_first=80, height=1, exploration=0.0, ranked=False, split="median"),
 }
-AUTHORS_RANDOM_FIRST = 80  # explore.random_first of the preset "authors", if it is not given
 
 
 class ActionSpace(Table):
-    """Options of ``sampler="action_space"``. Those that are not given are the preset's."""
+    """Options of ``sampler="action_space"``. None: that of the preset."""
 
     preset: Literal["default", "authors"] = "default"
-    height: int = Field(3, ge=1)  # splits from root to leaf; one more at 400, 800, 1600 and 3200 scores
-    exploration: float = Field(0.2, ge=0, allow_inf_nan=False)  # constant of UCB, in units of ranks in 0..1
-    ranked: bool = True  # propose a leaf's best candidates by a local model; False: uniform ones
+    random_first: int | None = Field(None, ge=1)  # uniform proposals first; None: the preset's, or explore.random_first
+    height: int | None = Field(None, ge=1)  # splits from root to leaf; one more at 400, 800, 1600 and 3200 scores
+    exploration: float | None = Field(None, ge=0, allow_inf_nan=False)  # constant of UCB, in units of ranks in 0..1
+    ranked: bool | None = None  # propose a leaf's best candidates by a local model; false: uniform ones
     # linear models of the score, or classifiers of whether a score is above the node's median
-    split: Literal["linear", "median"] = "linear"
+    split: Literal["linear", "median"] | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _take_preset(cls, values: Any) -> Any:
-        """Complete the options, so that a saved configuration states all of them."""
-        if not isinstance(values, dict) or values.get("preset", "default") not in ACTION_SPACE_PRESETS:
-            return values  # the field's own check names the error
-        return {**ACTION_SPACE_PRESETS[values.get("preset", "default")], **values}
+    def settings(self, random_first: int) -> ActionSpaceSettings:
+        """The options that are given, completed by the preset, and by ``explore.random_first``."""
+        given = self.model_dump(exclude={"preset"}, exclude_none=True)
+        values = {**ACTION_SPACE_PRESETS[self.preset], **given}
+        values["random_first"] = values["random_first"] or random_first
+        return ActionSpaceSettings(**values)
 
 
 class Explore(Table):
@@ -97,7 +106,7 @@ class Explore(Table):
     # the winner has the best score, or the best sum of main effects of its choices
     rank_by: Literal["score", "effects"] = "score"
     sampler: Literal["action_space", "nsga2", "tpe", "random"] = "action_space"
-    random_first: int = Field(20, ge=1)  # uniform proposals first, for action_space and tpe; the released code has 80
+    random_first: int = Field(20, ge=1)  # uniform proposals first, for action_space and tpe
     action_space: ActionSpace = ActionSpace()  # for action_space
     population: int = Field(50, ge=2)  # for nsga2
     batch: int = Field(8, ge=1)  # candidates proposed and scored together; action_space is refitted every 8
@@ -113,14 +122,6 @@ class Explore(Table):
     held_out_images: int | None = Field(None, ge=2)  # size of a fixed subset of the held-out images; None: all
     # batch-norm statistics in scoring: recalibrated for each path (as in the paper), or of each batch
     statistics: Literal["recalibrated", "batch"] = "recalibrated"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _authors_start_with_more(cls, values: Any) -> Any:
-        """The preset of the authors has its own number of random candidates, which a saved configuration states."""
-        options = values.get("action_space") if isinstance(values, dict) else None
-        preset = options.get("preset") if isinstance(options, dict) else getattr(options, "preset", None)
-        return {"random_first": AUTHORS_RANDOM_FIRST, **values} if preset == "authors" else values
 
 
 class Train(Table):

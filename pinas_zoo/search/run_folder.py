@@ -48,7 +48,7 @@ def check_folder(config: SearchConfig, folder: Path) -> None:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise UserError(
             f"run folder {folder} was made by another configuration ({'; '.join(changed[:3])}{more}); "
-            "choose another with --work-dir, or delete it"
+            f"to go on with its own, run `pinas-zoo search {path}`; or choose another with --work-dir"
         )
 
 

@@ -494,3 +494,13 @@ def test_a_hub_that_does_not_answer_is_one_line_within_seconds(tmp_path, photo):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1, done.stderr
     assert time.monotonic() - start < 20  # most of it Python's start
+
+
+def test_other_digits_with_the_figures_of_alpha_are_not_alpha(capsys):
+    swapped = "3103231203213032"  # the second and third digit
+    assert cli.main(["info", "pinas_alpha", "--arch", swapped]) == 2
+    out = capsys.readouterr().out
+    assert "matches Table 1's row of Π-NAS-α" in out  # many architectures have these figures
+    assert f"does not match the authors' code: expected architecture {ARCHS['pinas_alpha']}, got {swapped}" in out
+    assert cli.main(["info", "pinas_cls", "--arch", ARCHS["pinas_alpha"], "--image-size", "64"]) == 0
+    assert "for one image of 3 x 64 x 64" in capsys.readouterr().out

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pinas_zoo.errors import UserError
-from pinas_zoo.search.config import SearchConfig, load_config, parse_config
+from pinas_zoo.search.config import ActionSpaceSettings, SearchConfig, load_config, parse_config
 from pinas_zoo.search.spaces.base import build_space
 
 SEARCH = Path(__file__).resolve().parents[2] / "configs" / "search"
@@ -48,6 +48,7 @@ def test_the_compared_methods_differ_from_the_papers_search_only_in_learning():
         ({"name": "x", "learn": {"steps": "many"}}, "'learn.steps'.*got 'many'"),
         ({"name": "../x"}, "'name'"),
         ({"name": "x", "explore": {"action_space": {"preset": "lanas"}}}, "'explore.action_space.preset'.*got 'lanas'"),
+        ({"name": "x", "explore": {"action_space": {"preset": ["authors"]}}}, "'explore.action_space.preset'"),
         ({"name": "x", "explore": {"action_space": {"height": 0}}}, "'explore.action_space.height'.*got 0"),
         ({"name": "x", "explore": {"action_space": {"hight": 2}}}, "did you mean 'explore.action_space.height'?"),
         ({"name": "x", "views": {"scale": [1.0]}}, "views.scale"),
@@ -64,17 +65,23 @@ def test_what_is_wrong_is_named(values, message):
         parse_config(values)
 
 
-def test_the_authors_sampler_is_one_preset_that_a_saved_configuration_states_in_full():
-    config = parse_config({"name": "x", "explore": {"action_space": {"preset": "authors"}}})
-    options = config.explore.action_space
-    assert (options.height, options.exploration, options.ranked, options.split) == (1, 0.0, False, "median")
-    assert config.explore.random_first == 80
-    assert parse_config(config.model_dump(mode="json")) == config
-    changed = {"random_first": 20, "action_space": {"preset": "authors", "height": 2}}
-    explore = parse_config({"name": "x", "explore": changed}).explore
-    assert (explore.random_first, explore.action_space.height, explore.action_space.ranked) == (20, 2, False)
-    plain = parse_config({"name": "x"}).explore
-    assert (plain.random_first, plain.action_space.height, plain.action_space.split) == (20, 3, "linear")
+def sampler(**explore: object) -> ActionSpaceSettings:
+    options = parse_config({"name": "x", "explore": explore}).explore
+    return options.action_space.settings(options.random_first)
+
+
+def test_the_authors_sampler_is_one_preset_whose_values_can_be_set_one_by_one():
+    assert sampler(action_space={"preset": "authors"}) == (80, 1, 0.0, False, "median")
+    assert sampler(action_space={"preset": "authors", "height": 2, "random_first": 40}) == (40, 2, 0.0, False, "median")
+    assert sampler() == (20, 3, 0.2, True, "linear")
+    assert sampler(random_first=50, action_space={"exploration": 0.0}) == (50, 3, 0.0, True, "linear")
+
+
+def test_a_preset_replaces_that_of_a_saved_configuration(tmp_path):
+    saved = tmp_path / "config.json"
+    saved.write_text(parse_config({"name": "x"}).model_dump_json())
+    explore = load_config(saved, {"explore.action_space.preset": "authors"}).explore
+    assert explore.action_space.settings(explore.random_first) == (80, 1, 0.0, False, "median")
 
 
 def test_overrides_replace_single_values(tmp_path):

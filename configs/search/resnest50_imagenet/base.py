@@ -8,7 +8,7 @@ space = dict(type="resnest50")  # 4 candidates in each of 3 + 4 + 6 + 3 layers: 
 data = dict(
     root="data/imagenet",  # train/CLASS/*.JPEG and validation/CLASS/*.JPEG; docs/scale.md has tar files and the Hub
     image_size=224,
-    interpolation="bilinear",  # of held-out and test images, as in the released code; the default is bicubic
+    interpolation="bilinear",  # as held-out images of the released code; it applies to test images, too
     crop_pct=0.875,  # without augmentation: resize the shorter side to 256, crop the central 224 x 224 pixels
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),

@@ -18,6 +18,7 @@ from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
 from pinas_zoo.search.evidence.tables import Evidence, Ranking
 from pinas_zoo.weights.atomic import replacing
 
+PAPERS_TRUTH = "cifar10_test_acc"  # the column of the accuracies that Figures 3 and 6 rank
 LOWEST = 0.5  # tau at the left edge; a lower one is drawn there as a triangle, with its value if it ranks the run
 COLORS = dict(zip(RANKING_SCORES, ("C0", "C1", "C2", "C3"), strict=True))
 LINES = (":", "--", "-.", (0, (1, 4)), (0, (5, 5)), (0, (3, 5, 1, 5)))  # styles of the taus that are drawn as lines
@@ -25,11 +26,13 @@ LINES = (":", "--", "-.", (0, (1, 4)), (0, (5, 5)), (0, (3, 5, 1, 5)))  # styles
 
 def printed_taus(evidence: Evidence, ranking: Ranking) -> dict[str, float]:
     """Taus of the paper for the same protocol, by words: a supernet of all operations, and the same architectures."""
-    if len(evidence.config.spaces[ranking.size]) < len(OPERATIONS):
+    spaces = evidence.config.spaces
+    if set(spaces[ranking.size]) != set(OPERATIONS) or evidence.config.truth.column != PAPERS_TRUTH:
         return {}
+    left_out = set(OPERATIONS) - set(spaces[ranking.scored])
     titles = {name: plan.title for name, plan in evidence.config.runs.items()}
     return {
-        f"paper, {titles.get(one.method, one.method)}": float(one.tau) for one in TAUS if one.count == ranking.scored
+        f"paper, {titles.get(one.method, one.method)}": float(one.tau) for one in TAUS if set(one.left_out) == left_out
     }
 
 

@@ -187,7 +187,8 @@ class PlannedRun:
             }
         )
         config = parse_config(values.to_dict(), f"run {self.run}")
-        if method_class(config.learn.method).supervised:  # it has learned the classifier that its paths share
+        supervised = method_class(config.learn.method).supervised  # it has learned the classifier that its paths share
+        if supervised or config.linear.enabled is not None:
             return config
         return config.model_copy(update={"linear": config.linear.model_copy(update={"enabled": True})})
 

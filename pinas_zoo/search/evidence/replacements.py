@@ -2,7 +2,8 @@
 
 The *estimated* accuracy is that of the classifier that the supernet's paths share, the *actual* one that of the network
 trained from scratch. Of all replacements that hardly change the estimated accuracy, the figure shows by how much they
-change the actual one: a supernet that ranks well shows small changes.
+change the actual one: a supernet that ranks well shows small changes. The appendix gives its limit of 0.01 without a
+unit; it is read as a fraction, one percentage point.
 """
 
 from __future__ import annotations

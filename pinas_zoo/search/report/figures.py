@@ -116,7 +116,8 @@ def histogram(scores: Sequence[Score], name: str) -> Draw:
 
 def random_draws(options: Explore) -> int:
     """Number of first candidates that the sampler draws uniformly."""
-    first = {"nsga2": options.population, "random": options.evaluations}
+    tree = options.action_space.settings(options.random_first)
+    first = {"nsga2": options.population, "random": options.evaluations, "action_space": tree.random_first}
     return first.get(options.sampler, options.random_first)
 
 

@@ -267,7 +267,7 @@ def _references(space: SearchSpace, explored: Mapping[str, Any], ranking: Sequen
     score = next((f"{float(row['accuracy']):.2%}" for row in ranking if row["arch"] == winner), "")
     rows = [["winner", winner, score, ""]]
     names, printed = space.references(), TABLES[1]
-    of_paper = {name: row for name, (table, row) in ROWS_OF_NAMES.items() if table == 1 and name in names}
+    of_paper = {name: row for name, (table, row) in ROWS_OF_NAMES.items() if table == 1}
     for name, accuracy in accuracies.items():
         row = of_paper.get(name) if "pinas_alpha" in names else None
         cells = [row or name, str(names.get(name, "")), f"{accuracy:.2%}"]

@@ -4,7 +4,7 @@ Search by Learning Action Space" (LaNAS).
 A tree of linear models of the score splits the space into good and bad regions. UCB selects a leaf of the tree, from
 which the next candidate is drawn. LaNAS draws it uniformly (``ranked=False``). By default, this sampler ranks many
 candidates of the leaf by a local model and takes the best, as in LA-MCTS (Wang et al., NeurIPS 2020). The arguments of
-the released Pi-NAS code are the preset ``authors`` of :data:`pinas_zoo.search.config.ACTION_SPACE_PRESETS`.
+the released Pi-NAS code are the preset ``authors`` of :class:`pinas_zoo.search.config.ActionSpace`.
 
 A proposal depends only on the seed and the trials of the study, apart from caches. A study that is loaded again
 therefore continues with the same proposals. Architectures of running trials are not proposed again, so batches and

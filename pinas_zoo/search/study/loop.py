@@ -111,7 +111,8 @@ class Proposals:
         self.distributions: dict[str, BaseDistribution] = {
             _layer(k): CategoricalDistribution(choices) for k, choices in enumerate(space.choices)
         }
-        self.learned = self._action_space(options.random_first)
+        self.settings = options.action_space.settings(options.random_first)
+        self.learned = self._action_space(self.settings.random_first)
         self.random = self._action_space(sys.maxsize)
         self.copy = optuna.create_study(direction="maximize", sampler=self.learned)
         self.copied: dict[int, int] = {}  # trial number in the study to number in the copy
@@ -122,14 +123,14 @@ class Proposals:
 
     def _action_space(self, random_first: int) -> ActionSpaceSampler:
         feasible = (lambda params: self.limits.allow(_arch(params))) if self.limits.bounded else None
-        options = self.options.action_space
+        settings = self.settings
         return ActionSpaceSampler(
             self.seed,
             n_startup_trials=random_first,
-            height=options.height,
-            exploration=options.exploration,
-            ranked=options.ranked,
-            split=options.split,
+            height=settings.height,
+            exploration=settings.exploration,
+            ranked=settings.ranked,
+            split=settings.split,
             search_space=self.distributions,
             feasible=feasible,
         )

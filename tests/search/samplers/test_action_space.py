@@ -11,7 +11,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from pinas_zoo.search.config import ACTION_SPACE_PRESETS
+from pinas_zoo.search.config import ActionSpace
 from pinas_zoo.search.samplers.action_space import ActionSpaceSampler
 from pinas_zoo.search.samplers.action_tree import ActionTree
 from pinas_zoo.search.samplers.encoding import Encoding
@@ -49,7 +49,7 @@ def searched(count: int, **more: object) -> optuna.Study:
     return study
 
 
-AUTHORS = ACTION_SPACE_PRESETS["authors"]
+AUTHORS = {k: v for k, v in ActionSpace(preset="authors").settings(20)._asdict().items() if k != "random_first"}
 
 
 @pytest.mark.parametrize("options", [{}, {"ranked": False}, AUTHORS], ids=["default", "uniform", "authors"])

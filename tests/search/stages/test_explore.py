@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from pinas_zoo.search.config import load_config
+import pinas_zoo
+from pinas_zoo.arch import Arch
+from pinas_zoo.search.config import load_config, parse_config
+from pinas_zoo.search.scorers.protocol import Score
+from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
+from pinas_zoo.search.stages import explore
 from pinas_zoo.search.stages.explore import signature
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "search"
@@ -15,7 +21,35 @@ OF_0_1_0 = {"digits": "b44947dcf222b5a3", "cifar10": "9e538e7cc6aba1b4", "nasben
 
 @pytest.mark.parametrize("name", OF_0_1_0)
 def test_a_study_of_version_0_1_0_belongs_to_the_same_configuration(name):
-    config = load_config(CONFIGS / f"{name}.py", {"name": name.removesuffix("_three")})  # its name in that version
+    config = load_config(CONFIGS / f"{name}.py")
+    if name == "nasbench201_three":  # without what the file did not name in that version
+        values = config.model_dump(mode="json") | {"name": "nasbench201", "linear": {}}
+        values["learn"]["options"].pop("head_init")
+        config = parse_config(values)
     assert signature(config) == OF_0_1_0[name]
     assert signature(config.model_copy(update={"streams": 1})) == OF_0_1_0[name]
     assert signature(config.model_copy(update={"seed": 1})) != OF_0_1_0[name]
+
+
+def test_an_architecture_that_the_user_registered_is_scored_under_its_name(monkeypatch, zoo_home):
+    """The scorer is replaced: a supernet of the paper's size is no test's business."""
+    pinas_zoo.register("pinas_beta", arch="0" * 16)
+    asked: list[str] = []
+
+    class Scorer:
+        def scores(self, paths: list[Arch]) -> list[Score]:
+            asked.extend(map(str, paths))
+            return [Score(0.1 * arch[0], 1.0) for arch in paths]
+
+    monkeypatch.setattr(explore, "build_scorer", lambda context: Scorer())
+    context = SimpleNamespace(space=ResNeSt50Space())
+    resnest = Arch((1,) * 16)
+    found = explore.score_references(context, {resnest: Score(0.9, 1.0)})
+    assert found == {
+        "resnest50d": 0.9,
+        "pinas_alpha": pytest.approx(0.3),
+        "pinas_gamma": pytest.approx(0.3),
+        "pinas_beta": 0,
+    }
+    assert str(resnest) not in asked  # it was a candidate
+    assert len(asked) == 3
