@@ -68,7 +68,7 @@ class ActionSpaceSettings(NamedTuple):
 
 # settings of the sampler by name; random_first None: explore.random_first. "authors" is modelled on the released Pi-NAS
 # code, with scikit-learn's gradient boosting instead of LightGBM
-ACTION_SPACE_PRESETS = {
+ACTION_SPACE_PRESETS: dict[str, dict[str, Any]] = {
     "default": dict(random_first=None, height=3, exploration=0.2, ranked=True, split="linear"),
     "authors": dict(random_first=80, height=1, exploration=0.0, ranked=False, split="median"),
 }

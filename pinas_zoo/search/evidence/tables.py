@@ -188,6 +188,8 @@ def seeds_table(evidence: Evidence, ranking: Ranking) -> Lines:
     }
     for (title, budget), runs in groups.items():
         for name in runs[0].known_scores:
+            if any(name not in run.known_scores for run in runs):
+                continue  # runs of earlier versions lack some scores
             effects = [truth.tau(run.effect_sums(name, archs)) for run in runs]
             scores = [truth.tau(values) for run in runs if (values := evidence.values(run, name, ranking))]
             together = _average(runs, name, archs)
@@ -251,7 +253,7 @@ def pairs_table(evidence: Evidence, ranking: Ranking) -> Lines:
         if ours is None or ours is other:
             continue
         both = ours.scores.keys() & other.scores.keys()
-        if not both:  # one was scored on the smaller space, the other on the whole
+        if len(both) < LEAST:  # one was scored on the smaller space, the other on the whole
             continue
         pairs = [(config.rank_by, config.rank_by)]
         if CLASSIFIER in other.known_scores:

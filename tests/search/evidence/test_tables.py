@@ -11,7 +11,7 @@ from pinas_zoo.search.evidence.figures import printed_taus
 from pinas_zoo.search.evidence.regime_tables import ablations_table, skip_counts, tried_runs
 from pinas_zoo.search.evidence.report import report_text, run_facts, write_report
 from pinas_zoo.search.evidence.results import read_runs
-from pinas_zoo.search.evidence.tables import Evidence, Ranking, fits_table, pairs_table, protocol_table
+from pinas_zoo.search.evidence.tables import Evidence, Ranking, fits_table, pairs_table, protocol_table, seeds_table
 from pinas_zoo.search.evidence.truth import load_truth
 from tests.search.evidence.made_up_runs import TRUTH, evidence_config, write_run, write_truth
 
@@ -109,6 +109,13 @@ def test_supernets_of_all_operations_rank_the_729_by_their_own_scores_or_by_effe
     assert all(float(row[7].split()[0]) > 0.95 for row in rows)
     assert [run.title for run in evidence.of_size(729)] == ["SPOS"]
     assert [(run.scored, run.method) for run in evidence.of_size(15625)] == [(15625, "pinas"), (15625, "spos")]
+
+
+def test_a_score_that_one_seed_lacks_has_no_mean_over_seeds(results, truth_csv):
+    write_run(results, "pinas", "Π-NAS", consistency=1, cross_entropy=1)
+    write_run(results, "pinas", "Π-NAS", seed=1, consistency=1)  # of an earlier version
+    lines = seeds_table(load(results, truth_csv), Ranking(729, 729))
+    assert [row[1] for row in table_rows("\n".join(lines), 8)[2:]] == ["consistency"]
 
 
 def test_a_printed_tau_stands_beside_the_same_protocol_only(results, truth_csv):
