@@ -99,8 +99,8 @@ _EFFECTS = (
     "Intel Xeon (benchmarks/results/nb201.md)"
 )
 _ACCURACIES = (
-    "seeds 0 and 1, 12 minutes on one core of an AMD EPYC, images of 16 x 16; ranked, as in the paper, by the accuracy of "
-    "the shared classifier, of 150 random ones of the 729. By consistency: Π-NAS 0.67, 0.72, SPOS 0.60, 0.60 "
+    "seeds 0 and 1, 12 minutes on one core of an AMD EPYC, images of 16 x 16; ranked, as in the paper, by the accuracy "
+    "of the shared classifier, of 150 random ones of the 729. By consistency: Π-NAS 0.67, 0.72, SPOS 0.60, 0.60 "
     "(benchmarks/results/nb201.md)"
 )
 _SECTION = {  # sec. 4.1: stage and setting: ours in configs/search/resnest50_imagenet/base.py
