@@ -35,9 +35,10 @@ def test_every_cell_of_every_table_is_printed(capsys):
 def test_ours_stand_below_or_beside(capsys):
     lines = printed(capsys, "--table", "1").splitlines()
     ours = lines[lines.index(next(line for line in lines if line.startswith("Π-NAS-α"))) + 1]
-    assert ours.split()[:5] == ["ours", "27.046M", "[2]", "5.377G", "[2]"]
+    (number,) = (line.split()[0] for line in lines if line.endswith("`pinas-zoo info pinas_alpha`"))
+    (searched,) = (line.split()[0] for line in lines if line.endswith("`pinas-zoo search resnest50_imagenet/explore`"))
+    assert ours.split()[:6] == ["ours", "27.046M", number, "5.377G", number, searched]
     assert "not measured yet" in ours
-    assert "[2] `pinas-zoo info pinas_alpha`" in lines
     figure = printed(capsys, "--figure", "6")
     for tau in (tau for tau in TAUS if tau.figure == 6):
         assert f"  {tau.tau}  " in figure
