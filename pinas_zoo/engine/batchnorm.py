@@ -59,10 +59,7 @@ class Statistics:
 
     def __init__(self, modules: Iterable[nn.Module]):
         self.norms = [norm for module in modules for norm in batch_norms(module)]
-        self.buffers = [
-            {key: torch.full_like(b, float(key == "running_var")) for key, b in m.named_buffers(recurse=False)}
-            for m in self.norms
-        ]
+        self.buffers = [{key: _initial(key, b) for key, b in m.named_buffers(recurse=False)} for m in self.norms]
 
     @contextmanager
     def gather(self) -> Iterator[None]:
@@ -91,6 +88,12 @@ class Statistics:
             for m, (training, momentum, buffers) in zip(self.norms, before, strict=True):
                 m.training, m.momentum = training, momentum
                 m._buffers.update(buffers)
+
+
+def _initial(key: str, buffer: torch.Tensor) -> torch.Tensor:
+    """Fresh statistics. The number of batches is on the host, because torch reads it in each pass to average."""
+    device = "cpu" if key == "num_batches_tracked" else buffer.device
+    return torch.full_like(buffer, float(key == "running_var"), device=device)
 
 
 @contextmanager

@@ -16,8 +16,10 @@ import torch.nn.functional as F
 from mmengine.device import get_device
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.data.upload import upload
 from pinas_zoo.engine.batchnorm import batch_statistics
 from pinas_zoo.engine.precision import at_least_fp32
+from pinas_zoo.engine.read_numbers import read_numbers
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.scorers.evaluator import Batches
@@ -74,16 +76,17 @@ class ConsistencyScorer:
         Raises:
             UserError: Outputs are not finite. The study would count such a score as failed and retry it forever.
         """
-        found: list[list[float]] = [[] for _ in paths]
+        found: list[torch.Tensor] = []  # contrasts of all paths for the first batch, then for the second, …
         for k, batch in enumerate(self.held_out.batches(self.batch_size)):
             if k and len(batch["labels"]) < self.batch_size:
                 break
             generator = torch.Generator().manual_seed(int(step_rng(self.seed, k, self.stream).integers(2**63)))
-            views = self.views(batch["pixels"].to(self.device), generator)
+            views = self.views(upload(batch["pixels"], self.device), generator)
             pair = [view.contiguous(memory_format=torch.channels_last) for view in views.unbind(1)]
-            for path, values in zip(paths, found, strict=True):
-                values.append(self.contrast(pair, path))
-        means = [sum(values) / len(values) for values in found]
+            found.extend(self.contrast(pair, path) for path in paths)
+        values = read_numbers(found)
+        by_path = [values[k :: len(paths)] for k in range(len(paths))]
+        means = [sum(some) / len(some) for some in by_path]
         for path, mean in zip(paths, means, strict=True):
             if not math.isfinite(mean):
                 raise UserError(
@@ -93,8 +96,8 @@ class ConsistencyScorer:
         return [Score(mean, 1 - mean) for mean in means]
 
     @torch.no_grad()
-    def contrast(self, pair: Sequence[torch.Tensor], path: Arch) -> float:
-        """Mean cosine of matching images minus that of other pairs.
+    def contrast(self, pair: Sequence[torch.Tensor], path: Arch) -> torch.Tensor:
+        """Mean cosine of matching images minus that of other pairs, a scalar on the device.
 
         Args:
             pair: Two views of the same images, each N x C x H x W, with N of at least 2.
@@ -106,4 +109,4 @@ class ConsistencyScorer:
         one, other = F.normalize((features - mean) / deviation.clamp(min=SPREAD), dim=2)  # N x num_features each
         cosines = one @ other.T  # N x N
         same, count = cosines.diagonal().sum(), len(cosines)
-        return float(same / count - (cosines.sum() - same) / (count * (count - 1)))
+        return same / count - (cosines.sum() - same) / (count * (count - 1))

@@ -4,7 +4,7 @@ Several paths are scored together, and their common first layers run once. This 
 normalises each batch by its own statistics: the statistics of a layer depend only on the choices up to that layer. The
 paths form a tree of pieces, and each batch traverses it depth first. Recalibration batches come first and add their
 statistics to the nodes; held-out batches then use these statistics. Memory holds the activations of one batch along one
-path.
+path. The host reads results back once per tree, so that a GPU always has work.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from mmengine.device import get_device
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.data.upload import upload
 from pinas_zoo.engine.batchnorm import Statistics, batch_statistics, recalibrated
+from pinas_zoo.engine.read_numbers import read_numbers
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.scorers.ridge_probe import RidgeProbe
 from pinas_zoo.search.spaces.base import Piece, Supernet
@@ -60,14 +62,14 @@ class PathHead:
     Attributes:
         classifier: The shared classifier, or a probe that is first fitted on the recalibration images.
         squared: Whether the loss is the squared error to one-hot labels; otherwise it is the cross-entropy.
-        correct: Number of images that were classified correctly.
-        loss: Sum of the loss over images.
+        correct: Number of images that were classified correctly, on the device; None before the first batch.
+        loss: Sum of the loss over images, likewise.
     """
 
     classifier: nn.Linear | RidgeProbe
     squared: bool
-    correct: torch.Tensor | int = 0
-    loss: torch.Tensor | float = 0.0
+    correct: torch.Tensor | None = None
+    loss: torch.Tensor | None = None
 
     def learn(self, features: torch.Tensor, labels: torch.Tensor) -> None:
         if isinstance(self.classifier, RidgeProbe):
@@ -80,12 +82,19 @@ class PathHead:
 
     def score(self, features: torch.Tensor, labels: torch.Tensor) -> None:
         logits = self.finished()(features)  # N x num_classes
-        self.correct = self.correct + (logits.argmax(1) == labels).sum()
+        correct = (logits.argmax(1) == labels).sum()
         if self.squared:
             loss = (logits - F.one_hot(labels, logits.shape[1])).square().sum()
         else:
             loss = F.cross_entropy(logits, labels, reduction="sum")
-        self.loss = self.loss + loss.double()
+        self.correct = correct if self.correct is None else self.correct + correct
+        self.loss = loss.double() if self.loss is None else self.loss + loss.double()
+
+    def sums(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """``correct`` and ``loss``, after at least one batch."""
+        assert self.correct is not None
+        assert self.loss is not None
+        return self.correct, self.loss
 
 
 class PathEvaluator:
@@ -165,16 +174,17 @@ class PathEvaluator:
         with batch_statistics(self.supernet) if by_batch else nullcontext():
             for batch in self.held_out.batches(self.batch_size):
                 count += len(batch["labels"])
-                labels = batch["labels"].to(self.device)
+                labels = upload(batch["labels"], self.device)
                 for head, features in self._walk(root, self._input(batch), None if by_batch else Statistics.use):
                     head.score(features, labels)
-        return [Score(int(head.correct) / count, float(head.loss) / count) for head in heads]
+        numbers = read_numbers([value for head in heads for value in head.sums()])
+        return [Score(correct / count, loss / count) for correct, loss in zip(numbers[::2], numbers[1::2], strict=True)]
 
     def _learn(self, root: PathNode, by_batch: bool) -> None:
         """Run the recalibration images, which gathers batch-norm statistics and fits probes."""
         with batch_statistics(self.supernet) if by_batch else nullcontext():
             for batch in self.recalibration.batches(self.recalibration_batch_size):
-                labels = batch["labels"].to(self.device)
+                labels = upload(batch["labels"], self.device)
                 for head, features in self._walk(root, self._input(batch), None if by_batch else Statistics.gather):
                     head.learn(features, labels)
 
@@ -219,5 +229,5 @@ class PathEvaluator:
             yield node.head, x
 
     def _input(self, batch: dict[str, Any]) -> torch.Tensor:
-        pixels = batch["pixels"].to(self.device)
+        pixels = upload(batch["pixels"], self.device)
         return self.normalise(pixels).contiguous(memory_format=torch.channels_last)

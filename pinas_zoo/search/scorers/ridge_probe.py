@@ -60,9 +60,11 @@ class RidgeProbe:
         scale = covariance.diagonal().clamp(min=1e-10).sqrt()  # D
         correlation = covariance / torch.outer(scale, scale)  # D x D
         targets = (sums[:-1, -self.num_classes :] - torch.outer(mean, rates)) / scale[:, None]  # D x classes
-        weight = torch.linalg.solve(correlation + RIDGE * torch.eye(len(mean)).to(correlation), targets)  # D x classes
+        ridge = RIDGE * torch.eye(len(mean), dtype=correlation.dtype, device=correlation.device)  # D x D
+        # positive definite; solve() would make the host wait in order to check this
+        weight, _ = torch.linalg.solve_ex(correlation + ridge, targets)  # D x classes
         weight = weight / scale[:, None]
-        classifier = nn.Linear(len(mean), self.num_classes).to(mean.device)
+        classifier = nn.utils.skip_init(nn.Linear, len(mean), self.num_classes, device=mean.device)
         with torch.no_grad():
             classifier.weight.copy_(weight.T)
             classifier.bias.copy_(rates - mean @ weight)

@@ -19,7 +19,6 @@ from pinas_zoo.data.images import Images, ViewsOptions
 from pinas_zoo.data.loader import BatchPart
 from pinas_zoo.data.options import Views
 from pinas_zoo.engine import trainer
-from pinas_zoo.engine.trainable import Batch, Phase
 from pinas_zoo.search import search
 from pinas_zoo.search.config import parse_config
 from pinas_zoo.search.methods.base import build_method
@@ -168,25 +167,7 @@ def test_stages_chained_are_the_whole_supernet(space):
     assert torch.equal(supernet.pool(x), supernet(images, path))
 
 
-# a step leaves values on the device ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("options", [dict(warm_queue=True), dict(negatives=False), dict(batch_norm_images=4)])
-def test_a_step_of_pinas_reads_nothing_back_from_the_device(options, monkeypatch):
-    """Reading back would make a GPU wait: item, tolist, and conversion of tensors to numbers or truth values."""
-    torch.manual_seed(0)
-    method = build_method("pinas", dict(queue_size=16, dim=8, **options), build_space(SPACES["nasbench201"]), 10, 0)
-    batch = Batch(seeded_input((8, 4, 3, 16, 16), 0), torch.arange(8))
-
-    def forbidden(*args: object, **kwargs: object) -> None:
-        raise AssertionError("a value is read back from the device")
-
-    with monkeypatch.context() as patch:
-        for name in ("item", "tolist", "numpy", "cpu", "__int__", "__float__", "__bool__", "__index__"):
-            patch.setattr(torch.Tensor, name, forbidden)
-        for step in range(3):
-            method.losses(batch, step, Phase("weights"))["loss"].backward()
-    assert int(method.queue_ptr) == (0 if "negatives" in options else 24 % 16)
+# a step leaves values on the device; tests/search/test_device_reads.py tests it without a GPU --------------------
 
 
 @pytest.mark.gpu
