@@ -56,7 +56,7 @@ def test_every_number_of_the_paper_has_a_place_for_ours():
                     assert ours.command or ours == Ours("")
     assert [cells[2] for cells in lines_of(PLACES["figure 3"])[1]]
     beta = next(row for row in PLACES["table 1"].rows if row.printed[0] == "Π-NAS-β")
-    assert PLACES["table 1"].cells_of_ours(beta) == ["[3]", "[3]", NOT_YET, NOT_YET, NOT_YET]
+    assert PLACES["table 1"].cells_of_ours(beta) == ["[4]", "[4]", NOT_YET, NOT_YET, NOT_YET]
 
 
 def test_settings_are_the_configuration_s():
