@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from mmengine.device import get_device
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.context import Context
-from pinas_zoo.search.evidence.budget import TIMED, Step, cpu_seconds, learning_step
+from pinas_zoo.search.evidence.budget import TIMED, Step, learning_step, step_seconds
 from pinas_zoo.search.evidence.images import image_folder
 from pinas_zoo.search.evidence.measure import machine
 from pinas_zoo.search.evidence.plan import PlannedRun, find_evidence, load_evidence
@@ -29,9 +30,10 @@ RESULT = Path(__file__).parent / "results" / "nb201_speed.md"
 def bare_step(context: Context) -> Step:
     """Run a step's paths forward and backward, and for Π-NAS two more forward, without views, head, loss and update."""
     method, size = context.method(), context.config.data.image_size
-    supernet = method.learned
-    assert supernet is not None
-    x = torch.randn(context.config.learn.batch_size, 3, size, size).contiguous(memory_format=torch.channels_last)
+    assert method.learned is not None
+    supernet = method.learned.to(get_device())
+    x = torch.randn(context.config.learn.batch_size, 3, size, size, device=get_device())
+    x = x.contiguous(memory_format=torch.channels_last)
 
     def step(k: int) -> None:
         supernet.zero_grad()
@@ -53,7 +55,7 @@ def speed(names: Sequence[str], size: int, threads: int, images: Path, work: Pat
         "",
         f"`python benchmarks/nb201_speed.py --images IMAGES --threads {threads}`; {machine()}. 128 images "
         f"of 16 x 16 pixels, one cell a stage, {size} architectures. Bare: the same paths forward and backward, and "
-        "the two teacher passes; no views, head, loss or update. CPU milliseconds, mean of "
+        "the two teacher passes; no views, head, loss or update. Milliseconds of the CPU, or of the clock on a card, mean of "
         f"{TIMED} steps of each, by turns.",
         "",
         "| supernet | step, ms | bare, ms | ratio | images/s a core | bare |",
@@ -62,7 +64,7 @@ def speed(names: Sequence[str], size: int, threads: int, images: Path, work: Pat
     for name in names:
         config = PlannedRun(evidence, name, size, 0, 1, threads).search_config(images, 1)
         context = Context.of(config, work / "speed" / name, say=lambda text: None)
-        step, bare = cpu_seconds(learning_step(context), bare_step(context))
+        step, bare = step_seconds(learning_step(context), bare_step(context))
         count = config.learn.batch_size
         lines.append(
             f"| {evidence.runs[name].title} | {1000 * step:.0f} | {1000 * bare:.0f} | {step / bare:.2f} "

@@ -7,7 +7,6 @@ Each run learns for a share of the remaining time; the paper's runs are longer.
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -17,10 +16,8 @@ import numpy as np
 from gpu_stages.pictures import write_folder
 from gpu_stages.settings import Answer, NotHere, Row, Settings
 from pinas_zoo.arch import Arch
-from pinas_zoo.data.images import ViewsOptions
-from pinas_zoo.data.loader import BatchPart
-from pinas_zoo.engine.trainer import RunnerModel, optimisers
 from pinas_zoo.search.context import Context
+from pinas_zoo.search.evidence.budget import learning_step, step_seconds, steps_within
 from pinas_zoo.search.evidence.images import image_folder
 from pinas_zoo.search.evidence.measure import scored_archs
 from pinas_zoo.search.evidence.plan import EvidenceConfig, PlannedRun, find_evidence, load_evidence
@@ -39,7 +36,6 @@ TINY = ("space.cells=1", "space.channels=4", "data.image_size=8", "data.val_per_
 SIZE, COUNT = 729, 150  # architectures of the space, and scored ones
 LEARNING = 0.5  # share of a row's time that learns; the rest trains the classifier and scores
 PRINTED = {"pinas": "0.70", "spos": "0.57"}  # Figure 3
-TIMED = 10  # steps
 TINY_STEPS = 2
 
 
@@ -76,22 +72,14 @@ def measure(run: str, settings: Settings) -> Answer:
 
 
 def learning_steps(planned: PlannedRun, images: Path, folder: Path, seconds: float, settings: Settings) -> int:
-    """Steps that fit into the seconds by the wall clock; those of a run that has begun stay as they are."""
+    """Steps that fit into the seconds; those of a run that has begun stay as they are."""
+    if settings.smoke:
+        return TINY_STEPS
     begun = folder / "config.json"
     if begun.is_file():
         return json.loads(begun.read_text(encoding="utf-8"))["learn"]["steps"]
-    context = Context.of(planned.search_config(images, 1), folder)
-    learn, views, train = context.config.learn, context.config.views, context.splits.train
-    method = context.method()
-    model = RunnerModel(method, context.views(views), learn.precision, learn.channels_last, 2 * TIMED)
-    model = model.to(settings.device)
-    wrapper, options, taken = optimisers(model, learn), ViewsOptions(views, method.num_views, 0), []
-    for k in range(2 * TIMED):
-        started = settings.clock()
-        batch = train.step_batch(BatchPart(k, 0, list(range(learn.batch_size))), options)
-        model.train_step({"train": batch, "step": k}, wrapper)
-        taken.append(settings.clock() - started)
-    return TINY_STEPS if settings.smoke else max(1, round(seconds / statistics.median(taken[TIMED:])))
+    (taken,) = step_seconds(learning_step(Context.of(planned.search_config(images, 1), folder)))
+    return steps_within(seconds / 60, 1, taken)
 
 
 def accuracies(evidence: EvidenceConfig, settings: Settings, space: NASBench201Space) -> dict[Arch, float]:

@@ -1,4 +1,8 @@
-"""How many learning steps a budget of CPU time pays for: measured on a few steps."""
+"""How many learning steps a budget of time pays for: measured on a few steps.
+
+Time is CPU seconds of this process where learning runs on a CPU, so that other work on the machine counts little, and
+seconds of the clock where it runs on another device.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from mmengine.device import get_device
 
 from pinas_zoo.data.images import ViewsOptions
 from pinas_zoo.data.loader import BatchPart
@@ -25,7 +30,7 @@ def learning_step(context: Context) -> Step:
     images = {"train": splits.train, "held_out": splits.val}
     options = ViewsOptions(context.config.views, method.num_views, context.config.seed)
     # all phases are active in their share of the measured steps; with one step in all, later ones would do nothing
-    model = RunnerModel(method, views, learn.precision, learn.channels_last, WARM + TIMED)
+    model = RunnerModel(method, views, learn.precision, learn.channels_last, WARM + TIMED).to(get_device())
     wrapper = optimisers(model, learn)
 
     def step(k: int) -> None:
@@ -38,17 +43,25 @@ def learning_step(context: Context) -> Step:
     return step
 
 
-def cpu_seconds(*steps: Step) -> list[float]:
-    """Mean CPU seconds of a step of each kind; they take turns, so that other work on the machine slows all alike."""
+def clock() -> float:
+    """Seconds of the budget's kind that have passed; a device has finished its work when they are read."""
+    if get_device() == "cpu":
+        return time.process_time()
+    torch.accelerator.synchronize()
+    return time.perf_counter()
+
+
+def step_seconds(*steps: Step) -> list[float]:
+    """Mean seconds of a step of each kind; they take turns, so that other work on the machine slows all alike."""
     spent = [0.0] * len(steps)
     for k in range(WARM + TIMED):
         for turn, step in enumerate(steps):
-            started = time.process_time()
+            started = clock()
             step(k)
-            spent[turn] += (time.process_time() - started) * (k >= WARM)
+            spent[turn] += (clock() - started) * (k >= WARM)
     return [value / TIMED for value in spent]
 
 
 def steps_within(minutes: float, threads: int, seconds: float) -> int:
-    """Steps of so many CPU seconds within minutes times threads, at least one."""
-    return max(1, round(60 * minutes * threads / seconds))
+    """Steps of so many seconds within the minutes, at least one; CPU seconds count for each thread."""
+    return max(1, round(60 * minutes * (threads if get_device() == "cpu" else 1) / seconds))

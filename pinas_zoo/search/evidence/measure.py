@@ -20,7 +20,7 @@ from pinas_zoo.engine.curve import read_curve
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.context import Context
-from pinas_zoo.search.evidence.budget import cpu_seconds, learning_step, steps_within
+from pinas_zoo.search.evidence.budget import learning_step, step_seconds, steps_within
 from pinas_zoo.search.evidence.plan import PlannedRun
 from pinas_zoo.search.evidence.replacements import replacements, write_estimates
 from pinas_zoo.search.evidence.results import SCORES
@@ -135,7 +135,7 @@ def _steps(planned: PlannedRun, images: Path, folder: Path, say: Say) -> int:
     if begun.is_file():
         return json.loads(begun.read_text(encoding="utf-8"))["learn"]["steps"]
     context = Context.of(planned.search_config(images, 1), folder, say=say)
-    (seconds,) = cpu_seconds(learning_step(context))
+    (seconds,) = step_seconds(learning_step(context))
     steps = steps_within(planned.minutes, planned.threads, seconds)
     say(f"{planned.name}: {1000 * seconds:.0f} ms a step, {steps} steps")
     return steps

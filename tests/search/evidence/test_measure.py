@@ -12,7 +12,8 @@ from PIL import Image
 
 from pinas_zoo.cli import main
 from pinas_zoo.search.context import Context
-from pinas_zoo.search.evidence.budget import TIMED, WARM, learning_step, steps_within
+from pinas_zoo.search.evidence import budget
+from pinas_zoo.search.evidence.budget import TIMED, WARM, learning_step, step_seconds, steps_within
 from pinas_zoo.search.evidence.measure import scored_archs
 from pinas_zoo.search.evidence.plan import PlannedRun, find_evidence, load_evidence
 from pinas_zoo.search.evidence.replacements import replacements
@@ -162,6 +163,23 @@ def test_an_unknown_key_of_a_trial_is_refused_before_anything_is_learned(tmp_pat
     assert main([*words, "--results", str(tmp_path / "results")]) == 2
     assert "unknown key 'learn.rate'" in capsys.readouterr().err
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.gpu
+def test_the_steps_of_a_budget_run_on_the_card(tmp_path, monkeypatch):
+    planned = PlannedRun(load_evidence(find_evidence(str(CONFIG))), "pinas", 729, 0, 1.0, 1)
+    planned.evidence.search.update(space=dict(type="nasbench201", channels=4, cells=1), data=dict(val_per_class=4))
+    context = Context.of(planned.search_config(tiny_images(tmp_path / "images"), 1), tmp_path / "run")
+    method = context.method()
+    monkeypatch.setattr(Context, "method", lambda self: method)
+    (seconds,) = step_seconds(learning_step(context))
+    assert seconds > 0
+    assert {p.device.type for p in method.parameters()} == {"cuda"}
+
+
+def test_threads_share_no_time_on_a_device(monkeypatch):
+    monkeypatch.setattr(budget, "get_device", lambda: "cuda")
+    assert steps_within(1, 4, 0.5) == 120
 
 
 def test_a_budget_buys_steps_by_their_cpu_seconds():
