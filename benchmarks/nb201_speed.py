@@ -55,8 +55,8 @@ def speed(names: Sequence[str], size: int, threads: int, images: Path, work: Pat
         "",
         f"`python benchmarks/nb201_speed.py --images IMAGES --threads {threads}`; {machine()}. 128 images "
         f"of 16 x 16 pixels, one cell a stage, {size} architectures. Bare: the same paths forward and backward, and "
-        "the two teacher passes; no views, head, loss or update. Milliseconds of the CPU, or of the clock on a card, mean of "
-        f"{TIMED} steps of each, by turns.",
+        "the two teacher passes; no views, head, loss or update. Milliseconds of the CPU, or of the clock on a "
+        f"card, mean of {TIMED} steps of each, by turns.",
         "",
         "| supernet | step, ms | bare, ms | ratio | images/s a core | bare |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -21,7 +21,7 @@ from pinas_zoo.version import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
+    from typing import Any, NoReturn
 
 COMMANDS = {  # name (also of the module in pinas_zoo.commands): what it does, in the order of --help
     "search": "search a network on your images and register the winner",
@@ -65,17 +65,24 @@ class HelpFormatter(argparse.HelpFormatter):
         return lines
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """Prints what is wrong with the arguments in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 class CommandParser:
     """Stands for the parser of a subcommand, which is built from the command's module at the first use."""
 
     def __init__(self, *, module: str, **options: Any):
         self._module, self._options = module, options
-        self._parser: argparse.ArgumentParser | None = None
+        self._parser: OneLineParser | None = None
 
     @property
-    def parser(self) -> argparse.ArgumentParser:
+    def parser(self) -> OneLineParser:
         if self._parser is None:
-            self._parser = argparse.ArgumentParser(**self._options)
+            self._parser = OneLineParser(**self._options)
             importlib.import_module(self._module).add_arguments(self._parser)
         return self._parser
 
@@ -85,7 +92,7 @@ class CommandParser:
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole parser; the parsers of subcommands are :class:`CommandParser`, which import nothing until used."""
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="pinas-zoo",
         description="Search Π-NAS networks, inspect them and use them. Every subcommand has its own --help.",
         epilog='For completion in bash: eval "$(pinas-zoo completion bash)"; see `pinas-zoo completion --help`.',

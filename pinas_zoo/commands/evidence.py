@@ -46,7 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--subspace 729 (sec. 4.3)",
     )  # fmt: skip
     parser.add_argument("--seeds", metavar="N", nargs="+", type=int, help="seeds of the supernets")
-    parser.add_argument("--minutes", metavar="M", type=float, help="of learning, for each run and thread")
+    parser.add_argument(
+        "--minutes", metavar="M", type=float,
+        help="of learning, for each run and thread; the linear stage and scoring come on top (docs/results.md)"
+    )  # fmt: skip
     parser.add_argument("--threads", metavar="N", type=int, help="threads of learning and scoring")
     parser.add_argument("--count", metavar="N", type=int, help="score at most so many architectures, random ones")
     parser.add_argument(
@@ -148,10 +151,14 @@ def _planned_runs(args: argparse.Namespace, config: EvidenceConfig) -> list[Plan
         if unknown := [value for value in asked if value not in known]:
             raise UserError(f"expected {option} of {', '.join(map(str, known))}, got {unknown[0]}")
     subspace = args.subspace
+    if subspace is not None and subspace not in config.spaces:
+        raise UserError(f"expected --subspace of {', '.join(map(str, config.spaces))}, got {subspace}")
     for size in sizes if subspace is not None else ():
-        if subspace not in config.spaces or not config.is_within(subspace, size):
-            within = [n for n in config.spaces if config.is_within(n, size)]
-            raise UserError(f"expected --subspace of {', '.join(map(str, within))} for --sizes {size}, got {subspace}")
+        if not config.is_within(subspace, size):
+            larger = [n for n in config.spaces if config.is_within(subspace, n)]
+            raise UserError(
+                f"expected --sizes that contain the --subspace {subspace}: {', '.join(map(str, larger))}, got {size}"
+            )
     minutes, threads = args.minutes or config.minutes, args.threads or config.threads
     return [
         PlannedRun(config, name, size, seed, float(minutes), threads, tuple(args.set), subspace)

@@ -186,7 +186,10 @@ def _named_subject(name: str, arch: str, given: Mapping[str, object], image_size
 
     names = [known for known in ROWS_OF_NAMES if known.startswith("pinas_")]
     if name not in names:
-        raise UserError(f"expected --arch with one of {', '.join(names)}, got {name!r}; give the ARCH alone")
+        raise UserError(
+            f"expected a name of Table 1 beside --arch, of {', '.join(names)}, got {name!r}; to show an architecture, "
+            "give its digits in place of the name"
+        )
     if given:
         raise UserError(f"expected no sizes beside --arch, got {', '.join(given)}; {name} has the paper's")
     network = resolve(arch)

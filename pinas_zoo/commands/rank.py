@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pinas_zoo.terminal import escape, print_json
+from pinas_zoo.terminal import escape, note, print_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def run(args: argparse.Namespace) -> None:
     score = "the method's own score" if kind is METHODS_OWN else opened.config.explore.score
     printed = papers_taus(opened.space, [row[0] for row in rows], column, score)
     if not args.json:
+        if len({row[1] for row in rows}) == 1:
+            note("the scores are all equal: they rank nothing, and tau is 0 by definition")
         print(f"architectures       {found.count} (truth: {escape(column)} of {escape(truth_file.name)})")
         print(f"tau of the scores   {found.score}")
         if printed is not None:

@@ -7,7 +7,8 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -251,20 +252,35 @@ def parse_table(table: type[T], values: Mapping[str, Any], where: str) -> T:
             raise UserError(f"{where}: expected a key {key!r}, found none") from error
         if not first["loc"]:  # an error that concerns several keys
             raise UserError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from error
-        raise UserError(
-            f"{where}: {key!r}: {first['msg'].removeprefix('Value error, ').lower()}, got {first['input']!r}"
-        ) from error
+        if first["type"] == "model_type":  # one value for a table
+            known = "', '".join(_table_of(table, first["loc"]).model_fields)
+            raise UserError(
+                f"{where}: {key!r}: expected a table of the keys '{known}', got {first['input']!r}; set them one by "
+                f"one, as in {key}.KEY=VALUE"
+            ) from error
+        message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        message = message.split(", unable to parse")[0]
+        message = message[0].lower() + message[1:]
+        raise UserError(f"{where}: {key!r}: {message}, got {first['input']!r}") from error
 
 
-def _hint(table: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+def _table_of(table: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
+    """The innermost table on the way from ``table`` along the keys."""
     inner: Any = table
-    for part in loc[:-1]:
+    for part in loc:
         by_name = get_origin(inner) is dict  # then the part is a name
         inner = get_args(inner)[1] if by_name else table.model_fields[str(part)].annotation
+        if get_origin(inner) in (Union, UnionType):  # None, or a table
+            inner = get_args(inner)[0]
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             table = inner
         elif get_origin(inner) is not dict:
             break
+    return table
+
+
+def _hint(table: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+    table = _table_of(table, loc[:-1])
     close = difflib.get_close_matches(str(loc[-1]), table.model_fields, n=1)
     if close:
         return f"did you mean {'.'.join([*map(str, loc[:-1]), close[0]])!r}?"

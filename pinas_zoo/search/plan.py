@@ -173,7 +173,8 @@ def describe(stage: str, config: SearchConfig, space: SearchSpace, method: Metho
     learn, explore, kind = config.learn, config.explore, score_kind(config)
     if stage == "learn":
         views = learn.batch_size * method.num_views
-        return f"{length(learn)} of {learn.batch_size} images, {method.num_views} views each ({views} in all)"
+        each = "1 view" if method.num_views == 1 else f"{method.num_views} views"
+        return f"{length(learn)} of {learn.batch_size} images, {each} each ({views} in all)"
     if stage == "linear":
         return f"{length(config.linear)} of {config.linear.batch_size} images, a random path each"
     if stage == "explore":

@@ -271,7 +271,7 @@ def test_pictures_are_written(tmp_path):
         (["0123", "--depths", "1,1,x"], "expected --depths as four numbers"),
         (["0123", "--depths", "1,1,1"], "expected four stages"),
         (["pinas_cls", "--expect", "27.1"], "expected --expect PARAMS_M,FLOPS_G"),
-        (["pinas_clz", "--arch", "1" * 16], "expected --arch with one of pinas_alpha"),
+        (["pinas_clz", "--arch", "1" * 16], "expected a name of Table 1 beside --arch, of pinas_alpha"),
         (["pinas_beta", "--arch", "012"], "expected an architecture of 16 layers"),
         (["pinas_beta", "--arch", "resnet50"], "expected --arch as 16 digits"),
         (["pinas_beta", "--arch", "1" * 16, "--stem-width", "8"], "expected no sizes beside --arch, got stem_width"),

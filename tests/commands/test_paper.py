@@ -72,9 +72,11 @@ def test_json_has_value_ours_and_command(capsys):
 
 
 @pytest.mark.parametrize("words", [("--table", "8"), ("--figure", "2"), ("--table", "1", "--figure", "3")])
-def test_what_the_paper_does_not_have_is_refused(words):
-    with pytest.raises(SystemExit):
+def test_what_the_paper_does_not_have_is_refused(words, capsys):
+    with pytest.raises(SystemExit) as error:
         cli.main(["paper", *words])
+    assert error.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_it_needs_no_torch():

@@ -50,6 +50,15 @@ def test_the_compared_methods_differ_from_the_papers_search_only_in_learning():
         ({"name": "x", "explore": {"action_space": {"preset": "lanas"}}}, "'explore.action_space.preset'.*got 'lanas'"),
         ({"name": "x", "explore": {"action_space": {"preset": ["authors"]}}}, "'explore.action_space.preset'"),
         ({"name": "x", "explore": {"action_space": {"height": 0}}}, "'explore.action_space.height'.*got 0"),
+        ({"name": "x", "explore": {"action_space": {"height": "x"}}}, "height': expected a valid integer, got 'x'$"),
+        (
+            {"name": "x", "explore": {"action_space": "authors"}},
+            "expected a table of the keys 'preset', .*got 'authors'",
+        ),
+        (
+            {"name": "x", "explore": {"recalibration_views": 5}},
+            "expected a table of the keys 'scale'.*set them one by one",
+        ),
         ({"name": "x", "explore": {"action_space": {"hight": 2}}}, "did you mean 'explore.action_space.height'?"),
         ({"name": "x", "views": {"scale": [1.0]}}, "views.scale"),
         ({"name": "x", "views": {"scale": [0.2, 1.5]}}, r"'views\.scale\.1'.*less than or equal to 1, got 1\.5"),
@@ -108,6 +117,10 @@ def test_a_broken_file_is_named(tmp_path):
         ({"type": "resnest50", "depth": (1, 1, 1, 1)}, "depth"),
         ({"type": "resnest50", "depths": (1, 1, 1)}, "expected four stages"),
         ({"type": "resnest50", "widths": (24, 24, 24, 24)}, "every candidate"),
+        (
+            {"type": "nasbench201", "subspace": ("none", "conv")},
+            "expected space.subspace to be a list of .*, got 'conv'$",
+        ),
     ],
 )
 def test_a_bad_space_is_named(space, message):

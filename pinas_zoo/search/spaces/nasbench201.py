@@ -206,7 +206,10 @@ class NASBench201Space(SearchSpace):
         self._codes = tuple(OPERATIONS.index(o) for o in operations)
         self.num_layers, self.num_candidates = len(EDGES), len(operations)
         if isinstance(subspace, str) or (subspace is not None and not set(subspace) <= set(operations)):
-            raise ValueError(f"expected a subspace of {', '.join(operations)}, got {subspace}")
+            wrong = [subspace] if isinstance(subspace, str) else [o for o in subspace if o not in operations]
+            raise ValueError(
+                f"expected space.subspace to be a list of {', '.join(operations)}, got {', '.join(map(repr, wrong))}"
+            )
         chosen = None if subspace is None else [self.operations.index(o) for o in subspace]
         self.subspace = check_subspace(chosen, self.num_candidates)
 

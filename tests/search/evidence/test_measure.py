@@ -134,8 +134,8 @@ def test_each_measured_step_of_the_budget_learns(tmp_path, monkeypatch):
         (("--threads", "0"), "expected --threads of 1 to "),
         (("--runs", "darts"), "expected --runs of pinas, spos, .*, got darts"),
         (("--sizes", "64"), "expected --sizes of 729, 4096, 15625, got 64"),
-        (("--subspace", "15625"), "expected --subspace of 729 for --sizes 729, got 15625"),
-        (("--sizes", "15625", "--subspace", "64"), "expected --subspace of 729, 4096, 15625 for --sizes 15625, got 64"),
+        (("--subspace", "15625"), "expected --sizes that contain the --subspace 15625: 15625, got 729"),
+        (("--sizes", "15625", "--subspace", "64"), "expected --subspace of 729, 4096, 15625, got 64"),
         ((), "expected a CSV table of trained networks, cannot read absent.csv"),
     ],
 )
