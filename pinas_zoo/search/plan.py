@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.device import get_device
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.splits import root_found
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.memory import live_mib, saved_mib
+from pinas_zoo.engine.side_by_side import passes_at_once
 from pinas_zoo.engine.trainer import DTYPES
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import Learn, Linear, SearchConfig
@@ -114,7 +116,8 @@ class RunPlan:
         """The line on the memory of explore."""
         return (
             f"         {self.supernet_mib:.0f} MiB of weights in explore, and {self.scoring_mib:.0f} MiB of "
-            f"activations: {self.scoring_images} images along a path without gradients, in each process"
+            f"activations: {self.scoring_images} images along a path without gradients, for each of up to "
+            f"{passes_at_once(get_device())} paths at once, in each process"
         )
 
 

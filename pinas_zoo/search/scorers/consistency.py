@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
 from typing import ClassVar
 
 import torch
@@ -20,6 +22,7 @@ from pinas_zoo.data.upload import upload
 from pinas_zoo.engine.batchnorm import batch_statistics
 from pinas_zoo.engine.precision import at_least_fp32
 from pinas_zoo.engine.read_numbers import read_numbers
+from pinas_zoo.engine.side_by_side import SideBySide
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.scorers.evaluator import Batches
@@ -59,7 +62,7 @@ class ConsistencyScorer:
         stream: Stream = Stream.CONSISTENCY_VIEWS,
     ):
         self.device = torch.device(get_device())
-        self.supernet = supernet.requires_grad_(False).to(self.device)
+        self.side_by_side = SideBySide(supernet.requires_grad_(False).to(self.device))
         self.held_out, self.views, self.batch_size, self.seed, self.stream = held_out, views, batch_size, seed, stream
 
     @classmethod
@@ -83,7 +86,8 @@ class ConsistencyScorer:
             generator = torch.Generator().manual_seed(int(step_rng(self.seed, k, self.stream).integers(2**63)))
             views = self.views(upload(batch["pixels"], self.device), generator)
             pair = [view.contiguous(memory_format=torch.channels_last) for view in views.unbind(1)]
-            found.extend(self.contrast(pair, path) for path in paths)
+            jobs = [partial(self._contrasts, supernet, pair, some) for supernet, some in self.side_by_side.split(paths)]
+            found.extend(chain.from_iterable(self.side_by_side.run(jobs)))
         values = read_numbers(found)
         by_path = [values[k :: len(paths)] for k in range(len(paths))]
         means = [sum(some) / len(some) for some in by_path]
@@ -95,16 +99,21 @@ class ConsistencyScorer:
                 )
         return [Score(mean, 1 - mean) for mean in means]
 
+    def _contrasts(self, supernet: Supernet, pair: Sequence[torch.Tensor], paths: Sequence[Arch]) -> list[torch.Tensor]:
+        return [self.contrast(pair, path, supernet) for path in paths]
+
     @torch.no_grad()
-    def contrast(self, pair: Sequence[torch.Tensor], path: Arch) -> torch.Tensor:
+    def contrast(self, pair: Sequence[torch.Tensor], path: Arch, supernet: Supernet | None = None) -> torch.Tensor:
         """Mean cosine of matching images minus that of other pairs, a scalar on the device.
 
         Args:
             pair: Two views of the same images, each N x C x H x W, with N of at least 2.
             path: Path through the supernet.
+            supernet: The supernet or a copy of it. None: the supernet.
         """
-        with batch_statistics(self.supernet):
-            features = torch.stack([at_least_fp32(self.supernet(view, path)) for view in pair])  # 2 x N x num_features
+        supernet = supernet or self.side_by_side.networks[0]
+        with batch_statistics(supernet):
+            features = torch.stack([at_least_fp32(supernet(view, path)) for view in pair])  # 2 x N x num_features
         deviation, mean = torch.std_mean(features, (0, 1))  # num_features each
         one, other = F.normalize((features - mean) / deviation.clamp(min=SPREAD), dim=2)  # N x num_features each
         cosines = one @ other.T  # N x N

@@ -3,15 +3,17 @@
 Several paths are scored together, and their common first layers run once. This is exact, because recalibration
 normalises each batch by its own statistics: the statistics of a layer depend only on the choices up to that layer. The
 paths form a tree of pieces, and each batch traverses it depth first. Recalibration batches come first and add their
-statistics to the nodes; held-out batches then use these statistics. Memory holds the activations of one batch along one
-path. The host reads results back once per tree, so that a GPU always has work.
+statistics to the nodes; held-out batches then use these statistics. Paths are divided among a few trees that run side
+by side, and memory holds the activations of one batch along one path of each. The host reads results back once for all
+of them, so that a GPU always has work.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -23,12 +25,16 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.data.upload import upload
 from pinas_zoo.engine.batchnorm import Statistics, batch_statistics, recalibrated
 from pinas_zoo.engine.read_numbers import read_numbers
+from pinas_zoo.engine.side_by_side import SideBySide
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.scorers.ridge_probe import RidgeProbe
 from pinas_zoo.search.spaces.base import Piece, Supernet
 
 TOGETHER = 128  # paths in a tree; each has its own statistics, up to 0.4 MB in the paper's space
 PROBES_MIB = 512  # memory of a tree's probes; one takes 48 MiB with the paper's 2,048 features and 1,000 classes
+
+
+WithStatistics = Callable[[Statistics], AbstractContextManager[None]]
 
 
 class Batches(Protocol):
@@ -128,6 +134,7 @@ class PathEvaluator:
         self.batch_statistics = statistics == "batch"
         self.device = torch.device(get_device())
         self.supernet = supernet.eval().requires_grad_(False).to(self.device).to(memory_format=torch.channels_last)
+        self.side_by_side = SideBySide(self.supernet)
         self.classifier = classifier if isinstance(classifier, int) else classifier.to(self.device)
         self.recalibration, self.held_out = recalibration, held_out
         self.normalise, self.batch_size = normalise, batch_size
@@ -159,41 +166,62 @@ class PathEvaluator:
     @torch.no_grad()
     def fit(self, path: Arch) -> nn.Linear:
         """The classifier of a path with recalibrated batch norms: the shared one, or a probe fitted for the path."""
-        root, (head,) = self._tree([path])
+        root, (head,) = self._tree(self.supernet, [path])
         if isinstance(head.classifier, RidgeProbe):
-            self._learn(root, by_batch=False)
+            self._learn([root], by_batch=False)
         return head.finished()
 
     @torch.no_grad()
     def _together(self, paths: Sequence[Arch]) -> list[Score]:
-        root, heads = self._tree(paths)
+        trees = [self._tree(supernet, some) for supernet, some in self.side_by_side.split(paths)]
+        roots, heads = [root for root, _ in trees], [head for _, some in trees for head in some]
         by_batch = self.batch_statistics
         if not by_batch or isinstance(self.classifier, int):
-            self._learn(root, by_batch)
+            self._learn(roots, by_batch)
         count = 0
-        with batch_statistics(self.supernet) if by_batch else nullcontext():
+        with self._statistics(by_batch):
             for batch in self.held_out.batches(self.batch_size):
                 count += len(batch["labels"])
-                labels = upload(batch["labels"], self.device)
-                for head, features in self._walk(root, self._input(batch), None if by_batch else Statistics.use):
-                    head.score(features, labels)
+                self._run(roots, batch, None if by_batch else Statistics.use, PathHead.score)
         numbers = read_numbers([value for head in heads for value in head.sums()])
         return [Score(correct / count, loss / count) for correct, loss in zip(numbers[::2], numbers[1::2], strict=True)]
 
-    def _learn(self, root: PathNode, by_batch: bool) -> None:
+    def _learn(self, roots: Sequence[PathNode], by_batch: bool) -> None:
         """Run the recalibration images, which gathers batch-norm statistics and fits probes."""
-        with batch_statistics(self.supernet) if by_batch else nullcontext():
+        with self._statistics(by_batch):
             for batch in self.recalibration.batches(self.recalibration_batch_size):
-                labels = upload(batch["labels"], self.device)
-                for head, features in self._walk(root, self._input(batch), None if by_batch else Statistics.gather):
-                    head.learn(features, labels)
+                self._run(roots, batch, None if by_batch else Statistics.gather, PathHead.learn)
 
-    def _tree(self, paths: Sequence[Arch]) -> tuple[PathNode, list[PathHead]]:
-        """Build the tree of some paths. Returns its root, and the head of each path."""
+    @contextmanager
+    def _statistics(self, by_batch: bool) -> Iterator[None]:
+        """Context manager in which the supernets use statistics of the batch, if asked to."""
+        with ExitStack() as stack:
+            for supernet in self.side_by_side.networks if by_batch else ():
+                stack.enter_context(batch_statistics(supernet))
+            yield
+
+    def _run(
+        self,
+        roots: Sequence[PathNode],
+        batch: dict[str, Any],
+        with_statistics: WithStatistics | None,
+        take: Callable[[PathHead, torch.Tensor, torch.Tensor], None],
+    ) -> None:
+        """Run a batch through all trees side by side. ``take`` gives each head its features and the labels."""
+        x, labels = self._input(batch), upload(batch["labels"], self.device)
+
+        def walk(root: PathNode) -> None:
+            for head, features in self._walk(root, x, with_statistics):
+                take(head, features, labels)
+
+        self.side_by_side.run([partial(walk, root) for root in roots])
+
+    def _tree(self, supernet: Supernet, paths: Sequence[Arch]) -> tuple[PathNode, list[PathHead]]:
+        """Build the tree of some paths of a copy of the supernet. Returns its root, and the head of each path."""
         root, heads = PathNode(None, Statistics(())), []
         for path in paths:
             node = root
-            for piece in self.supernet.pieces(path):
+            for piece in supernet.pieces(path):
                 if piece.name not in node.children:
                     node.children[piece.name] = PathNode(piece, Statistics(piece.modules))
                 node = node.children[piece.name]
@@ -208,7 +236,7 @@ class PathEvaluator:
         self,
         node: PathNode,
         x: torch.Tensor,
-        with_statistics: Callable[[Statistics], AbstractContextManager[None]] | None,
+        with_statistics: WithStatistics | None,
     ) -> Iterator[tuple[PathHead, torch.Tensor]]:
         """Run a batch through a node and all nodes below it, depth first.
 

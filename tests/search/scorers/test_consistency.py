@@ -11,6 +11,7 @@ import torch
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import Images
 from pinas_zoo.engine.batchnorm import batch_norms
+from pinas_zoo.engine.side_by_side import SideBySide
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.scorers.consistency import ConsistencyScorer
 from pinas_zoo.search.spaces.base import Supernet
@@ -65,6 +66,9 @@ def test_scores_do_not_depend_on_order_or_company(supernet):
     one = scorer(supernet)
     assert one.scores([PATH, OTHER, PATH]) == [one.score(PATH), one.score(OTHER), one.score(PATH)]
     assert one.score(PATH) != one.score(OTHER)
+    expected = one.scores([PATH, OTHER, PATH])
+    one.side_by_side = SideBySide(supernet, 2)
+    assert one.scores([PATH, OTHER, PATH]) == expected
 
 
 def test_equal_views_score_high_those_of_other_images_low_and_collapse_nothing(supernet):

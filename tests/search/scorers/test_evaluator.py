@@ -12,6 +12,7 @@ from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import Images
+from pinas_zoo.engine.side_by_side import SideBySide
 from pinas_zoo.search.scorers import evaluator as evaluator_module
 from pinas_zoo.search.scorers.evaluator import PathEvaluator
 from pinas_zoo.search.spaces.base import Supernet
@@ -107,6 +108,21 @@ def test_company_and_order_change_no_score(evaluator, monkeypatch):
         group = [paths[k] for k in rng.integers(len(paths), size=rng.integers(2, 9))]  # some of them twice
         assert evaluator.scores(group) == [alone[path] for path in group]
     assert evaluator.scores([]) == []
+
+
+@pytest.mark.parametrize("statistics", ["recalibrated", "batch"])
+@pytest.mark.parametrize("probe", [False, True])
+def test_trees_side_by_side_change_no_score(evaluator, statistics, probe):
+    if probe:
+        evaluator.classifier = 3
+    evaluator.batch_statistics = statistics == "batch"
+    rng = np.random.default_rng(0)
+    paths = [Arch(tuple(rng.integers(4, size=5))) for _ in range(7)]
+    expected = evaluator.scores(paths)
+    assert len({score.loss for score in expected}) == len(set(paths))
+    evaluator.side_by_side = SideBySide(evaluator.supernet, 3)
+    for _ in range(3):
+        assert evaluator.scores(paths) == expected
 
 
 def test_a_supernet_without_pieces_scores_the_same(evaluator):
