@@ -44,8 +44,8 @@ def scorers(space: Mapping[str, Any], batch: int, size: int) -> dict[str, Consis
     torch.manual_seed(0)
     supernet = build_space(space).supernet().eval()
     images = Images(torch.randint(0, 256, (2 * batch, 3, size, size), dtype=torch.uint8), torch.arange(2 * batch) % 10)
-    normalise: Callable[[torch.Tensor], torch.Tensor] = lambda x: x.float() / 128 - 1  # noqa: E731
-    views = lambda x, rng: torch.stack([normalise(x), normalise(x.flip(3))], 1)  # noqa: E731
+    normalise: Callable[[torch.Tensor], torch.Tensor] = lambda x: x.float() / 128 - 1
+    views = lambda x, rng: torch.stack([normalise(x), normalise(x.flip(3))], 1)
     classifier = nn.Linear(supernet.num_features, CLASSES)
     return {
         "consistency": ConsistencyScorer(supernet, images, views, batch),
@@ -63,7 +63,7 @@ def compare(space: Mapping[str, Any], batch: int, size: int, count: int, rounds:
         ways = {name: SideBySide(network, 1), f"{name} side by side": SideBySide(network, count)}
         for number in range(rounds + 1):
             for label, way in ways.items():
-                scorer.side_by_side = way  # type: ignore[assignment]
+                scorer.side_by_side = way
                 started = time.perf_counter()
                 scorer.scores(paths)
                 if number:  # the first round warms up

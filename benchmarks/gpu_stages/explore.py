@@ -7,8 +7,10 @@ from explore import CLASSES, SMALL, Comparison, Jpegs
 
 from gpu_stages.pictures import jpeg
 from gpu_stages.settings import Answer, Row, Settings, gib, peak_gib, precision
+from pinas_zoo.engine.side_by_side import SideBySide
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
+STREAMS = 2
 CANDIDATES, IMAGES, BATCH, SIZE = 16, 512, 128, 224  # images: to recalibrate, and as many to score
 
 
@@ -30,11 +32,18 @@ def candidates(settings: Settings) -> Answer:
         comparison.passes()
         seconds["passes"] = settings.clock() - started
         peak = peak_gib(settings, comparison.ways["together"])
+        evaluator = comparison.evaluator
+        evaluator.side_by_side = SideBySide(evaluator.supernet, STREAMS)
+        comparison.ways["together"]()
+        started = settings.clock()
+        comparison.ways["together"]()
+        seconds["streams"] = settings.clock() - started
     rate = {name: 60 * count / taken for name, taken in seconds.items()}
     text = (
         f"{rate['together']:.0f} candidates a minute ({images} + {images} images of {size} pixels, TF32), "
         f"{rate['together'] / rate['kept']:.2f} times one by one, "
-        f"{rate['together'] / rate['passes']:.2f} times forward passes alone; {gib(peak)}"
+        f"{rate['together'] / rate['passes']:.2f} times forward passes alone; {gib(peak)}; "
+        f"{rate['streams'] / rate['together']:.2f} times as many on {STREAMS} streams side by side"
     )
     values = {f"{name}_a_minute": value for name, value in rate.items()} | {"peak_gib": peak, "candidates": count}
     return Answer(text, values, rate["together"] >= rate["kept"], "not slower than one by one")
