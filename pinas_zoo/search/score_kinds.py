@@ -10,6 +10,7 @@ from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.scorers.classifier import ClassifierScorer
 from pinas_zoo.search.scorers.consistency import ConsistencyScorer
 from pinas_zoo.search.scorers.flops import FLOPsScorer
+from pinas_zoo.search.scorers.identification import IdentificationScorer
 from pinas_zoo.search.scorers.probe import ProbeScorer
 from pinas_zoo.search.scorers.protocol import SUPERNET, Scorer, ScoringData
 
@@ -55,6 +56,13 @@ KINDS = {
         ConsistencyScorer.needs,
         ConsistencyScorer.build,
     ),
+    "identification": ScoreKind(
+        "identification",
+        "how well a view identifies its image among others, by whitened features",
+        "candidates are scored without labels",
+        IdentificationScorer.needs,
+        IdentificationScorer.build,
+    ),
     "flops": ScoreKind(
         "multiply-adds",
         "multiply-adds in units of the space's largest network",
@@ -63,6 +71,7 @@ KINDS = {
         FLOPsScorer.build,
     ),
 }
+LABEL_FREE = frozenset(name for name, kind in KINDS.items() if kind.needs == {SUPERNET})
 METHODS_OWN = ScoreKind(
     "score", "the score of the method itself", "the method scores candidates", frozenset({SUPERNET}), None
 )
