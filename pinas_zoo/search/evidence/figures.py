@@ -20,7 +20,7 @@ from pinas_zoo.weights.atomic import replacing
 
 PAPERS_TRUTH = "cifar10_test_acc"  # the column of the accuracies that Figures 3 and 6 rank
 LOWEST = 0.5  # tau at the left edge; a lower one is drawn there as a triangle, with its value if it ranks the run
-COLORS = dict(zip(RANKING_SCORES, ("C0", "C1", "C2", "C3"), strict=True))
+COLORS = dict(zip(RANKING_SCORES, ("C0", "C4", "C1", "C2", "C3"), strict=True))
 LINES = (":", "--", "-.", (0, (1, 4)), (0, (5, 5)), (0, (3, 5, 1, 5)))  # styles of the taus that are drawn as lines
 
 

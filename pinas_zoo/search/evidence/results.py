@@ -16,11 +16,13 @@ from pinas_zoo.models.nasbench201 import OPERATIONS
 from pinas_zoo.search.evidence.replacements import read_estimates
 from pinas_zoo.search.ranking.main_effects import main_effects
 
-# columns of a file; an unknown score is empty: files of earlier versions lack the last column, and the last but one if
+# columns of a file; an unknown score is empty: files of earlier versions lack the LATER columns, and cross_entropy if
 # their method learns without labels
-SCORES = ("accuracy", "squared_error", "consistency", "cross_entropy", "classifier_accuracy")
+SCORES = ("accuracy", "squared_error", "consistency", "cross_entropy", "classifier_accuracy", "identification")
+LATER = ("classifier_accuracy", "identification")
 RANKING_SCORES = {  # in words
     "consistency": "consistency",
+    "identification": "identification",
     "squared_error": "probe",
     "cross_entropy": "classifier",
     "classifier_accuracy": "classifier's accuracy",
@@ -128,7 +130,7 @@ def read_run(path: Path) -> MeasuredRun:
 
 def _cell(row: Mapping[str, str], column: str) -> str:
     """The text of a column; empty if the file is of an earlier version, which did not have it."""
-    return row.get(column, "") if column == SCORES[-1] else row[column]
+    return row.get(column, "") if column in LATER else row[column]
 
 
 def read_runs(folder: Path, reference: str) -> list[MeasuredRun]:

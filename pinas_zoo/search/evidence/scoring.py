@@ -10,6 +10,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.scorers.classifier import ClassifierScorer
 from pinas_zoo.search.scorers.consistency import ConsistencyScorer
+from pinas_zoo.search.scorers.identification import IdentificationScorer
 from pinas_zoo.search.scorers.probe import ProbeScorer
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.terminal import progress
@@ -20,13 +21,15 @@ TOGETHER = 27  # paths that are scored between two updates of the progress bar
 def score_paths(context: Context, archs: Sequence[Arch]) -> list[tuple[float, ...]]:
     """Scores of paths of a learned supernet, each as :data:`pinas_zoo.search.evidence.results.SCORES` names them.
 
-    Accuracy and squared error of a linear probe of the path's own, consistency of two views, and cross-entropy and
-    accuracy of the classifier that all paths share (NaN if there is none). Probes and classifiers see all held-out
-    images as one batch; consistency compares the images of batches of ``explore.batch_size``.
+    Accuracy and squared error of a linear probe of the path's own, consistency of two views, cross-entropy and accuracy
+    of the classifier that all paths share (NaN if there is none), and identification of images by two views. Probes and
+    classifiers see all held-out images as one batch; consistency and identification compare the images of batches of
+    ``explore.batch_size``.
     """
     data = context.scoring_data()
     whole = replace(data, batch_size=len(data.held_out))
     consistency, probe = ConsistencyScorer.build(data), ProbeScorer.build(whole)
+    identification = IdentificationScorer.build(data)
     classifier = ClassifierScorer.build(whole) if data.classifier is not None else None
     unknown = Score(math.nan, math.nan)
     found: list[tuple[float, ...]] = []
@@ -34,8 +37,9 @@ def score_paths(context: Context, archs: Sequence[Arch]) -> list[tuple[float, ..
         for start in range(0, len(archs), TOGETHER):
             some = archs[start : start + TOGETHER]
             shared = [unknown] * len(some) if classifier is None else classifier.scores(some)
-            for own, views, head in zip(probe.scores(some), consistency.scores(some), shared, strict=True):
-                found.append((own.accuracy, own.loss, views.loss, head.loss, head.accuracy))
+            alike, found_again = consistency.scores(some), identification.scores(some)
+            for own, views, image, head in zip(probe.scores(some), alike, found_again, shared, strict=True):
+                found.append((own.accuracy, own.loss, views.loss, head.loss, head.accuracy, image.loss))
             bar.update(len(some))
     return found
 
