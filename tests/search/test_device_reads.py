@@ -22,8 +22,9 @@ from pinas_zoo.data.options import Views
 from pinas_zoo.engine.trainable import Trainable
 from pinas_zoo.engine.trainer import DistributedOptimWrapper, RunnerModel
 from pinas_zoo.search.methods.base import METHODS, build_method
-from pinas_zoo.search.scorers import consistency, evaluator
+from pinas_zoo.search.scorers import evaluator, two_views
 from pinas_zoo.search.scorers.consistency import ConsistencyScorer
+from pinas_zoo.search.scorers.identification import IdentificationScorer
 from pinas_zoo.search.scorers.evaluator import PathEvaluator
 from pinas_zoo.search.spaces.base import build_space
 from pinas_zoo.search.stages.linear import LinearEvaluation
@@ -158,7 +159,7 @@ class OnMeta:
 @pytest.fixture
 def on_meta(monkeypatch) -> OnMeta:
     reader = OnMeta()
-    for module in (evaluator, consistency):
+    for module in (evaluator, two_views):
         monkeypatch.setattr(module, "get_device", lambda: "meta")
         monkeypatch.setattr(module, "read_numbers", reader)
     return reader
@@ -181,9 +182,10 @@ def test_scores_are_read_once_for_all_candidates(probe, statistics, count, on_me
 
 
 @pytest.mark.parametrize("count", [1, 5])
-def test_consistency_is_read_once_for_all_candidates(count, on_meta):
+@pytest.mark.parametrize("kind", [ConsistencyScorer, IdentificationScorer])
+def test_label_free_scores_are_read_once_for_all_candidates(kind, count, on_meta):
     space = build_space(SPACES["resnest50"])
-    scorer = ConsistencyScorer(
+    scorer = kind(
         space.supernet(), IMAGES, lambda x, generator: x.float().unsqueeze(1).expand(-1, 2, -1, -1, -1), batch_size=8
     )
     paths = [space.parse(f"{k % 4}{k // 4}00") for k in range(count)]

@@ -37,7 +37,7 @@ def score_paths(context: Context, archs: Sequence[Arch]) -> list[tuple[float, ..
         for start in range(0, len(archs), TOGETHER):
             some = archs[start : start + TOGETHER]
             shared = [unknown] * len(some) if classifier is None else classifier.scores(some)
-            alike, found_again = consistency.scores(some), identification.scores(some)
+            alike, found_again = consistency.scores_beside(some, identification)
             for own, views, image, head in zip(probe.scores(some), alike, found_again, shared, strict=True):
                 found.append((own.accuracy, own.loss, views.loss, head.loss, head.accuracy, image.loss))
             bar.update(len(some))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 from typing import ClassVar, TypeVar
 
+import numpy as np
 import torch
 from mmengine.device import get_device
 
@@ -85,28 +85,42 @@ class TwoViewScorer(ABC):
         Raises:
             UserError: Outputs are not finite. The study would count such a score as failed and retry it forever.
         """
-        found: list[torch.Tensor] = []  # of all paths for the first batch, then for the second, …
+        return self.scores_beside(paths)[0]
+
+    def scores_beside(self, paths: Sequence[Arch], *others: TwoViewScorer) -> list[list[Score]]:
+        """Scores of the paths by this scorer and by others, from the same features of this scorer's supernet and views.
+
+        Raises:
+            UserError: As :meth:`scores`.
+        """
+        scorers, found = (self, *others), list[torch.Tensor]()  # of all paths for the first batch, then the second, …
         for k, batch in enumerate(self.held_out.batches(self.batch_size)):
             if k and len(batch["labels"]) < self.batch_size:
                 break
             generator = torch.Generator().manual_seed(int(step_rng(self.seed, k, self.stream).integers(2**63)))
             views = self.views(upload(batch["pixels"], self.device), generator)
             pair = [view.contiguous(memory_format=torch.channels_last) for view in views.unbind(1)]
-            jobs = [partial(self._compared, supernet, pair, some) for supernet, some in self.side_by_side.split(paths)]
+            parts = self.side_by_side.split(paths)
+            jobs = [partial(self._compared, scorers, supernet, pair, some) for supernet, some in parts]
             found.extend(chain.from_iterable(self.side_by_side.run(jobs)))
-        values = read_numbers(found)
-        by_path = [values[k :: len(paths)] for k in range(len(paths))]
-        means = [sum(some) / len(some) for some in by_path]
-        for path, mean in zip(paths, means, strict=True):
-            if not math.isfinite(mean):
+        values = np.array(read_numbers(found)).reshape(-1, len(paths), len(scorers)).mean(0)  # paths x scorers
+        for path, means in zip(paths, values, strict=True):
+            if not np.isfinite(means).all():
                 raise UserError(
-                    f"expected finite outputs of the path {path}, got {mean}: learning has diverged; learn again with "
-                    "a lower learn.lr, in another --work-dir"
+                    f"expected finite outputs of the path {path}, got {means[0]}: learning has diverged; learn again "
+                    "with a lower learn.lr, in another --work-dir"
                 )
-        return [self.to_score(mean) for mean in means]
+        return [[one.to_score(float(v)) for v in column] for one, column in zip(scorers, values.T, strict=True)]
 
-    def _compared(self, supernet: Supernet, pair: Sequence[torch.Tensor], paths: Sequence[Arch]) -> list[torch.Tensor]:
-        return [self.compare(*self.features(pair, path, supernet)) for path in paths]
+    def _compared(
+        self, scorers: Sequence[TwoViewScorer], supernet: Supernet, pair: Sequence[torch.Tensor], paths: Sequence[Arch]
+    ) -> list[torch.Tensor]:
+        """What each scorer averages, for the first path, then for the second, …"""
+        found = []
+        for path in paths:
+            features = self.features(pair, path, supernet)
+            found += [scorer.compare(*features) for scorer in scorers]
+        return found
 
     @torch.no_grad()
     def features(self, pair: Sequence[torch.Tensor], path: Arch, supernet: Supernet | None = None) -> torch.Tensor:

@@ -8,6 +8,7 @@ import torch
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import Images
+from pinas_zoo.search.scorers.consistency import ConsistencyScorer
 from pinas_zoo.search.scorers.identification import RIDGE, TEMPERATURE, IdentificationScorer
 from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 
@@ -64,3 +65,9 @@ def test_scores_of_a_supernet(scorer):
     assert score == again
     assert 0 < score.accuracy < 1
     assert score.loss == pytest.approx(1 - score.accuracy)
+
+
+def test_scores_beside_another_scorer_equal_its_own(scorer):
+    other = ConsistencyScorer(scorer.side_by_side.networks[0], scorer.held_out, scorer.views, scorer.batch_size)
+    paths = [PATH, Arch((1, 1, 1, 1, 1, 1)), Arch((2, 0, 1, 1, 1, 0))]
+    assert scorer.scores_beside(paths, other) == [scorer.scores(paths), other.scores(paths)]
