@@ -24,8 +24,8 @@ from pinas_zoo.engine.trainer import DistributedOptimWrapper, RunnerModel
 from pinas_zoo.search.methods.base import METHODS, build_method
 from pinas_zoo.search.scorers import evaluator, two_views
 from pinas_zoo.search.scorers.consistency import ConsistencyScorer
-from pinas_zoo.search.scorers.identification import IdentificationScorer
 from pinas_zoo.search.scorers.evaluator import PathEvaluator
+from pinas_zoo.search.scorers.identification import IdentificationScorer
 from pinas_zoo.search.spaces.base import build_space
 from pinas_zoo.search.stages.linear import LinearEvaluation
 from pinas_zoo.search.stages.train import StandAlone
