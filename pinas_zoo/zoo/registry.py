@@ -36,10 +36,11 @@ from pinas_zoo.weights import entry_points, sources
 from pinas_zoo.weights.atomic import to_json
 from pinas_zoo.weights.atomic import write_json as write_json
 from pinas_zoo.weights.entry_points import UnknownArchitecture
-from pinas_zoo.weights.model_folder import check_args, check_cfg, complete_cfg, plain_args, read_config
+from pinas_zoo.weights.model_folder import check_args, complete_cfg, plain_args, read_config
 from pinas_zoo.weights.new_folder import CONFIG_FILE as CONFIG_FILE
 from pinas_zoo.weights.new_folder import WEIGHTS_FILE as WEIGHTS_FILE
 from pinas_zoo.weights.tensors import check_tensors, tensor_shapes
+from pinas_zoo.weights.timm_cfg import check_cfg
 
 PICTURED = ("pinas_beta", "pinas_delta", "pinas_epsilon")  # known only from the paper's Figure 9; not invented here
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
