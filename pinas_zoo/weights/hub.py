@@ -19,6 +19,7 @@ from huggingface_hub import HfFileMetadata, constants, get_hf_file_metadata, hf_
 from huggingface_hub.errors import EntryNotFoundError
 
 from pinas_zoo.errors import HubBusy, HubError, HubOffline, NotSafetensors, WrongHash
+from pinas_zoo.weights import hub_http
 from pinas_zoo.weights.hub_cache import CachedFile, is_commit, is_digest, remember_branch, repo_folder
 from pinas_zoo.weights.hub_client import (
     FILE_LIMIT,
@@ -32,7 +33,6 @@ from pinas_zoo.weights.hub_client import (
     send,
     split_repo,
 )
-from pinas_zoo.weights.hub_http import ANSWER_SECONDS, within
 from pinas_zoo.weights.new_folder import PICKLES, WEIGHTS_FILE
 from pinas_zoo.weights.size_limits import WEIGHTS_LIMIT
 
@@ -125,8 +125,8 @@ def _fetch_blob(file: CachedFile, url: str, size: int | None, limit: int, expect
 
 def _ask(url: str) -> HfFileMetadata:
     """What the Hub announces of a file: its hash, size and commit."""
-    seconds = max(ANSWER_SECONDS, 2 * head_timeout())
-    return within(seconds, lambda: get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **LIBRARY))
+    seconds = max(hub_http.ANSWER_SECONDS, 2 * head_timeout())
+    return hub_http.within(seconds, lambda: get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **LIBRARY))
 
 
 def sha256_of(path: Path) -> str:

@@ -16,13 +16,12 @@ from huggingface_hub import HfFileMetadata, get_hf_file_metadata, get_token, hf_
 
 from pinas_zoo.errors import HubError, HubForbidden, HubNotFound, HubOffline, WeightsError, WrongHash
 from pinas_zoo.version import __version__
-from pinas_zoo.weights import entry_points
+from pinas_zoo.weights import entry_points, hub_http
 from pinas_zoo.weights.atomic import to_json, write_json
 from pinas_zoo.weights.hub import RepoFile, checked, list_files, only_pickles, sha256_of
 from pinas_zoo.weights.hub_cache import is_commit
 from pinas_zoo.weights.hub_client import LIBRARY, endpoint, explain, fetch, is_offline, split_repo
 from pinas_zoo.weights.hub_commit import Upload, commit_files, ensure_branch, ensure_repo, git_digest
-from pinas_zoo.weights.hub_http import ANSWER_SECONDS, within
 from pinas_zoo.weights.model_folder import CONFIG_LIMIT, make_config, parse_config, read_config, read_facts
 from pinas_zoo.weights.new_folder import CARD_FILE, CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, new_folder
 from pinas_zoo.weights.size_limits import WEIGHTS_LIMIT
@@ -177,7 +176,7 @@ def push(plan: Plan, private: bool = False, message: str | None = None) -> str:
             raise HubError(f"the answer names no commit but {commit[:80]!r}")
         for file in plan.files:
             url = hf_hub_url(plan.repo, file.path, revision=commit, endpoint=endpoint())
-            announced = within(ANSWER_SECONDS, partial(_announced, url, token))
+            announced = hub_http.within(hub_http.ANSWER_SECONDS, partial(_announced, url, token))
             small = announced.etag is not None and len(announced.etag) == 40  # kept in git, not as a large file
             if announced.etag != (git_digest(file.content()) if small else file.sha256):
                 raise WrongHash(f"expected sha256 {file.sha256} of {file.path} in {what}, got {announced.etag!r}")
