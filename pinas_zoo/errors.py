@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import errno
 
+_FULL_WORDS = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "File too large",
+    "disk is full",
+    "PytorchStreamWriter failed writing",
+)
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)  # disk, quota, limit of a file's size
 
 
@@ -75,9 +82,16 @@ def disk_error(error: OSError, what: object) -> UserError:
     return UserError(f"expected to read or write {what}, got: {reason}; give another place, or change its permissions")
 
 
-def is_full_disk(error: BaseException) -> bool:
-    """Whether an error says that a disk is full, in the operating system's form or in that of a library's writer."""
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return True
-    text = str(error)
-    return any(words in text for words in ("No space left on device", "Disk quota exceeded", "File too large"))
+def is_full_disk(error: BaseException | None) -> bool:
+    """Whether an error, or one that caused it, says that a disk is full.
+
+    Libraries have forms of their own: safetensors and SQLite put the words of the operating system into their own
+    errors, torch's writer says only that it could not write.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        if any(words in str(error) for words in _FULL_WORDS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -42,7 +42,9 @@ def read_bounded(path: Path, limit: int) -> bytes:
         UserError: It is longer than ``limit`` bytes, or no regular file: a pipe or a device may never end.
         OSError: It is not there, or cannot be read.
     """
-    # nonblocking: to open a pipe would wait for a writer
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise UserError(f"expected a regular file at {path}, got a folder, pipe or device; delete it")
+    # nonblocking, should it have become a pipe, which would wait for a writer
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

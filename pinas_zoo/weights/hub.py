@@ -126,7 +126,9 @@ def _fetch_blob(file: CachedFile, url: str, size: int | None, limit: int, expect
 def _ask(url: str) -> HfFileMetadata:
     """What the Hub announces of a file: its hash, size and commit."""
     seconds = max(hub_http.ANSWER_SECONDS, 2 * head_timeout())
-    return hub_http.within(seconds, lambda: get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **LIBRARY))
+    return hub_http.within(
+        seconds, lambda: get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **LIBRARY)
+    )
 
 
 def sha256_of(path: Path) -> str:
