@@ -40,30 +40,31 @@ class Arch:
         Raises:
             ValueError: The length is wrong, or a choice is out of range.
         """
+        shown = _shown(text)
         if isinstance(text, Arch):
             choices = text.choices
         elif isinstance(text, str):
             bad = sorted({c for c in text if c not in DIGITS})
             if bad or not text:
                 raise ValueError(
-                    f"expected an architecture as one digit per layer, such as '{'0123' * 4}', got {text!r}"
-                    + (f" with {', '.join(map(repr, bad))}" if bad else "")
+                    f"expected an architecture as one digit per layer, such as '{'0123' * 4}', got {shown}"
+                    + (f" with {', '.join(map(repr, bad[:8]))}" if bad else "")
                 )
             choices = tuple(DIGITS.index(c) for c in text)
         elif isinstance(text, Iterable):
             choices = tuple(int(c) for c in text)
         else:
-            raise ValueError(f"expected an architecture as text in quotes, one digit per layer, got {text!r}")
+            raise ValueError(f"expected an architecture as text in quotes, one digit per layer, got {shown}")
         if num_layers is not None and len(choices) != num_layers:
             raise ValueError(
-                f"expected an architecture of {num_layers} layers, got {len(choices)} in {text!r}; "
+                f"expected an architecture of {num_layers} layers, got {len(choices)} in {shown}; "
                 "give one digit per layer, or the depths that it belongs to"
             )
         for layer, choice in enumerate(choices):
             if not 0 <= choice < num_candidates:
                 raise ValueError(
-                    f"expected candidates 0 to {num_candidates - 1} in every layer, got {choice} "
-                    f"in layer {layer} of {text!r}"
+                    f"expected candidates 0 to {num_candidates - 1} in every layer, got {_shown(choice)} "
+                    f"in layer {layer} of {shown}"
                 )
         return cls(choices)
 
@@ -78,3 +79,12 @@ class Arch:
 
     def __getitem__(self, layer: int) -> int:
         return self.choices[layer]
+
+
+def _shown(value: object) -> str:
+    """A value in a message, cut where it is long, as in a file that somebody else wrote."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return "a huge number"
+    if isinstance(value, str | list | tuple) and len(value) > 80:
+        return f"{str(value[:60])!r}… of length {len(value)}"
+    return repr(value)

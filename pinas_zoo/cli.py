@@ -15,7 +15,7 @@ import importlib
 import os
 import sys
 
-from pinas_zoo.errors import UserError
+from pinas_zoo.errors import UserError, is_full_disk
 from pinas_zoo.version import __version__
 
 TYPE_CHECKING = False
@@ -128,9 +128,11 @@ def main(argv: Sequence[str] | None = None, load_package: Callable[[], None] | N
     Returns:
         0 when it worked; 2 with one line on stderr when the input was wrong; 130 after Ctrl-C.
     """
-    args = build_parser().parse_args(argv)
     from pinas_zoo.terminal import error as print_error
-    from pinas_zoo.terminal import json_alone  # not needed for --help, as all that a command imports
+    from pinas_zoo.terminal import json_alone, open_streams
+
+    open_streams()
+    args = build_parser().parse_args(argv)
 
     try:
         with json_alone(getattr(args, "json", False)):
@@ -153,7 +155,14 @@ def main(argv: Sequence[str] | None = None, load_package: Callable[[], None] | N
             sys.stdout.flush()
         except OSError:
             _discard_stdout()
-        print_error(args.command, f"{error}; give another place, or change its permissions")
+        full = is_full_disk(error)
+        cure = "free space on the disk, then repeat" if full else "give another place, or change its permissions"
+        print_error(args.command, f"{error}; {cure}")
+        return 2
+    except Exception as error:  # what a library makes of a full disk, such as torch's and safetensors' own errors
+        if not is_full_disk(error):
+            raise
+        print_error(args.command, f"{' '.join(str(error).split())[:300]}; free space on the disk, then repeat")
         return 2
     return 0
 

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 PLAIN_SECONDS = 10.0  # between lines of progress in a file
 DRAW_SECONDS = 0.2  # between two drawings of a progress bar
 RATE_SECONDS = 30.0  # over which the rate of progress is measured
-# C0 and C1 controls, separators of lines, marks and overrides of writing direction, bytes that are no UTF-8
-_UNSAFE = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+# C0 and C1 controls, separators of lines, marks and overrides of writing direction, characters that are not seen, bytes
+# that are no UTF-8
+_UNSAFE = (
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"
+)
 
 
 def escape(text: str) -> str:
@@ -35,6 +39,19 @@ def escape(text: str) -> str:
 def say(text: str) -> None:
     """Print lines to stdout with control characters escaped, such as those of a file that somebody else wrote."""
     print("\n".join(map(escape, text.split("\n"))), flush=True)
+
+
+def open_streams() -> None:
+    """Make stdout and stderr take every text: what a terminal's encoding lacks is shown as ``?``, never an error.
+
+    A process that was started with a closed stdout or stderr gets one that nobody reads.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  until the process ends
+        elif getattr(stream, "errors", None) in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def is_terminal(stream: IO[str]) -> bool:

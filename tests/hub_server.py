@@ -42,6 +42,7 @@ class Fault:
     cut_after: int | None = None  # close the connection after so many bytes of the body
     body: bytes | None = None  # send these bytes instead, with the headers of the true file
     silent: bool = False  # accept the request and never answer
+    drip: float | None = None  # seconds between two bytes of the answer, its head included
     times: int = 10**9  # how often, then no more
     seen: int = 0
 
@@ -148,6 +149,8 @@ class Handler(BaseHTTPRequestHandler):
                 fault.seen += 1
                 self.fault = fault
                 break
+        if self.fault is not None and self.fault.drip is not None:
+            self.wfile = Dripping(self.wfile, self.fault.drip, hub.released)  # type: ignore[assignment]
         if self.fault is not None and self.fault.silent:
             hub.released.wait(60)
             self.close_connection = True
@@ -372,6 +375,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send(200, content, {**headers, "Accept-Ranges": "bytes"})
 
     def send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        if self.fault is not None and self.fault.status is None:
+            headers = {**headers, **self.fault.headers}
+            body = body if self.fault.body is None else self.fault.body
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)
@@ -386,6 +392,23 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.wfile.write(body)
+
+
+class Dripping:
+    """A connection to which bytes are written one by one, with pauses."""
+
+    def __init__(self, stream: Any, pause: float, stop: threading.Event):
+        self.stream, self.pause, self.stop = stream, pause, stop
+
+    def write(self, data: bytes) -> None:
+        for k in range(len(data)):
+            self.stream.write(data[k : k + 1])
+            self.stream.flush()
+            if self.stop.wait(self.pause):
+                raise ConnectionAbortedError
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 REPO = r"([^/]+/[^/]+)"

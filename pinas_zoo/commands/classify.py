@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+PIXELS = 32 * 384**2  # of the images that go through the network at once
 EPILOG = """\
 examples:
     pinas-zoo classify cat.jpg dog.png --model work_dirs/mine/winner
@@ -85,6 +86,8 @@ def classify(paths: Sequence[str], args: argparse.Namespace) -> Iterator[tuple[s
     channels = config["input_size"][0]
     if channels not in (1, 3):
         raise UserError(f"expected a model of 1 or 3 input channels, got {channels} in {args.model}")
+    height, width = config["input_size"][1:]
+    args.batch_size = max(1, min(args.batch_size, PIXELS // (height * width)))  # memory grows with both
     transform: Any = create_transform(**config, is_training=False)
     for first in range(0, len(paths), args.batch_size):
         batch = paths[first : first + args.batch_size]
@@ -103,13 +106,13 @@ def load_model(source: str, device: str) -> Any:
         UserError: No such model, no weights, a device that is not there, or no classes.
     """
 
-    import timm
     import torch
     from huggingface_hub import logging
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
     from safetensors import SafetensorError
 
     from pinas_zoo.errors import UserError
+    from pinas_zoo.weights.entry_points import WRONG_ARGUMENTS
     from pinas_zoo.weights.hub_client import explain
     from pinas_zoo.zoo.resolve import resolve
 
@@ -127,12 +130,12 @@ def load_model(source: str, device: str) -> Any:
     if network.kind == "run":
         raise UserError(network.run_problem())
     try:
-        model: nn.Module = timm.create_model(network.timm_name, pretrained=True).eval().to(device)
+        model: nn.Module = network.with_weights().to(device)
     except UserError:
         raise
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
         raise explain(error, f"model {source}") from None
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, MemoryError, SafetensorError, *WRONG_ARGUMENTS) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(f"expected a model with weights, got none for {source}: {reason}") from None
     if not getattr(model, "num_classes", 0):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from pinas_zoo.terminal import escape, say
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,11 +142,11 @@ def _write_network(folder: Path, converted: ConvertedNetwork, facts: dict[str, A
     except OSError as error:
         raise UserError(f"expected to write {folder}: {error}") from None
     classes = converted.model_args["num_classes"]
-    print(_summary(converted.model_args, converted.state_dict, f"{classes} classes" if classes else "no head"))
+    say(_summary(converted.model_args, converted.state_dict, f"{classes} classes" if classes else "no head"))
     for part, count in converted.left_out.items():
-        print(f"left out: {part} ({count} tensors)")
-    print(f"written: {folder}")
-    print(f'load it: import pinas_zoo, timm; timm.create_model("local-dir:{folder}", pretrained=True)')
+        say(f"left out: {escape(part)} ({count} tensors)")
+    say(f"written: {escape(str(folder))}")
+    say(f'load it: import pinas_zoo, timm; timm.create_model("local-dir:{escape(str(folder))}", pretrained=True)')
 
 
 def _write_model(file: Path, model: ConvertedModel, facts: dict[str, Any]) -> None:
@@ -154,10 +156,10 @@ def _write_model(file: Path, model: ConvertedModel, facts: dict[str, Any]) -> No
     save_converted_model(
         file, model, {**facts, "backbone": known, "num_classes": model.num_classes, "changed": list(model.notes)}
     )
-    print(f"{model.layout}: {_summary(model.backbone_args, model.state_dict, f'{model.num_classes} classes')}")
+    say(f"{model.layout}: {_summary(model.backbone_args, model.state_dict, f'{model.num_classes} classes')}")
     for note in model.notes:
-        print(f"changed: {note}")
-    print(f"written: {file}")
+        say(f"changed: {escape(note)}")
+    say(f"written: {escape(str(file))}")
 
 
 def _summary(model_args: dict[str, Any], state: dict[str, Any], classes: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pinas_zoo.terminal import print_json
+from pinas_zoo.terminal import escape, print_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,8 +109,9 @@ def run(args: argparse.Namespace) -> None:
         facts = {"page": str(written.page), "overview": str(written.overview), "results": str(results)}
         print_json({**facts, "runs": [run_facts(evidence, run) for run in evidence.runs]})
     else:
-        print(written.text)
-        print(f"written {written.page}, {written.overview.name}, and a figure a run in {results}", file=sys.stderr)
+        say(written.text)
+        line = f"written {written.page}, {written.overview.name}, and a figure a run in {results}"
+        print(escape(line), file=sys.stderr)
 
 
 def _check_numbers(args: argparse.Namespace) -> None:

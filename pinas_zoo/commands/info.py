@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"total: {total.params:,} parameters, {total.macs:,} multiply-adds for one image of {_times(size)}")
         print(f"       {operations:,} FLOPs as flops counters count: with biases, batch norm, ReLU and pooling")
         for check in checks:
-            print(check.text)
+            print(escape(check.text))
     pictures = []
     for path, kind in ((args.svg, "SVG"), (args.png, "PNG")):
         if path is not None and subject.spec is not None:
@@ -145,6 +145,7 @@ def find_subject(args: argparse.Namespace) -> Subject:
         UserError: None of them, or sizes are given with a name or folder, which has its own.
     """
     from pinas_zoo.errors import UserError
+    from pinas_zoo.weights.size_limits import MAX_RESIZED
     from pinas_zoo.zoo.resolve import resolve
 
     word = args.network
@@ -155,8 +156,8 @@ def find_subject(args: argparse.Namespace) -> Subject:
         "num_classes": args.num_classes,
     }
     given = {key: value for key, value in sizes.items() if value is not None}
-    if args.image_size is not None and args.image_size < 32:
-        raise UserError(f"expected --image-size of at least 32, got {args.image_size}")
+    if args.image_size is not None and not 32 <= args.image_size <= MAX_RESIZED:
+        raise UserError(f"expected --image-size of 32 to {MAX_RESIZED}, got {args.image_size}")
     if args.arch is not None:
         return _named_subject(word, args.arch, given, args.image_size)
     network = resolve(word, given)

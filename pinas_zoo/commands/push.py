@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pinas_zoo.terminal import escape, print_json
+from pinas_zoo.terminal import escape, print_json, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
     sent = send(args)
     if sent:
         plan, commit = sent
-        print(f'timm.create_model("hf-hub:{plan.repo}@{commit}", pretrained=True)  # after import pinas_zoo')
+        say(f'timm.create_model("hf-hub:{plan.repo}@{commit}", pretrained=True)  # after import pinas_zoo')
 
 
 def send(args: argparse.Namespace) -> tuple[Any, str] | None:
@@ -64,10 +64,10 @@ def send(args: argparse.Namespace) -> tuple[Any, str] | None:
     plan = publish.plan_push(args.folder, args.repo, facts_of(args))
     show(plan)
     if not args.yes:
-        print("\nnothing was sent; --yes sends it")
+        say("\nnothing was sent; --yes sends it")
         return None
     commit = publish.push(plan, private=args.private, message=args.message)
-    print(f"\nsent as commit {commit} to {endpoint()}/{plan.repo}")
+    say(f"\nsent as commit {commit} to {endpoint()}/{plan.repo}")
     return plan, commit
 
 
@@ -102,16 +102,21 @@ def facts_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def show(plan: Any) -> None:
     """Print the files of a plan and its card."""
-    print(f"to {plan.repo}, branch {plan.branch}:")
+    say(f"to {plan.repo}, branch {plan.branch}:")
     for file in plan.files:
-        print(f"  {escape(file.path):18} {file.size:>12,} bytes  sha256 {file.sha256}")
-    print("\nREADME.md:\n")
-    print("".join(escape(line) + "\n" for line in plan.card.splitlines()), end="")
+        say(f"  {escape(file.path):18} {file.size:>12,} bytes  sha256 {file.sha256}")
+    say("\nREADME.md:\n")
+    say("\n".join(plan.card.splitlines()))
 
 
 def _metric(text: str) -> tuple[str, float]:
+    import math
+
     kind, _, value = text.partition("=")
     try:
-        return kind.strip(), float(value)
+        number = float(value)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a metric such as accuracy=0.982, got {text!r}") from None
+        number = math.nan
+    if not kind.strip() or not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"expected a metric such as accuracy=0.982, got {text!r}")
+    return kind.strip(), number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pinas_zoo.terminal import escape, print_json
+from pinas_zoo.terminal import print_json, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +39,9 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print_json({"name": entry.name, "arch": entry.arch, "folder": entry.folder, "load": load})
         return
-    weights = f"weights in {escape(entry.folder)}" if entry.folder else "no weights"
-    print(f"registered {entry.name}: arch {entry.arch}, {weights}")
-    print(f"{load}  # after import pinas_zoo")
+    weights = f"weights in {entry.folder}" if entry.folder else "no weights"
+    say(f"registered {entry.name}: arch {entry.arch}, {weights}")
+    say(f"{load}  # after import pinas_zoo")
 
 
 def _numbers(text: str) -> tuple[int, ...]:

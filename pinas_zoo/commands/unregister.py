@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pinas_zoo.terminal import print_json
+from pinas_zoo.terminal import print_json, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +20,6 @@ def run(args: argparse.Namespace) -> None:
     for name in args.name:
         registry.unregister(name)
         if not args.json:
-            print(f"unregistered {name}")
+            say(f"unregistered {name}")
     if args.json:
         print_json({"unregistered": args.name})

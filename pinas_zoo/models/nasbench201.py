@@ -21,7 +21,8 @@ from torch import nn
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.weights import builder, entry_points
-from pinas_zoo.weights.entry_points import EntryPoint, FunctionArg
+from pinas_zoo.weights.entry_points import EntryPoint, FunctionArg, check_flags, check_pool, check_shares
+from pinas_zoo.weights.size_limits import MAX_CHANNELS, MAX_CLASSES, MAX_LAYERS, check_count, check_parameters
 
 __all__ = ["EDGES", "OPERATIONS", "NASBench201", "arch_string", "parse_arch"]
 
@@ -222,7 +223,7 @@ class NASBench201(nn.Module):
         dtype: Any = None,
     ):
         super().__init__()
-        check_sizes(channels, cells)
+        check_sizes(channels, cells, num_classes, in_chans)
         dd = {"device": device, "dtype": dtype}
         operations = parse_arch(arch).choices
         self.arch = str(Arch(operations))
@@ -273,14 +274,22 @@ class NASBench201(nn.Module):
         return self.forward_head(self.forward_features(x))
 
 
-def check_sizes(channels: int, cells: int) -> None:
-    """Check the sizes of a skeleton.
+def check_sizes(channels: int, cells: int, num_classes: int = 0, in_chans: int = 3) -> None:
+    """Check the sizes of a skeleton, and by arithmetic how many parameters it has at most; nothing is built.
 
     Raises:
-        UserError: One is below 1.
+        UserError: One is out of range or of another type.
     """
-    if channels < 1 or cells < 1:
-        raise UserError(f"expected channels and cells of at least 1, got {channels} and {cells}")
+    try:
+        channels = check_count("channels", channels, 1, MAX_CHANNELS)
+        cells = check_count("cells", cells, 1, MAX_LAYERS)
+        num_classes = check_count("num_classes", num_classes, 0, MAX_CLASSES)
+        in_chans = check_count("in_chans", in_chans, 1, MAX_CHANNELS)
+        convolutions = [width * width * 9 * (len(EDGES) * cells + 2) for width in stage_widths(channels)]
+        outside = 9 * in_chans * channels + num_classes * stage_widths(channels)[-1]
+        check_parameters(sum(convolutions) + outside, "a network")
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def create(variant: str, pretrained: bool = False, **kwargs: Any) -> NASBench201:
@@ -297,8 +306,11 @@ def check_args(args: Mapping[str, Any]) -> None:
         ValueError: An unknown argument, no architecture, or sizes below 1.
     """
     entry_points.check_parameters(args, NASBench201)
-    parse_arch(args["arch"])
-    check_sizes(args.get("channels", 1), args.get("cells", 1))
+    parse_arch(args.get("arch", EXAMPLE))
+    check_sizes(args.get("channels", 1), args.get("cells", 1), args.get("num_classes", 10), args.get("in_chans", 3))
+    check_flags(args, ("affine",))
+    check_pool(args)
+    check_shares(args, ("drop_rate",))
 
 
 default_cfgs = generate_default_cfgs(

@@ -35,7 +35,8 @@ from pinas_zoo.models.blocks import (
 from pinas_zoo.models.checkpointing import FEATURE_CLASSES, set_block_checkpointing
 from pinas_zoo.models.spec import NetworkSpec
 from pinas_zoo.weights import builder, entry_points
-from pinas_zoo.weights.entry_points import EntryPoint, FunctionArg
+from pinas_zoo.weights.entry_points import EntryPoint, FunctionArg, check_flags, check_pool, check_shares
+from pinas_zoo.weights.size_limits import shortened
 from pinas_zoo.weights.timm_private import feature_take_indices
 
 __all__ = [
@@ -222,7 +223,18 @@ def check_args(args: Mapping[str, Any]) -> None:
         ValueError: An unknown argument, a value out of range, or an architecture that does not fit the depths.
     """
     entry_points.check_parameters(args, PiNAS)
-    NetworkSpec.from_args(args)
+    NetworkSpec.from_args({**args, "arch": args.get("arch", "1" * 16)})
+    check_flags(args, ("zero_init_last",))
+    check_shares(args, ("drop_rate", "drop_path_rate", "drop_block_rate"))
+    for name, read in (("act_layer", get_act_layer), ("norm_layer", get_norm_layer)):
+        layer = args.get(name)
+        try:
+            known = layer is None or callable(layer) or (isinstance(layer, str) and read(layer) is not None)
+        except (KeyError, AssertionError, ValueError):
+            known = False
+        if not known:
+            raise ValueError(f"expected {name} as a name that timm knows, got {shortened(layer)}; leave it out")
+    check_pool(args)
 
 
 def spec_of(architecture: str, args: Mapping[str, Any]) -> NetworkSpec | None:

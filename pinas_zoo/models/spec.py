@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.models.blocks import CANDIDATES, DEPTHS, STEM_WIDTH, WIDTHS, LayerSpec, layer_specs
+from pinas_zoo.models.blocks import CANDIDATES, DEPTHS, EXPANSION, STEM_WIDTH, WIDTHS, LayerSpec, layer_specs
+from pinas_zoo.weights.size_limits import (
+    MAX_CHANNELS,
+    MAX_CLASSES,
+    MAX_LAYERS,
+    check_count,
+    check_parameters,
+    shortened,
+)
 
 
 @dataclass(frozen=True)
@@ -53,16 +60,16 @@ class NetworkSpec:
         global_pool: str | None = "avg",
     ):
         if not isinstance(global_pool, str | None):
-            raise ValueError(f"expected global_pool as a name, got {global_pool!r}")
+            raise ValueError(f"expected global_pool as a name, got {shortened(global_pool)}")
         values: dict[str, Any] = {
-            "depths": _counts("depths", depths),
-            "widths": _counts("widths", widths),
-            "stem_width": _count("stem_width", stem_width, 1),
-            "num_classes": _count("num_classes", num_classes, 0),
-            "in_chans": _count("in_chans", in_chans, 1),
-            "output_stride": _count("output_stride", output_stride, 1),
+            **read_sizes(depths, widths, stem_width),
+            "num_classes": check_count("num_classes", num_classes, 0, MAX_CLASSES),
+            "in_chans": check_count("in_chans", in_chans, 1, MAX_CHANNELS),
+            "output_stride": check_count("output_stride", output_stride, 1, 32),
             "global_pool": global_pool or "",
         }
+        outside = values["num_classes"] * values["widths"][-1] * EXPANSION + 9 * values["in_chans"] * stem_width
+        check_parameters(outside + largest_path(values["depths"], values["widths"]), "a network")
         layers = layer_specs(values["depths"], values["widths"], values["stem_width"], values["output_stride"])
         values["arch"] = Arch.parse(arch, num_layers=len(layers), num_candidates=len(CANDIDATES))
         for key, value in values.items():
@@ -108,22 +115,43 @@ class NetworkSpec:
         return sizes == (DEPTHS, WIDTHS, STEM_WIDTH, 32)
 
 
-def _count(key: str, value: Any, least: int) -> int:
-    try:
-        count = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        count = None
-    if count is None:
-        raise ValueError(f"expected {key} as a whole number, got {value!r}")
-    if count < least:
-        raise ValueError(f"expected {key} of at least {least}, got {value!r}")
-    return count
+def read_sizes(depths: Any, widths: Any, stem_width: Any) -> dict[str, Any]:
+    """Depths, widths and stem width as whole numbers that a network can have; nothing is built.
+
+    Raises:
+        ValueError: Another type, or out of range.
+    """
+    sizes = {
+        "depths": _counts("depths", depths, MAX_LAYERS),
+        "widths": _counts("widths", widths, MAX_CHANNELS),
+        "stem_width": check_count("stem_width", stem_width, 1, MAX_CHANNELS),
+    }
+    if sum(sizes["depths"]) > MAX_LAYERS:
+        raise ValueError(f"expected depths of at most {MAX_LAYERS} layers in all, got {sum(sizes['depths'])}")
+    check_parameters(27 * stem_width**2, "a stem")
+    return sizes
 
 
-def _counts(key: str, values: Any) -> tuple[int, ...]:
+def largest_path(depths: Sequence[int], widths: Sequence[int]) -> int:
+    """Parameters of the layers along the largest candidates, counted a little too high (norms and biases not at all).
+
+    A layer of ``w`` planes has convolutions of w x in, 9 w x w and 4w x w weights and attention of at most 2 w x w; the
+    first of a stage also has a downsample of 4w x in, where ``in`` is at most four times the planes before.
+    """
+    total, before = 0, 0
+    for depth, w in zip(depths, widths, strict=False):
+        total += depth * (EXPANSION * w * w + 11 * w * w + EXPANSION * w * w)
+        total += EXPANSION * before * (w + EXPANSION * w)
+        before = w
+    return total
+
+
+def _counts(key: str, values: Any, most: int) -> tuple[int, ...]:
     try:
         if isinstance(values, str) or not values:
             raise ValueError(key)
-        return tuple(_count(key, value, 1) for value in values)
+        return tuple(check_count(key, value, 1, most) for value in values)
     except (TypeError, ValueError):
-        raise ValueError(f"expected {key} as positive whole numbers, got {values!r}") from None
+        raise ValueError(
+            f"expected {key} as positive whole numbers of at most {most}, got {shortened(values)}"
+        ) from None

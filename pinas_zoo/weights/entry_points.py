@@ -9,7 +9,7 @@ nothing here imports code by a name that a file gives.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +19,12 @@ from timm.models import PretrainedCfg
 from torch import nn
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.weights.size_limits import check_plain_arguments, shortened
 
 Args = Mapping[str, Any]
+# what constructors of networks raise for arguments that describe none
+WRONG_ARGUMENTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+POOLS = ("", "avg", "max", "avgmax", "catavgmax", "fast", "fastavg", "fastmax", "fastavgmax", "fastcatavgmax")
 _PLACEMENT = ("device", "dtype")  # arguments that say where a network lies, not what it is
 
 
@@ -56,7 +60,8 @@ class EntryPoint:
         aliases: Names of the same network: alias to name.
         prefix: Names that begin so are of this kind even when nothing registered them in this process.
         function_args: Arguments that change what is computed but no tensor.
-        check_args: Checks arguments without building a network; raises ValueError or TypeError.
+        check_args: Checks arguments, and by arithmetic the network's size, without building anything; raises
+            ValueError or TypeError.
     """
 
     name: str
@@ -66,7 +71,7 @@ class EntryPoint:
     aliases: Mapping[str, str] = field(default_factory=dict)
     prefix: str | None = None
     function_args: Mapping[str, FunctionArg] = field(default_factory=dict)
-    check_args: Callable[[Args], None] = lambda args: None
+    check_args: Callable[[Args], None] = check_plain_arguments
 
     def function_differences(self, trained: Args, called: Args) -> dict[str, tuple[Any, Any]]:
         """Function arguments in which a call differs from the training, as ``{name: (called, trained)}``."""
@@ -181,6 +186,40 @@ def check_parameters(args: Args, model_cls: type[nn.Module]) -> None:
         raise ValueError(f"expected arguments among {', '.join(known)}, got {unknown}")
 
 
+def check_flags(args: Args, names: Sequence[str]) -> None:
+    """Check arguments that are true or false.
+
+    Raises:
+        ValueError: With the first of another type.
+    """
+    for name in names:
+        if not isinstance(args.get(name, False), bool):
+            raise ValueError(f"expected {name} as true or false, got {shortened(args[name])}")
+
+
+def check_shares(args: Args, names: Sequence[str]) -> None:
+    """Check arguments that are probabilities; None stands for one that is not given.
+
+    Raises:
+        ValueError: With the first that is no number from 0 up to but not including 1.
+    """
+    for name in names:
+        value = args.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1):
+            raise ValueError(f"expected {name} of at least 0 and below 1, got {shortened(value)}")
+
+
+def check_pool(args: Args) -> None:
+    """Check the argument ``global_pool``.
+
+    Raises:
+        ValueError: No name of timm's pooling before a classifier; empty and None stand for no pooling.
+    """
+    pool = args.get("global_pool") or ""
+    if pool not in POOLS:
+        raise ValueError(f"expected global_pool to be one of {', '.join(filter(None, POOLS))}, got {shortened(pool)}")
+
+
 def on_meta(name: str, args: Args) -> Any:
     """The network on the meta device, without memory.
 
@@ -191,9 +230,12 @@ def on_meta(name: str, args: Args) -> Any:
     build = timm.models.model_entrypoint(check_known(name))
     placed = {k: v for k, v in args.items() if k not in _PLACEMENT}
     try:
+        get(name).check_args(placed)  # before anything is built
         with torch.device("meta"):
             model: nn.Module = build(pretrained=False, **placed)
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"expected arguments of a {name} network, got {placed}: {reason}") from None
+    except UnknownArchitecture:
+        raise
+    except (MemoryError, RecursionError, *WRONG_ARGUMENTS) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"expected arguments of a {name} network, got {shortened(placed, 200)}: {reason}") from None
     return model

@@ -9,27 +9,32 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
-from huggingface_hub import HfApi, HfFileMetadata, constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub import HfFileMetadata, constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError
 
 from pinas_zoo.errors import HubBusy, HubError, HubOffline, NotSafetensors, WrongHash
-from pinas_zoo.weights.hub_cache import CachedFile, remember_branch, repo_folder
+from pinas_zoo.weights import hub_http
+from pinas_zoo.weights.hub_cache import CachedFile, is_commit, is_digest, remember_branch, repo_folder
 from pinas_zoo.weights.hub_client import (
+    FILE_LIMIT,
     LIBRARY,
-    TIMEOUTS,
     endpoint,
     explain,
     fetch,
     head_timeout,
     is_offline,
     retrying,
+    send,
     split_repo,
 )
-from pinas_zoo.weights.hub_commit import git_digest
 from pinas_zoo.weights.new_folder import PICKLES, WEIGHTS_FILE
+from pinas_zoo.weights.size_limits import WEIGHTS_LIMIT
 
 
 def download(
@@ -77,46 +82,53 @@ def download(
     etag = announced.etag or ""
     if sha256 is not None and re.fullmatch(r"[0-9a-f]{64}", etag) and etag != sha256:
         raise WrongHash(f"expected sha256 {sha256} for {what}, the Hub announces {etag}; nothing was downloaded")
-    commit = announced.commit_hash or ""
-    if re.fullmatch(r"[0-9a-f]{40}", commit) is None:
+    commit = announced.commit_hash
+    if not is_commit(commit):
         raise HubError(f"{what}: {endpoint()} names no commit, so it is no Hub; check HF_ENDPOINT")
     expected = sha256 or etag
-    digest = etag if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", etag) else expected
-    file = CachedFile(repo_folder(cache, repo), commit, filename, digest)
-    if file.snapshot.exists():
-        path = checked(file.snapshot, expected, what)
-    elif file.blob.exists():
-        path = checked(file.link(), expected, what)
-    else:
-        try:
-            source = hf_hub_url(repo, filename, revision=commit, endpoint=endpoint())
+    if not is_digest(expected):  # before its text becomes the name of a file or of a lock
+        raise WrongHash(f"expected a hash for {what}, {endpoint()} announces none ({etag[:80]!r}); use another mirror")
+    size, limit = announced.size, WEIGHTS_LIMIT if filename.endswith(".safetensors") else FILE_LIMIT
+    if size is not None and not 0 <= size <= limit:
+        raise HubError(f"{what}: expected at most {limit} bytes, {endpoint()} announces {size}; name another repo")
+    file = CachedFile(repo_folder(cache, repo), str(commit), filename, etag if is_digest(etag) else expected)
+    try:
+        if file.snapshot.exists():
+            path = checked(file.snapshot, expected, what)
+        elif file.blob.exists():
+            path = checked(file.link(), expected, what)
+        else:
+            source = hf_hub_url(repo, filename, revision=file.commit, endpoint=endpoint())
             with file.lock():  # of several processes one downloads, and the others find the file
                 if not file.blob.exists():
-                    _fetch_blob(file, source, announced.size, expected, what)
+                    _fetch_blob(file, source, size, limit, expected, what)
             path = file.link()
-        except Exception as error:
-            raise explain(error, what) from None
-    remember_branch(file.folder, revision, commit)
+    except Exception as error:
+        raise explain(error, what) from None
+    remember_branch(file.folder, revision, file.commit)
     return path
 
 
-def _fetch_blob(file: CachedFile, url: str, size: int | None, expected: str, what: str) -> None:
+def _fetch_blob(file: CachedFile, url: str, size: int | None, limit: int, expected: str, what: str) -> None:
     """Download a blob, or resume the download that a killed process left."""
     resumed = file.partial.exists()
-    fetch(url, file.partial, size)
+    fetch(url, file.partial, size, limit)
     try:
         checked(file.partial, expected, what)
     except WrongHash:
         if not resumed:
             raise
-        fetch(url, file.partial, size)  # the part that was left was damaged, and has been deleted
+        fetch(url, file.partial, size, limit)  # the part that was left was damaged, and has been deleted
         checked(file.partial, expected, what)
     os.replace(file.partial, file.blob)
 
 
 def _ask(url: str) -> HfFileMetadata:
     """What the Hub announces of a file: its hash, size and commit."""
-    return get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **LIBRARY)
+    seconds = max(hub_http.ANSWER_SECONDS, 2 * head_timeout())
+    return hub_http.within(
+        seconds, lambda: get_hf_file_metadata(url, endpoint=endpoint(), timeout=head_timeout(), **LIBRARY)
+    )
 
 
 def sha256_of(path: Path) -> str:
@@ -128,12 +140,21 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _git_digest_of(path: Path) -> str:
+    """What git calls a file of this content, which is read in pieces."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def checked(path: Path, expected: str, what: str) -> Path:
     """The path, when its bytes have the expected hash (sha256, or git's for small files); else it is deleted."""
     if re.fullmatch(r"[0-9a-f]{64}", expected):
         got = sha256_of(path)
     elif re.fullmatch(r"[0-9a-f]{40}", expected):
-        got = git_digest(path.read_bytes())
+        got = _git_digest_of(path)
     else:
         raise WrongHash(f"expected a hash for {what}, {endpoint()} announces none ({expected!r}); use another mirror")
     if got != expected:
@@ -150,26 +171,48 @@ def checked(path: Path, expected: str, what: str) -> Path:
 def _checked_in_cache(path: Path, sha256: str | None, what: str) -> Path:
     """Like :func:`checked`; a file of the cache was checked when it came, and is named by its hash where links work."""
     name = path.resolve().name
-    if sha256 is None and not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name):
+    if sha256 is None and not is_digest(name):
         return path
     return checked(path, sha256 or name, what)
 
 
-def list_files(repo: str, revision: str, what: str) -> tuple[dict[str, str], str]:
-    """The files of a repo with their hashes (sha256 of large ones, git's of the others), and the commit they are of.
+@dataclass(frozen=True)
+class RepoFile:
+    """What the Hub says of a file of a repo.
+
+    Attributes:
+        digest: sha256 of a large file, git's hash of another; empty when the Hub gives none.
+        size: Bytes; None when the Hub does not say.
+    """
+
+    digest: str
+    size: int | None
+
+
+def list_files(repo: str, revision: str, what: str) -> tuple[dict[str, RepoFile], str]:
+    """The files of a repo by name, and the commit they are of.
 
     Raises:
-        HubError: Offline, no such repo or revision, no permission, or busy.
+        HubError: Offline, no such repo or revision, no permission, or busy; or the answer is no Hub's.
     """
+    url = f"{endpoint()}/api/models/{repo}/revision/{quote(revision, safe='')}"
     try:
-        api = HfApi(endpoint=endpoint(), **LIBRARY)
-        info = retrying(
-            lambda: api.model_info(repo, revision=revision, files_metadata=True, timeout=TIMEOUTS["connect"])
-        )
+        info = retrying(lambda: send("GET", url, params={"blobs": "True"})).json()
+        commit = info["sha"]
+        if not is_commit(commit):
+            raise ValueError(f"expected a commit of 40 hex digits, got {commit!r}")
+        files = {str(entry["rfilename"]): _repo_file(entry) for entry in info["siblings"]}
     except Exception as error:
         raise explain(error, what) from None
-    hashes = {f.rfilename: (f.lfs.sha256 if f.lfs is not None else f.blob_id) or "" for f in info.siblings or []}
-    return hashes, str(info.sha)
+    return files, commit
+
+
+def _repo_file(entry: Mapping[str, Any]) -> RepoFile:
+    large = entry.get("lfs")
+    digest, size = (large.get("sha256"), large.get("size")) if large else (entry.get("blobId"), entry.get("size"))
+    if size is not None and (not isinstance(size, int) or size < 0):
+        raise ValueError(f"expected a size in bytes, got {size!r}")
+    return RepoFile(digest if is_digest(digest) else "", size)
 
 
 def only_pickles(files: Iterable[str], what: str) -> NotSafetensors | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,7 +19,7 @@ from typing import Any
 
 from huggingface_hub.utils import WeakFileLock
 
-from pinas_zoo.errors import UserError
+from pinas_zoo.errors import HubError, UserError
 from pinas_zoo.weights.atomic import replacing, write_text
 
 
@@ -34,6 +35,7 @@ class CachedFile:
 
     Raises:
         UserError: A file name that leads out of the repo.
+        HubError: A commit or digest of another form, which would not be the name of a file.
     """
 
     folder: Path
@@ -45,6 +47,8 @@ class CachedFile:
         parts = PurePosixPath(self.filename.replace("\\", "/"))
         if parts.is_absolute() or ".." in parts.parts or ":" in self.filename:
             raise UserError(f"expected the name of a file in a Hub repo, got {self.filename!r}; leave out '..' and '/'")
+        if not is_commit(self.commit) or not is_digest(self.digest):
+            raise HubError(f"expected a commit and a hash in hexadecimal, got {self.commit!r} and {self.digest!r}")
 
     @property
     def blob(self) -> Path:
@@ -74,6 +78,16 @@ class CachedFile:
             except OSError:  # Windows without developer mode, some network drives
                 shutil.copyfile(self.blob, temporary)
         return self.snapshot
+
+
+def is_commit(text: object) -> bool:
+    """Whether a server's text is a commit: 40 hex digits, which are safe as a file's name."""
+    return isinstance(text, str) and re.fullmatch(r"[0-9a-f]{40}", text) is not None
+
+
+def is_digest(text: object) -> bool:
+    """Whether a server's text is a hash of a file: git's of 40 hex digits, or a sha256 of 64."""
+    return isinstance(text, str) and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text) is not None
 
 
 def repo_folder(cache: Path, repo: str) -> Path:

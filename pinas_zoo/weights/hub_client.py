@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from huggingface_hub import constants
 from huggingface_hub.errors import (
@@ -26,19 +26,31 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, tqdm, validate_repo_id
+from huggingface_hub.utils import build_hf_headers, tqdm, validate_repo_id
 
-from pinas_zoo.errors import HubBusy, HubError, HubForbidden, HubNotFound, HubOffline, UserError, WeightsError
+from pinas_zoo.errors import (
+    HubBusy,
+    HubError,
+    HubForbidden,
+    HubNotFound,
+    HubOffline,
+    UserError,
+    WeightsError,
+    disk_error,
+)
 from pinas_zoo.version import __version__
+from pinas_zoo.weights.hub_http import TIMEOUTS as TIMEOUTS
+from pinas_zoo.weights.hub_http import WINDOW, LongAnswer, Rate, SlowAnswer, exchange, receive
 
 Result = TypeVar("Result")
 
 LIBRARY: dict[str, Any] = {"library_name": "pinas-zoo", "library_version": __version__}
 PATIENCE = 5.0  # seconds after the first failed try within which the next may begin
 TRIES = 3  # of one request without progress
-TIMEOUTS = {"connect": 10.0, "read": 30.0, "write": 60.0, "pool": 10.0}  # seconds
-CHUNK = 2**20  # bytes; a try that receives a chunk has made progress
+CHUNK = 2**20  # bytes of a file that are read at once; a try that receives so many has made progress
+FILE_LIMIT = 16 * 2**20  # bytes of a file whose size nothing says
 SHOWN_FROM = 10 * 2**20  # bytes; smaller files have no progress bar
+_REVISION = re.compile(r"[\w][\w.+-]*(/[\w][\w.+-]*)*", re.ASCII)  # git's names, as paths
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 
 
@@ -55,7 +67,7 @@ def is_offline() -> bool:
 def head_timeout() -> float:
     """Seconds to wait for what the Hub says about a file: ``HF_HUB_ETAG_TIMEOUT``, or huggingface_hub's own."""
     asked = os.environ.get("HF_HUB_ETAG_TIMEOUT", "")
-    return float(asked) if asked.isdigit() else float(constants.HF_HUB_ETAG_TIMEOUT)
+    return float(asked) if asked.isascii() and asked.isdigit() else float(constants.HF_HUB_ETAG_TIMEOUT)
 
 
 def split_repo(ref: str) -> tuple[str, str]:
@@ -71,6 +83,8 @@ def split_repo(ref: str) -> tuple[str, str]:
         raise UserError(f"expected a Hub repo as owner/name or owner/name@revision, got {ref!r}: {error}") from None
     if "/" not in repo or (not revision and "@" in ref):
         raise UserError(f"expected a Hub repo as owner/name or owner/name@revision, got {ref!r}")
+    if revision and (_REVISION.fullmatch(revision) is None or ".." in revision or len(revision) > 200):
+        raise UserError(f"expected a branch, tag or commit after '@', got {revision!r}; try {repo}@main")
     return repo, revision or "main"
 
 
@@ -90,79 +104,63 @@ def retrying(call: Callable[[], Result]) -> Result:
 
 
 def send(method: str, url: str, *, token: str | bool | None = None, **request: Any) -> Any:
-    """One request with timeouts and without retries; its response, which huggingface_hub has found free of errors.
+    """One request without retries, bounded in time and length (:func:`pinas_zoo.weights.hub_http.exchange`).
 
     Args:
         method: Such as ``POST``.
         url: Redirects are followed.
         token: For the Hub. None: the user's own, where there is one; False: none.
-        request: Of the HTTP library: ``json``, ``content``, ``headers``, …
+        request: Of the HTTP library: ``json``, ``content``, ``headers``, …; ``seconds`` for the whole of it.
+
+    Returns:
+        The response, which huggingface_hub has found free of errors.
     """
     headers = {**build_hf_headers(token=token, **LIBRARY), **request.pop("headers", {})}
-    response = get_session().request(
-        method, url, headers=headers, timeout=_timeouts(), follow_redirects=True, **request
-    )
-    hf_raise_for_status(response)
-    return response
+    return exchange(method, url, headers, **request)
 
 
-def _timeouts(at_least: float = 0.0) -> tuple[float, float, float, float]:
-    """:data:`TIMEOUTS` in the order of the HTTP library; ``at_least`` so many seconds for reading."""
-    return TIMEOUTS["connect"], max(TIMEOUTS["read"], at_least), TIMEOUTS["write"], TIMEOUTS["pool"]
-
-
-def fetch(url: str, path: Path, size: int | None = None) -> None:
+def fetch(url: str, path: Path, size: int | None = None, limit: int | None = None) -> None:
     """Download a file. A cut connection, and a file that is there in part, are resumed where they ended.
 
     Args:
         url: On the Hub; redirects to its storage are followed, without the token.
         path: Written; left half written when this raises.
         size: Bytes that must come, where that is known.
+        limit: Bytes that may come, where ``size`` is not known.
 
     Raises:
         HubError: Fewer or more bytes came, or :data:`TRIES` tries in a row received nothing.
+        SlowAnswer: Less than :data:`pinas_zoo.weights.hub_http.SLOWEST` came.
         Exception: What huggingface_hub raises for an answer that is an error, or its HTTP library for none.
     """
-    tries = _Tries()
+    tries, rate = _Tries(), Rate(max(WINDOW, float(constants.HF_HUB_DOWNLOAD_TIMEOUT)))
     small = size is None or size < SHOWN_FROM
+    most = size if size is not None else limit if limit is not None else FILE_LIMIT
     with (
         path.open("ab" if size is not None else "wb") as file,
         tqdm(total=size, unit="B", unit_scale=True, desc=url.rpartition("/")[2], disable=small or None) as bar,
     ):
+
+        def show() -> None:
+            bar.update(file.tell() - bar.n)
+
         if size is not None and file.tell() > size:
             file.truncate(0)
             file.seek(0)
-        bar.update(file.tell())
+        show()
         while size is None or file.tell() != size:
             start = file.tell()
             try:
-                _receive(url, file, bar)
+                receive(url, file, build_hf_headers(**LIBRARY), most, rate, show)
                 break
             except Exception as error:
-                if file.tell() > start and "TransportError" in _kinds(error):
+                if file.tell() >= start + CHUNK and "TransportError" in _kinds(error):
                     tries = _Tries()
                 else:
                     tries.wait_after(error)
         got = file.tell()
     if size is not None and got != size:
         raise HubError(f"the connection to {endpoint()} ended before all had come ({got} of {size} bytes)")
-
-
-def _receive(url: str, file: BinaryIO, bar: Any) -> None:
-    """Append what is missing of a file; all of it where the server does not send parts."""
-    start = file.tell()
-    headers = {**build_hf_headers(**LIBRARY), "Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-    timeouts = _timeouts(at_least=float(constants.HF_HUB_DOWNLOAD_TIMEOUT))
-    with get_session().stream("GET", url, headers=headers, timeout=timeouts, follow_redirects=True) as response:
-        hf_raise_for_status(response)
-        if start and response.status_code != 206:
-            file.seek(0)
-            file.truncate()
-        for chunk in response.iter_bytes(CHUNK):
-            file.write(chunk)
-            bar.update(file.tell() - bar.n)
 
 
 class _Tries:
@@ -193,7 +191,7 @@ class _Tries:
         time.sleep(pause)
 
 
-def explain(error: Exception, what: str, writing: bool = False) -> WeightsError:
+def explain(error: Exception, what: str, writing: bool = False) -> UserError:
     """The error of this package for one of huggingface_hub, its HTTP library or the disk."""
     if type(error) in (LocalEntryNotFoundError, RuntimeError) and isinstance(error.__cause__, Exception):
         return explain(error.__cause__, what, writing)
@@ -202,6 +200,8 @@ def explain(error: Exception, what: str, writing: bool = False) -> WeightsError:
     text = " ".join(str(error).split())
     if isinstance(error, WeightsError):
         return type(error)(f"{what}: {error}; try again later") if type(error) is HubError else error
+    if isinstance(error, UserError):
+        return error
     if isinstance(error, OfflineModeIsEnabled):
         return HubOffline(f"{what} needs the network, which HF_HUB_OFFLINE forbids; unset it")
     if isinstance(error, GatedRepoError):
@@ -219,6 +219,17 @@ def explain(error: Exception, what: str, writing: bool = False) -> WeightsError:
         )
     if isinstance(error, HfHubHTTPError):
         return _explain_status(error, what, where, writing)
+    if isinstance(error, SlowAnswer):
+        return HubBusy(f"{what}: {where} sends too slowly ({text}); try again later, or another mirror in HF_ENDPOINT")
+    if isinstance(error, LongAnswer):
+        return HubError(f"{what}: {where} sent {text}; name another repo, or check HF_ENDPOINT")
+    if isinstance(error, KeyError | TypeError | AttributeError | ValueError | RecursionError):
+        return HubError(
+            f"{what}: {where} answered in another form than a Hub does ({type(error).__name__}: {text[:200]}); "
+            "check HF_ENDPOINT"
+        )
+    if isinstance(error, OSError) and not kinds & {"TransportError", "HTTPError"}:
+        return disk_error(error, what)
     if "TimeoutException" in kinds or "ConnectError" in kinds:
         return HubOffline(
             f"{what}: no answer from {where} ({text or type(error).__name__}); check the network and HF_ENDPOINT, or "

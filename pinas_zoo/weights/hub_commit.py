@@ -22,8 +22,10 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from pinas_zoo.errors import HubError
 from pinas_zoo.weights.hub_client import CHUNK, endpoint, retrying, send
+from pinas_zoo.weights.hub_http import ANSWER_SECONDS, SLOWEST
 
 LFS_HEADERS = {"Accept": "application/vnd.git-lfs+json", "Content-Type": "application/vnd.git-lfs+json"}
+COMMIT_SECONDS = 60.0  # within which the Hub makes a commit
 SAMPLE = 512  # first bytes of a file, by which the Hub tells text from other content
 
 
@@ -104,7 +106,14 @@ def commit_files(repo: str, branch: str, files: Sequence[Upload], message: str, 
     url = f"{endpoint()}/api/models/{repo}/commit/{revision}"
     body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
     # not tried again: a commit whose answer was lost would be made twice
-    response = send("POST", url, token=token, content=body, headers={"Content-Type": "application/x-ndjson"})
+    response = send(
+        "POST",
+        url,
+        token=token,
+        content=body,
+        headers={"Content-Type": "application/x-ndjson"},
+        seconds=COMMIT_SECONDS,
+    )
     return str(response.json()["commitOid"])
 
 
@@ -126,7 +135,9 @@ def _store(repo: str, branch: str, file: Upload, token: str) -> None:
         return
     headers = {**actions["upload"].get("header", {}), "Content-Length": str(file.size)}
     url = actions["upload"]["href"]
-    retrying(lambda: send("PUT", url, token=False, content=file.chunks(), headers=headers))  # its url is signed
+    seconds = ANSWER_SECONDS + file.size / SLOWEST
+    # its url is signed
+    retrying(lambda: send("PUT", url, token=False, content=file.chunks(), headers=headers, seconds=seconds))
     if "verify" in actions:
         retrying(lambda: send("POST", actions["verify"]["href"], token=token, json=thing))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,18 @@ from torch import Tensor, nn
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError, WeightsMissing, WrongShapes
 from pinas_zoo.weights import entry_points
-from pinas_zoo.weights.atomic import to_json
+from pinas_zoo.weights.atomic import read_bounded, to_json
 from pinas_zoo.weights.new_folder import CARD_FILE as CARD_FILE
 from pinas_zoo.weights.new_folder import CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, new_folder
+from pinas_zoo.weights.size_limits import shortened
 from pinas_zoo.weights.tensors import check_real, check_tensors, save_tensors, shapes_of
+from pinas_zoo.weights.timm_cfg import check_cfg
 from pinas_zoo.weights.timm_private import parse_model_cfg
 
 _SOURCES = ("url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "source", "architecture", "custom_load", "tag")
 _BESIDE = ("architecture", "label_names", "label_descriptions")  # fields of a cfg that config.json has beside it
 _CFG_KEYS = frozenset(f.name for f in dataclasses.fields(PretrainedCfg))
-_CONFIG_LIMIT = 16 * 2**20  # bytes; label names of 22k classes take about one
+CONFIG_LIMIT = 16 * 2**20  # bytes; label names of 22k classes take about one
 _REDUCTION = 32  # of a network that does not say by how much its last map is smaller than the image
 
 
@@ -95,6 +97,10 @@ def make_config(
         UserError: A field that timm does not know, or arguments that describe no network.
     """
     architecture = entry_points.name_in(pretrained_cfg)
+    try:
+        check_cfg(pretrained_cfg)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     cfg = complete_cfg(args, pretrained_cfg)  # before the network: cheap, and it finds wrong fields
     network = network if network is not None else entry_points.on_meta(architecture, args)
     config: dict[str, Any] = {
@@ -147,13 +153,13 @@ def read_config(folder: Path | str) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Raises:
         WeightsMissing: No folder, or no config.json in it.
-        UserError: config.json is damaged, or its network has no ``arch``.
+        UserError: config.json is damaged or too long, or its network has no ``arch`` or is too large.
         UnknownArchitecture: timm does not know the entry point in this process.
     """
     path = Path(folder) / CONFIG_FILE
     if not path.is_file():
         raise WeightsMissing(f"expected a timm model folder with {CONFIG_FILE}, found none in {folder}")
-    return parse_config(path.read_bytes(), where=str(path))
+    return parse_config(read_bounded(path, CONFIG_LIMIT), where=str(path))
 
 
 def read_facts(folder: Path | str) -> dict[str, Any]:
@@ -166,8 +172,10 @@ def read_facts(folder: Path | str) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        facts = json.loads(read_bounded(path, CONFIG_LIMIT).decode())
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(f"expected JSON in {path}, got a damaged file ({error}); repair or delete it") from None
     if not isinstance(facts, dict):
         raise UserError(f"expected an object in {path}, got {type(facts).__name__}; repair or delete it")
@@ -178,12 +186,42 @@ def parse_config(content: bytes, where: str) -> tuple[dict[str, Any], dict[str, 
     """Model arguments and pretrained_cfg out of config.json's bytes, as timm understands them.
 
     Raises:
-        UserError: Not JSON, not a timm config, a network without ``arch``, or an architecture that does not fit its
-            sizes.
+        UserError: As :func:`parse_timm_config`; or a network without ``arch``, an architecture that does not fit its
+            sizes, or a network that is too large.
         UnknownArchitecture: timm does not know the entry point in this process.
     """
+    named, args, cfg = parse_timm_config(content, where)
+    architecture, fixed = entry_points.generic_form(named)
+    args = {**fixed, **args}  # timm's own export leaves out what the entry point fixes
+    if "arch" not in args:
+        raise UserError(
+            f"expected a network of this package (architecture {entry_points.default_name()!r}, model_args with an "
+            f"arch) in {where}, got {shortened(named)} with {sorted(args)[:20] or 'no model_args'}"
+        )
+    cfg["architecture"] = entry_points.check_known(architecture)
+    args.setdefault("num_classes", cfg.get("num_classes", 1000))
+    if cfg.get("input_size"):
+        args.setdefault("in_chans", cfg["input_size"][0])
+    if args.get("in_chans") == 3:
+        del args["in_chans"]
     try:
-        if len(content) > _CONFIG_LIMIT:
+        args = plain_args(args)
+        check_args(args, architecture)
+    except entry_points.UnknownArchitecture:
+        raise
+    except (ValueError, TypeError) as error:
+        raise UserError(f"expected arguments of a network in {where}, got {shortened(args, 300)}: {error}") from None
+    return args, cfg
+
+
+def parse_timm_config(content: bytes, where: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Architecture, model arguments and pretrained_cfg out of the bytes of any network's config.json.
+
+    Raises:
+        UserError: Too long, not JSON, or not a timm config with values that an image can be prepared by.
+    """
+    try:
+        if len(content) > CONFIG_LIMIT:
             raise ValueError(f"{len(content)} bytes")
         config = json.loads(content)
         named = str(config.get("architecture"))
@@ -195,25 +233,7 @@ def parse_config(content: bytes, where: str) -> tuple[dict[str, Any], dict[str, 
         raise UserError(
             f"expected a timm config in {where}, got a damaged one ({error}); download or write it again"
         ) from None
-    architecture, fixed = entry_points.generic_form(named)
-    args = {**fixed, **args}  # timm's own export leaves out what the entry point fixes
-    if "arch" not in args:
-        raise UserError(
-            f"expected a network of this package (architecture {entry_points.default_name()!r}, model_args with an "
-            f"arch) in {where}, got {named!r} with {sorted(args) or 'no model_args'}"
-        )
-    cfg["architecture"] = entry_points.check_known(architecture)
-    args.setdefault("num_classes", cfg.get("num_classes", 1000))
-    if cfg.get("input_size"):
-        args.setdefault("in_chans", cfg["input_size"][0])
-    if args.get("in_chans") == 3:
-        del args["in_chans"]
-    try:
-        args = plain_args(args)
-        check_args(args, architecture)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"expected arguments of a network in {where}, got {args}: {error}") from None
-    return args, cfg
+    return named, args, cfg
 
 
 def plain_args(model_args: Mapping[str, Any]) -> dict[str, Any]:
@@ -239,45 +259,8 @@ def check_args(args: Mapping[str, Any], architecture: str) -> None:
     entry_point = entry_points.get(architecture)
     try:
         entry_point.check_args(args)
-    except (ValueError, TypeError) as error:
-        raise UserError(str(error)) from None
-
-
-def check_cfg(cfg: Mapping[str, Any]) -> None:
-    """Check the types of those fields of a pretrained_cfg that this package reads; None stands for left out.
-
-    Raises:
-        ValueError: With the first field that is of another form.
-    """
-
-    def check(keys: Sequence[str], fits: Callable[[Any], bool], form: str) -> None:
-        for key in keys:
-            if cfg.get(key) is not None and not fits(cfg[key]):
-                raise ValueError(f"expected {key} as {form}, got {cfg[key]!r}")
-
-    sizes = ("input_size", "test_input_size", "min_input_size")
-    check(sizes, lambda v: _is_list(v) and len(v) == 3 and all(_is_count(n, 1) for n in v), "three positive numbers")
-    channels = (cfg.get("input_size") or (3,))[0]
-    check(
-        ("mean", "std"),
-        lambda v: _is_list(v) and len(v) in (3, channels) and all(_is_number(n) for n in v),
-        "three numbers, or one a channel",
-    )
-    check(("crop_pct", "test_crop_pct"), _is_number, "a number")
-    check(("num_classes",), lambda v: _is_count(v, 0), "a whole number")
-    check(("label_names",), lambda v: _is_list(v) and all(isinstance(n, str) for n in v), "a list of texts")
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_count(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    except entry_points.WRONG_ARGUMENTS as error:
+        raise UserError(str(error) or type(error).__name__) from None
 
 
 def _head_and_stem(state_dict: Mapping[str, Tensor], architecture: str) -> tuple[int, int]:

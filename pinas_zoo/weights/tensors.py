@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -13,7 +15,15 @@ from torch import Tensor, nn
 from pinas_zoo.errors import BrokenWeights, NotSafetensors, UserError, WeightsMissing, WrongShapes
 from pinas_zoo.weights.atomic import replacing
 from pinas_zoo.weights.entry_points import default_name, on_meta
+from pinas_zoo.weights.size_limits import MAX_PARAMETERS, shortened
 
+_MAX_TENSORS = 2**16  # of a file; a network of 512 layers has some 10 thousand
+_MAX_NUMBERS = MAX_PARAMETERS  # of all tensors of a file
+_INTEGERS = (torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64, torch.bool)
+_DTYPES = frozenset({torch.float32, torch.float16, torch.bfloat16, torch.float64, *_INTEGERS})
+_SAVED_DTYPES = frozenset(  # as safetensors calls them
+    {"F16", "BF16", "F32", "F64", "I8", "U8", "I16", "I32", "I64", "U16", "U32", "U64", "BOOL"}
+)
 _REAL = (".weight", ".bias", ".running_mean", ".running_var")  # tensors that are never integers
 
 
@@ -81,13 +91,71 @@ def check_tensors(found: Mapping[str, tuple[int, ...]], network: nn.Module, wher
         )
 
 
-def check_real(state_dict: Mapping[str, Tensor], where: str) -> None:
-    """Refuse integers in place of weights: they would be cast without their scale.
+def check_network_file(path: Path, network: nn.Module, where: str) -> None:
+    """Check that a safetensors file holds the weights of a network, all of them finite.
 
     Raises:
-        WrongShapes: With the first such tensor.
+        WrongShapes: Other tensors, or NaN or infinity in one.
+        BrokenWeights: The file is cut short or damaged.
     """
+    check_tensors(tensor_shapes(path), network, where)
+    check_finite(load_file(path), where)
+
+
+def check_real(state_dict: Mapping[str, Tensor], where: str) -> None:
+    """Check that tensors can be a network's: numbers in memory, floating-point in place of weights, and finite.
+
+    Raises:
+        WrongShapes: With the first tensor that is none.
+    """
+    check_dense(state_dict, where)
     _refuse_integers([k for k, v in state_dict.items() if k.endswith(_REAL) and not v.is_floating_point()], where)
+    check_finite(state_dict, where)
+
+
+def check_dense(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Check that each tensor is a dense array of numbers that a file holds.
+
+    A file of a few bytes can describe a tensor of terabytes: one without data (on the meta device), or one that repeats
+    a number. Sparse and quantised tensors, and numbers of 8 bits, are not what this package's networks compute with.
+
+    Raises:
+        WrongShapes: With the first tensor that is none, or more numbers than a network may have.
+    """
+    if len(tensors) > _MAX_TENSORS:
+        raise WrongShapes(f"expected at most {_MAX_TENSORS} tensors in {where}, got {len(tensors)}")
+    for name, tensor in tensors.items():
+        if tensor.layout is not torch.strided:
+            problem = f"a tensor of layout {tensor.layout}"
+        elif tensor.is_meta:
+            problem = "a tensor without data (of the meta device)"
+        elif tensor.is_quantized or tensor.is_complex() or tensor.dtype not in _DTYPES:
+            problem = f"numbers of {tensor.dtype}"
+        elif tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            problem = f"a tensor of shape {shortened(tuple(tensor.shape))} that repeats fewer numbers"
+        else:
+            continue
+        raise WrongShapes(
+            f"expected dense tensors of float32, float16, bfloat16, float64 or whole numbers in {where}, got {problem} "
+            f"in {shortened(name)}; convert it where it was made"
+        )
+    count = sum(tensor.numel() for tensor in tensors.values())
+    if count > _MAX_NUMBERS:
+        raise WrongShapes(f"expected at most {_MAX_NUMBERS / 1e6:.0f} M numbers in {where}, got {count / 1e6:.0f} M")
+
+
+def check_finite(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Check that no floating-point tensor has NaN or infinity.
+
+    Raises:
+        WrongShapes: With the first tensor that has.
+    """
+    broken = [n for n, v in tensors.items() if v.is_floating_point() and not v.is_meta and not bool(v.isfinite().all())]
+    if broken:
+        raise WrongShapes(
+            f"expected finite weights in {where}, got NaN or infinity in {len(broken)} tensors (first {broken[0]}); "
+            "the training behind it has diverged"
+        )
 
 
 def _refuse_integers(names: Sequence[str], where: str) -> None:
@@ -133,10 +201,19 @@ def tensor_shapes(path: Path | str) -> dict[str, tuple[int, ...]]:
         raise WeightsMissing(f"expected weights at {path}, found no file there; check the path, or where it moved to")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            slices = {k: file.get_slice(k) for k in file.keys()}  # noqa: SIM118  no mapping
+            names = list(file.keys())
+            if len(names) > _MAX_TENSORS:
+                raise WrongShapes(f"expected at most {_MAX_TENSORS} tensors in {path}, got {len(names)}")
+            slices = {k: file.get_slice(k) for k in names}
             kinds = {k: v.get_dtype() for k, v in slices.items()}
+            strange = [k for k, v in kinds.items() if v not in _SAVED_DTYPES]
+            if strange:
+                raise WrongShapes(
+                    f"expected float32, float16, bfloat16, float64 or whole numbers in {path}, got "
+                    f"{kinds[strange[0]]} in {shortened(strange[0])}; convert it where it was made"
+                )
             _refuse_integers([k for k, v in kinds.items() if k.endswith(_REAL) and "F" not in v], str(path))
-            return {k: tuple(v.get_shape()) for k, v in slices.items()}
+            shapes = {k: tuple(v.get_shape()) for k, v in slices.items()}
     except (SafetensorError, EOFError, UnicodeDecodeError) as error:
         raise BrokenWeights(
             f"expected a whole safetensors file at {path} ({path.stat().st_size} bytes), got a broken or truncated one "
@@ -144,3 +221,7 @@ def tensor_shapes(path: Path | str) -> dict[str, tuple[int, ...]]:
         ) from None
     except PermissionError as error:
         raise WeightsMissing(f"expected a readable file at {path}: {error}; change its permissions") from None
+    count = sum(math.prod(shape) for shape in shapes.values())
+    if count > _MAX_NUMBERS:
+        raise WrongShapes(f"expected at most {_MAX_NUMBERS / 1e6:.0f} M numbers in {path}, got {count / 1e6:.0f} M")
+    return shapes

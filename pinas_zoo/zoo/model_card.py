@@ -13,6 +13,8 @@ Facts that the card reads in ``provenance.json``, all optional:
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +24,7 @@ from pinas_zoo.analysis.cost import cost_of
 from pinas_zoo.analysis.diagram import HEADINGS, layer_table, table_cells
 from pinas_zoo.errors import UserError
 from pinas_zoo.models.pinas import spec_of
+from pinas_zoo.terminal import escape
 from pinas_zoo.weights import entry_points
 
 CITATION = """@inproceedings{peng2021pinas,
@@ -31,6 +34,7 @@ CITATION = """@inproceedings{peng2021pinas,
   pages     = {12354--12364},
   year      = {2021}
 }"""
+_LONGEST = 300  # characters of one fact
 SIZES = ("depths", "widths", "stem_width", "output_stride", "global_pool")
 
 
@@ -93,22 +97,22 @@ def _parts(
         ]
     else:
         sizes = {k: args[k] for k in args if k not in ("arch", "num_classes", "in_chans")}
-        what = f"A network of timm's entry point `{architecture}`, found by a search of `pinas_zoo`."
+        what = f"A network of timm's entry point {code_text(architecture)}, found by a search of `pinas_zoo`."
     details = [
-        ("Architecture", f"`{args['arch']}`, one candidate per layer"),
-        *((name, f"`{value}`") for name, value in sizes.items()),
+        ("Architecture", f"{code_text(args['arch'])}, one candidate per layer"),
+        *((name, code_text(value)) for name, value in sizes.items()),
         ("Parameters", f"{cost.params:,}"),
         ("Multiply-adds", f"{cost.macs / 1e9:.3f} G for one image of {channels} x {size[0]} x {size[1]}"),
         ("Classes", f"{args['num_classes']:,}"),
-        ("Trained on", dataset.get("name") or "not recorded"),
-        ("Licence", str(facts.get("license") or cfg.get("license") or "not recorded")),
+        ("Trained on", card_text(dataset.get("name") or "not recorded")),
+        ("Licence", card_text(facts.get("license") or cfg.get("license") or "not recorded")),
     ]
     details += [
         (key.capitalize(), _plain(facts[key]))
         for key in ("source", "score", "seed", "versions", "commands")
         if key in facts
     ]
-    metrics = [[r.metric_name or r.metric_type, _plain(r.metric_value), _where(r)] for r in results]
+    metrics = [[card_text(r.metric_name or r.metric_type), _plain(r.metric_value), _where(r)] for r in results]
     return [
         f"# {repo.partition('/')[2]}",
         what,
@@ -159,7 +163,7 @@ def _result(metric: Mapping[str, Any], trained_on: Mapping[str, str]) -> EvalRes
         dataset_split=dataset.get("split"),
         metric_type=str(metric["type"]),
         metric_name=str(metric.get("name") or metric["type"]),
-        metric_value=metric["value"],
+        metric_value=_number(metric),
     )
 
 
@@ -174,15 +178,43 @@ def _dataset(value: Any) -> dict[str, str]:
 
 
 def _where(result: EvalResult) -> str:
-    return result.dataset_name + (f", {result.dataset_split}" if result.dataset_split else "")
+    return card_text(result.dataset_name + (f", {result.dataset_split}" if result.dataset_split else ""))
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+        return ", ".join(f"{card_text(k)} {_plain(v)}" for k, v in value.items())
     if isinstance(value, float):
         return f"{value:.6g}"
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    return card_text(value)
+
+
+def card_text(value: Any) -> str:
+    """A fact as one line of Markdown that shows it as it is: no link, picture, HTML, table cell or heading of its own.
+
+    Names of data sets, metrics and licences come from folders that somebody else may have made.
+    """
+    text = escape(" ".join(str(value).split()))
+    text = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+    text = re.sub(r"[\\`*_{}\[\]<>|#!~&$]", r"\\\g<0>", text)
+    return re.sub(r"(?i)(https?|ftp)(://)|(www)(\.)", _unlinked, text)  # which GitHub's Markdown makes links
+
+
+def _unlinked(match: re.Match[str]) -> str:
+    word, sign = (match[1], match[2]) if match[1] else (match[3], match[4])
+    return f"{word}\\{sign}"
+
+
+def code_text(value: Any) -> str:
+    """A fact as code in one line of Markdown, without the signs that would end the code or a table's cell."""
+    return f"`{escape(' '.join(str(value).split())).replace('`', chr(39)).replace('|', '/')[:_LONGEST]}`"
+
+
+def _number(metric: Mapping[str, Any]) -> float:
+    value = metric["value"]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"expected a finite number as the metric {metric['type']!r}, got {value!r}; leave it out")
+    return value
 
 
 def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -32,19 +32,23 @@ from pinas_zoo.models import (
     timm_registry,
 )
 from pinas_zoo.models import pinas as paper
+from pinas_zoo.terminal import escape
 from pinas_zoo.weights import entry_points, sources
-from pinas_zoo.weights.atomic import to_json
+from pinas_zoo.weights.atomic import read_bounded, to_json
 from pinas_zoo.weights.atomic import write_json as write_json
 from pinas_zoo.weights.entry_points import UnknownArchitecture
-from pinas_zoo.weights.model_folder import check_args, check_cfg, complete_cfg, plain_args, read_config
+from pinas_zoo.weights.model_folder import check_args, complete_cfg, plain_args, read_config
 from pinas_zoo.weights.new_folder import CONFIG_FILE as CONFIG_FILE
 from pinas_zoo.weights.new_folder import WEIGHTS_FILE as WEIGHTS_FILE
-from pinas_zoo.weights.tensors import check_tensors, tensor_shapes
+from pinas_zoo.weights.tensors import check_network_file
+from pinas_zoo.weights.timm_cfg import check_cfg
 
 PICTURED = ("pinas_beta", "pinas_delta", "pinas_epsilon")  # known only from the paper's Figure 9; not invented here
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _WINDOWS = frozenset({"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))})
 _FREE_ARGS = ("num_classes", "in_chans")  # a caller may change them and timm adapts; kept in timm's cfg instead
+_ENTRY_LIMIT = 16 * 2**20  # bytes; label names of 22k classes take about one
+_reported: set[str] = set()  # warnings that were given in this process
 _mine: dict[str, Entry] = {}  # entries that are registered with timm in this process
 
 
@@ -73,9 +77,19 @@ class Entry:
 
 
 def home() -> Path:
-    """The folder of the user's registry: ``$PINAS_ZOO_HOME``, or the platform's user data folder."""
+    """The folder of the user's registry: ``$PINAS_ZOO_HOME``, or the platform's user data folder.
+
+    Raises:
+        UserError: The user has no home folder, as in a container that runs under a number without a name.
+    """
     moved = os.environ.get("PINAS_ZOO_HOME")
-    return Path(moved).expanduser() if moved else Path(platformdirs.user_data_dir("pinas_zoo", appauthor=False))
+    try:
+        return Path(moved).expanduser() if moved else Path(platformdirs.user_data_dir("pinas_zoo", appauthor=False))
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise UserError(
+            f"expected a place for the registry, got none ({' '.join(str(error).split())}); set PINAS_ZOO_HOME to a "
+            "folder"
+        ) from None
 
 
 def register(
@@ -114,9 +128,8 @@ def register(
             raise UserError(f"expected a folder alone, which says its own arguments, got also {sorted(model_args)}")
         place = Path(folder).expanduser().resolve()
         args, cfg = read_config(place)
-        shapes = tensor_shapes(place / WEIGHTS_FILE)
         network = entry_points.on_meta(entry_points.name_in(cfg), args)
-        check_tensors(shapes, network, where=str(place / WEIGHTS_FILE))
+        check_network_file(place / WEIGHTS_FILE, network, where=str(place / WEIGHTS_FILE))
         entry = Entry(name, args, str(place), cfg)
     else:
         assert arch is not None
@@ -155,9 +168,15 @@ def forget(name: str) -> None:
 
 
 def entries() -> list[Entry]:
-    """The registry as it is on disk; a damaged entry is reported by a warning and skipped."""
+    """The registry as it is on disk; a damaged entry is reported by a warning and skipped.
+
+    A user without a home folder has no registry, and is told so when one is to be written.
+    """
     entries = []
-    folder = home() / "models"
+    try:
+        folder = home() / "models"
+    except UserError:
+        return []
     try:
         paths = sorted(p for p in folder.iterdir() if p.suffix == ".json" and not p.name.startswith("."))
     except FileNotFoundError:
@@ -171,16 +190,24 @@ def entries() -> list[Entry]:
         except FileNotFoundError:
             continue  # unregistered by another process just now
         except Exception as error:  # any error of one file must leave the others loadable
-            _report(f"registry entry {path} skipped: {error}; repair or delete the file")
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            _report(f"registry entry {path} skipped: {reason}; repair or delete the file")
     return entries
 
 
 def _report(text: str) -> None:
-    """Warn without raising: under ``-W error`` the text goes to the log, since one entry must not stop an import."""
+    """Warn in one line, once in a process, without raising.
+
+    Under ``-W error`` the text goes to the log, since one entry must not stop an import. The warning names no line of
+    code, which Python would print below it.
+    """
+    if text in _reported:
+        return
+    _reported.add(text)
     try:
-        warnings.warn(text, stacklevel=3)
+        warnings.warn_explicit(escape(text), UserWarning, "pinas_zoo", 1)
     except UserWarning:
-        logging.getLogger(__name__).warning(text)
+        logging.getLogger(__name__).warning(escape(text))
 
 
 def load_registry() -> None:
@@ -196,7 +223,8 @@ def load_registry() -> None:
             _check_reserved(entry)
             _tell_timm(entry)
         except Exception as error:  # an entry must not keep the package from being imported
-            _report(f"registry entry {entry_path(entry.name)} skipped: {error}")
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            _report(f"registry entry {entry_path(entry.name)} skipped: {reason}; repair or delete the file")
 
 
 def known() -> list[Entry]:
@@ -315,10 +343,14 @@ def entry_path(name: str) -> Path:
 
 def _read_entry(path: Path) -> Entry:
     """Read an entry; what its folder says now takes precedence over what was stored at registration."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(read_bounded(path, _ENTRY_LIMIT).decode())
     if not isinstance(content, dict):
         raise ValueError(f"expected an object with name and model_args, got {type(content).__name__}")
     entry = Entry(**content)
+    if not isinstance(entry.model_args, Mapping) or not isinstance(entry.pretrained_cfg, Mapping):
+        raise ValueError("expected model_args and pretrained_cfg as objects")
+    if entry.folder is not None and not isinstance(entry.folder, str):
+        raise ValueError(f"expected the folder as a path, got {type(entry.folder).__name__}")
     if entry.name != path.stem:
         raise ValueError(f"expected the name {path.stem!r} inside, got {entry.name!r}")
     if entry.folder is not None and (Path(entry.folder) / CONFIG_FILE).is_file():
@@ -359,6 +391,7 @@ def _add_to_timm(entry: Entry) -> None:
     fixed = {k: v for k, v in entry.model_args.items() if k not in _FREE_ARGS}
 
     def build(pretrained: bool = False, **kwargs: Any) -> Any:
+        check_args(fixed, entry.architecture)  # of an entry whose module was imported after this package
         model: Any = entry_points.get(entry.architecture).build(entry.name, pretrained, **{**fixed, **kwargs})
         # What timm exports of it (push_to_hf_hub, save_for_hf) then loads where this registry is not.
         model._model_args = fixed

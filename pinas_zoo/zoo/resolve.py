@@ -25,9 +25,13 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.models.pinas import ENTRY_POINT, spec_of
 from pinas_zoo.models.spec import NetworkSpec
 from pinas_zoo.weights import entry_points, hub
-from pinas_zoo.weights.model_folder import parse_config, read_config
+from pinas_zoo.weights.atomic import read_bounded
+from pinas_zoo.weights.hub_cache import is_commit
+from pinas_zoo.weights.model_folder import CONFIG_LIMIT, parse_config, parse_timm_config, read_config
 from pinas_zoo.weights.new_folder import CONFIG_FILE
+from pinas_zoo.weights.size_limits import check_plain_arguments
 from pinas_zoo.weights.sources import Source, find_source
+from pinas_zoo.weights.tensors import check_finite
 from pinas_zoo.zoo import registry
 
 HUB_PREFIXES = ("hf-hub:", "hf_hub:")
@@ -112,6 +116,28 @@ class ResolvedNetwork:
         """
         return _source_of(self.kind, self.folder, self.repo) or find_source(self.timm_name, self.cfg)
 
+    def with_weights(self) -> Any:
+        """The network with its weights, in eval mode. Files of a repo or folder are checked before anything reads them.
+
+        timm fetches a repo by huggingface_hub, so a repo's files are fetched here, and timm opens them as a folder.
+
+        Raises:
+            UserError: A config.json with values that no image can be prepared by, or weights that are not finite.
+            HubError: The Hub does not give a file.
+            Exception: What timm raises for a network that it cannot load.
+        """
+        name = self.timm_name
+        if self.config_file is not None:
+            _, args, _ = parse_timm_config(read_bounded(self.config_file, CONFIG_LIMIT), where=self.given)
+            check_plain_arguments(args)
+        if self.config_file is not None and self.repo is not None:
+            commit = self.config_file.parent.name
+            pinned = f"{self.repo.partition('@')[0]}@{commit}" if is_commit(commit) else self.repo
+            name = f"{FOLDER_PREFIX}{hub.download(pinned).parent}"
+        model: Any = timm.create_model(name, pretrained=True).eval()
+        check_finite(model.state_dict(), where=self.given)
+        return model
+
     def run_problem(self) -> str:
         """The message for a user who named a run where one network is expected."""
         networks = " or ".join(f"{name}/" for name in NETWORKS_OF_A_RUN)
@@ -128,7 +154,7 @@ class ResolvedNetwork:
             if self.folder is not None:
                 args, cfg = read_config(self.folder)
             else:
-                args, cfg = parse_config(self.config_file.read_bytes(), where=self.given)
+                args, cfg = parse_config(read_bounded(self.config_file, CONFIG_LIMIT), where=self.given)
             return entry_points.name_in(cfg), args, cfg
         known: Any = timm.models.get_pretrained_cfg(self.timm_name)
         cfg = {} if known is None else known.to_dict()
@@ -165,7 +191,7 @@ def resolve(word: str, sizes: Mapping[str, Any] | None = None) -> ResolvedNetwor
     folder = Path(word).expanduser()
     if folder.is_dir():
         return _folder(word, folder)
-    if word.isdecimal():
+    if word.isascii() and word.isdecimal():
         return ResolvedNetwork(word, "arch", ENTRY_POINT.name, sizes=dict(sizes or {}))
     near = difflib.get_close_matches(word, timm.list_models(), n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else "`pinas-zoo list` shows the names"

@@ -28,8 +28,9 @@ from pinas_zoo.models.pinas import (
     make_downsample,
     make_stem,
 )
-from pinas_zoo.models.spec import NetworkSpec
+from pinas_zoo.models.spec import NetworkSpec, largest_path, read_sizes
 from pinas_zoo.search.spaces.base import Path, Piece, SearchSpace, Supernet, check_subspace, mixture
+from pinas_zoo.weights.size_limits import check_parameters
 
 RESNEST = [str(candidate) for candidate in CANDIDATES].index("2s1x64d")  # the candidate that is ResNeSt's block
 
@@ -127,9 +128,11 @@ class ResNeSt50Space(SearchSpace):
         zero_init_last: bool = True,
         subspace: Sequence[int] | None = None,
     ):
-        self.depths, self.widths, self.stem_width = tuple(depths), tuple(widths), stem_width
+        sizes = read_sizes(depths, widths, stem_width)
+        self.depths, self.widths, self.stem_width = sizes["depths"], sizes["widths"], sizes["stem_width"]
+        check_parameters(len(CANDIDATES) * largest_path(self.depths, self.widths), "a supernet")
         self.shared_downsample, self.zero_init_last = shared_downsample, zero_init_last
-        self.specs = layer_specs(self.depths, self.widths, stem_width)
+        self.specs = layer_specs(self.depths, self.widths, self.stem_width)
         self.num_layers = len(self.specs)
         self.num_candidates = len(CANDIDATES)
         self.subspace = check_subspace(subspace, self.num_candidates)

@@ -1,0 +1,90 @@
+"""The fields of timm's pretrained_cfg that this package or timm acts on, checked when a config comes from outside.
+
+They say how an image is prepared and what its classes are called. Sizes are bounded, because an image is resized to
+them; means and deviations are finite, because every pixel is divided by them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pinas_zoo.weights.size_limits import MAX_CHANNELS, MAX_CLASSES, MAX_RESIZED, MAX_SIDE, shortened
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos", "random")
+CROP_MODES = ("center", "squash", "border")
+_STD = (1e-6, 1e6)  # a deviation in this range is not 0 in fp32, nor is its inverse
+_CROP = (0.125, 4.0)  # of an image that is cropped; some of timm's configs have a little more than 1
+_SIZES = ("input_size", "test_input_size", "min_input_size")
+
+
+def check_cfg(cfg: Mapping[str, Any]) -> None:
+    """Check types and ranges of the fields of a pretrained_cfg; None stands for one that is left out.
+
+    Raises:
+        ValueError: With the first field that is of another form or out of range.
+    """
+
+    def check(keys: Sequence[str], fits: Callable[[Any], bool], form: str) -> None:
+        for key in keys:
+            if cfg.get(key) is not None and not fits(cfg[key]):
+                raise ValueError(f"expected {key} as {form}, got {shortened(cfg[key])}")
+
+    sizes = f"channels, height and width of at most {MAX_CHANNELS}, {MAX_SIDE} and {MAX_SIDE}"
+    check(_SIZES, _is_size, sizes)
+    channels = (cfg.get("input_size") or (3,))[0]
+    check(
+        ("mean", "std"),
+        lambda v: _is_list(v) and len(v) in (3, channels) and all(_is_number(n) for n in v),
+        "three finite numbers, or one a channel",
+    )
+    check(("std",), lambda v: all(_STD[0] <= n <= _STD[1] for n in v), f"numbers from {_STD[0]:g} to {_STD[1]:g}")
+    check(("mean",), lambda v: all(abs(n) <= _STD[1] for n in v), f"numbers up to {_STD[1]:g}")
+    crops = ("crop_pct", "test_crop_pct")
+    check(crops, lambda v: _is_number(v) and _CROP[0] <= v <= _CROP[1], f"a number from {_CROP[0]:g} to {_CROP[1]:g}")
+    side = max(max(cfg[key][1:]) for key in _SIZES if cfg.get(key)) if any(cfg.get(key) for key in _SIZES) else 224
+    check(crops, lambda v: side / v <= MAX_RESIZED, f"a number by which {side} pixels become at most {MAX_RESIZED}")
+    check(("crop_mode",), lambda v: v in CROP_MODES, f"one of {', '.join(CROP_MODES)}")
+    check(("interpolation",), lambda v: v in INTERPOLATIONS, f"one of {', '.join(INTERPOLATIONS)}")
+    check(
+        ("pool_size",),
+        lambda v: _is_list(v) and len(v) == 2 and all(_is_count(n, 1, MAX_SIDE) for n in v),
+        "two whole numbers",
+    )
+    check(("num_classes",), lambda v: _is_count(v, 0, MAX_CLASSES), f"a whole number of at most {MAX_CLASSES}")
+    check(("first_conv", "classifier"), _is_name_or_names, "the name of a layer")
+    check(("label_names",), lambda v: _is_list(v) and all(isinstance(n, str) for n in v), "a list of texts")
+    check(
+        ("label_descriptions",),
+        lambda v: isinstance(v, Mapping) and all(isinstance(n, str) for n in (*v, *v.values())),
+        "an object of texts by label",
+    )
+    check(("license", "paper_name", "paper_ids", "notes", "origin_url"), _is_name_or_names, "a text")
+
+
+def _is_size(value: Any) -> bool:
+    return (
+        _is_list(value)
+        and len(value) == 3
+        and _is_count(value[0], 1, MAX_CHANNELS)
+        and all(_is_count(n, 1, MAX_SIDE) for n in value[1:])
+    )
+
+
+def _is_name_or_names(value: Any) -> bool:
+    return isinstance(value, str) or (_is_list(value) and all(isinstance(n, str) for n in value))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _is_number(value: Any) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= 1e300 and math.isfinite(value)  # the first comparison holds for integers of any length
+
+
+def _is_count(value: Any, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
