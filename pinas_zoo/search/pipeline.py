@@ -15,14 +15,16 @@ A run is a folder with a sub-folder for each stage, which contains ``done.json``
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from pinas_zoo.engine import distributed
-from pinas_zoo.engine.memory import peak_memory_mib
 from pinas_zoo.errors import UserError
+from pinas_zoo.operating_system import peak_memory_mib
 from pinas_zoo.search.config import load_config
 from pinas_zoo.search.context import Context
+from pinas_zoo.search.folder_lock import hold_folder, refuse_if_held
 from pinas_zoo.search.preflight import check_run
 from pinas_zoo.search.report.page import write_report
 from pinas_zoo.search.run_folder import STAGES, is_done, mark_done, read_done, sweep
@@ -54,8 +56,17 @@ def run(context: Context) -> None:
 
     Raises:
         UserError: The images cannot be used, or the method cannot be built. The folder is not created in these cases.
+            Or another search holds the folder.
     """
+    if distributed.rank() == 0:
+        refuse_if_held(context.folder)
     check_run(context)
+    with hold_folder(context.folder) if distributed.rank() == 0 else nullcontext():
+        run_stages(context)
+
+
+def run_stages(context: Context) -> None:
+    """Run the stages in a folder that this process holds; see :func:`run`."""
     config, folder, say = context.config, context.folder, context.say
     if distributed.rank() == 0:
         write_json(folder / "config.json", config.model_dump(mode="json"))
