@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,14 +14,12 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.search import folder_lock
 from pinas_zoo.search.folder_lock import LOCK, FolderLock, Holder, hold_folder, refuse_if_held
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from pinas_zoo.search.folder_lock import hold_folder
-with hold_folder(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
+
+def hold(folder: Path) -> None:
+    """What the other process does."""
+    with hold_folder(folder):
+        (folder / "held").touch()
+        time.sleep(60)
 
 
 def elsewhere(beat: int = 0) -> str:
@@ -33,25 +29,26 @@ def elsewhere(beat: int = 0) -> str:
 @pytest.fixture
 def holder(tmp_path):
     """Another process that holds the folder."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
+    process = multiprocessing.get_context("fork").Process(target=hold, args=(tmp_path,))
+    process.start()
+    while not (tmp_path / "held").exists():
+        assert process.is_alive()
+        time.sleep(0.01)
     yield process
     process.kill()
-    process.wait()
-    process.stdout.close()
+    process.join()
 
 
 def test_a_second_search_is_told_who_holds_the_folder_until_that_one_is_killed(holder, tmp_path):
     for ask in (refuse_if_held, lambda folder: FolderLock(folder).take()):
         with pytest.raises(UserError, match=rf"which process {holder.pid} on .* uses; let it finish, add --worker"):
             ask(tmp_path)
-    holder.send_signal(signal.SIGKILL)
-    time.sleep(0.2)  # it is a zombie, as nobody has waited for it
+    holder.kill()
+    os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie, as nobody waits for it
     refuse_if_held(tmp_path)
     with hold_folder(tmp_path):
         assert f'"pid":{os.getpid()}' in (tmp_path / LOCK).read_text()
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / LOCK).exists()
 
 
 def test_two_threads_of_one_process_are_told_apart(tmp_path):
