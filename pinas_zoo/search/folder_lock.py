@@ -7,9 +7,9 @@ seconds. A holder is dead if its process no longer exists on this machine, or if
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import os
+import signal
 import threading
 import time
 import uuid
@@ -102,6 +102,18 @@ class FolderLock:
             return self._on_file(write)
         return True
 
+    def check(self) -> None:
+        """Check that the lock has not been taken over.
+
+        Raises:
+            UserError: It has been.
+        """
+        if self.lost is not None:
+            raise UserError(
+                f"expected to hold run folder {self.folder} until the end, got no heartbeat out for {DEAD_AFTER:g} s, "
+                f"after which {self.lost} took it over; let that one finish"
+            )
+
     def release(self) -> None:
         """Give the lock back, unless another holder has taken it over."""
 
@@ -181,8 +193,11 @@ def refuse_if_held(folder: Path) -> None:
 
 
 @contextmanager
-def hold_folder(folder: Path) -> Iterator[None]:
+def hold_folder(folder: Path) -> Iterator[FolderLock]:
     """Context manager that holds the lock of a folder, which is created, and sends heartbeats.
+
+    If another search takes the lock over, this one is interrupted where a signal can do so, and finds it by
+    :meth:`FolderLock.check`, before it marks a stage as complete.
 
     Raises:
         UserError: Another search holds the folder, or has taken it over while this one sent no heartbeats, such as on a
@@ -191,28 +206,23 @@ def hold_folder(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock, stop = FolderLock(folder), threading.Event()
     lock.take()
-    interrupts = threading.current_thread() is threading.main_thread()
+    interrupts = os.name == "posix" and threading.current_thread() is threading.main_thread()
 
     def beat() -> None:
         while not stop.wait(HEARTBEAT):
             if not lock.beat():
                 if interrupts:
-                    _thread.interrupt_main()
+                    os.kill(os.getpid(), signal.SIGINT)  # also ends a wait of the main thread
                 return
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:
-        yield
+        yield lock
     except KeyboardInterrupt:
-        if lock.lost is None:
-            raise
+        lock.check()
+        raise
     finally:
         stop.set()
         thread.join()
         lock.release()
-    if lock.lost is not None:
-        raise UserError(
-            f"expected to hold run folder {folder} until the end, got no time for {DEAD_AFTER:g} s, after which "
-            f"{lock.lost} took it over; let that one finish"
-        )
