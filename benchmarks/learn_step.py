@@ -26,9 +26,9 @@ from torch import nn
 import pinas_zoo  # noqa: F401
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.augmentation import BatchViews
-from pinas_zoo.engine.memory import peak_memory_mib
 from pinas_zoo.engine.trainable import Trainable
 from pinas_zoo.engine.trainer import DistributedOptimWrapper, RunnerModel
+from pinas_zoo.operating_system import peak_memory_mib
 from pinas_zoo.search.config import Views
 from pinas_zoo.search.methods.pinas import PiNASMethod
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space

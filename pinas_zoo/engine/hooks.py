@@ -1,4 +1,4 @@
-"""The hook around training steps: progress bar, curve, checkpoint and warnings."""
+"""The hook around training steps: progress, curve, checkpoint, warnings, and the stop at NaN or infinity."""
 
 from __future__ import annotations
 
@@ -13,18 +13,25 @@ from mmengine.runner import Runner
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.checkpoint import save_checkpoint
 from pinas_zoo.engine.curve import Curve
+from pinas_zoo.engine.finite_checks import first_of, non_finite_losses, non_finite_weights
 from pinas_zoo.engine.trainable import prepare
+from pinas_zoo.errors import UserError
 from pinas_zoo.terminal import Progress, progress, warning
+
+FP16_PATIENCE = 10  # logged steps in a row whose loss may overflow in fp16, whose scaler then leaves the update out
 
 
 class LogOptions(Protocol):
-    """Intervals in steps at which a stage logs and saves a checkpoint."""
+    """Intervals in steps at which a stage logs and saves a checkpoint, and its precision."""
 
     @property
     def log_every(self) -> int: ...
 
     @property
     def checkpoint_every(self) -> int: ...
+
+    @property
+    def precision(self) -> str: ...
 
 
 class StepHook(Hook):
@@ -45,6 +52,8 @@ class StepHook(Hook):
         self.log_every, self.checkpoint_every = options.log_every, options.checkpoint_every
         self.seconds_before = state["seconds"] if state else 0.0
         self.warned = False
+        self.saved = state["step"] if state else 0  # step of the checkpoint
+        self.patience, self.overflows = FP16_PATIENCE if options.precision == "fp16" else 0, 0
 
     @property
     def seconds(self) -> float:
@@ -82,8 +91,10 @@ class StepHook(Hook):
         if step % self.log_every == 0 or step == self.steps:
             values = {k: distributed.mean(v) for k, v in (outputs or {}).items()}
             self.log(runner, step, values | runner.model.network.logged(runner.iter))
-        if self.first and step % self.checkpoint_every == 0 and step < self.steps:
-            self.save(runner, step)
+        if step % self.checkpoint_every == 0 or step == self.steps:
+            self.check_weights(runner, step)  # before they replace those of the last checkpoint, or leave the stage
+            if self.first and step < self.steps:
+                self.save(runner, step)
 
     def after_train(self, runner: Runner) -> None:
         self.bar.close()
@@ -100,6 +111,31 @@ class StepHook(Hook):
         self.warned = trouble is not None
         runner.visualizer.add_scalars({"lr": self.lr, **values}, step)
         self.bar.update(0, **values)
+        wrong = non_finite_losses(values)
+        self.overflows = self.overflows + 1 if wrong else 0
+        if self.overflows > self.patience:
+            self.stop(step, f"a finite loss, got {first_of(wrong)}")
+
+    def check_weights(self, runner: Runner, step: int) -> None:
+        """Check that the network's weights are finite, on every rank."""
+        wrong = non_finite_weights(runner.model.network)
+        if wrong:
+            self.stop(step, f"finite weights, got NaN or infinity in {first_of(wrong)}")
+
+    def stop(self, step: int, problem: str) -> None:
+        """Stop the stage.
+
+        Raises:
+            UserError: Always, with the problem and its likely cause.
+        """
+        self.bar.close()
+        if self.first:
+            self.curve.close()
+        kept = f"the checkpoint of step {self.saved} is kept" if self.saved else "no checkpoint was written"
+        raise UserError(
+            f"{self.label} stopped after step {step}: expected {problem}; the likely cause is a learning rate that is "
+            f"too high ({self.lr:g} in this step; {kept}): lower {self.label}.lr and search in another folder"
+        )
 
     def save(self, runner: Runner, step: int) -> None:
         """Save a checkpoint after ``step`` completed steps."""
@@ -112,3 +148,4 @@ class StepHook(Hook):
             "schedulers": {name: [s.state_dict() for s in some] for name, some in runner.param_schedulers.items()},
         }
         save_checkpoint(self.folder, state)
+        self.saved = step

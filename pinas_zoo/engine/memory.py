@@ -1,8 +1,7 @@
-"""Memory: tensors of a forward pass, which can be counted on the meta device, and the peak of this process."""
+"""Memory of the tensors of a forward pass, which can be counted on the meta device."""
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -73,11 +72,3 @@ def live_mib(module: nn.Module, run: Callable[[], object]) -> float:
     with torch.no_grad(), _Live(known) as live:
         run()
     return live.peak / 2**20
-
-
-def peak_memory_mib() -> float:
-    """Highest resident memory of this process so far, in MiB."""
-    import resource  # not available on Windows
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

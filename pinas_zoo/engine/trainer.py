@@ -270,7 +270,8 @@ def train(
         Duration of training in seconds, over all attempts.
 
     Raises:
-        UserError: An image or the checkpoint cannot be read, or this machine does not support the precision.
+        UserError: An image or the checkpoint cannot be read; this machine does not support the precision; or the loss
+            or the weights are not finite. The last checkpoint stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = load_checkpoint(folder)

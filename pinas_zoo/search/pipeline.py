@@ -15,14 +15,16 @@ A run is a folder with a sub-folder for each stage, which contains ``done.json``
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from pinas_zoo.engine import distributed
-from pinas_zoo.engine.memory import peak_memory_mib
 from pinas_zoo.errors import UserError
+from pinas_zoo.operating_system import peak_memory_mib
 from pinas_zoo.search.config import load_config
 from pinas_zoo.search.context import Context
+from pinas_zoo.search.folder_lock import FolderLock, hold_folder, refuse_if_held
 from pinas_zoo.search.preflight import check_run
 from pinas_zoo.search.report.page import write_report
 from pinas_zoo.search.run_folder import STAGES, is_done, mark_done, read_done, sweep
@@ -54,8 +56,17 @@ def run(context: Context) -> None:
 
     Raises:
         UserError: The images cannot be used, or the method cannot be built. The folder is not created in these cases.
+            Or another search holds the folder.
     """
+    if distributed.rank() == 0:
+        refuse_if_held(context.folder)
     check_run(context)
+    with hold_folder(context.folder) if distributed.rank() == 0 else nullcontext() as lock:
+        run_stages(context, lock)
+
+
+def run_stages(context: Context, lock: FolderLock | None) -> None:
+    """Run the stages as :func:`run` does, in a folder whose lock the first process holds."""
     config, folder, say = context.config, context.folder, context.say
     if distributed.rank() == 0:
         write_json(folder / "config.json", config.model_dump(mode="json"))
@@ -76,7 +87,10 @@ def run(context: Context) -> None:
         elif is_done(folder, stage):
             say(f"{stage:8} complete already: {read_done(folder / stage)['summary']}")
         else:
-            finish_stage(context, stage, RUN_STAGE[stage](context))
+            result = RUN_STAGE[stage](context)
+            if lock is not None:
+                lock.check()
+            finish_stage(context, stage, result)
         distributed.wait()
         if stage == config.until and stage != STAGES[-1]:
             if distributed.rank() == 0:

@@ -12,6 +12,7 @@ from typing import Any
 from pinas_zoo.engine.checkpoint import CHECKPOINT
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import SearchConfig, parse_config
+from pinas_zoo.search.folder_lock import LOCK
 from pinas_zoo.weights.atomic import write_json
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # as pinas_zoo.weights.atomic names them
@@ -32,7 +33,7 @@ def check_folder(config: SearchConfig, folder: Path) -> None:
         raise UserError(f"expected a folder for the run, got the file {folder}; choose another with --work-dir")
     path = folder / "config.json"
     if not path.is_file():
-        if any(not p.name.startswith(".config.json.") for p in folder.iterdir()):
+        if any(p.name != LOCK and not p.name.startswith(".config.json.") for p in folder.iterdir()):
             raise UserError(f"expected an empty folder or a run, got {folder} without config.json; use --work-dir")
         return
     try:

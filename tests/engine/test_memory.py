@@ -66,7 +66,7 @@ def test_a_pass_of_the_papers_space_takes_what_was_counted():
     """Growth of this process's resident memory over one forward pass, against the count."""
     import gc
 
-    from pinas_zoo.engine.trainer import peak_memory_mib
+    from pinas_zoo.operating_system import peak_memory_mib
 
     space, arch = ResNeSt50Space(), Arch.parse("3013231203213032")
     with torch.device("meta"):

@@ -28,7 +28,7 @@ from pinas_zoo.search.stages.learn import learned_method
 from pinas_zoo.search.stages.result import StageResult
 from pinas_zoo.search.stages.winner import network_args
 from pinas_zoo.search.study.constraints import latency_ms
-from pinas_zoo.search.study.loop import add_score, exploration_seconds, explore_study, known_scores
+from pinas_zoo.search.study.loop import add_score, check_scores, exploration_seconds, explore_study, known_scores
 from pinas_zoo.search.study.ranking_file import write_ranking
 from pinas_zoo.search.study.storage import open_study
 from pinas_zoo.zoo import registry
@@ -94,7 +94,9 @@ def explore_paths(context: Context) -> dict[Arch, Score]:
     if chosen is not None:
         arch = context.space.parse(chosen)
         if distributed.rank() == 0 and arch not in known_scores(study):
-            add_score(study, context.space, arch, scorer.scores([arch])[0])
+            found = scorer.scores([arch])
+            check_scores([arch], found)
+            add_score(study, context.space, arch, found[0])
         distributed.wait()
         return known_scores(study)
 

@@ -11,6 +11,8 @@ from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import ImageSet
+from pinas_zoo.engine.finite_checks import first_of, non_finite_tensors
+from pinas_zoo.errors import UserError
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.study.ranking_file import read_ranking
 from pinas_zoo.version import __version__
@@ -28,7 +30,17 @@ def save_network(
         arch: The architecture, in the run's space.
         state: State dict of the network.
         values: Additional facts for ``provenance.json``.
+
+    Raises:
+        UserError: A weight is NaN or infinite.
     """
+    wrong = non_finite_tensors(state)
+    if wrong:
+        raise UserError(
+            f"expected finite weights of {arch} for {context.folder / where}, got NaN or infinity in "
+            f"{first_of(wrong)}; the likely cause is a learning rate that is too high: lower it and search in another "
+            "folder"
+        )
     mean, std = context.normalisation
     size = context.config.data.image_size
     pretrained_cfg = {

@@ -11,7 +11,6 @@ trials of a dead worker are marked as failed, and other workers lease their arch
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 import uuid
@@ -22,6 +21,8 @@ from typing import Any
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
+
+from pinas_zoo.operating_system import process_exists, process_space
 
 HEARTBEAT = 10.0  # seconds between two heartbeats
 DEAD_AFTER = 60.0  # seconds without a heartbeat after which a worker is dead
@@ -39,7 +40,7 @@ class CandidateLeases:
 
     def __init__(self, study: optuna.Study, goal: int):
         self.study, self.goal = study, goal
-        self.place = f"{socket.gethostname()}/{_process_space()}"
+        self.place = process_space()
         self.worker = f"{self.place}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._seen: dict[str | None, tuple[Any, float]] = {}  # last heartbeat of other workers, and when it changed
         self._stop = threading.Event()
@@ -122,10 +123,9 @@ class CandidateLeases:
 
     def _is_dead(self, trial: FrozenTrial, heartbeats: dict[str, Any]) -> bool:
         worker = trial.user_attrs.get("worker")
-        if worker is not None and os.name == "posix":
-            place, pid, _ = worker.rsplit(":", 2)
-            if place == self.place and (int(pid) == os.getpid() or not _alive(int(pid))):
-                return True
+        place, pid, _ = [*str(worker).rsplit(":", 2), "", ""][:3]
+        if place == self.place and pid.isdecimal() and (int(pid) == os.getpid() or not process_exists(int(pid))):
+            return True
         count, now = heartbeats.get(f"worker {worker}"), time.monotonic()
         if worker not in self._seen or self._seen[worker][0] != count:
             self._seen[worker] = count, now
@@ -140,21 +140,3 @@ def _left(trial: FrozenTrial) -> bool:
 def held(trials: Iterable[FrozenTrial]) -> set[str]:
     """Text of the architectures that are scored or being scored."""
     return {t.user_attrs["arch"] for t in trials if t.state in HELD and "arch" in t.user_attrs}
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # the process exists and belongs to another user
-        return True
-    return True
-
-
-def _process_space() -> str:
-    """Identifier of the PID namespace, because containers with the same host name may have the same process ids."""
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""

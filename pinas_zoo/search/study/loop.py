@@ -6,6 +6,7 @@ resumes from it.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -74,6 +75,7 @@ def explore_study(
             if batch:
                 started = time.perf_counter()
                 found = evaluate([arch for _, arch in batch])
+                check_scores([arch for _, arch in batch], found)
                 losses = {str(arch): score.loss for (_, arch), score in zip(batch, found, strict=True)}
                 scored = {"seconds": time.perf_counter() - started, "losses": losses}
                 for trial, _ in batch:  # one write for the whole batch, before any trial is finished
@@ -262,6 +264,21 @@ class Proposals:
                 f"ones in a row; the fastest takes {min(self.misses):.3g} ms; raise the limit"
             )
         return False
+
+
+def check_scores(archs: Sequence[Arch], scores: Sequence[Score]) -> None:
+    """Check that scores can be ranked.
+
+    Raises:
+        UserError: A score or its loss is NaN or infinite.
+    """
+    for arch, score in zip(archs, scores, strict=True):
+        if not (math.isfinite(score.accuracy) and math.isfinite(score.loss)):
+            raise UserError(
+                f"explore stopped at architecture {arch}: expected a finite score, got {score.accuracy:g} with loss "
+                f"{score.loss:g}; the likely cause is weights made huge by too high a learning "
+                "rate of learn or linear: lower it and search in another folder"
+            )
 
 
 def exploration_seconds(study: optuna.Study) -> float:

@@ -400,3 +400,11 @@ def test_linear_evaluation_trains_the_classifier_and_nothing_else(space):
     optimizer.step()
     changed = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
     assert changed == {"fc.weight", "fc.bias"}
+
+
+@pytest.mark.parametrize("score", [Score(0.5, float("nan")), Score(float("nan"), 1.0), Score(float("inf"), 1.0)])
+def test_scores_that_are_no_numbers_are_no_ranking(space, score):
+    study = memory()
+    with pytest.raises(UserError, match=r"explore stopped at architecture \d{4}: expected a finite score"):
+        explore_study(space, lambda archs: [score for _ in archs], options(8), study, seed=0)
+    assert not study.get_trials(states=(TrialState.COMPLETE,))

@@ -1,0 +1,228 @@
+"""The lock of a run folder: one search at a time writes there. Workers of explore write only the study and take none.
+
+The file ``.lock`` in the folder says who holds it: process, machine, and a heartbeat that grows every ``HEARTBEAT``
+seconds. A holder is dead if its process no longer exists on this machine, or if its heartbeat has not grown for
+``DEAD_AFTER`` seconds of the clock of the one who asks. A dead holder's lock is taken over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from pinas_zoo.errors import UserError
+from pinas_zoo.operating_system import locked, open_regular, process_exists, process_space, process_start
+from pinas_zoo.terminal import note
+
+LOCK = ".lock"
+HEARTBEAT = 5.0  # seconds between two heartbeats
+DEAD_AFTER = 30.0  # seconds without a heartbeat after which a holder on another machine is dead
+POLL = 0.5  # seconds between two looks at such a holder
+LIMIT = 4096  # bytes of a lock
+
+T = TypeVar("T")
+
+
+class Holder(BaseModel):
+    """The content of a lock."""
+
+    pid: int
+    place: str  # machine and space of process ids
+    started: str  # of the process
+    token: str  # of this holder alone
+    beat: int = 0
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.place.partition('/')[0] or 'another machine'}"
+
+
+class FolderLock:
+    """The lock of a folder, for one holder.
+
+    Args:
+        folder: An existing folder.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.path = folder, folder / LOCK
+        pid = os.getpid()
+        self.own = Holder(pid=pid, place=process_space(), started=process_start(pid), token=uuid.uuid4().hex)
+        self.lost: Holder | None = None  # who has taken it over
+        self._seen: Holder | None = None  # the holder that is watched, as it was when its heartbeat last grew,
+        self._since = 0.0  # and when that was, by time.monotonic
+
+    def holder(self) -> Holder | None:
+        """The live or unknown holder of the folder; None if there is none, or a dead one of this machine."""
+        return self._on_file(self._other) if self.path.exists() else None
+
+    def take(self) -> None:
+        """Take the lock, or that of a dead holder; a holder on another machine is watched for ``DEAD_AFTER`` seconds.
+
+        Raises:
+            UserError: Another search holds it.
+        """
+        while (other := self._on_file(self._take)) is not None:
+            seen = self._seen if self._seen is not None and self._seen.token == other.token else None
+            if other.place == self.own.place or (seen is not None and seen.beat != other.beat):
+                raise self.in_use(other)
+            if seen is None:
+                note(f"{other} holds {self.folder}; watching for {DEAD_AFTER:g} s whether it is alive")
+                self._seen, self._since = other, time.monotonic()
+            time.sleep(POLL)
+
+    def in_use(self, other: Holder) -> UserError:
+        return UserError(
+            f"expected a run folder that no other search uses, got {self.folder}, which {other} uses; let it finish, "
+            "add --worker to score candidates for it, or choose another folder with --work-dir"
+        )
+
+    def beat(self) -> bool:
+        """Write a heartbeat; False once another holder has taken the lock over."""
+
+        def write(file: int) -> bool:
+            found = _read(file)
+            if found is not None and found.token != self.own.token:
+                self.lost = found
+                return False
+            self.own.beat += 1
+            _write(file, self.own)
+            return True
+
+        with contextlib.suppress(OSError):  # a full disk, a folder that was moved: the others see no heartbeat
+            return self._on_file(write)
+        return True
+
+    def check(self) -> None:
+        """Check that the lock has not been taken over.
+
+        Raises:
+            UserError: It has been.
+        """
+        if self.lost is not None:
+            raise UserError(
+                f"expected to hold run folder {self.folder} until the end, got no heartbeat out for {DEAD_AFTER:g} s, "
+                f"after which {self.lost} took it over; let that one finish"
+            )
+
+    def release(self) -> None:
+        """Give the lock back, unless another holder has taken it over."""
+
+        def remove(file: int) -> None:
+            found = _read(file)
+            if found is None or found.token == self.own.token:
+                os.ftruncate(file, 0)
+                with contextlib.suppress(OSError):  # Windows keeps what is open; an empty file holds nothing
+                    self.path.unlink()
+
+        with contextlib.suppress(OSError):
+            if self.path.exists():
+                self._on_file(remove)
+
+    def _take(self, file: int) -> Holder | None:
+        other = self._other(file)
+        silent = other == self._seen and time.monotonic() - self._since > DEAD_AFTER
+        if other is not None and not silent:
+            return other
+        _write(file, self.own)
+        return None
+
+    def _other(self, file: int) -> Holder | None:
+        found = _read(file)
+        if found is None or found.token == self.own.token:
+            return None
+        return None if self._is_dead(found) else found
+
+    def _is_dead(self, holder: Holder) -> bool:
+        """Whether the holder's process was on this machine and has ended."""
+        if holder.place != self.own.place:
+            return False
+        return not process_exists(holder.pid) or process_start(holder.pid) != holder.started
+
+    def _on_file(self, work: Callable[[int], T]) -> T:
+        """Call a function with the descriptor of the lock's file while no other process is at it."""
+        while True:
+            file = open_regular(self.path, os.O_RDWR | os.O_CREAT, follow=False)
+            try:
+                with locked(file):
+                    try:  # a holder that has gone may have removed this file since it was opened
+                        same = os.path.samestat(os.fstat(file), os.stat(self.path, follow_symlinks=False))
+                    except FileNotFoundError:
+                        same = False
+                    if same:
+                        return work(file)
+            finally:
+                os.close(file)
+
+
+def _read(file: int) -> Holder | None:
+    """The holder in a lock; None if it is empty, or torn by a kill within the write."""
+    os.lseek(file, 0, os.SEEK_SET)
+    try:
+        return Holder.model_validate_json(os.read(file, LIMIT))
+    except ValidationError:
+        return None
+
+
+def _write(file: int, holder: Holder) -> None:
+    content = holder.model_dump_json().encode()
+    os.lseek(file, 0, os.SEEK_SET)
+    os.write(file, content)
+    os.ftruncate(file, len(content))
+
+
+def refuse_if_held(folder: Path) -> None:
+    """Check early, before images are read, that no other search of this machine holds a folder.
+
+    Raises:
+        UserError: Another one does.
+    """
+    lock = FolderLock(folder)
+    other = lock.holder()
+    if other is not None and other.place == lock.own.place:
+        raise lock.in_use(other)
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[FolderLock]:
+    """Context manager that holds the lock of a folder, which is created, and sends heartbeats.
+
+    If another search takes the lock over, this one is interrupted where a signal can do so, and finds it by
+    :meth:`FolderLock.check`, before it marks a stage as complete.
+
+    Raises:
+        UserError: Another search holds the folder, or has taken it over while this one sent no heartbeats, such as on a
+            machine that slept.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock, stop = FolderLock(folder), threading.Event()
+    lock.take()
+    interrupts = os.name == "posix" and threading.current_thread() is threading.main_thread()
+
+    def beat() -> None:
+        while not stop.wait(HEARTBEAT):
+            if not lock.beat():
+                if interrupts:
+                    os.kill(os.getpid(), signal.SIGINT)  # also ends a wait of the main thread
+                return
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield lock
+    except KeyboardInterrupt:
+        lock.check()
+        raise
+    finally:
+        stop.set()
+        thread.join()
+        lock.release()
