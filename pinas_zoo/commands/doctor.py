@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-root", metavar="FOLDER", help="where the config's data is, instead of the config's own folder"
     )
+    parser.add_argument("--all", action="store_true", help="read every image and mask of the config's data, not some")
     parser.add_argument("--make-train-ids", metavar="FOLDER", help="write *_gtFine_labelTrainIds.png for Cityscapes")
     parser.add_argument("--json", action="store_true", help="print JSON: a list of name, state and cure")
     parser.set_defaults(run=run)
@@ -119,12 +120,10 @@ def weights_found() -> Iterator[tuple[str, str, str | None]]:
 
 def config_findings(args: argparse.Namespace) -> Iterator[tuple[str, str, str | None]]:
     """Data, classes and initial weights of a config."""
-    from pathlib import Path
-
     from mmengine.registry import init_default_scope
 
     from pinas_zoo.errors import UserError
-    from pinas_zoo.openmmlab import data_checks, launch
+    from pinas_zoo.openmmlab import data_checks, launch, loader_checks, weight_checks
 
     cfg = launch.read_config(args.config)
     if args.data_root:
@@ -133,31 +132,36 @@ def config_findings(args: argparse.Namespace) -> Iterator[tuple[str, str, str | 
     launch.library_registry(cfg.default_scope)
     for loader in ("train_dataloader", "val_dataloader"):
         try:
-            data_checks.check_data(cfg, (loader,))
-            data_checks.check_classes(cfg, (loader,))
+            loader_checks.fit_loaders(cfg, (loader,))
+            notes = data_checks.check_data(cfg, (loader,), args.all)
         except UserError as error:
             yield "data", f"{loader} not ready", str(error)
             continue
-        for dataset in data_checks.datasets(cfg, loader):
-            text = f"{loader}: all folders and files are in {dataset.get('data_root')}"
-            if dataset.get("type") == "CocoDataset":
-                path = Path(dataset["data_root"]) / dataset["ann_file"]
-                counts = data_checks.coco_problems(path, None)
-                text += "".join(f"; {count} {what}" for what, count in counts.items())
-            yield "data", text, None
-    init_cfg = cfg.model.get("backbone", {}).get("init_cfg") or {}
-    checkpoint = init_cfg.get("checkpoint")
-    if checkpoint and checkpoint.startswith("pinas:"):
-        from pinas_zoo.weights.sources import find_source
+        for note in notes:
+            yield "data", note, None
+    places = [("load_from", cfg.load_from)] if cfg.get("load_from") else []
+    for place, checkpoint in [*places, *weight_checks.initial_weights(cfg.model)]:
+        yield weights_finding(place, checkpoint)
 
-        try:
+
+def weights_finding(place: str, checkpoint: str) -> tuple[str, str, str | None]:
+    """The row of weights that a config starts from; nothing is downloaded."""
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.openmmlab.checkpoints import read_weights, state_dict_of
+    from pinas_zoo.openmmlab.weight_checks import random_instead
+    from pinas_zoo.weights.sources import find_source
+
+    name = "backbone" if place.startswith("model.backbone.init_cfg") else "weights"
+    try:
+        if checkpoint.startswith("pinas:"):
             find_source(checkpoint.partition(":")[2])
-            yield "backbone", f"weights {checkpoint} found", None
-        except UserError as error:
-            cure = f"{error}; or start from random weights: --cfg-options model.backbone.init_cfg=None"
-            yield "backbone", f"no weights {checkpoint}", cure
-    elif checkpoint:
-        yield "backbone", f"weights {checkpoint}, downloaded at the first start", None
+        elif "://" in checkpoint or checkpoint.startswith(("hf-hub:", "hf_hub:")):
+            return name, f"weights {checkpoint}, downloaded at the first start", None
+        else:
+            state_dict_of(read_weights(checkpoint))
+    except UserError as error:
+        return name, f"no weights {checkpoint}", f"{error}{random_instead(place)}"
+    return name, f"weights {checkpoint} found", None
 
 
 def make_train_ids(root: Path) -> int:

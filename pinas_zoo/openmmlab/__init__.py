@@ -23,9 +23,10 @@ operators.supply()
 
 from pinas_zoo.openmmlab import sync_bn  # noqa: E402
 from pinas_zoo.openmmlab.backbone import PiNASBackbone  # noqa: E402
+from pinas_zoo.openmmlab.batch_of_one import BatchOfOneHook  # noqa: E402
 from pinas_zoo.openmmlab.checkpoints import CheckpointCheckHook, allow_resuming  # noqa: E402
 
 sync_bn.register()
 allow_resuming()
 
-__all__ = ["CheckpointCheckHook", "PiNASBackbone"]
+__all__ = ["BatchOfOneHook", "CheckpointCheckHook", "PiNASBackbone"]

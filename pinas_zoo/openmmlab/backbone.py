@@ -43,7 +43,7 @@ class PiNASBackbone(family.PiNAS):
         norm_eval: Keep all running statistics.
         with_cp: Recompute blocks in backward, which saves memory.
         zero_init_last: Start each residual branch at zero.
-        init_cfg: As in mmengine; ``dict(type="Pretrained", checkpoint=…)`` is loaded whole or refused.
+        init_cfg: As in mmengine, one or a list; ``dict(type="Pretrained", checkpoint=…)`` is loaded whole or refused.
 
     Raises:
         UserError: An unknown arch, sizes that contradict it, or values out of range.
@@ -63,7 +63,7 @@ class PiNASBackbone(family.PiNAS):
         norm_eval: bool = False,
         with_cp: bool = False,
         zero_init_last: bool = True,
-        init_cfg: Mapping[str, Any] | None = None,
+        init_cfg: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ):
         given = {"depths": depths, "widths": widths, "stem_width": stem_width}
         args = resolve(arch, {key: value for key, value in given.items() if value is not None})
@@ -102,10 +102,13 @@ class PiNASBackbone(family.PiNAS):
         """Called by the constructor with arguments, for random weights, and by mmengine without, for ``init_cfg``."""
         if args or kwargs:
             super().init_weights(*args, **kwargs)
-        elif self.init_cfg and self.init_cfg.get("type") == "Pretrained":
-            load_backbone(self, self.init_cfg["checkpoint"], self.init_cfg.get("prefix"))
-        elif self.init_cfg:
-            initialize(self, self.init_cfg)
+            return
+        given = [self.init_cfg] if isinstance(self.init_cfg, Mapping) else list(self.init_cfg or ())
+        for init in sorted(given, key=_is_pretrained):  # as in mmengine, pretrained weights come last
+            if _is_pretrained(init):
+                load_backbone(self, init["checkpoint"], init.get("prefix"))
+            else:
+                initialize(self, init)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         """N x in_channels x H x W to the maps of the stages in ``out_indices``, N x C x H/stride x W/stride each."""
@@ -133,6 +136,10 @@ class PiNASBackbone(family.PiNAS):
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
+
+
+def _is_pretrained(init: Mapping[str, Any]) -> bool:
+    return init.get("type") == "Pretrained"
 
 
 def norm_layer(cfg: Mapping[str, Any]) -> Any:

@@ -26,6 +26,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pinas_zoo.errors import UserError, WrongShapes
+from pinas_zoo.weights.checkpoint_reader import refused_globals
 from pinas_zoo.weights.sources import find_source
 from pinas_zoo.weights.tensors import shape_problems, tensor_shapes
 from pinas_zoo.zoo.resolve import weights_file
@@ -65,6 +66,41 @@ def _read(path: Path, map_location: Any) -> Checkpoint:
     return {"state_dict": load_file(path, device=str(device)), "meta": {}}
 
 
+def read_weights(weights: str) -> Checkpoint:
+    """A checkpoint, from any place that mmengine's loader knows, read as data.
+
+    Raises:
+        UserError: The checkpoint is missing or damaged, or asks to run code.
+    """
+    try:
+        content = CheckpointLoader.load_checkpoint(weights, map_location="cpu", logger="silent")
+    except UserError:
+        raise
+    except FileNotFoundError:
+        raise UserError(f"expected a checkpoint, got {weights}, which is not there") from None
+    except Exception as error:  # damaged archives and refused pickles raise many types
+        file = Path(weights).expanduser()
+        refused = ", ".join(refused_globals(file)[:5]) if file.is_file() else ""
+        reason = f"it is a pickle that wants {refused}" if refused else " ".join(str(error).split())[:200]
+        raise UserError(
+            f"expected a checkpoint of tensors and plain values, got {weights}, which cannot be read: {reason}; "
+            + ("nothing of it was run" if refused else "get it again, or name another one")
+        ) from error
+    if not isinstance(content, dict):
+        raise UserError(
+            f"expected a checkpoint with a state_dict of tensors, got a {type(content).__name__} in {weights}"
+        )
+    return content
+
+
+def forget_code(checkpoint: Checkpoint) -> None:
+    """Take the config out of a checkpoint's meta data. ``Runner.resume`` would run that text as Python, to compare a
+    number of GPUs that ``Runner`` itself does not write."""
+    meta = checkpoint.get("meta")
+    if isinstance(meta, dict):
+        meta.pop("config", None)
+
+
 def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = None) -> None:
     """Load all weights of a backbone.
 
@@ -75,9 +111,9 @@ def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = Non
 
     Raises:
         WrongShapes: The weights are those of another network; nothing was loaded.
+        UserError: They are missing or damaged, or ask to run code.
     """
-    content = CheckpointLoader.load_checkpoint(checkpoint, map_location="cpu", logger="current")
-    state = state_dict_of(content)
+    state = state_dict_of(read_weights(checkpoint))
     if prefix is None and any(name.startswith(PREFIX) for name in state):
         prefix = PREFIX
     if prefix:
@@ -115,6 +151,7 @@ class CheckpointCheckHook(Hook):
     """
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: Checkpoint) -> None:
+        forget_code(checkpoint)
         model: Any = getattr(runner.model, "module", runner.model)
         backbone = getattr(model, "backbone", None)
         state = state_dict_of(checkpoint)

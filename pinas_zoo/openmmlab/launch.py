@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,18 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import Runner
 from torch import nn
 
 from pinas_zoo.config_files import find_config
 from pinas_zoo.engine import distributed
 from pinas_zoo.errors import UserError, WrongShapes
-from pinas_zoo.openmmlab.checkpoints import state_dict_of
-from pinas_zoo.openmmlab.data_checks import check_classes, check_data
+from pinas_zoo.openmmlab.checkpoints import read_weights, state_dict_of
+from pinas_zoo.openmmlab.data_checks import check_data, datasets
+from pinas_zoo.openmmlab.failures import in_one_line
+from pinas_zoo.openmmlab.loader_checks import fit_loaders
+from pinas_zoo.openmmlab.resume import checkpoint_to_resume
+from pinas_zoo.openmmlab.weight_checks import check_initial_weights
 from pinas_zoo.weights.tensors import shape_problems
 
 TASKS = {"mmdet": "detector", "mmseg": "segmenter"}
@@ -63,16 +68,27 @@ def config_of(args: argparse.Namespace) -> Config:
 
 
 def set_data_root(cfg: Config, root: str) -> None:
-    """Point every data set of a config, and the evaluators' annotation files, to another folder."""
+    """Point every data set of a config, those in wrappers too, and the evaluators' annotation files, to another folder.
+
+    Raises:
+        UserError: The data sets of a loader are in several folders.
+    """
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
-        dataset = (cfg.get(loader) or {}).get("dataset")
-        if dataset is None:
-            continue
-        old = dataset.get("data_root") or ""
-        dataset.data_root = root
-        evaluator: Any = cfg.get(loader.replace("dataloader", "evaluator"))
-        if isinstance(evaluator, dict) and str(evaluator.get("ann_file") or "").startswith(old) and old:
-            evaluator["ann_file"] = os.path.join(root, evaluator["ann_file"][len(old) :].lstrip("/"))
+        parts = list(datasets(cfg, loader))
+        olds = {str(part.get("data_root") or "") for part in parts}
+        if len(olds) > 1:
+            raise UserError(
+                f"expected one data_root for --data-root, got {', '.join(sorted(olds))} in {loader}; set each in the "
+                "config, or by --cfg-options"
+            )
+        for part in parts:
+            part["data_root"] = root
+        evaluators: Any = cfg.get(loader.replace("dataloader", "evaluator"))
+        for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
+            file = Path(evaluator.get("ann_file") or "") if isinstance(evaluator, dict) else Path()
+            for old in olds - {""}:
+                if file.is_relative_to(old):
+                    evaluator["ann_file"] = os.path.join(root, file.relative_to(old))
 
 
 def start(cfg: Config, launcher: str, mode: str) -> Runner:
@@ -84,12 +100,21 @@ def start(cfg: Config, launcher: str, mode: str) -> Runner:
         mode: ``train`` or ``test``.
 
     Raises:
-        UserError: Data is missing, or its classes do not match the heads.
+        UserError: Data or weights are missing or damaged, or classes do not match the heads or the data.
     """
     init_default_scope(cfg.default_scope)
     loaders = ("train_dataloader", "val_dataloader") if mode == "train" else ("test_dataloader",)
-    check_data(cfg, loaders)
-    check_classes(cfg, loaders)
+    fit_loaders(cfg, loaders)
+    if _first_of_machine():  # the other processes are ended when this one ends
+        for note in check_data(cfg, loaders):
+            print(note, file=sys.stderr)
+    if mode == "train":
+        if cfg.get("resume"):
+            cfg.load_from = checkpoint_to_resume(Path(cfg.work_dir), cfg.get("load_from"))
+            cfg.resume = cfg.load_from is not None
+        if _first_of_machine():
+            check_initial_weights(cfg)
+    _add_hooks(cfg, "ResumeAsDataHook", "BatchOfOneHook")
     if cfg.optim_wrapper.get("type") == "AmpOptimWrapper" and mode == "train" and not torch.cuda.is_available():
         raise UserError("expected a GPU for mixed precision (--amp), found none; leave out --amp")
     cfg.launcher = launcher
@@ -106,17 +131,28 @@ def run(runner: Runner, mode: str) -> Any:
     """Train or test.
 
     Raises:
-        UserError: A data set has no image with labels, or a checkpoint cannot be read as data.
+        UserError: A failure that wrong data cause; see :mod:`pinas_zoo.openmmlab.failures`.
     """
     try:
         return runner.train() if mode == "train" else runner.test()
-    except ValueError as error:
-        if "at least one array to concatenate" not in str(error):  # mmengine's words for an empty data set
+    except UserError:
+        raise
+    except Exception as error:
+        if (message := in_one_line(error)) is None:
             raise
-        raise UserError(
-            "expected images with labels, got none: every image of a data set is without annotations, or its folder is "
-            "empty; `pinas-zoo doctor --config CONFIG` counts them"
-        ) from error
+        raise UserError(message) from error
+
+
+def _first_of_machine() -> bool:
+    """Whether this process is the first one that a launcher started on this machine, or the only one."""
+    ranks = (os.environ.get(name) for name in ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK"))
+    return next((rank for rank in ranks if rank is not None), "0") == "0"
+
+
+def _add_hooks(cfg: Config, *names: str) -> None:
+    hooks = list(cfg.get("custom_hooks") or ())
+    known = {hook.get("type") for hook in hooks if isinstance(hook, Mapping)}
+    cfg.custom_hooks = [*hooks, *(dict(type=name) for name in names if name not in known)]
 
 
 def load_model(cfg: Config, weights: str | None, device: str) -> Any:
@@ -159,25 +195,6 @@ def load_model(cfg: Config, weights: str | None, device: str) -> Any:
         return model.to(device).eval()
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"expected a device for --device, got {device!r}: {str(error).splitlines()[0]}") from None
-
-
-def read_weights(weights: str) -> dict[str, Any]:
-    """A checkpoint, from any place that mmengine's loader knows, read as data.
-
-    Raises:
-        UserError: The checkpoint is missing or damaged, or asks to run code.
-    """
-    try:
-        return CheckpointLoader.load_checkpoint(weights, map_location="cpu", logger="silent")
-    except UserError:
-        raise
-    except FileNotFoundError:
-        raise UserError(f"expected a checkpoint, got {weights}, which is not there") from None
-    except Exception as error:  # damaged archives and refused pickles raise many types
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"expected a checkpoint of tensors and plain values, got {weights}, which cannot be read: {reason}"
-        ) from error
 
 
 def library_registry(scope: str) -> Any:

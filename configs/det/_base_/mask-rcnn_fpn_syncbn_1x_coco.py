@@ -7,8 +7,8 @@ _base_ = [
     "mmdet::_base_/datasets/coco_instance.py",
     "mmdet::_base_/default_runtime.py",
 ]
-custom_imports = dict(imports=["pinas_zoo.openmmlab"], allow_failed_imports=False)
-custom_hooks = [dict(type="CheckpointCheckHook")]
+custom_imports = dict(imports=["pinas_zoo.openmmlab", "pinas_zoo.openmmlab.coco_masks"], allow_failed_imports=False)
+custom_hooks = [dict(type="CheckpointCheckHook"), dict(type="BatchOfOneHook")]
 
 norm_cfg = dict(type="SyncBN", requires_grad=True)
 model = dict(
@@ -22,7 +22,7 @@ model = dict(
 
 train_pipeline = [
     dict(type="LoadImageFromFile"),
-    dict(type="LoadAnnotations", with_bbox=True, with_mask=True, poly2mask=False),
+    dict(type="LoadPolygonsOrRLE", with_bbox=True, with_mask=True, poly2mask=False),
     dict(type="RandomChoiceResize", scales=[(1333, side) for side in range(640, 801, 32)], keep_ratio=True),
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),

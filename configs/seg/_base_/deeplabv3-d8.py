@@ -14,7 +14,7 @@ custom_imports = dict(
     imports=["pinas_zoo.openmmlab", "pinas_zoo.openmmlab.aspp", "pinas_zoo.openmmlab.multi_eval"],
     allow_failed_imports=False,
 )
-custom_hooks = [dict(type="CheckpointCheckHook")]
+custom_hooks = [dict(type="CheckpointCheckHook"), dict(type="BatchOfOneHook")]
 model = dict(
     decode_head=dict(type="EncodingASPPHead", channels=256, align_corners=True),
     auxiliary_head=dict(align_corners=True, loss_decode=dict(loss_weight=0.2)),

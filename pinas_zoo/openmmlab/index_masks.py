@@ -1,0 +1,58 @@
+"""Masks of semantic segmentation whose pixels are class indices: read as stored, and counted.
+
+mmseg takes the numbers in the file, modulo 256. A palette is not looked at, and colours are not translated.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pinas_zoo.errors import UserError
+from pinas_zoo.openmmlab.image_checks import Header, read_header
+
+LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF")
+ONE_CHANNEL = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
+IGNORED = 255
+
+
+def read_mask_header(path: Path) -> Header:
+    """Open a mask without decoding it.
+
+    Raises:
+        UserError: It is no image, or has more than one channel, or a format that changes numbers, whatever its name.
+    """
+    header = read_header(path)
+    if header.format in LOSSY:
+        raise UserError(
+            f"expected class indices in {path}, got a {header.format} file, in which numbers near edges differ from "
+            "those that were saved; save masks as PNG, from the original"
+        )
+    if header.mode not in ONE_CHANNEL:
+        raise UserError(
+            f"expected one number a pixel, the class index, in {path}, got an image of mode {header.mode}; save masks "
+            "with one channel (mode L or P), and turn colours into indices"
+        )
+    return header
+
+
+def label_counts(path: Path) -> dict[int, int]:
+    """Numbers of pixels by label, as stored.
+
+    Raises:
+        UserError: As :func:`read_mask_header`, or the file is damaged.
+    """
+    read_mask_header(path)
+    try:
+        with Image.open(path) as image:
+            stored = np.asarray(image)  # H x W; the indices of a palette image
+    except Exception as error:  # Pillow raises many types of errors for damaged files
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UserError(f"expected a mask, got {path}, which cannot be read: {reason}") from None
+    if stored.dtype in (np.uint8, np.bool_):
+        counts = np.bincount(stored.ravel().astype(np.uint8), minlength=256)
+        return {int(label): int(counts[label]) for label in counts.nonzero()[0]}
+    labels, numbers = np.unique(stored, return_counts=True)
+    return dict(zip(labels.tolist(), numbers.tolist(), strict=True))
