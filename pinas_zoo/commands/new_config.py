@@ -79,7 +79,8 @@ def run(args: argparse.Namespace) -> None:
         )
         return
     names = ", ".join(done.classes[:8]) + (", …" if len(done.classes) > 8 else "")
-    say(f"{done.path}: {len(done.classes)} classes ({names}), {done.images[0]} training and {done.images[1]} validation images")
+    train, val = done.images
+    say(f"{done.path}: {len(done.classes)} classes ({names}), {train} training and {val} validation images")
     for path in done.files:
         say(f"{path}: read by it, keep it beside it")
     for note in done.notes:

@@ -11,13 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 Color = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 OPACITY = 0.45  # of masks
-LEGEND_SHARE = 0.35  # of the picture that the legend may cover
+LEGEND_SHARE = 0.25  # of the picture that the legend may cover
 READABLE = 320  # pixels of the longer side; smaller images are drawn enlarged by a whole factor
 LEAST_TEXT = 11  # pixels
 
@@ -46,11 +47,13 @@ def draw_objects(image: Image.Image, objects: Sequence[DrawnObject]) -> Image.Im
     factor = _factor(image)
     canvas = _enlarged(image, factor)
     ordered = sorted(objects, key=lambda each: each.score)
-    pixels = np.asarray(canvas).astype(np.float32)  # H x W x 3
+    pixels: Any = np.asarray(canvas).astype(np.float32)  # H x W x 3
     for each in ordered:
         if each.mask is not None:
-            inside = each.mask.astype(bool).repeat(factor, 0).repeat(factor, 1)
-            pixels[inside] = (1 - OPACITY) * pixels[inside] + OPACITY * np.array(each.color, np.float32)
+            inside = each.mask.astype(np.uint8).repeat(factor, 0).repeat(factor, 1)  # H x W
+            pixels[inside > 0] = (1 - OPACITY) * pixels[inside > 0] + OPACITY * np.array(each.color, np.float32)
+            edges, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)  # objects of a class stay apart
+            cv2.drawContours(pixels, edges, -1, each.color, 1)
     canvas = Image.fromarray(pixels.round().astype(np.uint8))
     draw, size = ImageDraw.Draw(canvas), _text_size(canvas)
     boxes: list[Box] = [tuple(factor * side for side in each.box) for each in ordered]  # type: ignore[misc]
@@ -165,7 +168,14 @@ def _name(
     """Write an object's name above its box, in it or below it, where it covers no other name."""
     width, height = _measure(text, size)
     x1, y1, x2, y2 = _inside(box, canvas)
-    places = [(x1, y1 - height), (x1, y1), (x1, y2 - height), (x1, y2), (x2 - width, y1 - height), (x2 - width, y2 - height)]
+    places = [
+        (x1, y1 - height),
+        (x1, y1),
+        (x1, y2 - height),
+        (x1, y2),
+        (x2 - width, y1 - height),
+        (x2 - width, y2 - height),
+    ]
     free = [
         (x, y)
         for x, y in places
@@ -190,8 +200,6 @@ def _label(
 
 def _middle(region: np.ndarray[Any, Any]) -> tuple[float, float] | None:
     """x, y of a point well inside the largest part of a region, H x W; None where it is too narrow for a name."""
-    import cv2
-
     inside = cv2.copyMakeBorder(region.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, 3)
     _, far, _, (x, y) = cv2.minMaxLoc(distance)

@@ -17,7 +17,8 @@ IGNORED = 255
 class StoredLabelsDataset(BaseSegDataset):
     """A data set whose masks name the first class by ``stored[0]``, the second by ``stored[1]``, and so on.
 
-    Pixels of other numbers are ignored. mmseg's LoadAnnotations applies the map.
+    The number 255 is ignored unless it is a class's, and so are numbers of classes that are stored as others. Any other
+    number is an error, as in mmseg's own data sets. mmseg's LoadAnnotations applies the map.
 
     Args:
         stored: The classes' numbers in the masks, 0 to 255, in the order of ``metainfo.classes``.
@@ -28,13 +29,13 @@ class StoredLabelsDataset(BaseSegDataset):
     """
 
     def __init__(self, stored: Sequence[int], **kwargs: Any):
-        self._stored = {number: label for label, number in enumerate(stored)}
+        labels = {number: label for label, number in enumerate(stored)}
         classes = (kwargs.get("metainfo") or {}).get("classes") or ()
-        if len(self._stored) != len(classes) or not all(0 <= number <= 255 for number in self._stored):
+        if len(labels) != len(classes) or not all(0 <= number <= 255 for number in labels):
             raise UserError(
                 f"expected a number from 0 to 255 for each of the {len(classes)} classes as stored, got {list(stored)}"
             )
-        self._map = {number: self._stored.get(number, IGNORED) for number in range(256)}
+        self._map = {**dict.fromkeys(range(len(classes)), IGNORED), **labels}
         super().__init__(**kwargs)
         self.label_map = self._map
         self._metainfo["label_map"] = self._map

@@ -77,7 +77,7 @@ def new_config(
         raise UserError("expected --annotations with det, got it with seg, whose masks are images")
     if len(annotations) > 2:
         raise UserError(f"expected the annotations of training and validation, got {len(annotations)} files")
-    for number, least, option in ((batch_size, 2, "--batch-size"), (iterations, 1, "--iterations")):
+    for number, least, option in ((batch_size, 1, "--batch-size"), (iterations, 1, "--iterations")):
         if number is not None and number < least:
             raise UserError(f"expected {option} of {least} and more, got {number}")
     path = Path(out or f"{_plain(root.name)}_{task}_{_plain(Path(backbone).name)}.py").expanduser()
@@ -103,7 +103,9 @@ def new_config(
         classes, found, images = masks.classes, masks.notes, masks.images
     there = [name for name in texts if (path.parent / name).exists()]
     if there and not overwrite:
-        raise UserError(f"expected a new file, got {path.parent / there[0]}, which is there; give another --out, or --overwrite")
+        raise UserError(
+            f"expected a new file, got {path.parent / there[0]}, which is there; give another --out, or --overwrite"
+        )
     for name, text in texts.items():
         write_text(path.parent / name, text)
     files = tuple(path.parent / name for name in texts if name != path.name)

@@ -57,8 +57,8 @@ def find_backbone(word: str, weights: str | None, notes: list[str]) -> Backbone:
     checkpoint = _checkpoint(word, network.kind, weights)
     if checkpoint is None:
         notes.append(
-            f"{word} has no weights here, so training starts from random ones: it takes longer and reaches less; give a "
-            "checkpoint by --weights"
+            f"{word} has no weights here, so training starts from random ones: it takes longer and reaches less; "
+            "give a checkpoint by --weights"
             if weights is None
             else "training starts from random weights"
         )

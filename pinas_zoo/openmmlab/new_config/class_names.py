@@ -71,8 +71,8 @@ def _checked(names: Any, file: Path) -> tuple[str, ...]:
     right = isinstance(names, list) and names and all(isinstance(name, str) and name.strip() for name in names)
     if not right or len(set(names)) < len(names):
         raise UserError(
-            f"expected class names in {file}, each once and in the order of the masks' numbers (a name a line, or a JSON "
-            f"list), got {'some twice' if right else 'something else'}; correct it, or rename the file if it is another "
-            "thing"
+            f"expected class names in {file}, each once and in the order of the masks' numbers (a name a line, or a "
+            f"JSON list), got {'some twice' if right else 'something else'}; correct it, or rename the file if it is "
+            "another thing"
         )
     return tuple(name.strip() for name in names)

@@ -13,13 +13,19 @@ from typing import Any
 from pinas_zoo.errors import UserError
 from pinas_zoo.openmmlab.coco_annotations import CocoFile, mask_kind, read_coco, spread
 from pinas_zoo.openmmlab.new_config.folders import files_below, folders_below
-from pinas_zoo.openmmlab.new_config.splits import hold_out, split_of
+from pinas_zoo.openmmlab.new_config.splits import hold_out, no_validation, split_of
 
-OTHER_TASKS = ("captions", "person_keypoints", "panoptic", "stuff", "image_info")  # COCO's files that are of no use here
+OTHER_TASKS = (
+    "captions",
+    "person_keypoints",
+    "panoptic",
+    "stuff",
+    "image_info",
+)  # COCO's files for these
 LOOKED_UP = 50  # images of a file, to find their folder
 LAYOUTS = (
-    "annotations/instances_{train,val}*.json with {train,val}*/, {train,valid}/_annotations.coco.json beside the images, "
-    "or one JSON with images/"
+    "annotations/instances_{train,val}*.json with {train,val}*/, {train,valid}/_annotations.coco.json beside the "
+    "images, or one JSON with images/"
 )
 
 
@@ -41,7 +47,7 @@ class CocoSplit:
     def annotations(self) -> list[dict[str, Any]]:
         return self.coco.annotations or []
 
-    def with_(self, **parts: list[dict[str, Any]]) -> CocoSplit:
+    def with_(self, **parts: Any) -> CocoSplit:
         """The split with other images, annotations or categories."""
         return CocoSplit(replace(self.coco, **parts), self.images, changed=True)
 
@@ -161,8 +167,8 @@ def _image_folder(root: Path, coco: CocoFile, notes: list[str]) -> Path:
     best = max(found, key=lambda f: (found[f] > 0, split_of(Path(os.path.relpath(f, root))) == split, found[f]))
     if not found[best]:
         raise UserError(
-            f"expected the images of {coco.path}, such as {some[0]}, in {root} or a folder in it, found none; file_name "
-            "is relative to the images' folder"
+            f"expected the images of {coco.path}, such as {some[0]}, in {root} or a folder in it, found none; "
+            "file_name is relative to the images' folder"
         )
     listed = {str(Path(folder).relative_to(best) / name) for folder, _, files in os.walk(best) for name in files}
     absent = [name for name in names if os.path.normpath(name) not in listed]
@@ -182,7 +188,7 @@ def _split(whole: CocoSplit, notes: list[str]) -> tuple[CocoSplit, CocoSplit]:
     if train == val:
         notes.append("one image alone: validation uses it, too, and says nothing about others")
         return whole, whole
-    notes.append(f"no validation split: {len(val)} of {len(classes_of)} images are held out for it, the same ones each time")
+    notes.append(no_validation(len(val), len(classes_of)))
     return _part(whole, train), _part(whole, val)
 
 
@@ -206,8 +212,8 @@ def _in_order_of(val: CocoSplit, names: Sequence[str], notes: list[str]) -> Coco
     unknown = [name for name, category in categories.items() if name not in names and category["id"] in used]
     if unknown:
         raise UserError(
-            f"expected the classes of the training file in {val.coco.path}, got {listed(unknown)}, which it lacks; give "
-            "both the same categories"
+            f"expected the classes of the training file in {val.coco.path}, got {listed(unknown)}, which it lacks; "
+            "give both the same categories"
         )
     notes.append(f"{val.coco.path.name} has other categories, or another order: a copy in the training file's is used")
     free = (name for name in map(str, range(len(names) + len(categories))) if name not in _ids(val))
@@ -230,8 +236,8 @@ def _evaluable(val: CocoSplit, masks: bool, notes: list[str]) -> CocoSplit:
         return val
     dropped = len(val.annotations) - len(mended)
     notes.append(
-        f"validation uses a copy of {val.coco.path.name} that COCO's evaluation can read: ids from 1, iscrowd 0 where it "
-        "was not said" + (f", without {dropped} outlines of fewer than 3 points" if dropped else "")
+        f"validation uses a copy of {val.coco.path.name} that COCO's evaluation can read: ids from 1, iscrowd 0 where "
+        "it was not said" + (f", without {dropped} outlines of fewer than 3 points" if dropped else "")
     )
     return val.with_(annotations=mended)
 
@@ -264,7 +270,9 @@ def _have_masks(splits: Sequence[CocoSplit], notes: list[str]) -> bool:
             if kind == "none":
                 without.append(annotation["id"])
     if without:
-        which = "no object has" if len(without) == total else f"{len(without)} of {total} objects (id {without[0]}) have no"
+        which = (
+            "no object has" if len(without) == total else f"{len(without)} of {total} objects (id {without[0]}) have no"
+        )
         notes.append(f"{which} mask: the detector learns boxes alone")
     return not without
 
@@ -282,7 +290,9 @@ def _used(train: CocoSplit, val: CocoSplit, notes: list[str]) -> tuple[str, ...]
     notes += [what + listed(some) for what, some in absent.items() if some]
     empty = len({i["id"] for i in train.coco.images} - {a["image_id"] for a in train.annotations})
     if empty:
-        notes.append(f"{empty} of {len(train.coco.images)} training images are without objects; training leaves them out")
+        notes.append(
+            f"{empty} of {len(train.coco.images)} training images are without objects; training leaves them out"
+        )
     return classes
 
 

@@ -50,6 +50,8 @@ def detector(request: Request, data: CocoData) -> str:
     heads += [f"mask_head=dict(num_classes={classes})"] if data.masks else ["mask_roi_extractor=None", "mask_head=None"]
     load = "with_bbox=True, with_mask=True, poly2mask=False" if data.masks else "with_bbox=True"
     val_file = _coco_file(request, data.val, "val")
+    prefix = "" if data.val.changed else 'data_root + "/" + '
+    metric = value(["bbox", "segm"] if data.masks else ["bbox"])
     pictures = f"{len(data.train.coco.images)} training and {len(data.val.coco.images)} validation images"
     sides = _range([side for _, side in scales])
     return f"""\
@@ -63,7 +65,11 @@ model = dict(
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadPolygonsOrRLE", {load}),
-    dict(type="RandomChoiceResize", scales={value(list(scales))}, keep_ratio=True),
+    dict(
+        type="RandomChoiceResize",
+        scales=[({scale[0]}, side) for side in range({scales[0][1]}, {scale[1] + 1}, 32)],
+        keep_ratio=True,
+    ),
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),
 ]
@@ -93,7 +99,7 @@ val_dataloader = dict(
     )
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(ann_file={"" if data.val.changed else 'data_root + "/" + '}{val_file}, metric={value(["bbox", "segm"] if data.masks else ["bbox"])})
+val_evaluator = dict(ann_file={prefix}{val_file}, metric={metric})
 test_evaluator = val_evaluator
 {_training(request)}
 param_scheduler = [
@@ -210,7 +216,8 @@ def _lines(parts: Sequence[str]) -> str:
     one = f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
     if len(one) <= WIDTH - 20:
         return one
-    lines, line = [], " " * 8
+    line = " " * 8
+    lines: list[str] = []
     for part in parts:
         if len(line) + len(part) > WIDTH and line.strip():
             lines, line = [*lines, line.rstrip()], " " * 8
@@ -227,7 +234,11 @@ def _backbone(request: Request, **more: Any) -> str:
         f"arch={value(backbone.arch)},",
         *(f"{key}={value(content)}," for key, content in more.items()),
         'norm_cfg=dict(type="SyncBN", requires_grad=True),',
-        *([f"norm_eval=True,  # batches of {request.schedule.batch_size} are few for statistics of their own"] if kept else []),
+        *(
+            [f"norm_eval=True,  # batches of {request.schedule.batch_size} are few for statistics of their own"]
+            if kept
+            else []
+        ),
         f'init_cfg=dict(type="Pretrained", checkpoint={value(backbone.checkpoint)}),'
         if backbone.checkpoint
         else "init_cfg=None,  # random weights",
@@ -259,7 +270,7 @@ def _below(request: Request, folder: Path) -> str:
 def _beside(request: Request, name: str) -> str:
     """A file beside the config. mmengine puts the folder into the text as it stands, which some names would break."""
     folder, text = request.path.absolute().parent, value(name)
-    if text[0] != '"' or any(character in str(folder) for character in "\"\\\n{"):
+    if text[0] != '"' or any(character in str(folder) for character in '"\\\n{'):
         return value(str(folder / name))
     return f'"{HERE}/{text[1:]}'
 
@@ -275,7 +286,11 @@ def _mask_sets(request: Request, data: MaskData, some: Sequence[Group], split: s
     for number, group in enumerate(some):
         listed = _beside(request, _list_name(request, split, number)) if group.listed else None
         lines = [
-            *(['type="StoredLabelsDataset",', f"stored={_lines([str(n) for n in data.stored])},"] if data.stored else []),
+            *(
+                ['type="StoredLabelsDataset",', f"stored={_lines([str(n) for n in data.stored])},"]
+                if data.stored
+                else []
+            ),
             *([] if data.stored else ['type="BaseSegDataset",']),
             "data_root=data_root,",
             *([f"ann_file={listed},"] if listed else []),

@@ -20,7 +20,9 @@ def folders_below(root: Path) -> Iterator[Path]:
 def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     """The files of a folder, hidden ones left out, whose names end with one of the suffixes in any case."""
     with os.scandir(folder) as entries:
-        names = [e.name for e in entries if e.name[0] != "." and e.name.lower().endswith(tuple(suffixes)) and e.is_file()]
+        names = [
+            e.name for e in entries if e.name[0] != "." and e.name.lower().endswith(tuple(suffixes)) and e.is_file()
+        ]
     return [folder / name for name in sorted(names)]
 
 

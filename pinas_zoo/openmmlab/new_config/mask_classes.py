@@ -14,7 +14,7 @@ from pinas_zoo.openmmlab.index_masks import IGNORED, label_counts
 from pinas_zoo.openmmlab.new_config.class_names import find_names
 from pinas_zoo.openmmlab.new_config.coco_folder import listed
 from pinas_zoo.openmmlab.new_config.mask_folder import Group, Pair, find_pairs, groups, split_pairs
-from pinas_zoo.openmmlab.new_config.splits import hold_out
+from pinas_zoo.openmmlab.new_config.splits import hold_out, no_validation
 from pinas_zoo.terminal import progress
 
 THREADS = 4
@@ -107,8 +107,8 @@ def _read_one(pair: Pair) -> tuple[dict[int, int], tuple[int, int]]:
     found = read_header(pair.mask).size
     if found != (height, width):
         raise UserError(
-            f"expected {pair.mask} of {height} x {width} pixels, the size of {pair.image}, got {found[0]} x {found[1]}; "
-            "a photo is turned as its EXIF data say; make the mask anew, or take both out"
+            f"expected {pair.mask} of {height} x {width} pixels, the size of {pair.image}, got {found[0]} x {found[1]}"
+            "; a photo is turned as its EXIF data say; make the mask anew, or take both out"
         )
     return label_counts(pair.mask), (width, height)
 
@@ -129,12 +129,14 @@ def _numbers(found: tuple[tuple[str, ...], Path] | None, seen: Iterable[int], no
         return _of_white_masks(found, notes)
     numbers = sorted(stored - {IGNORED})
     if not numbers or numbers[-1] > IGNORED or numbers[0] < 0:
-        raise UserError(f"expected class indices from 0 to 254 in the masks, got {_shown(stored)}; write indices to them")
+        raise UserError(
+            f"expected class indices from 0 to 254 in the masks, got {_shown(stored)}; write indices to them"
+        )
     right = _named(*found, numbers, notes) if found else _unnamed(numbers, notes)
     if len(right.classes) < 2:
         raise UserError(
-            f"expected two classes and more in the masks, got {_shown(stored)} alone, of which nothing can be learnt; give "
-            "the background a number of its own, such as 0"
+            f"expected two classes and more in the masks, got {_shown(stored)} alone, of which nothing can be learnt; "
+            "give the background a number of its own, such as 0"
         )
     return right
 
@@ -160,15 +162,15 @@ def _named(names: tuple[str, ...], file: Path, numbers: Sequence[int], notes: li
         notes.append(f"the masks hold the numbers {_shown(numbers)}: read in this order as the names in {file.name}")
         return Numbers(names, stored=tuple(numbers))
     raise UserError(
-        f"expected numbers from 0 to {count - 1} in the masks, the {count} names in {file}, got {_shown(numbers)}; name all "
-        "classes there, in the order of the numbers"
+        f"expected numbers from 0 to {count - 1} in the masks, the {count} names in {file}, got {_shown(numbers)}; "
+        "name all classes there, in the order of the numbers"
     )
 
 
 def _unnamed(numbers: Sequence[int], notes: list[str]) -> Numbers:
     notes.append(
-        "no class names: put them in classes.txt beside the images, a name a line in the order of the masks' numbers, and "
-        "run this again; or edit the config"
+        "no class names: put them in classes.txt beside the images, a name a line in the order of the masks' numbers, "
+        "and run this again; or edit the config"
     )
     last = numbers[-1]
     if 2 * len(numbers) <= last:  # such as grey levels 0, 100, 200
@@ -186,7 +188,7 @@ def _held_out(pairs: Sequence[Pair], counts: Counts, notes: list[str]) -> tuple[
     if train == val:
         notes.append("one image alone: validation uses it, too, and says nothing about others")
     else:
-        notes.append(f"no validation split: {len(val)} of {len(pairs)} images are held out for it, the same ones each time")
+        notes.append(no_validation(len(val), len(pairs)))
     return [by_name[name] for name in train], [by_name[name] for name in val]
 
 
@@ -198,7 +200,9 @@ def _say_what_is_rare(numbers: Numbers, splits: Sequence[Sequence[Mapping[int, i
                 total[numbers.of(number)] += count
     ignored = sum(total[None] for total in pixels) / sum(sum(total.values()) for total in pixels)
     if ignored:
-        notes.append(f"{100 * ignored:.1f} % of the pixels are ignored ({'0 and 255' if numbers.ignore_zero else '255'})")
+        notes.append(
+            f"{100 * ignored:.1f} % of the pixels are ignored ({'0 and 255' if numbers.ignore_zero else '255'})"
+        )
     for total, where in zip(pixels, ("to learn from", "in validation"), strict=True):
         absent = [name for name in numbers.classes if not total[name]]
         if absent:

@@ -14,9 +14,10 @@ from pinas_zoo.openmmlab.new_config.folders import files_below, files_in, folder
 from pinas_zoo.openmmlab.new_config.splits import split_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
+LISTS = ("train", "training", "val", "valid", "validation")
 LAYOUTS = (
-    "images/{train,val}/ with masks/{train,val}/ (or annotations/, labels/), {train,val}/{images,masks}/, or images/ with "
-    "masks/; a mask has its image's name, as x.png or x_mask.png"
+    "images/{train,val}/ with masks/{train,val}/ (or annotations/, labels/), {train,val}/{images,masks}/, or images/ "
+    "with masks/; a mask has its image's name, as x.png or x_mask.png"
 )
 # What the names of folders and files of images and of their masks have, before they are compared.
 _MASK_FOLDER = re.compile(
@@ -141,13 +142,17 @@ def split_pairs(root: Path, pairs: Sequence[Pair], notes: list[str]) -> tuple[li
     val = of["val"] if first != "val" else []
     unused = {split: some for split, some in of.items() if some and split != first and some is not val}
     for split, some in unused.items():
-        notes.append(f"{len(some)} pairs of {split or 'no'} split, such as {some[0].image.relative_to(root)}, are not used")
+        notes.append(
+            f"{len(some)} pairs of {split or 'no'} split, such as {some[0].image.relative_to(root)}, are not used"
+        )
     return of[first], val
 
 
 def _lists(root: Path) -> dict[str, set[str]]:
     """Names in files train.txt, val.txt and the like; those of a folder named after segmentation before others."""
-    files = [file for file in files_below(root, (".txt",)) if file.stem.lower() in ("train", "training", "val", "valid")]
+    files = [
+        file for file in files_below(root, (".txt",)) if file.stem.lower() in ("train", "training", "val", "valid")
+    ]
     found: dict[str, set[str]] = {}
     for file in sorted(files, key=lambda file: "seg" not in file.parent.name.lower()):
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -160,7 +165,8 @@ def groups(pairs: Sequence[Pair]) -> tuple[Group, ...]:
     """The pairs as mmseg's data sets can read them: a folder of images, one of masks, and a suffix of each."""
     parts: dict[tuple[Path, Path, str, str], list[str]] = defaultdict(list)
     for pair in pairs:
-        images, masks, below = pair.image.parent, pair.mask.parent, []
+        images, masks = pair.image.parent, pair.mask.parent
+        below: list[str] = []
         while images.name == masks.name and images != masks:
             below.insert(0, images.name)
             images, masks = images.parent, masks.parent

@@ -37,8 +37,8 @@ def schedule(task: str, images: int, batch_size: int | None = None, iterations: 
     """The schedule for a number of training images.
 
     A detector's images are seen 36 times, those of large sets 12 times as in the recipe; a segmenter's 120 times, until
-    the recipe's iterations are reached. Small sets are seen more often. The learning rate is the recipe's times the batch
-    size over 16.
+    the recipe's iterations are reached. Small sets are seen more often. The learning rate is the recipe's times the
+    batch size over 16.
 
     Args:
         task: ``det`` or ``seg``.
@@ -70,8 +70,8 @@ def detector_scales(sizes: Sequence[tuple[int, int]]) -> tuple[tuple[tuple[int, 
 def segmenter_sizes(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """Long side to which images of W x H are resized, and the side of the square crops for training.
 
-    The crop is 480 as in the recipe of ADE20K, from a long side of 1536 on 768 as in that of Cityscapes, and never larger
-    than the resized image.
+    The crop is 480 as in the recipe of ADE20K, from a long side of 1536 on 768 as in that of Cityscapes, and never
+    larger than the resized image.
     """
     long = statistics.median(max(size) for size in sizes)
     side = max(64, min(2048, round(long)))

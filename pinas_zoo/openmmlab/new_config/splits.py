@@ -15,15 +15,21 @@ _WORD = re.compile(r"(?<![a-z])(train|training|val|valid|validation|test|testing
 
 
 def split_of(path: Path) -> str | None:
-    """``train``, ``val`` or ``test`` as the last such word of a relative path says, or None: ``train2017/a`` is train."""
+    """``train``, ``val`` or ``test``, as the last such word of a relative path says (train2017: train), or None."""
     words = [match[1] for part in path.parts for match in _WORD.finditer(part.lower())]
     return _WORDS.get(words[-1], "test") if words else None
+
+
+def no_validation(held: int, images: int) -> str:
+    """What to say about :func:`hold_out`."""
+    return f"no validation split: {held} of {images} images are held out for it, the same ones each time"
 
 
 def hold_out(classes_of: Mapping[str, Collection[Hashable]]) -> tuple[list[str], list[str]]:
     """Names for training and for validation, sorted, the same ones for the same names.
 
-    A class of two images and more is in both, as far as the number of held-out images allows. A single image serves both.
+    A class of two images and more is in both, as far as the number of held-out images allows. A single image
+    serves both.
 
     Args:
         classes_of: The classes that each image contains, by the image's name.
