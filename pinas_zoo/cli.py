@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
 
-COMMANDS = {  # name (also of the module in pinas_zoo.commands): what it does, in the order of --help
+COMMANDS = {  # name: what it does, in the order of --help; module_of gives its module
     "search": "search a network on your images and register the winner",
     "rank": "Kendall's tau of a run's scores against networks trained from scratch",
     "evidence": "rank supernets of several methods against networks trained from scratch, as tables and a figure",
@@ -32,6 +32,7 @@ COMMANDS = {  # name (also of the module in pinas_zoo.commands): what it does, i
     "info": "show a network: layers, parameters, multiply-adds, picture, and the check against the paper's figures",
     "paper": "print the paper's tables, taus and settings, with our figure beside each",
     "classify": "classify images: the most probable classes and their probabilities",
+    "new-config": "write the config of a detector or segmenter that fits your own images",
     "detect": "draw a detector's boxes and masks onto images",
     "segment": "draw a segmenter's classes onto images",
     "register": "keep a network under a name for timm.create_model",
@@ -90,6 +91,11 @@ class CommandParser:
         return getattr(self.parser, name)
 
 
+def module_of(name: str) -> str:
+    """The module of a command: its name, with underscores where the name has dashes."""
+    return f"pinas_zoo.commands.{name.replace('-', '_')}"
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole parser; the parsers of subcommands are :class:`CommandParser`, which import nothing until used."""
     parser = OneLineParser(
@@ -110,7 +116,7 @@ def build_parser() -> argparse.ArgumentParser:
             name,
             help=text,
             description=f"{text[0].upper()}{text[1:]}.",
-            module=f"pinas_zoo.commands.{name}",
+            module=module_of(name),
             formatter_class=HelpFormatter,
         )
     parser.set_defaults(parser=parser)

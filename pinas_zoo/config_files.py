@@ -16,6 +16,27 @@ def config_folder() -> Path:
     return installed if installed.is_dir() else PACKAGE.parent / "configs"
 
 
+def base_config(name: str) -> str:
+    """The path of a configuration's shared part, for the ``_base_`` of a config that lies anywhere.
+
+    OpenMMLab finds a ``_base_`` beside the config, or by ``LIBRARY::`` in its own libraries alone. The line that
+    ``pinas-zoo new-config`` writes calls this function, so that the config works with a checkout and with a wheel.
+
+    Args:
+        name: Folder and name below ``configs``, such as ``det/mask-rcnn_fpn_syncbn_1x_coco``.
+
+    Raises:
+        UserError: There is none of that name.
+    """
+    kind, _, stem = name.partition("/")
+    folder = config_folder() / kind / "_base_"
+    path = folder / f"{stem}.py"
+    if not path.is_file():
+        known = ", ".join(f"{kind}/{file.stem}" for file in sorted(folder.glob("*.py"))) or "none"
+        raise UserError(f"expected a base config of this version of pinas-zoo ({known}), got {name!r}")
+    return str(path)
+
+
 def config_names(kind: str) -> dict[str, Path]:
     """Configurations by name, such as ``digits`` or ``resnest50_imagenet/learn``, in alphabetical order.
 

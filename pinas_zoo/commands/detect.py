@@ -9,8 +9,12 @@ examples:
     pinas-zoo detect street.jpg --config configs/det/mask-rcnn_pinas_trans_fpn_syncbn_1x_coco.py \\
         --weights work_dirs/mask-rcnn_pinas_trans_fpn_syncbn_1x_coco/iter_90000.pth
 
-Pictures are written to the folder of --out under the images' names; the images do not change. The weights must be
+Pictures are written to the folder of --out under the images' names; the images do not change. Each object has its box,
+mask, name and score, and the legend counts classes. Images below 320 pixels are drawn enlarged. The weights must be
 those of the whole detector that the config describes.
+
+With --json, an object for each image has `objects`: class, label, score, box (x1, y1, x2, y2 in pixels) and mask
+(COCO's compressed RLE: size and counts, which pycocotools.mask.decode reads).
 """
 
 
@@ -18,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     add_options(parser, "detector")
     parser.add_argument(
-        "--score", type=float, default=0.3, metavar="S", help="lowest score that is drawn (default 0.3)"
+        "--score", type=float, default=0.3, metavar="S", help="lowest score that is drawn and printed (default 0.3)"
     )
     parser.set_defaults(run=run)
 
@@ -32,6 +36,7 @@ def add_options(parser: argparse.ArgumentParser, what: str) -> None:
     )
     parser.add_argument("--out", default="pictures", metavar="FOLDER", help="where pictures go (default pictures)")
     parser.add_argument("--device", default="cpu", metavar="DEVICE", help="such as cuda (default cpu)")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object for each image")
     parser.add_argument(
         "--cfg-options", nargs="+", action=Options, metavar="KEY=VALUE", help="change the config, as in mmdet and mmseg"
     )

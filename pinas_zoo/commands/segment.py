@@ -11,8 +11,11 @@ examples:
     pinas-zoo segment street.jpg --config configs/seg/deeplabv3_pinas_trans-d8_120e_ade20k-480x480.py \\
         --weights work_dirs/deeplabv3_pinas_trans-d8_120e_ade20k-480x480/iter_151560.pth
 
-Pictures are written to the folder of --out under the images' names; the images do not change. The weights must be
-those of the whole segmenter that the config describes.
+Pictures are written to the folder of --out under the images' names; the images do not change. The legend has each
+class and its share of the pixels. Images below 320 pixels are drawn enlarged. The weights must be those of the whole
+segmenter that the config describes.
+
+With --json, an object for each image has `classes`: class, label and share of the pixels, the largest first.
 """
 
 

@@ -1,9 +1,8 @@
-"""Predictions of a detector or segmenter drawn onto images: ``pinas-zoo detect`` and ``pinas-zoo segment``."""
+"""Predictions of a detector or segmenter, drawn and as data: ``pinas-zoo detect`` and ``pinas-zoo segment``."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,11 @@ import numpy as np
 from pinas_zoo.data.image_files import read_image, why_unreadable
 from pinas_zoo.errors import UserError
 from pinas_zoo.openmmlab import launch
+from pinas_zoo.openmmlab.colors import palette
+from pinas_zoo.openmmlab.picture import DrawnObject, draw_classes, draw_objects
+from pinas_zoo.terminal import error, print_json, say
+
+SHOWN = 5  # objects or classes in the line of an image
 
 
 def draw(args: argparse.Namespace, scope: str) -> None:
@@ -32,21 +36,26 @@ def draw(args: argparse.Namespace, scope: str) -> None:
         raise UserError(f"expected a folder for --out, got the file {out}")
     checked = {path: why_unreadable(Path(path)) for path in args.images}
     names = targets([path for path, problem in checked.items() if problem is None])
+    found = []
     if names:
         model = launch.load_model(cfg, args.weights, args.device)
-        visualizer = _visualizer(cfg, model)
         out.mkdir(parents=True, exist_ok=True)
         for path, name in names.items():
-            pixels = np.ascontiguousarray(np.asarray(read_image(Path(path), 3))[..., ::-1])  # H x W x BGR, as opencv's
-            sample = predict(model, pixels, scope)
-            extra: dict[str, Any] = {"pred_score_thr": args.score} if scope == "mmdet" else {}
-            visualizer.add_datasample(
-                name, pixels[..., ::-1], sample, draw_gt=False, out_file=str(out / name), show=False, **extra
-            )
-            print(f"{out / name}: {describe(sample, model, args, scope)}")
+            image = read_image(Path(path), 3)
+            sample = predict(model, np.ascontiguousarray(np.asarray(image)[..., ::-1]), scope)
+            parts = objects(sample, model, args.score) if scope == "mmdet" else classes(sample, model)
+            picture = paint(image, sample, parts, model, scope)
+            picture.save(out / name)
+            key = "objects" if scope == "mmdet" else "classes"
+            size = {"width": image.width, "height": image.height}
+            found.append({"image": path, "picture": str(out / name), **size, key: parts})
+            if not args.json:
+                say(f"{out / name}: {describe(parts, scope, args)}")
+    if args.json:
+        print_json(found)
     problems = [problem for problem in checked.values() if problem is not None]
     for problem in problems[:-1]:
-        print(f"pinas-zoo {args.command}: {problem}", file=sys.stderr)
+        error(args.command, problem)
     if problems:
         raise UserError(problems[-1])
 
@@ -75,22 +84,72 @@ def predict(model: Any, pixels: np.ndarray[Any, Any], scope: str) -> Any:
     return inference_model(model, pixels)
 
 
-def describe(sample: Any, model: Any, args: argparse.Namespace, scope: str) -> str:
+def objects(sample: Any, model: Any, least: float) -> list[dict[str, Any]]:
+    """The objects of a score of ``least`` and more, the best first.
+
+    Each has ``class`` (the number), ``label``, ``score``, ``box`` (x1, y1, x2, y2 in pixels) and, from a detector of
+    masks, ``mask``: COCO's compressed RLE, with ``size`` (height, width) and ``counts``, which pycocotools decodes.
+    """
+    names = model.dataset_meta["classes"]
+    found = sample.pred_instances.cpu()
+    found = found[found.scores >= least]
+    parts = []
+    for k in found.scores.argsort(descending=True).tolist():
+        label = int(found.labels[k])
+        part = {"class": label, "label": names[label], "score": round(float(found.scores[k]), 6)}
+        part["box"] = [round(float(side), 2) for side in found.bboxes[k]]
+        if "masks" in found:
+            part["mask"] = _encoded(np.asarray(found.masks[k]))
+        parts.append(part)
+    return parts
+
+
+def _encoded(mask: np.ndarray[Any, Any]) -> dict[str, Any]:
+    from pycocotools.mask import encode
+
+    rle = encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
+
+
+def _decoded(rle: dict[str, Any]) -> np.ndarray[Any, Any]:
+    from pycocotools.mask import decode
+
+    return decode(rle)  # H x W
+
+
+def classes(sample: Any, model: Any) -> list[dict[str, Any]]:
+    """The classes of an image, the largest first: ``class`` (the number), ``label`` and ``share`` of the pixels."""
+    names = model.dataset_meta["classes"]
+    counts = sample.pred_sem_seg.data.flatten().bincount(minlength=len(names)).tolist()
+    order = sorted((k for k in range(len(names)) if counts[k]), key=lambda k: -counts[k])
+    return [{"class": k, "label": names[k], "share": round(counts[k] / sum(counts), 6)} for k in order]
+
+
+def paint(image: Any, sample: Any, parts: list[dict[str, Any]], model: Any, scope: str) -> Any:
+    """The picture of the predictions."""
+    names = [str(name) for name in model.dataset_meta["classes"]]
+    colors = palette(len(names))
+    given = model.dataset_meta.get("palette")
+    if isinstance(given, (list, tuple)) and len(given) >= len(names):
+        colors = [(int(color[0]), int(color[1]), int(color[2])) for color in given[: len(names)]]
+    if scope == "mmseg":
+        return draw_classes(image, sample.pred_sem_seg.data.squeeze(0).cpu().numpy(), names, colors)
+    drawn = [
+        DrawnObject(
+            label=part["label"],
+            color=colors[part["class"]],
+            score=part["score"],
+            box=tuple(part["box"]),
+            mask=_decoded(part["mask"]) if "mask" in part else None,
+        )
+        for part in parts
+    ]
+    return draw_objects(image, drawn)
+
+
+def describe(parts: list[dict[str, Any]], scope: str, args: argparse.Namespace) -> str:
     """A picture in words: its objects above the score, or the share of each class."""
-    classes = model.dataset_meta["classes"]
     if scope == "mmdet":
-        found = sample.pred_instances
-        shown = found[found.scores >= args.score]
-        best = [f"{classes[int(i)]} {float(s):.2f}" for i, s in zip(shown.labels[:5], shown.scores[:5], strict=True)]
-        return f"{len(shown)} objects of score {args.score} and more" + (": " + ", ".join(best) if best else "")
-    labels = sample.pred_sem_seg.data.flatten()
-    shares = labels.bincount(minlength=len(classes)).float() / len(labels)
-    order = shares.argsort(descending=True)[:5]
-    return ", ".join(f"{classes[int(i)]} {100 * float(shares[i]):.0f} %" for i in order if shares[i] > 0)
-
-
-def _visualizer(cfg: Any, model: Any) -> Any:
-    registry = launch.library_registry(cfg.default_scope)
-    visualizer = registry.VISUALIZERS.build({**cfg.visualizer, "vis_backends": None, "name": "pinas-zoo"})
-    visualizer.dataset_meta = model.dataset_meta
-    return visualizer
+        best = ", ".join(f"{part['label']} {part['score']:.2f}" for part in parts[:SHOWN])
+        return f"{len(parts)} objects of score {args.score} and more" + (f": {best}" if best else "")
+    return ", ".join(f"{part['label']} {100 * part['share']:.0f} %" for part in parts[:SHOWN])

@@ -188,8 +188,8 @@ def load_model(cfg: Config, weights: str | None, device: str) -> Any:
             )
         model.load_state_dict({name: state[name] for name in expected})
         meta = {str(k).lower(): v for k, v in (content.get("meta", {}).get("dataset_meta") or {}).items()}
-    dataset = registry.DATASETS.get(cfg.test_dataloader.dataset.type)
-    model.dataset_meta = {**dataset.METAINFO, **(cfg.test_dataloader.dataset.get("metainfo") or {}), **meta}
+    part = next(datasets(cfg, "test_dataloader"))
+    model.dataset_meta = {**registry.DATASETS.get(part.type).METAINFO, **(part.get("metainfo") or {}), **meta}
     model.cfg = cfg
     try:
         return model.to(device).eval()

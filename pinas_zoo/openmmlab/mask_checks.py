@@ -121,7 +121,7 @@ def _check_labels(dataset: Any, masks: Sequence[Path], loader: str, ignored: int
         for label in label_counts(mask):
             stored.setdefault(label, mask)
     numbers = sorted(stored)
-    if not dataset.reduce_zero_label and numbers == [0, 255] and classes > 1:
+    if not dataset.reduce_zero_label and numbers == [0, 255] and loaded[255] == ignored and classes > 1:
         raise UserError(_white_objects(stored[255], loader, len(masks), classes))
     # 16-bit masks: mmseg takes the number modulo 256, so that 65535 becomes 255
     bad = [n for n in numbers if not 0 <= n < 256 and n != 65535]

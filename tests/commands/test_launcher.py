@@ -56,7 +56,7 @@ print(json.dumps([out, type(sys.modules["pinas_zoo"]).__name__]), file=sys.stder
     }
     assert commands.pop("") == set()
     assert commands.pop("segment") <= {"segment", "detect"}
-    assert all(found == {name} for name, found in commands.items())
+    assert all(found == {cli.module_of(name).rpartition(".")[2]} for name, found in commands.items())
     assert all(f"usage: pinas-zoo {name} " in done.stdout for name in cli.COMMANDS)
 
 

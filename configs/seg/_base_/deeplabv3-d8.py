@@ -11,7 +11,12 @@ _base_ = [
     "mmseg::_base_/schedules/schedule_80k.py",
 ]
 custom_imports = dict(
-    imports=["pinas_zoo.openmmlab", "pinas_zoo.openmmlab.aspp", "pinas_zoo.openmmlab.multi_eval"],
+    imports=[
+        "pinas_zoo.openmmlab",
+        "pinas_zoo.openmmlab.aspp",
+        "pinas_zoo.openmmlab.multi_eval",
+        "pinas_zoo.openmmlab.stored_labels",
+    ],
     allow_failed_imports=False,
 )
 custom_hooks = [dict(type="CheckpointCheckHook"), dict(type="BatchOfOneHook")]
