@@ -18,7 +18,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from pinas_zoo.data.augmentation import ViewDraws, draw_views, image_views, view_uniforms
-from pinas_zoo.data.decoding import Interpolation, decode, fit
+from pinas_zoo.data.decoding import Interpolation, decode, fit, to_rgb
 from pinas_zoo.data.loader import BatchPart, StepSampler, batch_loader, checked
 from pinas_zoo.data.options import Data, Views
 from pinas_zoo.errors import UserError
@@ -234,7 +234,10 @@ class Files(ImagesOfAnySize):
         try:
             # timm's data set would put another image in place of a bad one, so its reader is asked
             image = reader[number][0] if reader is not None else self.dataset[number][0]
-            return np.array(image.convert("RGB")) if isinstance(image, Image.Image) else decode(image.read())
+            if isinstance(image, Image.Image):  # of torchvision's packed data sets, such as CIFAR-10
+                return np.array(to_rgb(image, None))
+            with image:
+                return decode(image)
         except Exception as error:  # PIL and the readers raise many kinds; all mean that this image cannot be used
             name = reader.filename(number, absolute=True) if reader is not None else number
             raise UserError(f"image {name} cannot be read: {error}") from error
@@ -243,8 +246,11 @@ class Files(ImagesOfAnySize):
         return checked(batch_loader(self.ranges(size), self.fitted_batch, self.options.workers))
 
     def read_all(self) -> Iterator[np.ndarray]:
-        """Every image, decoded in full by the loader's workers."""
-        for arrays in checked(batch_loader(self.ranges(16), self._read_some, self.options.workers)):
+        """Every image, decoded by the loader's workers; with few at once, since each may have 100 MB."""
+        if not self.options.workers:
+            yield from map(self.read, range(len(self)))
+            return
+        for arrays in checked(batch_loader(self.ranges(4), self._read_some, self.options.workers)):
             yield from arrays
 
     def _read_some(self, rows: Sequence[int]) -> list[np.ndarray]:
