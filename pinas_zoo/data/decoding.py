@@ -92,9 +92,9 @@ def _decode_other(file: BinaryIO) -> np.ndarray:
 def _decode_jpeg(data: bytes) -> np.ndarray:
     image = JpegImageFile(io.BytesIO(data))  # Image.open would refuse sizes that can be decoded at a fraction
     scans = scans_of(data)
-    if scans.count > MAX_SCANS:
-        raise UnreadableImage(f"expected a JPEG of at most {MAX_SCANS} scans, got {scans.count}")
-    _check_size(*image.size, "JPEG", MAX_PIXELS if scans.count > 1 else MAX_JPEG_PIXELS)  # several are held in full
+    if scans.number > MAX_SCANS:
+        raise UnreadableImage(f"expected a JPEG of at most {MAX_SCANS} scans, got {scans.number}")
+    _check_size(*image.size, "JPEG", MAX_PIXELS if scans.number > 1 else MAX_JPEG_PIXELS)  # several are held in full
     pixels = _draft(image)
     if is_torn(data, scans, pixels, lambda changed: _draft(JpegImageFile(io.BytesIO(changed)))):
         raise UnreadableImage("image file is truncated: its data end before the picture does")
@@ -104,7 +104,7 @@ def _decode_jpeg(data: bytes) -> np.ndarray:
 def _draft(image: JpegImageFile) -> np.ndarray:
     factor = _factor(*image.size)
     if factor > 1:
-        image.draft(None, (image.width // factor, image.height // factor))  # type: ignore[arg-type]
+        image.draft(None, (image.width // factor, image.height // factor))
     return _pixels(image)
 
 

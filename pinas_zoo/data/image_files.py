@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from pinas_zoo.data.decoding import MAX_BYTES, UnreadableImage, decode
+from pinas_zoo.data.decoding import MAX_BYTES, decode
 from pinas_zoo.errors import UserError
 
 KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 LONGEST = 64  # times the shorter side; see central_part
 
 
-def read_pixels(path: Path) -> np.ndarray:
-    """An image file to uint8 H x W x 3 in RGB; see :func:`~pinas_zoo.data.decoding.decode`.
+def open_regular(path: Path) -> BinaryIO:
+    """Open an image file, or say why it is none; pipes, devices and folders are not opened.
 
     Raises:
-        UserError: It is not there, not a regular file, empty, too large, or not an image that is read.
+        UserError: It is not there, not a regular file, empty, or too large.
     """
     try:
         found = path.stat()
@@ -29,17 +30,24 @@ def read_pixels(path: Path) -> np.ndarray:
         if not 0 < found.st_size <= MAX_BYTES:
             size = f"of {found.st_size / 2**20:.0f} MiB, more than {MAX_BYTES // 2**20}" if found.st_size else "empty"
             raise UserError(f"expected an image, got {path}, which is {size}")
-        with path.open("rb") as file:
-            return decode(file)
+        return path.open("rb")
     except FileNotFoundError:
         raise UserError(f"expected an image, got {path}, which is not there") from None
-    except UnreadableImage as error:
-        raise UserError(f"expected an image, got {path}, which cannot be read: {error}") from None
-    except (OSError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"expected an image, got {path}, which cannot be read: {reason}") from None
+    except OSError as error:
+        raise UserError(f"expected an image, got {path}, which cannot be read: {error.strerror}") from None
+
+
+def read_pixels(path: Path) -> np.ndarray:
+    """An image file to uint8 H x W x 3 in RGB; see :func:`~pinas_zoo.data.decoding.decode`.
+
+    Raises:
+        UserError: As :func:`open_regular`, or it is not an image that is read.
+    """
+    with open_regular(path) as file:
+        try:
+            return decode(file)
+        except OSError as error:
+            raise UserError(f"expected an image, got {path}, which cannot be read: {error}") from None
 
 
 def why_unreadable(path: Path) -> str | None:

@@ -209,7 +209,7 @@ class DecodedImages(ImagesOfAnySize, InMemory):
 class Files(ImagesOfAnySize):
     """Images that are read and decoded when they are needed, in the loader's workers."""
 
-    dataset: Any  # timm's or torchvision's
+    dataset: Any  # of pinas_zoo.data.sources, timm's reader or torchvision's data set
     index: np.ndarray  # N, into the data set
     labels: torch.Tensor  # N
     options: Data
@@ -230,16 +230,16 @@ class Files(ImagesOfAnySize):
             UserError: It cannot be decoded; names the file.
         """
         number = int(self.index[row])
-        reader = getattr(self.dataset, "reader", None)
         try:
-            # timm's data set would put another image in place of a bad one, so its reader is asked
-            image = reader[number][0] if reader is not None else self.dataset[number][0]
+            image = self.dataset[number][0]
             if isinstance(image, Image.Image):  # of torchvision's packed data sets, such as CIFAR-10
                 return np.array(to_rgb(image, None))
             with image:
                 return decode(image)
-        except Exception as error:  # PIL and the readers raise many kinds; all mean that this image cannot be used
-            name = reader.filename(number, absolute=True) if reader is not None else number
+        except UserError:  # names the file
+            raise
+        except Exception as error:  # the readers raise many kinds; all mean that this image cannot be used
+            name = self.dataset.filename(number) if hasattr(self.dataset, "filename") else number
             raise UserError(f"image {name} cannot be read: {error}") from error
 
     def batches(self, size: int) -> Iterator[dict[str, torch.Tensor]]:

@@ -26,7 +26,7 @@ GREY = 128  # of what libjpeg paints
 class Scans(NamedTuple):
     """What the markers of a JPEG say."""
 
-    count: int = 0  # scans; more than one in progressive files
+    number: int = 0  # of scans; more than one in progressive files
     components: int = 0  # 3, 1 for grey, 4 for CMYK
     arithmetic: bool = False
     exact: bool = True  # no bit of a coefficient is left to a scan that is not there
@@ -55,7 +55,7 @@ def scans_of(data: bytes) -> Scans:
             scans = scans._replace(components=body[5], arithmetic=marker in ARITHMETIC)
             known = dict.fromkeys(body[6::3], 0) if marker in PROGRESSIVE else {}
         if marker == SCAN:
-            scans = scans._replace(count=scans.count + 1)
+            scans = scans._replace(number=scans.number + 1)
             if known and len(body) > 3 and not body[-1] & 15:
                 given = sum(1 << k for k in range(body[-3], min(body[-2], 63) + 1))
                 known.update({name: known.get(name, 0) | given for name in body[1:-3:2]})
@@ -77,11 +77,11 @@ def is_torn(data: bytes, scans: Scans, pixels: np.ndarray, decode: Callable[[byt
         decode: Makes the picture of a changed file.
     """
     if scans.end is None:
-        return scans.count > 1  # of one scan, Pillow has read all rows before it looked for the end
+        return scans.number > 1  # of one scan, Pillow has read all rows before it looked for the end
     if not scans.exact:
         return True
     grey = np.abs(pixels[-1, -1].astype(int) - GREY).max() <= 1
-    if scans.arithmetic or not (grey or scans.count > 1 or scans.components == 4):
+    if scans.arithmetic or not (grey or scans.number > 1 or scans.components == 4):
         return False
     stuffing = b"\0" if data[scans.end - 1] == 0xFF else b""
     return not np.array_equal(decode(data[: scans.end] + stuffing + NOISE + data[scans.end :]), pixels)
