@@ -77,7 +77,7 @@ def classify(paths: Sequence[str], args: argparse.Namespace) -> Iterator[tuple[s
     import torch
     from timm.data import create_transform, resolve_data_config
 
-    from pinas_zoo.data.image_files import read_image
+    from pinas_zoo.data.image_files import central_part, read_image
     from pinas_zoo.errors import UserError
 
     model = load_model(args.model, args.device)
@@ -89,9 +89,11 @@ def classify(paths: Sequence[str], args: argparse.Namespace) -> Iterator[tuple[s
     height, width = config["input_size"][1:]
     args.batch_size = max(1, min(args.batch_size, PIXELS // (height * width)))  # memory grows with both
     transform: Any = create_transform(**config, is_training=False)
+    squashed = config["crop_mode"] == "squash"  # all of the image is resized to the network's size
     for first in range(0, len(paths), args.batch_size):
         batch = paths[first : first + args.batch_size]
-        images = torch.stack([transform(read_image(Path(path), channels)) for path in batch])  # N x C x H x W
+        opened = (read_image(Path(path), channels) for path in batch)
+        images = torch.stack([transform(i if squashed else central_part(i)) for i in opened])  # N x C x H x W
         with torch.inference_mode():
             probabilities = model(images.to(args.device)).float().softmax(1).cpu()  # N x classes
         for path, values, indices in zip(batch, *probabilities.topk(topk), strict=True):

@@ -10,7 +10,7 @@ import torch
 from mmengine.device import get_device
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.data.splits import root_found
+from pinas_zoo.data.sources import root_found
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.memory import live_mib, saved_mib
 from pinas_zoo.engine.side_by_side import passes_at_once
