@@ -3,8 +3,8 @@
     model = mask_rcnn("pinas_trans", num_classes=91, pretrained=True)
     model = deeplabv3("pinas_trans", num_classes=150, pretrained=True)
 
-Sizes and norms are those of Tables 5 and 6 (sec. 4.4), as ``configs/det`` and ``configs/seg`` have them; losses, samplers
-and anchors are torchvision's. Nothing imports this module on its own, because torchvision's detectors load slowly.
+Sizes and norms are those of Tables 5 and 6 (sec. 4.4), as ``configs/det`` and ``configs/seg`` have them; losses,
+samplers and anchors are torchvision's. Nothing imports this module on its own: torchvision's detectors load slowly.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _features(
     found = tuple(body.feature_info.reduction())
     if found != tuple(strides):
         raise UserError(
-            f"expected a network whose maps {', '.join(map(str, stages))} have strides {tuple(strides)}, got {found} of "
-            f"{name}; give one with a stem and four stages, such as pinas_trans or resnest50d"
+            f"expected a network whose maps {', '.join(map(str, stages))} have strides {tuple(strides)}, got {found} "
+            f"of {name}; give one with a stem and four stages, such as pinas_trans or resnest50d"
         )
     return body
