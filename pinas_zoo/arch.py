@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_QUOTE = "give it as text (on a command line \"arch='0123'\") or as a list (arch=[0,1,2,3])"
+
+
+def _number(value: object) -> str | None:
+    """The digits of a whole number; None for anything else.
+
+    Raises:
+        ValueError: A number that does not keep the digits: a float, a truth value, a negative one.
+    """
+    if isinstance(value, float | bool):
+        raise ValueError(
+            f"expected an architecture as text, one digit per layer, got the {type(value).__name__} {value!r}, which "
+            f"does not keep the digits; {_QUOTE}"
+        )
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    if number < 0:
+        raise ValueError(f"expected an architecture as one digit per layer, got the number {number}; {_QUOTE}")
+    return str(number)
 
 
 @dataclass(frozen=True, order=True)
@@ -29,18 +51,23 @@ class Arch:
         object.__setattr__(self, "choices", tuple(int(c) for c in self.choices))
 
     @classmethod
-    def parse(cls, text: str | Iterable[int] | Arch, num_layers: int | None = None, num_candidates: int = 36) -> Arch:
+    def parse(
+        cls, text: str | int | Iterable[int] | Arch, num_layers: int | None = None, num_candidates: int = 36
+    ) -> Arch:
         """Read and check an architecture.
 
         Args:
-            text: One digit per layer, such as ``"3013231203213032"``; or a sequence of integers.
+            text: One digit per layer, such as ``"3013231203213032"``; or a sequence of integers. A whole number is read
+                by its digits, because command lines such as timm's ``--model-kwargs arch=3013231203213032`` turn the
+                text into one. It has lost its leading zeros, if it had any, so it never stands for a first digit of 0.
             num_layers: Required number of layers. None: any.
             num_candidates: Number of candidates per layer.
 
         Raises:
-            ValueError: The length is wrong, or a choice is out of range.
+            ValueError: The length is wrong, a choice is out of range, or it is a number that does not tell its digits.
         """
         shown = _shown(text)
+        number = None if isinstance(text, str | Arch) else _number(text)
         if isinstance(text, Arch):
             choices = text.choices
         elif isinstance(text, str):
@@ -51,14 +78,17 @@ class Arch:
                     + (f" with {', '.join(map(repr, bad[:8]))}" if bad else "")
                 )
             choices = tuple(DIGITS.index(c) for c in text)
+        elif number is not None:
+            choices = tuple(int(c) for c in number)
         elif isinstance(text, Iterable):
             choices = tuple(int(c) for c in text)
         else:
-            raise ValueError(f"expected an architecture as text in quotes, one digit per layer, got {shown}")
+            raise ValueError(f"expected an architecture as text in quotes, one digit per layer, got {shown}; {_QUOTE}")
         if num_layers is not None and len(choices) != num_layers:
             raise ValueError(
                 f"expected an architecture of {num_layers} layers, got {len(choices)} in {shown}; "
-                "give one digit per layer, or the depths that it belongs to"
+                + (f"a number keeps no leading zeros: {_QUOTE}" if number is not None else "give one digit per layer")
+                + ", or the depths that it belongs to"
             )
         for layer, choice in enumerate(choices):
             if not 0 <= choice < num_candidates:

@@ -34,7 +34,7 @@ class WeightsMissing(WeightsError):
 
 
 class NotSafetensors(WeightsError):
-    """The weights are not in safetensors format, but for example a pickle. They are not opened."""
+    """The weights are in a format that is not read, or in a pickle that wants more than tensors; none of it was run."""
 
 
 class BrokenWeights(WeightsError):

@@ -34,7 +34,7 @@ KERNELS = {CONV_1X1: 1, CONV_3X3: 3}
 EXAMPLE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|none~0|avg_pool_3x3~1|nor_conv_1x1~2|"
 
 
-def parse_arch(text: str | Sequence[int] | Arch) -> Arch:
+def parse_arch(text: str | int | Sequence[int] | Arch) -> Arch:
     """Read the benchmark's architecture string, or six digits 0-4 (one an edge, in :data:`OPERATIONS`' order).
 
     Raises:

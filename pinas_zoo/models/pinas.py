@@ -61,7 +61,8 @@ class PiNAS(ResNet):
     """A network of the Π-NAS space: one candidate per layer, everything else as timm's ``ResNet``.
 
     Args:
-        arch: Candidate per layer, as text (``"3013231203213032"``), sequence or :class:`Arch`; ``sum(depths)`` long.
+        arch: Candidate per layer, as text (``"3013231203213032"``), number, sequence or :class:`Arch`;
+            ``sum(depths)`` long.
         depths: Layers per stage.
         widths: Planes per stage; a stage's output has four times as many channels.
         stem_width: Channels of the stem's first two convolutions; the third has twice as many.
@@ -80,7 +81,7 @@ class PiNAS(ResNet):
 
     def __init__(
         self,
-        arch: str | Sequence[int] | Arch = "1" * 16,
+        arch: str | int | Sequence[int] | Arch = "1" * 16,
         depths: Sequence[int] = DEPTHS,
         widths: Sequence[int] = WIDTHS,
         stem_width: int = STEM_WIDTH,

@@ -23,7 +23,8 @@ class NetworkSpec:
     """Architecture and sizes of a network of the space; the size of its images is no part of it.
 
     Attributes:
-        arch: Candidate per layer; ``sum(depths)`` long. The constructor also takes its text form or a sequence.
+        arch: Candidate per layer; ``sum(depths)`` long. The constructor also takes what
+            :meth:`Arch.parse <pinas_zoo.arch.Arch.parse>` reads.
         depths: Layers per stage.
         widths: Planes per stage; a stage's output has four times as many channels.
         stem_width: Channels of the stem's first two convolutions; the third has twice as many.
@@ -50,7 +51,7 @@ class NetworkSpec:
 
     def __init__(
         self,
-        arch: str | Sequence[int] | Arch,
+        arch: str | int | Sequence[int] | Arch,
         depths: Sequence[int] = DEPTHS,
         widths: Sequence[int] = WIDTHS,
         stem_width: int = STEM_WIDTH,

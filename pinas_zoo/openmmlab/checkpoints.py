@@ -22,13 +22,12 @@ from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, CheckpointLoader, Runner
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pinas_zoo.errors import UserError, WrongShapes
-from pinas_zoo.weights.checkpoint_reader import refused_globals
+from pinas_zoo.weights.checkpoint_reader import read_checkpoint, refused_globals
 from pinas_zoo.weights.sources import find_source
-from pinas_zoo.weights.tensors import shape_problems, tensor_shapes
+from pinas_zoo.weights.tensors import shape_problems, without_wrappers
 from pinas_zoo.zoo.resolve import weights_file
 
 Checkpoint = dict[str, Any]
@@ -38,13 +37,13 @@ HEAD = "fc."  # the classifier, of which a backbone has none
 
 @CheckpointLoader.register_scheme(prefixes=("hf-hub:", "hf_hub:"))
 def load_from_hub(filename: str, map_location: Any = None) -> Checkpoint:
-    """``hf-hub:user/name``: model.safetensors of a Hub repo, from the cache where it is there."""
+    """``hf-hub:user/name``: the weights of a Hub repo, from the cache where it is there."""
     return _read(weights_file(filename), map_location)
 
 
 @CheckpointLoader.register_scheme(prefixes="local-dir:")
 def load_from_folder(filename: str, map_location: Any = None) -> Checkpoint:
-    """``local-dir:FOLDER``: model.safetensors of a timm model folder."""
+    """``local-dir:FOLDER``: the weights of a timm model folder."""
     return _read(weights_file(filename), map_location)
 
 
@@ -61,9 +60,8 @@ def load_from_safetensors(filename: str, map_location: Any = None) -> Checkpoint
 
 
 def _read(path: Path, map_location: Any) -> Checkpoint:
-    tensor_shapes(path)  # raises the errors of a damaged one
     device = map_location if isinstance(map_location, (str, torch.device)) else "cpu"
-    return {"state_dict": load_file(path, device=str(device)), "meta": {}}
+    return {"state_dict": {name: tensor.to(device) for name, tensor in read_checkpoint(path).items()}, "meta": {}}
 
 
 def read_weights(weights: str) -> Checkpoint:
@@ -176,7 +174,7 @@ class CheckpointCheckHook(Hook):
 
 
 def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a loaded checkpoint, without the ``module.`` of data-parallel training.
+    """The tensors of a loaded checkpoint, without the prefixes of data-parallel training and ``torch.compile``.
 
     Raises:
         UserError: There are none.
@@ -185,7 +183,7 @@ def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
     tensors = {str(name): t for name, t in state.items() if isinstance(t, Tensor)}
     if not tensors:
         raise UserError(f"expected a checkpoint with a state_dict of tensors, got one with {sorted(content)[:5]}")
-    return {name.removeprefix("module."): t for name, t in tensors.items()}
+    return without_wrappers(tensors)
 
 
 def allow_resuming() -> None:

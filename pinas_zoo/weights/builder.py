@@ -1,15 +1,14 @@
 """``pretrained=True``: a network with its weights, which are checked before the network takes them.
 
 :mod:`pinas_zoo.weights.sources` finds the weights. What cannot be found or is not sound is a
-:class:`~pinas_zoo.errors.WeightsError` that says what to do. Only safetensors are read. A network never keeps random
-values in place of weights, except in a new head or stem that the caller asked for by another ``num_classes`` or
-``in_chans``.
+:class:`~pinas_zoo.errors.WeightsError` that says what to do. Safetensors are read, and PyTorch's checkpoints as data
+(:mod:`pinas_zoo.weights.checkpoint_reader`). A network never keeps random values in place of weights, except in a new
+head or stem that the caller asked for by another ``num_classes`` or ``in_chans``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,11 @@ from torch import Tensor, nn
 
 from pinas_zoo.errors import WeightsError, WrongShapes
 from pinas_zoo.weights import entry_points
+from pinas_zoo.weights.checkpoint_reader import read_checkpoint
 from pinas_zoo.weights.model_folder import read_config, save_model_folder
 from pinas_zoo.weights.new_folder import CONFIG_FILE
 from pinas_zoo.weights.sources import Source, find_source, hub_fields
-from pinas_zoo.weights.tensors import check_real, shape_problems, tensor_shapes
+from pinas_zoo.weights.tensors import check_real, shape_problems, without_wrappers
 
 __all__ = ["Source", "build", "build_with_weights", "check_weights", "find_source", "hub_fields", "save_model_folder"]
 
@@ -46,13 +46,15 @@ def build_with_weights(
 ) -> Any:
     """timm's ``build_model_with_cfg(pretrained=True)`` with this package's sources of weights and its checks.
 
-    timm reads the file and adapts head and stem, after the file has been found and checked here.
+    timm adapts head and stem, after the weights have been found, read and checked here. Where neither caller nor
+    config says how many classes and input channels the weights have, the tensors do.
 
     Args:
         model_cls: The network's class.
         variant: Registered name.
         pretrained_cfg: As in timm: a tag, a dict (``hf-hub:`` and ``local-dir:`` names pass theirs) or None.
-        pretrained_cfg_overlay: The caller's changes to it.
+        pretrained_cfg_overlay: The caller's changes to it. ``num_classes=-1``, which timm's ``--pretrained-path``
+            gives, asks for a new head whatever the weights have.
         cache_dir: Where downloads are kept, instead of the Hub's own cache.
         pretrained_filter_fn: Renames tensors before they are checked.
         kwargs: For timm and the network.
@@ -62,30 +64,31 @@ def build_with_weights(
     """
     given = dict(pretrained_cfg_overlay or {})
     source = find_source(variant, pretrained_cfg, given)
-    place = "the given state_dict" if source.state_dict is not None else str(source.file(cache_dir))
     overlay = {**_cfg_of_folder(source, kwargs), **given}
+    if source.state_dict is not None:
+        place, weights = "the given state_dict", without_wrappers(source.state_dict)
+    else:
+        file = source.file(cache_dir)
+        place, weights = str(file), read_checkpoint(file)
     found = resolve_pretrained_cfg(variant, pretrained_cfg, overlay)
     kept = {key: getattr(found, key) for key in _SOURCE_KEYS}
+    told = {**(pretrained_cfg if isinstance(pretrained_cfg, Mapping) else {}), **overlay}
+    overlay.update({k: v for k, v in _sizes_of(weights, found).items() if k not in told})
+    found = resolve_pretrained_cfg(variant, pretrained_cfg, overlay)
 
-    def checked(state_dict: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    def checked(_: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
             raise WeightsError(
                 "expected a device with memory for pretrained weights, got 'meta', which would drop them; give another "
                 "device, or pretrained=False"
             )
-        if pretrained_filter_fn is not None:
-            state_dict = pretrained_filter_fn(state_dict, model)
+        state_dict = weights if pretrained_filter_fn is None else pretrained_filter_fn(weights, model)
         check_real(state_dict, where=place)
         check_weights(state_dict, model, found, place)
         return state_dict
 
-    if source.state_dict is None:
-        head = tensor_shapes(place).get(f"{found.classifier}.weight")
-        if head is not None and "num_classes" not in overlay:
-            overlay["num_classes"] = head[0]  # what the file holds, not what the name's cfg says of another file
-            found = replace(found, num_classes=head[0])
-    overlay.update(dict.fromkeys(_SOURCE_KEYS), custom_load=False)
-    overlay.update({"state_dict": source.state_dict} if source.state_dict is not None else {"file": place})
+    # timm copies a cfg with all that is in it, so the weights go by the filter, and only a sign of them in the cfg
+    overlay.update(dict.fromkeys(_SOURCE_KEYS), custom_load=False, state_dict={"by": "filter"})
     model: Any = build_model_with_cfg(
         model_cls,
         variant,
@@ -121,6 +124,8 @@ def check_weights(state_dict: Mapping[str, Tensor], model: nn.Module, cfg: Pretr
     width = getattr(model, "head_hidden_size", None) or getattr(model, "num_features", 0)
     expected.pop(f"{head}.weight", None)
     expected.pop(f"{head}.bias", None)
+    if num_classes < 0:  # timm drops it, whatever it is
+        found = {name: shape for name, shape in found.items() if name not in (f"{head}.weight", f"{head}.bias")}
     if num_classes > 0:
         expected.update({f"{head}.weight": (num_classes, width), f"{head}.bias": (num_classes,)})
     if stem in expected:
@@ -128,11 +133,26 @@ def check_weights(state_dict: Mapping[str, Tensor], model: nn.Module, cfg: Pretr
         expected[stem] = (out_chs, in_chans, *kernel)
     problems = shape_problems(found, expected)
     if problems:
+        classes = "any" if num_classes < 0 else num_classes
         raise WrongShapes(
-            f"expected the weights of arch {getattr(model, 'arch', '?')} with {num_classes} classes and {in_chans} "
+            f"expected the weights of arch {getattr(model, 'arch', '?')} with {classes} classes and {in_chans} "
             f"input channels in {place}, got " + "; ".join(problems) + "; they belong to another network: "
             "name the right file, or give the arch, depths and widths that they were trained with"
         )
+
+
+def _sizes_of(weights: Mapping[str, Tensor], cfg: PretrainedCfg) -> dict[str, Any]:
+    """Fields of timm's cfg that the tensors tell: the classes of their head, and the input channels of their stem.
+
+    Mean and std of images with other channels than the cfg's are unknown, and set to 0.5.
+    """
+    head, stem = weights.get(f"{cfg.classifier}.weight"), weights.get(f"{cfg.first_conv}.weight")
+    fields: dict[str, Any] = {} if head is None or not head.ndim else {"num_classes": int(head.shape[0])}
+    if stem is not None and stem.ndim == 4 and stem.shape[1] != cfg.input_size[0]:
+        channels = int(stem.shape[1])
+        fields["input_size"] = (channels, *cfg.input_size[1:])
+        fields.update({key: (0.5,) * channels for key in ("mean", "std") if len(getattr(cfg, key)) != channels})
+    return fields
 
 
 def _cfg_of_folder(source: Source, kwargs: Mapping[str, Any]) -> dict[str, Any]:

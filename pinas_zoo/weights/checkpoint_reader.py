@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import pickletools
 import re
@@ -17,11 +18,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pinas_zoo.errors import BrokenWeights, NotSafetensors, WeightsMissing, WrongShapes
-from pinas_zoo.weights.tensors import tensor_shapes
+from pinas_zoo.weights.tensors import tensor_shapes, without_wrappers
 
 Tensors = dict[str, Tensor]
 
-_STATE_KEYS = ("state_dict", "model")  # PyTorch-Encoding and mmcv; detectron2
+# timm's averaged weights first, as timm itself takes them; then PyTorch-Encoding, mmcv and timm; detectron2.
+_STATE_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
 _CORES = ("numpy.core", "numpy._core")  # of numpy 1 and 2
 # What pickles of numpy's numbers ask for, such as the best score in PyTorch-Encoding's checkpoints; and of its arrays.
 _NUMBERS = {"numpy.dtype", "_codecs.encode", *(f"{core}.multiarray.scalar" for core in _CORES)}
@@ -30,6 +32,7 @@ _ARRAYS = {
     *_NUMBERS,
     *(f"{core}.{name}" for core in _CORES for name in ("multiarray._reconstruct", "numeric._frombuffer")),
 }
+_OPTIONS = "argparse.Namespace"  # the options of a run in timm's checkpoints; it holds plain values and runs nothing
 # What torch.load(weights_only=True) allows by itself, as far as checkpoints from before PyTorch 1.6 ask for it.
 _ALLOWED_BY_TORCH = re.compile(
     r"collections\.OrderedDict|torch\._utils\..*|torch\.storage\..*|torch\.nn\.parameter\..*|torch\.\w*Storage"
@@ -37,10 +40,12 @@ _ALLOWED_BY_TORCH = re.compile(
 
 
 def read_checkpoint(file: Path | str) -> Tensors:
-    """The tensors of a checkpoint, on the CPU, without the ``module.`` of data-parallel training.
+    """The tensors of a checkpoint, on the CPU, without the prefixes of data-parallel training and ``torch.compile``.
+
+    Of a checkpoint that timm's training wrote, the averaged weights are taken where it has them, as timm does.
 
     Args:
-        file: Written by ``torch.save`` (``.pth.tar``, ``.pth``, …, old and new format), or ``.safetensors``.
+        file: Written by ``torch.save`` (``.pth.tar``, ``.pth``, ``.bin``, …, old and new format), or ``.safetensors``.
 
     Raises:
         WeightsMissing: No such file.
@@ -67,10 +72,7 @@ def read_checkpoint(file: Path | str) -> Tensors:
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         found = f"a dict of {list(content)[:5]}" if isinstance(content, Mapping) else f"a {type(content).__name__}"
         raise WrongShapes(f"expected a state_dict of tensors in {file}, got {found}; is it the right file?")
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    while all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
-    return tensors
+    return without_wrappers({str(name): value for name, value in content.items() if isinstance(value, Tensor)})
 
 
 def _unpickle(file: Path) -> Any:
@@ -79,7 +81,7 @@ def _unpickle(file: Path) -> Any:
     A damaged file makes torch raise many kinds of errors, so the cause is found in the file itself.
     """
     # safe_globals forgets on exit all that it was given, also what somebody else had allowed before
-    new = [kind for kind in _numbers() if kind not in torch.serialization.get_safe_globals()]
+    new = [kind for kind in (*_numbers(), argparse.Namespace) if kind not in torch.serialization.get_safe_globals()]
     with torch.serialization.safe_globals(new):
         try:
             with warnings.catch_warnings():
@@ -132,7 +134,7 @@ def refused_globals(file: Path) -> list[str]:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(file))
     except Exception:  # another format or protocol, or damaged
         names = [name for name in dict.fromkeys(_named_globals(file)) if not _ALLOWED_BY_TORCH.fullmatch(name)]
-    return [] if _NUMBERS.issuperset(names) else names
+    return [] if {*_NUMBERS, _OPTIONS}.issuperset(names) else names
 
 
 def _named_globals(file: Path) -> Iterator[str]:

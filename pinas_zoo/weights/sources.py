@@ -2,7 +2,7 @@
 
 The first of these that is named for a network:
 
-1. what the caller names: ``pretrained_cfg_overlay=dict(file=…)`` (a .safetensors file or a model folder), a
+1. what the caller names: ``pretrained_cfg_overlay=dict(file=…)`` (a file of weights or a model folder), a
    ``local-dir:`` or ``hf-hub:`` model name, ``dict(hf_hub_id="user/name@revision")``, ``dict(state_dict=…)``;
 2. the model folder that is kept for the name (:data:`FOLDERS`, which the user's registry fills);
 3. the Hub repo that this package pins for the name (:data:`pinas_zoo.weights.published.PUBLISHED`).
@@ -10,6 +10,7 @@ The first of these that is named for a network:
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,13 @@ from typing import Any
 from timm.models import PretrainedCfg
 from torch import Tensor
 
-from pinas_zoo.errors import NotPublished, NotSafetensors, WeightsMissing
+from pinas_zoo.errors import HubError, HubOffline, NotPublished, NotSafetensors, WeightsMissing
 from pinas_zoo.weights import entry_points, hub
 from pinas_zoo.weights.new_folder import PICKLES, WEIGHTS_FILE
 from pinas_zoo.weights.published import PLANNED, PUBLISHED, Published
 
+# Where there is no model.safetensors, in timm's order. They are read as data: pinas_zoo.weights.checkpoint_reader.
+CHECKPOINT_FILES = ("pytorch_model.bin", "pytorch_model.pth", "model.pth")
 FOLDERS: dict[str, Path] = {}  # name of a network: the model folder that is kept for it in this process
 
 
@@ -30,7 +33,7 @@ FOLDERS: dict[str, Path] = {}  # name of a network: the model folder that is kep
 class Source:
     """Where a network's weights lie; exactly one of ``path``, ``repo`` and ``state_dict`` is set."""
 
-    path: Path | None = None  # a .safetensors file or a model folder
+    path: Path | None = None  # a file of weights or a model folder
     repo: str | None = None  # "owner/name" or "owner/name@revision"
     filename: str = WEIGHTS_FILE  # in the repo
     sha256: str | None = None  # pinned by this package
@@ -44,13 +47,15 @@ class Source:
     def file(self, cache_dir: str | Path | None = None) -> Path:
         """The file with the weights, downloaded when it lies on the Hub. It is not opened.
 
+        Where a folder or a repo has no model.safetensors, it is one of :data:`CHECKPOINT_FILES`, as in timm.
+
         Raises:
             WeightsMissing: A folder without weights.
-            NotSafetensors: A folder or repo with weights in another format only.
+            NotSafetensors: A folder or repo with weights under other names only.
             HubError: The Hub does not give it.
         """
         if self.repo is not None:
-            return hub.download(self.repo, self.filename, cache_dir=cache_dir, sha256=self.sha256)
+            return self._download(self.repo, cache_dir)
         assert self.path is not None, "tensors in memory have no file"
         if self.registered is not None and not (self.path / WEIGHTS_FILE).is_file():
             raise WeightsMissing(
@@ -59,18 +64,30 @@ class Source:
             )
         if not self.path.is_dir():
             return self.path
-        file = self.path / WEIGHTS_FILE
-        if not file.is_file():
-            pickles = sorted(p.name for p in self.path.iterdir() if p.suffix in PICKLES)
-            if pickles:
-                raise NotSafetensors(
-                    f"expected {WEIGHTS_FILE} in {self.path}, found only {', '.join(pickles)}: pickles can carry code "
-                    "and are not opened; turn the checkpoint into a model folder with `pinas-zoo convert`"
-                )
-            raise WeightsMissing(
-                f"expected {WEIGHTS_FILE} in {self.path}, found none; give a model folder or the file itself"
+        for name in (WEIGHTS_FILE, *CHECKPOINT_FILES):
+            if (self.path / name).is_file():
+                return self.path / name
+        others = sorted(p.name for p in self.path.iterdir() if p.suffix in (".safetensors", *PICKLES))
+        if others:
+            raise NotSafetensors(
+                f"expected {WEIGHTS_FILE} or {CHECKPOINT_FILES[0]} in {self.path}, found only {', '.join(others)}; "
+                f"name the file that is meant: pretrained_cfg_overlay=dict(file='{self.path / others[0]}')"
             )
-        return file
+        raise WeightsMissing(
+            f"expected {WEIGHTS_FILE} in {self.path}, found none; give a model folder or the file itself"
+        )
+
+    def _download(self, repo: str, cache_dir: str | Path | None) -> Path:
+        try:
+            return hub.download(repo, self.filename, cache_dir=cache_dir, sha256=self.sha256)
+        except (NotSafetensors, HubOffline) as problem:  # of the latter, another file may be in the cache
+            if self.filename != WEIGHTS_FILE or self.sha256 is not None:
+                raise
+            if isinstance(problem, NotSafetensors) or hub.is_offline():
+                for name in CHECKPOINT_FILES:
+                    with contextlib.suppress(HubError):
+                        return hub.download(repo, name, cache_dir=cache_dir)
+            raise
 
 
 def find_source(name: str, pretrained_cfg: Any = None, overlay: Mapping[str, Any] | None = None) -> Source:
@@ -83,7 +100,7 @@ def find_source(name: str, pretrained_cfg: Any = None, overlay: Mapping[str, Any
 
     Raises:
         NotPublished: Nothing is named; says what there could be.
-        NotSafetensors: Something in another format is named.
+        NotSafetensors: A file of the Hub in another format is named, or a URL.
     """
     if isinstance(pretrained_cfg, PretrainedCfg):
         pretrained_cfg = pretrained_cfg.to_dict()
@@ -122,16 +139,16 @@ def _named_by(fields: Mapping[str, Any]) -> Source | None:
     if repo:
         pins = {published.ref: published.sha256 for published in PUBLISHED.values()}
         filename = fields.get("hf_hub_filename") or WEIGHTS_FILE
-        if not filename.endswith(".safetensors"):
+        if not filename.endswith((".safetensors", *PICKLES)):
             raise NotSafetensors(
-                f"expected a .safetensors file in Hub repo {repo}, got {filename}; other formats can carry code and "
-                "are not downloaded: ask its owner for safetensors"
+                f"expected a .safetensors file in Hub repo {repo}, or one of {', '.join(PICKLES)}, got {filename}; "
+                "name the file of its weights"
             )
         return Source(repo=repo, filename=filename, sha256=pins.get(repo) if filename == WEIGHTS_FILE else None)
     if fields.get("url"):
         raise NotSafetensors(
-            f"expected file= or hf_hub_id= for the weights, got url={fields['url']!r}, which timm would unpickle; "
-            "download it and give the .safetensors file"
+            f"expected file= or hf_hub_id= for the weights, got url={fields['url']!r}; downloads come from a Hub "
+            "alone, which announces each file's hash: download it yourself and give file="
         )
     return None
 

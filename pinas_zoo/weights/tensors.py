@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ _SAVED_DTYPES = frozenset(  # as safetensors calls them
     {"F16", "BF16", "F32", "F64", "I8", "U8", "I16", "I32", "I64", "U16", "U32", "U64", "BOOL"}
 )
 _REAL = (".weight", ".bias", ".running_mean", ".running_var")  # tensors that are never integers
+# What torch puts into names: torch.compile, FSDP and its checkpointing at any depth; data-parallel training in front.
+_WRAPPERS = re.compile(r"(?<![^.])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
@@ -56,6 +59,21 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     """
     tensor_shapes(path)
     return load_file(path)
+
+
+def without_wrappers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under the names that they have in the bare network.
+
+    ``module.`` (data-parallel training) is dropped in front, ``_orig_mod.`` (``torch.compile``) and FSDP's at any
+    depth, in whatever order they stand.
+    """
+    out = {}
+    for name, tensor in tensors.items():
+        bare = _WRAPPERS.sub("", name)
+        while bare.startswith("module."):
+            bare = bare.removeprefix("module.")
+        out[bare] = tensor
+    return out
 
 
 def network_shapes(args: Mapping[str, Any], architecture: str | None = None) -> dict[str, tuple[int, ...]]:

@@ -202,7 +202,7 @@ def resolve(word: str, sizes: Mapping[str, Any] | None = None) -> ResolvedNetwor
 
 
 def weights_file(word: str, cache_dir: str | Path | None = None) -> Path:
-    """The safetensors file of a network that is named as for :func:`resolve`; downloaded when it lies on the Hub.
+    """The file with the weights of a network that is named as for :func:`resolve`; downloaded when it lies on the Hub.
 
     A folder or repo needs no config.json. The file is not opened.
 

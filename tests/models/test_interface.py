@@ -48,7 +48,7 @@ def test_arch_as_text_sequence_or_value(arch: Any) -> None:
     [
         (dict(arch="0123"), "architecture of 5 layers, got 4"),
         (dict(arch="01234"), "candidates 0 to 3 in every layer, got 4"),
-        (dict(arch=1233), "as text in quotes"),
+        (dict(arch=1233), "a number keeps no leading zeros"),
         (dict(in_chans=0), "in_chans of at least 1"),
         (dict(output_stride=4), "output_stride 8, 16 or 32, got 4"),
         (dict(depths=(1, 1, 2)), "four stages"),
