@@ -26,6 +26,7 @@ from torch import nn
 import pinas_zoo  # noqa: F401
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.augmentation import BatchViews
+from pinas_zoo.engine.fused_sgd import FusedSGD
 from pinas_zoo.engine.trainable import Trainable
 from pinas_zoo.engine.trainer import DistributedOptimWrapper, RunnerModel
 from pinas_zoo.operating_system import peak_memory_mib
@@ -69,7 +70,7 @@ class Step:
         views = BatchViews(Views(), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
         self.trainee = RunnerModel(self.method, views, precision, channels_last, STEPS).to(device).train()
         trained = [p for p in self.trainee.parameters() if p.requires_grad]
-        optimizer = torch.optim.SGD(trained, lr=0.03, momentum=0.9, weight_decay=1e-4)
+        optimizer = FusedSGD(trained, lr=0.03, momentum=0.9, weight_decay=1e-4)
         self.wrapper = OptimWrapperDict(weights=DistributedOptimWrapper(optimizer=optimizer))
         self.views = torch.randint(0, 256, (images, self.method.num_views, 3, size, size), dtype=torch.uint8)
         self.labels = torch.zeros(images, dtype=torch.long)

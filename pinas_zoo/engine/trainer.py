@@ -24,6 +24,7 @@ from pinas_zoo.data.images import ImageSet, StepSampler, ViewsOptions, step_load
 from pinas_zoo.data.options import Table
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.checkpoint import load_checkpoint
+from pinas_zoo.engine.fused_sgd import FusedSGD
 from pinas_zoo.engine.hooks import StepHook
 from pinas_zoo.engine.trainable import Batch, Phase, Trainable
 from pinas_zoo.errors import UserError
@@ -187,7 +188,8 @@ class ScaledDistributedOptimWrapper(_Averaged, AmpOptimWrapper):
     """Optimiser wrapper for fp16 with loss scaling.
 
     Gradients are averaged before they are unscaled, so that all processes agree on whether a step is skipped. The
-    scaler reads back whether all gradients are finite. Each step of fp16 therefore waits for the device.
+    stage's SGD unscales and skips on the device. For a phase with an optimiser of its own, the scaler may read back
+    whether all gradients are finite, and each step then waits for the device.
     """
 
 
@@ -322,8 +324,11 @@ def optimisers(model: RunnerModel, options: TrainOptions) -> OptimWrapperDict:
 
 def _optimiser(parameters: Sequence[nn.Parameter], phase: Phase, options: TrainOptions) -> OptimWrapper:
     """Build the optimiser of a phase for the stage's precision."""
-    sgd = dict(type="SGD", lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay)
-    optimizer = OPTIMIZERS.build(dict(phase.optim or sgd, params=list(parameters)))
+    optimizer: torch.optim.Optimizer
+    if phase.optim is None:
+        optimizer = FusedSGD(parameters, options.lr, options.momentum, options.weight_decay)
+    else:
+        optimizer = OPTIMIZERS.build(dict(phase.optim, params=list(parameters)))
     kind = ScaledDistributedOptimWrapper if options.precision == "fp16" else DistributedOptimWrapper
     return kind(optimizer=optimizer)
 

@@ -1,7 +1,8 @@
 """Nothing in a training step, or in scoring a candidate, reads a value back from the device, which would make it wait.
 
-Steps that are logged are an exception (:mod:`pinas_zoo.engine.trainable`), and so is the loss scaling of fp16, whose
-scaler asks whether all gradients are finite. The forward and backward passes of fp16 are tested without it.
+Steps that are logged are an exception (:mod:`pinas_zoo.engine.trainable`), and so is the loss scaling of fp16 in phases
+with an optimiser of their own, whose scaler asks whether all gradients are finite. The forward and backward passes of
+fp16 are tested without a scaler, and the stage's SGD with one in tests/engine/test_fused_sgd.py.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pinas_zoo.data.augmentation import BatchViews
 from pinas_zoo.data.images import Images, ViewsOptions
 from pinas_zoo.data.loader import BatchPart
 from pinas_zoo.data.options import Views
+from pinas_zoo.engine.fused_sgd import FusedSGD
 from pinas_zoo.engine.trainable import Trainable
 from pinas_zoo.engine.trainer import DistributedOptimWrapper, RunnerModel
 from pinas_zoo.search.methods.base import METHODS, build_method
@@ -68,7 +70,7 @@ def run_steps(trained: Trainable, precision: str, channels_last: bool, first: in
         trained, BatchViews(Views(), (0.5,) * 3, (0.25,) * 3), precision, channels_last, steps=8
     ).train()
     weights = [p for p in trained.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=1e-4)
+    optimizer = FusedSGD(weights, lr=0.1, momentum=0.9, weight_decay=1e-4)
     wrapper = OptimWrapperDict(weights=DistributedOptimWrapper(optimizer=optimizer))
     images = Images(torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8), torch.arange(8))
     views = ViewsOptions(Views(), trained.num_views, 0)

@@ -190,14 +190,15 @@ class PiNASMethod(Method):
         with torch.autocast(views.device.type, enabled=False):
             # a copy, since the queue changes before the backward pass
             negatives = self.queue[:, : self.filled(step, len(views))].clone()  # dim x filled
-            loss = self.contrast(student_i, distributed.own(teacher_j), negatives)
-            loss = loss + self.contrast(student_j, distributed.own(teacher_i), negatives)
+            students = torch.cat([student_i, student_j])  # 2N x dim
+            teachers = torch.cat([distributed.own(teacher_j), distributed.own(teacher_i)])  # 2N x dim
+            loss = 2 * self.contrast(students, teachers, negatives)  # the sum of the means over either half
         if self.negatives:
             self.enqueue((teacher_i + teacher_j) / 2)
         return loss, (spread(student_i) + spread(student_j)) / 2
 
     def contrast(self, student: torch.Tensor, teacher: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
-        """One of the two terms of Eqn. 4: cross-entropy of classifying the teacher's output among the negatives.
+        """The terms of Eqn. 4: cross-entropy of classifying the teacher's outputs among the negatives.
 
         Args:
             student: z, N x dim.
@@ -205,12 +206,13 @@ class PiNASMethod(Method):
             negatives: Outputs from the queue, dim x K.
 
         Returns:
-            The mean over images; without ``negatives``, the mean of 2 - 2 cos(z, z').
+            The mean over rows; without ``negatives``, the mean of 2 - 2 cos(z, z').
         """
-        positive = (student * teacher).sum(1, keepdim=True)  # N x 1
         if not self.negatives:
-            return (2 - 2 * positive).mean()
-        logits = torch.cat([positive, student @ negatives], 1) / self.temperature  # N x (1 + K)
+            return (2 - 2 * (student * teacher).sum(1)).mean()
+        student = student / self.temperature  # here and not below, where it would be a pass over all logits
+        positive = (student * teacher).sum(1, keepdim=True)  # N x 1
+        logits = torch.cat([positive, student @ negatives], 1)  # N x (1 + K)
         return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
 
     def encode(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
