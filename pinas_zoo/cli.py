@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 COMMANDS = {  # name: what it does, in the order of --help; module_of gives its module
     "search": "search a network on your images and register the winner",
+    "train": "train a network from nothing, or fine-tune one, on a folder of images",
+    "eval": "top-1 and top-5 accuracy, per class, speed and memory of a network on labelled images",
     "rank": "Kendall's tau of a run's scores against networks trained from scratch",
     "evidence": "rank supernets of several methods against networks trained from scratch, as tables and a figure",
     "similarity": "cosine similarity of features along paths that end in each candidate",
@@ -43,7 +45,7 @@ COMMANDS = {  # name: what it does, in the order of --help; module_of gives its 
     "doctor": "report versions, operators, weights and data, with the cure for what is missing",
     "completion": "print the script that completes pinas-zoo's words in bash, zsh or fish",
 }
-RESUMABLE = ("search", "evidence")  # commands that continue where they were stopped
+RESUMABLE = ("search", "train", "evidence")  # commands that continue where they were stopped
 
 
 class HelpFormatter(argparse.HelpFormatter):

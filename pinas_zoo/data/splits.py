@@ -143,6 +143,27 @@ def _check_training(labels: torch.Tensor, held_out: torch.Tensor, count: int, na
     )
 
 
+def open_split(options: Data, split: str, seed: int = 0) -> tuple[ImageSet, tuple[str, ...]]:
+    """Open one split alone, without holding out any images, and the names of its classes. No image is decoded.
+
+    Args:
+        options: The configuration's ``data`` table. ``max_test`` limits the split ``test_split``, and ``max_train`` any
+            other.
+        split: Name of the split, such as ``options.train_split``; for digits, the test split is ``test_split``.
+        seed: Of the run, from which the limits and the test images of digits follow.
+
+    Raises:
+        UserError: As :func:`load_splits`.
+    """
+    if options.type == "digits":
+        train, test, names = _digits(options, seed, 2)
+        return (test if split == options.test_split else train), names
+    if options.type != "timm":
+        raise UserError(f"expected data.type 'digits' or 'timm', got {options.type!r}")
+    limit = options.max_test if split == options.test_split else options.max_train
+    return _timm(options, split, limit, seed, Stream.IMAGE_LIMIT)
+
+
 def _per_class(labels: torch.Tensor, count: int, seed: int, stream: Stream = Stream.SPLIT) -> torch.Tensor:
     """Mask of ``count`` random images of each class."""
     order = torch.from_numpy(step_rng(seed, 0, stream).permutation(len(labels)))

@@ -17,11 +17,12 @@ class Curve:
     Args:
         folder: Folder of the stage.
         done: Number of completed steps; rows of later steps are removed.
+        name: Name of the file.
     """
 
-    def __init__(self, folder: Path, done: int):
-        truncate_curve(folder, done)
-        self.path = folder / CURVE
+    def __init__(self, folder: Path, done: int, name: str = CURVE):
+        truncate_curve(folder, done, name)
+        self.path = folder / name
         self.columns: list[str] = []
         if self.path.is_file():
             with self.path.open(newline="") as file:
@@ -49,16 +50,16 @@ class Curve:
         self.file.close()
 
 
-def read_curve(folder: Path) -> dict[str, list[float]]:
+def read_curve(folder: Path, name: str = CURVE) -> dict[str, list[float]]:
     """Read a curve by column: ``step``, ``lr``, losses and other logged values. Missing values are NaN."""
-    with (folder / CURVE).open(newline="") as file:
+    with (folder / name).open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {key: [float(row[key] or "nan") for row in rows] for key in (rows[0] if rows else ())}
 
 
-def truncate_curve(folder: Path, done: int) -> None:
+def truncate_curve(folder: Path, done: int, name: str = CURVE) -> None:
     """Remove the rows that were logged after step ``done``, from which training resumes."""
-    path = folder / CURVE
+    path = folder / name
     if not path.is_file():
         return
     with path.open(newline="") as file:

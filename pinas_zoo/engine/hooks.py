@@ -43,12 +43,21 @@ class StepHook(Hook):
         steps: Total number of steps.
         state: Checkpoint from :func:`pinas_zoo.engine.checkpoint.load_checkpoint`; None for a new stage.
         options: Intervals of logs and checkpoints.
+        bar: Whether to show progress in steps.
     """
 
     priority = "VERY_LOW"  # runs after the hook that steps the schedulers
 
-    def __init__(self, folder: Path, label: str, steps: int, state: dict[str, Any] | None, options: LogOptions):
-        self.folder, self.label, self.steps, self.state = folder, label, steps, state
+    def __init__(
+        self,
+        folder: Path,
+        label: str,
+        steps: int,
+        state: dict[str, Any] | None,
+        options: LogOptions,
+        bar: bool = True,
+    ):
+        self.folder, self.label, self.steps, self.state, self.shows_bar = folder, label, steps, state, bar
         self.log_every, self.checkpoint_every = options.log_every, options.checkpoint_every
         self.seconds_before = state["seconds"] if state else 0.0
         self.warned = False
@@ -76,7 +85,7 @@ class StepHook(Hook):
         if self.first:
             self.curve = Curve(self.folder, done)
         self.started = time.perf_counter()
-        self.bar = progress(self.steps, done, self.label) if self.first else Progress(self.steps, done)
+        self.bar = progress(self.steps, done, self.label, enabled=self.first and self.shows_bar)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         data_batch["step"] = runner.iter

@@ -76,6 +76,10 @@ class Trainable(nn.Module):
         """The parameters that a phase updates: all of them, unless a network with several phases overrides this."""
         return self.parameters()
 
+    def optimizer(self, phase: Phase) -> torch.optim.Optimizer | None:
+        """An optimiser that the network builds itself; None: the phase's or the stage's."""
+        return None
+
     def losses(self, batch: Batch, step: int, phase: Phase) -> dict[str, torch.Tensor]:
         """Compute the losses of one phase.
 

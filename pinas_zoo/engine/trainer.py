@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
+from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
 from mmengine.registry import LOOPS, OPTIMIZERS
@@ -74,6 +75,8 @@ class RunnerModel(BaseModel):
         precision: Precision of convolutions and matrix products. Parameters, statistics and losses are fp32.
         channels_last: Whether activations and weights have the channels-last memory format.
         steps: Total number of steps, of which phases can be active in a part.
+        accumulate: Number of equal parts of a process's batch that go through the network one after the other; their
+            gradients are averaged before the update. Batch statistics are those of a part.
     """
 
     def __init__(
@@ -83,11 +86,12 @@ class RunnerModel(BaseModel):
         precision: str = "fp32",
         channels_last: bool = False,
         steps: int = 1,
+        accumulate: int = 1,
     ):
         super().__init__(dict(type="BaseDataPreprocessor", non_blocking=True))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network, self.views = network.to(memory_format=self.memory_format), views
-        self.steps, self.dtype = steps, DTYPES[precision]
+        self.steps, self.accumulate, self.dtype = steps, accumulate, DTYPES[precision]
         self.trained = {phase.name: tuple(network.parameters_of(phase)) for phase in network.phases}
 
     def batch(
@@ -140,20 +144,42 @@ class RunnerModel(BaseModel):
             self.network.before_update(step, phase)
             wrapper = optim_wrapper[phase.name]
             with self.alone(phase):
-                with wrapper.optim_context(self):
-                    losses = self(**data[phase.split], step=step, phase=phase)
-                loss, values = self.parse_losses(losses)
-                wrapper.update_params(loss)
+                values = self._update(data[phase.split], step, phase, wrapper)
             self.network.after_update(step, phase)
             first = phase is self.network.phases[0]
             logged |= values if first else {f"{phase.name}.{key}": value for key, value in values.items()}
         return logged
+
+    def _update(
+        self, images: dict[str, Any], step: int, phase: Phase, wrapper: OptimWrapper
+    ) -> dict[str, torch.Tensor]:
+        """Compute the losses of one phase, part of the batch by part, and update its parameters once."""
+        parts = _split_batch(images, self.accumulate)
+        sums: dict[str, torch.Tensor] = {}
+        for part in parts:
+            with wrapper.optim_context(self):
+                losses = self(**part, step=step, phase=phase)
+            loss, values = self.parse_losses(losses)
+            wrapper.backward(loss / len(parts) if len(parts) > 1 else loss)
+            sums = {key: sums[key] + value for key, value in values.items()} if sums else values
+        wrapper.step()
+        wrapper.zero_grad()
+        return {key: value / len(parts) for key, value in sums.items()} if len(parts) > 1 else sums
 
     def alone(self, phase: Phase) -> _Frozen:
         """Context manager in which only the phase's parameters require gradients."""
         others = [p for name, some in self.trained.items() if name != phase.name for p in some]
         own = {id(p) for p in self.trained[phase.name]}
         return _Frozen([p for p in others if id(p) not in own])
+
+
+def _split_batch(images: dict[str, Any], parts: int) -> list[dict[str, Any]]:
+    """Split the arguments of :meth:`RunnerModel.batch` into equal parts of the images."""
+    if parts == 1:
+        return [images]
+    size = len(images["labels"]) // parts
+    rows = [slice(start, start + size) for start in range(0, size * parts, size)]
+    return [{key: value[some] for key, value in images.items()} for some in rows]
 
 
 class _Frozen:
@@ -172,12 +198,12 @@ class _Frozen:
 
 
 class _Averaged:
-    """Mixin of optimiser wrappers that averages gradients over processes."""
+    """Mixin of optimiser wrappers that averages gradients over processes before the update."""
 
-    def backward(self, loss: torch.Tensor, **kwargs: Any) -> None:
-        super().backward(loss, **kwargs)  # type: ignore[misc]
+    def step(self, **kwargs: Any) -> None:
         groups = self.optimizer.param_groups  # type: ignore[attr-defined]
         distributed.average_gradients(p for group in groups for p in group["params"])
+        super().step(**kwargs)  # type: ignore[misc]
 
 
 class DistributedOptimWrapper(_Averaged, OptimWrapper):
@@ -202,8 +228,11 @@ class StepLoop(IterBasedTrainLoop):
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
-        for batch in self.dataloader:
-            self.run_iter(batch)
+        if not self.stop_training:  # a hook may have found out before training that nothing is left to do
+            for batch in self.dataloader:
+                self.run_iter(batch)
+                if self.stop_training:
+                    break
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
         return self.runner.model
@@ -252,6 +281,8 @@ def train(
     seed: int,
     workers: int = 0,
     log: Log = Log(),  # noqa: B008
+    hooks: Sequence[Hook] = (),
+    bar: bool = True,
 ) -> float:
     """Train a network in place, or resume from the checkpoint in the folder. All processes must call it.
 
@@ -267,6 +298,8 @@ def train(
         seed: Seed of the run.
         workers: Number of loader processes per split.
         log: Additional outputs of the curve.
+        hooks: Additional hooks of mmengine's Runner.
+        bar: Whether to show progress in steps.
 
     Returns:
         Duration of training in seconds, over all attempts.
@@ -279,7 +312,8 @@ def train(
     state = load_checkpoint(folder)
     start = state["step"] if state else 0
     check_precision(options.precision, f"{label}.precision")
-    model = RunnerModel(network, views, options.precision, options.channels_last, steps)
+    accumulate = getattr(options, "accumulate", 1)
+    model = RunnerModel(network, views, options.precision, options.channels_last, steps, accumulate)
     loaders = {}
     for split in dict.fromkeys(phase.split for phase in network.phases):
         sampler = StepSampler(
@@ -292,7 +326,7 @@ def train(
             ViewsOptions(views.options, network.num_views, seed, SPLIT_STREAMS[split].views),
             workers,
         )
-    hook = StepHook(folder, label, steps, state, options)
+    hook = StepHook(folder, label, steps, state, options, bar)
     runner = Runner(
         model=model,
         work_dir=str(folder),
@@ -304,7 +338,7 @@ def train(
             for p in network.phases
         },
         default_hooks=dict(logger=None, checkpoint=None, sampler_seed=None, timer=None, runtime_info=None),
-        custom_hooks=[hook],
+        custom_hooks=[hook, *hooks],
         randomness=dict(seed=seed),
         log_level="ERROR",
         visualizer=dict(type="Visualizer", vis_backends=log_backends(log, folder)),
@@ -318,16 +352,23 @@ def train(
 def optimisers(model: RunnerModel, options: TrainOptions) -> OptimWrapperDict:
     """Build the optimisers of all phases, by the name of the phase."""
     return OptimWrapperDict(
-        **{phase.name: _optimiser(model.trained[phase.name], phase, options) for phase in model.network.phases}
+        **{
+            phase.name: _optimiser(model.trained[phase.name], phase, options, model.network.optimizer(phase))
+            for phase in model.network.phases
+        }
     )
 
 
-def _optimiser(parameters: Sequence[nn.Parameter], phase: Phase, options: TrainOptions) -> OptimWrapper:
-    """Build the optimiser of a phase for the stage's precision."""
-    optimizer: torch.optim.Optimizer
-    if phase.optim is None:
+def _optimiser(
+    parameters: Sequence[nn.Parameter],
+    phase: Phase,
+    options: TrainOptions,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> OptimWrapper:
+    """Build the optimiser of a phase, unless the network gives it, for the stage's precision."""
+    if optimizer is None and phase.optim is None:
         optimizer = FusedSGD(parameters, options.lr, options.momentum, options.weight_decay)
-    else:
+    elif optimizer is None:
         optimizer = OPTIMIZERS.build(dict(phase.optim, params=list(parameters)))
     kind = ScaledDistributedOptimWrapper if options.precision == "fp16" else DistributedOptimWrapper
     return kind(optimizer=optimizer)

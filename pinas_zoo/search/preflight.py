@@ -6,13 +6,13 @@ import torch
 
 from pinas_zoo.data.images import StepSampler
 from pinas_zoo.engine import distributed
+from pinas_zoo.engine.compiler import check_compiler
 from pinas_zoo.engine.trainer import check_precision, log_backends
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Learn, Linear
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.run_folder import STAGES, is_done
 from pinas_zoo.search.stages.needed import needs_labels, why_left_out
-from pinas_zoo.search.stages.train import check_compiler
 from pinas_zoo.search.study.constraints import Limits
 from pinas_zoo.zoo import registry
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +13,6 @@ from torch import nn
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.trainable import Batch, Phase, Trainable
 from pinas_zoo.engine.trainer import cosine
-from pinas_zoo.errors import UserError
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.run_folder import read_done
 from pinas_zoo.search.stages.network_folder import accuracy, save_network
@@ -71,17 +67,3 @@ class StandAlone(Trainable):
         logits = self.run(batch.views.squeeze(1))  # N x num_classes
         loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
         return {"loss": loss, "accuracy": (logits.argmax(1) == batch.labels).float().mean()}
-
-
-def check_compiler(key: str) -> None:
-    """Check that this machine has a C++ compiler, which ``torch.compile`` needs.
-
-    Raises:
-        UserError: There is none.
-    """
-    name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # the compiler that torch looks for
-    if not shutil.which(name):
-        raise UserError(
-            f"expected a C++ compiler for {key}=True, found none as {name}; install it, name another in CXX, or leave "
-            f"{key} off"
-        )

@@ -10,11 +10,12 @@ import pytest
 import timm
 import torch
 
+from pinas_zoo.engine.compiler import check_compiler
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import parse_config
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.pipeline import run as run_stages
-from pinas_zoo.search.stages.train import StandAlone, check_compiler
+from pinas_zoo.search.stages.train import StandAlone
 
 TINY = dict(arch="0312", depths=[1, 1, 1, 1], widths=[16, 16, 16, 16], stem_width=8)
 

@@ -1,0 +1,157 @@
+"""``pinas-zoo eval``: accuracy, speed and memory of a network on labelled images."""
+
+from __future__ import annotations
+
+import argparse
+
+from pinas_zoo.terminal import print_json, say, table, warning
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pinas_zoo.data.images import ImageSet
+
+EPILOG = """\
+examples:
+    pinas-zoo eval work_dirs/flowers/trained --data flowers --html flowers.html
+    pinas-zoo eval resnet50.a1_in1k --data imagenet --batch-size 128 --device cuda --json
+    pinas-zoo eval digits_trained --data digits
+
+FOLDER of --data has the folder validation (or val), or that of --split, with one folder of images a class; or the
+class folders alone. Images are prepared as the network's own configuration says, as by timm's validate.py.
+"""
+WORST = 10  # classes that are printed where there are many
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "network", metavar="NAME|FOLDER", help="a timm name, a model folder, hf-hub:user/name, or a run's folder"
+    )
+    parser.add_argument("--data", required=True, metavar="FOLDER", help="folder of images; or digits, scikit-learn's")
+    parser.add_argument(
+        "--dataset", default="", metavar="NAME", help="timm's data set at --data, such as torch/cifar10"
+    )
+    parser.add_argument("--split", default="validation", metavar="NAME", help="the split (default: validation)")
+    parser.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at once (default 128)")
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that read images (default 0)")
+    parser.add_argument("--image-size", type=int, metavar="N", help="pixels (default: the network's own)")
+    parser.add_argument("--crop-pct", type=float, metavar="SHARE", help="part of the shorter side (default: its own)")
+    parser.add_argument("--device", default="cpu", metavar="DEVICE", help="such as cuda (default cpu)")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="(default fp32)")
+    parser.add_argument("--channels-last", action="store_true", help="order of activations in memory")
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave out images that cannot be decoded")
+    parser.add_argument("--html", metavar="FILE", help="write a page: confusion, mistakes as pictures, calibration")
+    parser.add_argument("--json", action="store_true", help="print JSON, with every class")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.extras import require_search
+
+    for option in ("batch_size", "image_size"):
+        if getattr(args, option) is not None and getattr(args, option) < 1:
+            raise UserError(f"expected --{option.replace('_', '-')} of at least 1, got {getattr(args, option)}")
+    if args.crop_pct is not None and not 0 < args.crop_pct <= 1:
+        raise UserError(f"expected --crop-pct above 0 and at most 1, got {args.crop_pct}")
+    if args.workers < 0:
+        raise UserError(f"expected --workers of at least 0, got {args.workers}")
+    require_search()
+    from timm.data import resolve_data_config
+
+    from pinas_zoo.commands.classify import load_model
+    from pinas_zoo.data.augmentation import BatchViews
+    from pinas_zoo.data.options import Views
+    from pinas_zoo.engine.trainer import check_precision
+    from pinas_zoo.train.evaluate import classes_of, match_classes, predict, results
+    from pinas_zoo.train.images import TransformedImages, left_out, readable
+
+    check_precision(args.precision, "--precision")
+    model = load_model(_trained(args.network), args.device)
+    given: dict[str, Any] = {} if args.crop_pct is None else {"crop_pct": args.crop_pct}
+    if args.image_size is not None:
+        given["input_size"] = (3, args.image_size, args.image_size)
+    config = resolve_data_config(given, model=model, use_test_size=True)
+    if config["input_size"][0] != 3:
+        raise UserError(f"expected a network for images of 3 channels, got one for {config['input_size'][0]}")
+    images, names = open_images(args)
+    class_of_label = match_classes(names, model)
+    if args.skip_unreadable:
+        images, reasons = readable(images, args.workers)
+        if reasons:
+            warning(left_out(reasons))
+    if not len(images):
+        raise UserError(f"expected images in {args.data}, got none")
+    shown = TransformedImages(images, config, workers=args.workers)
+    normalise = BatchViews(Views(), config["mean"], config["std"]).normalise
+    predictions = predict(model, shown, normalise, args.batch_size, class_of_label, args.precision, args.channels_last)
+    facts = results(predictions, classes_of(model))
+    facts = {
+        "network": args.network, "data": args.data, "image_size": config["input_size"][-1],
+        "batch_size": args.batch_size, "device": args.device, "precision": args.precision,
+        **({"left_out": len(reasons)} if args.skip_unreadable else {}), **facts,
+    }  # fmt: skip
+    if args.html:
+        from pinas_zoo.train.results_page import write_page
+
+        write_page(Path(args.html), facts, predictions, shown, classes_of(model))
+    if args.json:
+        print_json(facts)
+        return
+    print_results(facts)
+    if args.html:
+        say(f"page     {args.html}")
+
+
+def open_images(args: argparse.Namespace) -> tuple[ImageSet, tuple[str, ...]]:
+    """The split that the arguments name, and its classes.
+
+    Raises:
+        UserError: No such folder or split.
+    """
+    from pathlib import Path
+
+    from pinas_zoo.data.options import Data
+    from pinas_zoo.data.splits import open_split
+    from pinas_zoo.train.images import located
+
+    if args.data == "digits" and not args.dataset and not Path(args.data).exists():
+        data = Data(type="digits", image_size=args.image_size or 32, test_split="validation", workers=args.workers)
+        return open_split(data, "train" if args.split == "train" else "validation")
+    data = Data(name=args.dataset, root=args.data, test_split=args.split, workers=args.workers)
+    data, split = located(data, args.split)
+    return open_split(data, split)
+
+
+def print_results(facts: dict[str, Any]) -> None:
+    """Accuracies and speed; of many classes, the worst ones."""
+    say(
+        f"top-1    {facts['top1']:.2%} of {facts['images']} images, top-5 {facts['top5']:.2%}, mean of classes "
+        f"{facts['mean_class_top1']:.2%}"
+    )
+    say(f"loss     {facts['loss']:.4f}, calibration error {facts['calibration_error']:.4f}")
+    say(
+        f"speed    {facts['network_images_per_s']:.1f} images/s of the network, {facts['images_per_s']:.1f} with "
+        f"reading, batch {facts['batch_size']}, {facts['device']}, {facts['precision']}"
+    )
+    say(f"memory   {facts['peak_memory_mib']:.0f} MiB at most\n")
+    classes = sorted(facts["per_class"], key=lambda c: (c["top1"], c["class"]))
+    if len(classes) > 2 * WORST:
+        say(f"the {WORST} worst of {len(classes)} classes; --json has all of them")
+        classes = classes[:WORST]
+    rows = [(str(c["class"]), c["label"], str(c["images"]), f"{c['top1']:.1%}") for c in classes]
+    table(("class", "label", "images", "top-1"), rows, right=("class", "images", "top-1"))
+
+
+def _trained(word: str) -> str:
+    """The network of a run's folder, or the word itself."""
+    from pathlib import Path
+
+    from pinas_zoo.zoo.resolve import NETWORKS_OF_A_RUN
+
+    networks = [Path(word) / name for name in reversed(NETWORKS_OF_A_RUN) if (Path(word) / name).is_dir()]
+    return str(networks[0]) if networks else word

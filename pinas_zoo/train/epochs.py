@@ -1,0 +1,140 @@
+"""What happens after an epoch: evaluation, one line of progress, the best weights, and early stopping."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from timm.utils import distribute_bn
+
+from pinas_zoo.data.images import ImageSet
+from pinas_zoo.engine import distributed
+from pinas_zoo.engine.curve import Curve, read_curve
+from pinas_zoo.errors import UserError
+from pinas_zoo.train.classifier import Classifier
+from pinas_zoo.train.evaluate import accuracy
+from pinas_zoo.weights.tensors import save_tensors
+
+EPOCHS = "epochs.csv"
+BEST = "best.safetensors"
+
+
+class EpochHook(Hook):
+    """Evaluates the network after each epoch, keeps the best weights, and stops early.
+
+    The file ``epochs.csv`` has a row for each epoch with an evaluation. What is remembered of earlier epochs is read
+    from it, so that a resumed run decides as an uninterrupted one.
+
+    Args:
+        folder: Folder of the stage.
+        images: Images to test on.
+        batch_size: Of the evaluation.
+        intervals: Steps after which the loss is read for the log or for a checkpoint; it has to be finite there.
+        say: Takes a line of progress.
+    """
+
+    priority = "LOW"  # before the hook that saves checkpoints, so that none is saved after a loss that is not finite
+
+    def __init__(
+        self,
+        folder: Path,
+        images: ImageSet,
+        batch_size: int,
+        intervals: tuple[int, ...],
+        say: Callable[[str], None],
+    ):
+        self.folder, self.images, self.batch_size, self.intervals, self.say = folder, images, batch_size, intervals, say
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Read what earlier attempts found; the hook that loads the checkpoint has run."""
+        network: Classifier = runner.model.network
+        self.recipe, self.per_epoch = network.recipe, network.steps_per_epoch
+        self.started, self.first_step = time.perf_counter(), runner.train_loop._iter
+        if distributed.rank() == 0:
+            Curve(self.folder, self.first_step, EPOCHS).close()  # drops what came after the checkpoint
+        distributed.wait()
+        path = self.folder / EPOCHS
+        self.tested = read_curve(self.folder, EPOCHS).get("test_accuracy", []) if path.is_file() else []
+        if self._is_over():
+            runner.train_loop.stop_training = True
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Any] | None = None
+    ) -> None:
+        step = runner.iter + 1  # number of completed steps
+        epoch_ends = step % self.per_epoch == 0
+        if epoch_ends or any(step % every == 0 for every in self.intervals):
+            _check_finite((outputs or {})["loss"], step, self.recipe.precision)
+        if epoch_ends:
+            self._end_epoch(runner, step)
+
+    def _end_epoch(self, runner: Runner, step: int) -> None:
+        network: Classifier = runner.model.network
+        epoch, epochs = step // self.per_epoch, runner.max_iters // self.per_epoch
+        loss, lr = network.mean_loss(), network.logged(step)["lr"]
+        line = f"epoch {epoch:>{len(str(epochs))}}/{epochs}  loss {loss:.4f}  lr {lr:.3g}"
+        if epoch % self.recipe.eval_every == 0 or epoch == epochs:
+            if distributed.world() > 1:  # each process has statistics of its own images
+                distribute_bn(network.model, distributed.world(), reduce=True)
+                distribute_bn(network.evaluated, distributed.world(), reduce=True)
+            views = runner.model.views
+            value, test_loss = accuracy(
+                network.evaluated, self.images, views.normalise, self.batch_size, self.recipe.precision
+            )
+            value = float(f"{value:.6g}")  # as the file has it, so that a resumed run compares the same numbers
+            best = not self.tested or value > max(self.tested)
+            self.tested.append(value)
+            if distributed.rank() == 0:
+                if best and self.recipe.keep == "best":
+                    save_tensors(
+                        self.folder / BEST, network.evaluated.state_dict(), {"format": "pt", "epoch": str(epoch)}
+                    )
+                row = {"step": step, "epoch": epoch, "loss": loss, "lr": lr}
+                curve = Curve(self.folder, step, EPOCHS)
+                curve.add({**row, "test_accuracy": value, "test_loss": test_loss})
+                curve.close()
+            runner.visualizer.add_scalars({"test_accuracy": value, "test_loss": test_loss}, step)
+            line += f"  test {value:.2%} (best {max(self.tested):.2%})"
+        done, seconds = step - self.first_step, time.perf_counter() - self.started
+        rate, left = self.recipe.batch_size * done / seconds, (runner.max_iters - step) * seconds / done
+        self.say(f"{line}  {rate:.0f} images/s  {_clock(left)} left")
+        if self._is_over():
+            self.say(
+                f"stopped early: {self.recipe.patience} evaluations without a better accuracy than "
+                f"{max(self.tested):.2%}"
+            )
+            runner.train_loop.stop_training = True
+
+    def _is_over(self) -> bool:
+        """Whether the last ``patience`` evaluations brought nothing better."""
+        if self.recipe.patience is None or not self.tested:
+            return False
+        return len(self.tested) - 1 - self.tested.index(max(self.tested)) >= self.recipe.patience
+
+
+def _check_finite(loss: torch.Tensor, step: int, precision: str) -> None:
+    """Stop when a loss is not finite.
+
+    Raises:
+        UserError: It is not; names the step and the likely cause.
+    """
+    value = distributed.mean(loss)
+    if not math.isfinite(value):
+        likely = "a learning rate that is too high" + ("" if precision == "fp32" else f", or the range of {precision}")
+        raise UserError(
+            f"expected a finite loss, got {value} in step {step}; the likely cause is {likely}: try a tenth of "
+            "optim.lr, a longer schedule.warmup_epochs or optim.clip_grad=1.0; the last checkpoint is kept"
+        )
+
+
+def _clock(seconds: float) -> str:
+    """``0:07``, ``12:34`` or ``3:04:05``."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
