@@ -133,14 +133,14 @@ def _facts(checkpoint: Path, layout: str, args: argparse.Namespace, path: Any) -
 
 
 def _write_network(folder: Path, converted: ConvertedNetwork, facts: dict[str, Any]) -> None:
-    from pinas_zoo.errors import UserError
+    from pinas_zoo.errors import disk_error
     from pinas_zoo.weights.model_folder import save_model_folder
 
     images: dict[str, Any] = {}  # prepared as the family's default_cfg says, which is how the authors verify
     try:
         save_model_folder(folder, converted.state_dict, converted.model_args, images, facts)
     except OSError as error:
-        raise UserError(f"expected to write {folder}: {error}") from None
+        raise disk_error(error, folder) from None
     classes = converted.model_args["num_classes"]
     say(_summary(converted.model_args, converted.state_dict, f"{classes} classes" if classes else "no head"))
     for part, count in converted.left_out.items():

@@ -20,7 +20,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError, WrongShapes
 from pinas_zoo.models.pinas import CANDIDATES, DEPTHS, EXPANSION, STEM_WIDTH, WIDTHS
 from pinas_zoo.weights.checkpoint_reader import Tensors, read_checkpoint
-from pinas_zoo.weights.tensors import network_shapes, shape_problems
+from pinas_zoo.weights.tensors import check_finite, network_shapes, shape_problems
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,7 @@ def network_of(
     problems = shape_problems({name: tuple(value.shape) for name, value in tensors.items()}, expected)
     if problems:
         raise WrongShapes(f"expected the tensors of architecture {args['arch']} in {where}, got {'; '.join(problems)}")
-    broken = [n for n, v in tensors.items() if v.is_floating_point() and not torch.isfinite(v).all()]
-    if broken:
-        raise WrongShapes(
-            f"expected finite weights in {where}, got NaN or infinity in {len(broken)} tensors (first {broken[0]}); "
-            "the training behind it has diverged"
-        )
+    check_finite(tensors, where)
     return ConvertedNetwork({name: tensors[name] for name in expected}, args, layout, dict(left_out or {}))
 
 

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from pinas_zoo.convert.classifier import ConvertedNetwork, infer_args, network_of
-from pinas_zoo.errors import UserError, WrongShapes
+from pinas_zoo.errors import UserError, WrongShapes, disk_error, is_full_disk
 from pinas_zoo.models.pinas import EXPANSION, WIDTHS
+from pinas_zoo.weights.abandoned import remove_abandoned
 from pinas_zoo.weights.atomic import replacing
 from pinas_zoo.weights.checkpoint_reader import Tensors
-from pinas_zoo.weights.tensors import network_shapes, save_tensors, shape_problems
+from pinas_zoo.weights.tensors import check_finite, network_shapes, save_tensors, shape_problems
 
 Shape = tuple[int, ...]
 BACKBONE = "backbone."  # prefix of the backbone's tensors in mmdet and mmseg
@@ -133,12 +134,7 @@ def rename(tensors: Mapping[str, Tensor], expected: Iterable[tuple[str, str, Sha
     problems = shape_problems({n: tuple(t.shape) for n, t in found.items()}, {s: shape for s, _, shape in expected})
     if problems:
         raise WrongShapes(f"expected {what} in {where}, got {'; '.join(problems)}")
-    broken = [n for n, t in found.items() if t.is_floating_point() and not torch.isfinite(t).all()]
-    if broken:
-        raise WrongShapes(
-            f"expected finite weights in {where}, got NaN or infinity in {len(broken)} tensors (first {broken[0]}); "
-            "the training behind it has diverged"
-        )
+    check_finite(found, where)
     return {target: found[source] for source, target, _ in expected}
 
 
@@ -165,6 +161,7 @@ def save_converted_model(file: Path | str, model: ConvertedModel, facts: Mapping
     if file.suffix not in FORMATS:
         raise UserError(f"expected a file that ends in {' or '.join(FORMATS)} for {model.layout}, got {file}")
     tensors = model.state_dict
+    remove_abandoned(file.parent, file.name)
     try:
         if file.suffix == ".pth":
             with replacing(file) as temporary:
@@ -172,4 +169,8 @@ def save_converted_model(file: Path | str, model: ConvertedModel, facts: Mapping
         else:
             save_tensors(file, tensors, {"format": "pt", **{k: str(v) for k, v in facts.items()}})
     except OSError as error:
-        raise UserError(f"expected to write {file}: {error}") from None
+        raise disk_error(error, file) from None
+    except RuntimeError as error:  # of torch's writer, which does not say more
+        if not is_full_disk(error):
+            raise
+        raise UserError(f"expected space on the disk for {file}, got an error of the writer; free some") from None

@@ -27,7 +27,7 @@ Shares = Annotated[tuple[Share, Share], AfterValidator(_rising)]
 class Table(BaseModel):
     """A table of the configuration: unknown keys and values of another type are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Data(Table):
@@ -38,7 +38,7 @@ class Data(Table):
     root: str = "data"  # a folder, or a tar file's folder with train_split="train.tar"
     train_split: str = "train"
     test_split: str = "validation"
-    image_size: int = Field(224, ge=1)  # height and width in pixels that the network sees
+    image_size: int = Field(224, ge=1, le=4096)  # height and width in pixels that the network sees
     val_per_class: int = Field(50, ge=1)  # training images a class that are held out to score candidates (sec. 4.1)
     max_train: int | None = Field(None, ge=1)  # use only so many training images
     max_test: int | None = Field(None, ge=1)

@@ -18,6 +18,7 @@ from torch import nn
 
 from pinas_zoo.config_files import find_config
 from pinas_zoo.engine import distributed
+from pinas_zoo.engine.python_config import read_python_config
 from pinas_zoo.errors import UserError, WrongShapes
 from pinas_zoo.openmmlab.checkpoints import read_weights, state_dict_of
 from pinas_zoo.openmmlab.data_checks import check_data, datasets
@@ -38,7 +39,7 @@ def read_config(path: str | Path, options: Mapping[str, Any] | None = None) -> C
     """
     path = find_config(path, "det", "seg")
     try:
-        cfg = Config.fromfile(str(path))
+        cfg = read_python_config(path)
         if options:
             cfg.merge_from_dict(dict(options))
     except UserError:

@@ -13,11 +13,17 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origi
 from pydantic import BaseModel, Field, ValidationError
 
 from pinas_zoo.data.options import Data, Table, Views
+from pinas_zoo.engine.python_config import LIMIT, read_python_config
 from pinas_zoo.engine.trainer import Log, Precision
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.plugins import is_file
+from pinas_zoo.weights.atomic import read_bounded
+from pinas_zoo.weights.size_limits import shortened
 
 T = TypeVar("T", bound=BaseModel)
+MAX_NUMBER = 2**53  # in a configuration; up to it a float counts whole numbers
+MAX_ITEMS = 100_000  # in a list
+MAX_DEPTH = 32  # of tables
 
 
 class Learn(Table):
@@ -27,7 +33,7 @@ class Learn(Table):
     options: dict[str, Any] = Field(default_factory=dict)  # arguments of the method: queue_size, temperature, …
     steps: int = Field(1000, ge=1)
     epochs: int | None = Field(None, ge=1)  # instead of steps
-    batch_size: int = Field(192, ge=2)  # of all processes together
+    batch_size: int = Field(192, ge=2, le=2**20)  # of all processes together
     lr: float = Field(0.03, ge=0)
     warmup: float = Field(0.0, ge=0, lt=1)  # fraction of the steps with a rising rate, before the cosine
     momentum: float = Field(0.9, ge=0)
@@ -44,7 +50,7 @@ class Linear(Table):
     enabled: bool | None = None  # None: if the score needs a classifier and the method learns none
     steps: int = Field(1000, ge=1)
     epochs: int | None = Field(None, ge=1)  # instead of steps
-    batch_size: int = Field(256, ge=2)  # of all processes together
+    batch_size: int = Field(256, ge=2, le=2**20)  # of all processes together
     batch_norm_images: int | None = Field(None, ge=2)  # images that share batch statistics; None: all of a process
     lr: float = Field(30.0, ge=0)
     momentum: float = Field(0.9, ge=0)
@@ -80,7 +86,7 @@ class ActionSpace(Table):
 
     preset: Literal["default", "authors"] = "default"
     random_first: int | None = Field(None, ge=1)  # uniform proposals first; None: the preset's, or explore.random_first
-    height: int | None = Field(None, ge=1)  # splits from root to leaf; one more at 400, 800, 1600 and 3200 scores
+    height: int | None = Field(None, ge=1, le=64)  # splits from root to leaf; 1 more at 400, 800, 1600, 3200 scores
     exploration: float | None = Field(None, ge=0, allow_inf_nan=False)  # constant of UCB, in units of ranks in 0..1
     ranked: bool | None = None  # propose a leaf's best candidates by a local model; false: uniform ones
     # linear models of the score, or classifiers of whether a score is above the node's median
@@ -109,13 +115,13 @@ class Explore(Table):
     sampler: Literal["action_space", "nsga2", "tpe", "random"] = "action_space"
     random_first: int = Field(20, ge=1)  # uniform proposals first, for action_space and tpe
     action_space: ActionSpace = ActionSpace()  # for action_space
-    population: int = Field(50, ge=2)  # for nsga2
-    batch: int = Field(8, ge=1)  # candidates proposed and scored together; action_space is refitted every 8
+    population: int = Field(50, ge=2, le=10**6)  # for nsga2
+    batch: int = Field(8, ge=1, le=10**6)  # candidates proposed and scored together; action_space is refitted every 8
     max_flops_g: float | None = Field(None, gt=0)  # upper limit of multiply-adds in billions, without classifier
     max_params_m: float | None = Field(None, gt=0)  # upper limit of parameters in millions, without classifier
     max_latency_ms: float | None = Field(None, gt=0)  # upper limit of the stand-alone network's time for one image here
     storage: str = ""  # of the study: a database URL, or a path ending in .journal or .log; empty: SQLite in the folder
-    batch_size: int = Field(256, ge=2)
+    batch_size: int = Field(256, ge=2, le=2**20)
     recalibration_images: int = Field(2048, ge=2)  # size of the fixed subset of training images
     recalibration_batch_size: int | None = Field(None, ge=2)  # images that share batch statistics; None: batch_size
     # augmentation of the recalibration images, one fixed view of each; None: as held-out images, without augmentation
@@ -130,7 +136,7 @@ class Train(Table):
 
     enabled: bool = True
     epochs: int = Field(10, ge=1)
-    batch_size: int = Field(64, ge=2)
+    batch_size: int = Field(64, ge=2, le=2**20)
     lr: float = Field(0.05, ge=0)
     momentum: float = Field(0.9, ge=0)
     weight_decay: float = Field(5e-4, ge=0)
@@ -181,15 +187,18 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         UserError: The file does not exist or cannot be read.
     """
-    from mmengine.config import Config
-
     if not path.is_file():
         raise UserError(f"expected a configuration file, found none at {path}; configs/search has examples")
+    if path.suffix == ".py":
+        return read_python_config(path).to_dict()
     try:
         # read JSON as plain data: mmengine's reader would execute what `_base_` and `custom_imports` name
-        loaded = Config.fromfile(path) if path.suffix == ".py" else Config(json.loads(path.read_text(encoding="utf-8")))
-        values: dict[str, Any] = loaded.to_dict()
-    except Exception as error:  # the user's Python file may raise anything
+        values = json.loads(read_bounded(path, LIMIT).decode())
+        if not isinstance(values, dict):
+            raise ValueError(f"expected an object, got {type(values).__name__}")
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {error}") from error
     return values
 
@@ -212,7 +221,8 @@ def override_config(values: Mapping[str, Any], overrides: Mapping[str, Any], pat
         config.merge_from_dict(dict(overrides))
         merged = config.to_dict()
     except Exception as error:  # mmengine raises several types
-        raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {error}") from error
+        said = " ".join(str(error).split())[:300]
+        raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {said}") from error
     parsed = parse_config(merged, str(path))
     if path.suffix != ".py":
         for key, name in (("space.type", parsed.space.get("type")), ("learn.method", parsed.learn.method)):
@@ -242,6 +252,7 @@ def parse_table(table: type[T], values: Mapping[str, Any], where: str) -> T:
             error.
     """
     try:
+        check_plain(values, where)
         return table.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
@@ -255,13 +266,45 @@ def parse_table(table: type[T], values: Mapping[str, Any], where: str) -> T:
         if first["type"] == "model_type":  # one value for a table
             known = "', '".join(_table_of(table, first["loc"]).model_fields)
             raise UserError(
-                f"{where}: {key!r}: expected a table of the keys '{known}', got {first['input']!r}; set them one by "
+                f"{where}: {key!r}: expected a table of the keys '{known}', got {shortened(first['input'], 200)}; set them one by "
                 f"one, as in {key}.KEY=VALUE"
             ) from error
         message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
         message = message.split(", unable to parse")[0]
         message = message[0].lower() + message[1:]
-        raise UserError(f"{where}: {key!r}: {message}, got {first['input']!r}") from error
+        raise UserError(f"{where}: {key!r}: {message}, got {shortened(first['input'], 200)}") from error
+    except RecursionError:
+        raise UserError(f"{where}: expected plain data, got tables within tables without end") from None
+
+
+def check_plain(value: Any, where: str, key: str = "", depth: int = 0) -> None:
+    """Check that a configuration is plain data: tables and lists of text, truth values and finite numbers.
+
+    Tables whose keys the configuration does not know itself, ``space`` and ``learn.options``, are checked too.
+
+    Raises:
+        UserError: With the first value that is something else.
+    """
+    at = f"{where}: {key!r}: " if key else f"{where}: "
+    if depth > MAX_DEPTH:
+        raise UserError(f"{at}expected at most {MAX_DEPTH} tables within each other, got more")
+    if value is None or isinstance(value, str | bool | Path):
+        return
+    if isinstance(value, int | float):
+        if not -MAX_NUMBER <= value <= MAX_NUMBER:  # NaN too
+            raise UserError(f"{at}expected a finite number of at most {MAX_NUMBER:g}, got {shortened(value)}")
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            if not isinstance(name, str | int):
+                raise UserError(f"{at}expected text or a whole number as a key, got {shortened(name)}")
+            check_plain(part, where, f"{key}.{name}" if key else str(name), depth + 1)
+    elif isinstance(value, list | tuple):
+        if len(value) > MAX_ITEMS:
+            raise UserError(f"{at}expected at most {MAX_ITEMS} values, got {len(value)}")
+        for index, part in enumerate(value):
+            check_plain(part, where, f"{key}.{index}" if key else str(index), depth + 1)
+    elif not isinstance(value, BaseModel):
+        raise UserError(f"{at}expected text, numbers, lists or tables, got {type(value).__name__} {shortened(value)}")
 
 
 def _table_of(table: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
@@ -304,7 +347,7 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"expected --set KEY=VALUE, got {text!r}")
         try:
             overrides[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             if value.startswith("dict("):
                 raise UserError(
                     f"expected a Python literal, got {text!r}; set keys one by one, as in "

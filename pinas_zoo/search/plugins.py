@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +19,10 @@ from types import ModuleType
 from typing import TypeVar
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.weights.atomic import read_bounded
 
 T = TypeVar("T")
+LIMIT = 4 * 2**20  # bytes of a Python file
 MOVED = {  # modules of version 0.1, and where their contents are now
     "pinas_zoo.search.run": "pinas_zoo.search (search, open_run)",
 }
@@ -27,7 +30,7 @@ MOVED = {  # modules of version 0.1, and where their contents are now
 
 def is_file(name: str) -> bool:
     """Whether the name of a space or method is that of a Python file."""
-    return name.endswith(".py")
+    return name.endswith(".py") and "\0" not in name
 
 
 def load_class(name: str, known: Mapping[str, str], base: type[T], key: str) -> type[T]:
@@ -71,7 +74,8 @@ def _run_file(path: Path, key: str) -> ModuleType:
         raise UserError(
             f"expected a Python file at {path}, which {key} names, found none; paths start from {Path.cwd()}"
         )
-    digest = hashlib.sha256(str(path.resolve()).encode() + b"\0" + path.read_bytes()).hexdigest()[:16]
+    content = read_bounded(path, LIMIT)
+    digest = hashlib.sha256(os.fsencode(path.resolve()) + b"\0" + content).hexdigest()[:16]
     name = f"pinas_zoo_user_{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
@@ -82,9 +86,10 @@ def _run_file(path: Path, key: str) -> ModuleType:
     sys.modules[name] = module  # dataclasses and pickle look up the file's classes there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the user's Python file may raise anything
+    except (Exception, SystemExit) as error:  # the user's Python file may raise anything
         del sys.modules[name]
         moved = MOVED.get(getattr(error, "name", None) or "")
         hint = f"; it is now {moved}" if moved else ""
-        raise UserError(f"{path}, which {key} names, does not run: {type(error).__name__}: {error}{hint}") from error
+        said = " ".join(str(error).split())
+        raise UserError(f"{path}, which {key} names, does not run: {type(error).__name__}: {said}{hint}") from error
     return module

@@ -7,10 +7,12 @@ import torch
 from pinas_zoo.data.images import StepSampler
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.compiler import check_compiler
+from pinas_zoo.engine.machine_memory import check_fits
 from pinas_zoo.engine.trainer import check_precision, log_backends
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Learn, Linear
 from pinas_zoo.search.context import Context
+from pinas_zoo.search.methods.base import Method
 from pinas_zoo.search.run_folder import STAGES, is_done
 from pinas_zoo.search.stages.needed import needs_labels, why_left_out
 from pinas_zoo.search.study.constraints import Limits
@@ -31,6 +33,9 @@ def check_run(context: Context) -> None:
     trained = {stage: table for stage, table in tables.items() if why_left_out(config, stage) is None}
     if all(is_done(folder, stage) for stage in (*trained, "explore")):
         return
+    if (config.data.mean is None) != (config.data.std is None):
+        given, other = ("mean", "std") if config.data.std is None else ("std", "mean")
+        raise UserError(f"expected data.mean and data.std together, got data.{given} alone; add data.{other}")
     if context.splits.num_classes < 2 and (needs_labels(config) or config.until not in ("learn", "explore")):
         raise UserError(
             f"expected images of at least 2 classes in {config.data.root}, got {context.splits.num_classes}; without "
@@ -48,5 +53,26 @@ def check_run(context: Context) -> None:
     if "learn" in trained:
         with torch.device("meta"):
             method = context.method()  # raises an error for wrong options; takes no memory on the meta device
+        check_memory(context, method)
         if any(phase.split == "held_out" for phase in method.phases):
             StepSampler(len(context.splits.val), config.learn.batch_size, 0, 0, 1, world=distributed.world())
+
+
+def check_memory(context: Context, method: Method) -> None:
+    """Check that weights, gradients, momentum and buffers of learn, and the pixels of a step, can fit in memory.
+
+    Args:
+        context: Of the run.
+        method: Its method on the meta device.
+
+    Raises:
+        UserError: They cannot; activations, which come on top, are not counted.
+    """
+    config = context.config
+    tensors = [*method.parameters(), *method.buffers()]
+    held = sum(t.numel() * t.element_size() for t in tensors)
+    trained = sum(p.numel() * p.element_size() for p in method.parameters() if p.requires_grad)
+    check_fits((held + 2 * trained) / 2**20, "the weights and buffers of learn", "lower learn.options or the space's")
+    images = config.learn.batch_size / distributed.world() * max(method.num_views, 1)
+    pixels = images * 3 * config.data.image_size**2 * 4  # in fp32
+    check_fits(pixels / 2**20, "the images of a step of learn", "lower learn.batch_size or data.image_size")

@@ -18,10 +18,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pinas_zoo.errors import BrokenWeights, NotSafetensors, WeightsMissing, WrongShapes
-from pinas_zoo.weights.tensors import tensor_shapes, without_wrappers
+from pinas_zoo.weights.tensors import check_dense, tensor_shapes, without_wrappers
 
 Tensors = dict[str, Tensor]
 
+_MOST_MEMBERS = 2**17  # parts of a zip file, one a tensor
+_LONGEST_PICKLE = 16 * 2**20  # bytes of the list of a zip file; that of ResNeSt-50 has some 60 thousand
+_MOST_OPERATIONS = 2_000_000  # of the pickles before the numbers, in the format before PyTorch 1.6
 # timm's averaged weights first, as timm itself takes them; then PyTorch-Encoding, mmcv and timm; detectron2.
 _STATE_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model")
 _CORES = ("numpy.core", "numpy._core")  # of numpy 1 and 2
@@ -72,7 +75,9 @@ def read_checkpoint(file: Path | str) -> Tensors:
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         found = f"a dict of {list(content)[:5]}" if isinstance(content, Mapping) else f"a {type(content).__name__}"
         raise WrongShapes(f"expected a state_dict of tensors in {file}, got {found}; is it the right file?")
-    return without_wrappers({str(name): value for name, value in content.items() if isinstance(value, Tensor)})
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    check_dense(tensors, where=str(file))
+    return without_wrappers(tensors)
 
 
 def _unpickle(file: Path) -> Any:
@@ -80,6 +85,7 @@ def _unpickle(file: Path) -> Any:
 
     A damaged file makes torch raise many kinds of errors, so the cause is found in the file itself.
     """
+    check_archive(file)
     # safe_globals forgets on exit all that it was given, also what somebody else had allowed before
     new = [kind for kind in (*_numbers(), argparse.Namespace) if kind not in torch.serialization.get_safe_globals()]
     with torch.serialization.safe_globals(new):
@@ -115,6 +121,59 @@ def _unpickle(file: Path) -> Any:
     raise BrokenWeights(
         f"expected a whole checkpoint, got a broken or truncated one in {file} ({size} bytes: {reason}); get it again"
     )
+
+
+def check_archive(file: Path) -> None:
+    """Check the sizes that the directory of a checkpoint's zip file names, before anything is unpacked.
+
+    ``torch.save`` does not compress, so a file that unpacks to much more than its own size was made to fill memory.
+    The list of what it holds is small; a large one makes more objects than there is memory for.
+
+    Raises:
+        BrokenWeights: Such a file, or a list alone that is too long.
+    """
+    size = file.stat().st_size
+    try:
+        with file.open("rb") as stream:
+            zipped = stream.read(2) == b"PK"
+        if not zipped:  # the format before PyTorch 1.6, where nothing is packed; its storages are in the file
+            check_pickle(file, size)
+            return
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+    except PermissionError as error:
+        raise WeightsMissing(f"expected a readable file at {file}: {error}; change its permissions") from None
+    except (OSError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError):
+        return  # torch.load finds what is broken, and _unpickle explains it
+    unpacked = sum(member.file_size for member in members)
+    lists = [member.file_size for member in members if member.filename.endswith(".pkl")]
+    if unpacked > 2 * size + 2**20 or len(members) > _MOST_MEMBERS or max(lists, default=0) > _LONGEST_PICKLE:
+        raise BrokenWeights(
+            f"expected a checkpoint that holds what its {size} bytes can, got {len(members)} parts that unpack to "
+            f"{unpacked} bytes in {file}; do not trust its source"
+        )
+
+
+def check_pickle(file: Path, size: int) -> None:
+    """Check the first pickles of a file that is no zip file, as far as they make lists of objects.
+
+    Raises:
+        BrokenWeights: More operations than any checkpoint has.
+    """
+    if size <= _LONGEST_PICKLE // 16:  # too few to fill memory, whatever they are
+        return
+    operations = 0
+    with contextlib.suppress(Exception), file.open("rb") as stream:  # numbers follow the pickles
+        for _ in range(4):  # magic number, protocol, system, content; then a list of storages
+            for _ in pickletools.genops(stream):
+                operations += 1
+                if operations > _MOST_OPERATIONS:
+                    break
+    if operations > _MOST_OPERATIONS:
+        raise BrokenWeights(
+            f"expected a checkpoint of tensors, got a pickle of more than {_MOST_OPERATIONS} objects in {file}; do not "
+            "trust its source"
+        )
 
 
 def _numbers() -> list[Any]:

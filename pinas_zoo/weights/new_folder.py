@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.weights.abandoned import OWNER_FILE, mark_owner, remove_abandoned
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -44,12 +45,15 @@ def new_folder(folder: Path) -> Iterator[Path]:
             "give another place, or empty it"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(folder.parent, folder.name)
     mark = uuid.uuid4().hex[:12]
     temporary = folder.with_name(f".{folder.name}.{mark}.tmp")
     old = folder.with_name(f".{folder.name}.{mark}.old")
     temporary.mkdir()  # not tempfile, whose folders other users cannot open: this takes the umask's mode
     try:
+        mark_owner(temporary)
         yield temporary
+        (temporary / OWNER_FILE).unlink(missing_ok=True)
         try:
             if folder.is_dir():
                 os.rename(folder, old)

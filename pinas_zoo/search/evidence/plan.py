@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pinas_zoo.config_files import find_config
 from pinas_zoo.data.options import Table
-from pinas_zoo.errors import UserError
+from pinas_zoo.engine.python_config import read_python_config
 from pinas_zoo.models.nasbench201 import EDGES, OPERATIONS
 from pinas_zoo.search.config import SearchConfig, parse_config, parse_overrides, parse_table
 from pinas_zoo.search.evidence.results import NEEDS_NO_CLASSIFIER
@@ -208,13 +208,7 @@ def load_evidence(path: Path) -> EvidenceConfig:
     Raises:
         UserError: The file does not run, or holds an unknown key or a value of the wrong type or range.
     """
-    from mmengine.config import Config
-
-    try:
-        values = Config.fromfile(path).to_dict()
-    except Exception as error:  # the user's own Python may raise anything
-        raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {error}") from error
-    return parse_evidence(values, str(path))
+    return parse_evidence(read_python_config(path).to_dict(), str(path))
 
 
 def parse_evidence(values: Mapping[str, Any], where: str = "configuration") -> EvidenceConfig:

@@ -21,6 +21,7 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.search.plugins import load_class
 from pinas_zoo.search.scorers.protocol import Scorer, ScoringData
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet
+from pinas_zoo.weights.entry_points import WRONG_ARGUMENTS
 
 METHODS = {  # built-in values of ``learn.method``
     "pinas": "pinas_zoo.search.methods.pinas:PiNASMethod",
@@ -188,13 +189,14 @@ def build_method(name: str, options: Mapping[str, Any], space: SearchSpace, num_
     kind = method_class(name)
     try:
         method = kind(space, num_classes=num_classes, seed=seed, **options)
-    except (TypeError, ValueError) as error:
+    except WRONG_ARGUMENTS as error:
         known = option_names(kind)
         unknown = [key for key in options if key not in known] if isinstance(error, TypeError) else []
         if unknown:
             names = ", ".join(sorted(known)) or "none"
             raise UserError(f"method {name!r}: expected learn.options of ({names}), got {unknown[0]!r}") from error
-        raise UserError(f"method {name!r}: {error}") from error
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"method {name!r}: {said}") from error
     if kind.forward is not Method.forward:
         warnings.warn(
             f"{kind.__name__} of {name} has forward(views, labels, step), as in version 0.1; "

@@ -33,6 +33,7 @@ from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.methods.base import Method
 from pinas_zoo.search.methods.heads import initialise_head
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet
+from pinas_zoo.weights.size_limits import MAX_CHANNELS, check_count
 
 
 class Encoder(nn.Module):
@@ -119,10 +120,13 @@ class PiNASMethod(Method):
         batch_norm_images: int | None = None,
     ):
         super().__init__()
-        if queue_size < 1 or temperature <= 0 or not 0 <= momentum <= 1:
+        check_count("queue_size", queue_size, 1, 2**40)
+        check_count("dim", dim, 1, MAX_CHANNELS)
+        if hidden is not None:
+            check_count("hidden", hidden, 1, MAX_CHANNELS)
+        if not 0 < temperature < math.inf or not 0 <= momentum <= 1:
             raise ValueError(
-                "expected queue_size of at least 1, temperature above 0 and momentum in 0..1, "
-                f"got {queue_size}, {temperature} and {momentum}"
+                f"expected a finite temperature above 0 and momentum in 0..1, got {temperature} and {momentum}"
             )
         self.space, self.seed = space, seed
         self.temperature, self.momentum, self.warm_queue = temperature, momentum, warm_queue

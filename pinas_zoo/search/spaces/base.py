@@ -19,7 +19,7 @@ from pinas_zoo.analysis.cost import Cost, count_module
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.plugins import load_class
-from pinas_zoo.weights.entry_points import on_meta
+from pinas_zoo.weights.entry_points import WRONG_ARGUMENTS, on_meta
 
 
 @dataclass(frozen=True)
@@ -297,8 +297,8 @@ def build_space(config: Mapping[str, Any]) -> SearchSpace:
     kind = load_class(name, SPACES, SearchSpace, "space.type")  # type: ignore[type-abstract]
     try:
         space: SearchSpace = kind(**options)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"space {name!r}: {error}") from error
+    except WRONG_ARGUMENTS as error:
+        raise UserError(f"space {name!r}: {' '.join(str(error).split()) or type(error).__name__}") from error
     return space
 
 
