@@ -21,6 +21,7 @@ from pinas_zoo.errors import UserError
 # made by the system or by tools beside the user's folders; those that begin with a dot are hidden anyway
 NOT_CLASSES = frozenset({"__MACOSX", "__pycache__", "@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found"})
 MAX_LINKED = 100_000  # folders that are reached through links
+MAX_DEPTH = 64  # folders inside each other
 DIGITS = re.compile(r"(\d{1,4000})")
 
 
@@ -56,12 +57,12 @@ class ClassFolders:
         self.visited: set[str] = set()  # real paths
         found = self._walk()
         named = {name for _, name in found}
-        empty = sorted(printable(name) for name in self._classes if name not in named)
-        for name in self._classes:
-            if name not in named and self._classes[name]:
+        self.empty = sorted(printable(name) for name in self._classes if name not in named)
+        for name, others in self._classes.items():
+            if name not in named and others:
                 raise UserError(
-                    f"expected images in the class folder {folder / name}, got {sum(self._classes[name].values())} "
-                    f"files of other kinds ({_counts(self._classes[name])}); convert them, or move the folder away"
+                    f"expected images in the class folder {printable(str(folder / name))}, got {sum(others.values())} "
+                    f"files of other kinds ({_counts(others)}); convert them, or move the folder away"
                 )
         if not found:
             raise UserError(
@@ -75,7 +76,6 @@ class ClassFolders:
         self.names = [name for name, _ in found]  # relative to the folder
         self.targets = [self.class_to_idx[name] for _, name in found]
         self.class_names = tuple(map(printable, names))
-        self.empty = empty
 
     def __len__(self) -> int:
         return len(self.names)
@@ -96,10 +96,10 @@ class ClassFolders:
 
     def note(self) -> str:
         """What is left out, in one line; empty if nothing is."""
-        parts = [f"{count} {what}" for what, count in sorted(self.left_out.items())]
-        if getattr(self, "empty", None):
+        parts = [f"{what} ({count})" for what, count in sorted(self.left_out.items())]
+        if self.empty:
             shown = ", ".join(map(repr, self.empty[:3])) + (", …" if len(self.empty) > 3 else "")
-            parts.append(f"{len(self.empty)} empty class folders ({shown})")
+            parts.append(f"empty class folders ({len(self.empty)}: {shown})")
         return f"left out of {printable(str(self.folder))}: {', '.join(parts)}" if parts else ""
 
     def _walk(self) -> list[tuple[str, str]]:
@@ -108,19 +108,25 @@ class ClassFolders:
         self._classes: dict[str, Counter[str]] = {}  # files that are no images, by extension
         found: list[tuple[str, str]] = []
         links: list[tuple[str, str]] = []  # visited when all real folders are, which have the first claim
-        ready = [("", "")]
+        ready = [("", "", top)]
         linked = 0
         while ready or links:
             through_link = not ready
-            below, name = ready.pop() if ready else links.pop(0)
-            real = os.path.realpath(self.folder / below)
+            if ready:
+                below, name, real = ready.pop()
+            else:
+                below, name = links.pop(0)
+                real = os.path.realpath(self.folder / below)
             if real in self.visited or (through_link and os.path.commonpath([real, top]) == real):
                 self.left_out["links to folders that are read already or contain this one"] += 1
                 continue
             self.visited.add(real)
             linked += os.path.commonpath([real, top]) != top
-            if linked > MAX_LINKED:
-                raise UserError(f"expected links to at most {MAX_LINKED} folders in {self.folder}, got more at {below}")
+            if linked > MAX_LINKED or below.count(os.sep) > MAX_DEPTH:
+                raise UserError(
+                    f"expected at most {MAX_DEPTH} folders inside each other and {MAX_LINKED} behind links in "
+                    f"{self.folder}, got more at {printable(below)[:200]}"
+                )
             for entry in self._entries(below):
                 path = os.path.join(below, entry.name)
                 owner = name or (entry.name if below == "" else "")
@@ -129,7 +135,10 @@ class ClassFolders:
                     continue
                 kind = self._kind(entry, path)
                 if kind == "folder":
-                    (links if entry.is_symlink() else ready).append((path, owner))
+                    if entry.is_symlink():
+                        links.append((path, owner))
+                    else:
+                        ready.append((path, owner, os.path.join(real, entry.name)))
                     self._classes.setdefault(owner, Counter())
                 elif _ending(path) in extensions() and kind == "file":
                     found.append((path, name))

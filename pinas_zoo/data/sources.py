@@ -21,6 +21,7 @@ from pinas_zoo.errors import UserError
 # names that stand for each other where a folder has another one, as in timm
 SAME_SPLIT = (("train", "training"), ("val", "valid", "validation", "eval", "evaluation"))
 SIZED = 2**16  # images of which the sizes enter the digest, evenly spread
+READ_BYTES = 2**26  # of all files together, which are read for the digest if there are no more
 HASHED_BYTES = 2**28  # of a data set in one array, which is hashed in full
 OWN = (ClassFolders, TarFolders, ShardReader)
 
@@ -162,14 +163,20 @@ def note_of(source: Any) -> str:
 def digest(source: Any, labels: Sequence[int]) -> str:
     """Hash of the images' names and labels and of their sizes in bytes (of 65,536, evenly spread, of more images).
 
-    It does not depend on where the images are. Of a data set in one array, pixels are hashed; of others, labels alone.
+    It does not depend on where the images are. Files of at most 64 MiB together are read. Of a data set in one array,
+    pixels are hashed; of others, labels alone.
     """
     found = hashlib.sha256(np.asarray(labels, dtype=np.int64).tobytes())
     if isinstance(source, OWN):
         for number in range(len(source)):
             found.update(source.name(number).encode("utf-8", "surrogateescape") + b"\0")
         spread = np.unique(np.linspace(0, len(source) - 1, min(len(source), SIZED), dtype=np.int64)).tolist()
-        found.update(np.array([source.size(number) for number in spread], dtype=np.int64).tobytes())
+        sizes = np.array([source.size(number) for number in spread], dtype=np.int64)
+        found.update(sizes.tobytes())
+        if len(sizes) == len(source) and sizes.sum() <= READ_BYTES:
+            for number in range(len(source)):
+                with source[number][0] as file:
+                    found.update(file.read())
     else:
         pixels = getattr(source, "data", None)
         if isinstance(pixels, np.ndarray | torch.Tensor) and pixels.nbytes <= HASHED_BYTES:
