@@ -62,10 +62,10 @@ def annotation_file(root: Path, split: str = "train") -> Path:
 
 
 def change(file: Path, how: Callable[[dict[str, Any]], object]) -> None:
-    """Apply a function to the content of an annotation file, in place or by what it returns."""
+    """Apply a function to the content of an annotation file, which it changes in place."""
     content = json.loads(file.read_text())
-    changed = how(content)
-    file.write_text(json.dumps(content if changed is None else changed))
+    how(content)
+    file.write_text(json.dumps(content))
 
 
 def ade(root: Path, mask: Callable[[int], Image.Image | np.ndarray | None], images: int = 2) -> Path:
