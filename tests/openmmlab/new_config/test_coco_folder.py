@@ -51,7 +51,9 @@ def test_files_of_other_tasks_and_other_json_are_not_taken(tmp_path: Path) -> No
     write(tmp_path / "package.json", {"name": "x"})
     assert look(tmp_path).train.coco.path.name == "a_train.json"
     write(tmp_path / "annotations" / "b_train.json", coco(FOUR, NAMES))
-    with pytest.raises(UserError, match=r"one file of train annotations .*a_train.json, .*b_train.json; .*--annotations"):
+    with pytest.raises(
+        UserError, match=r"one file of train annotations .*a_train.json, .*b_train.json; .*--annotations"
+    ):
         look(tmp_path)
     given = [tmp_path / "annotations" / "b_train.json", tmp_path / "annotations" / "a_val.json"]
     assert look(tmp_path, given).train.coco.path == given[0]
