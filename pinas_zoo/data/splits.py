@@ -98,7 +98,7 @@ def load_splits(options: Data, seed: int, streams: int = 2) -> Splits:
     return Splits(learned, scored, tested, names)
 
 
-def open_split(options: Data, split: str, seed: int = 0) -> tuple[ImageSet, tuple[str, ...]]:
+def load_split(options: Data, split: str, seed: int = 0) -> tuple[ImageSet, tuple[str, ...]]:
     """Open one split alone, without holding out any images, and the names of its classes. No image is decoded.
 
     Args:

@@ -13,7 +13,7 @@ from timm.utils import accuracy as timm_accuracy
 
 from pinas_zoo.data.augmentation import BatchViews
 from pinas_zoo.data.options import Data, Views
-from pinas_zoo.data.splits import open_split
+from pinas_zoo.data.splits import load_split
 from pinas_zoo.errors import UserError
 from pinas_zoo.train.evaluate import Predictions, accuracy, calibration, match_classes, predict, results
 from pinas_zoo.train.images import TransformedImages
@@ -54,10 +54,10 @@ def test_predictions_are_those_of_timms_validation(name, args, tmp_path):
         model.train()(torch.randn(8, 3, 64, 64))
     model.eval()
     logits, top1, top2 = as_timm_validates(model, root, batch_size=4)
-    images, names = open_split(Data(root=str(root)), "validation")
+    images, names = load_split(Data(root=str(root)), "validation")
     config = resolve_data_config({}, model=model, use_test_size=True)
     normalise = BatchViews(Views(), config["mean"], config["std"]).normalise
-    found = predict(model, TransformedImages(images, config), normalise, 4, match_classes(names, model))
+    found = predict(model, TransformedImages(images, config), normalise, 4, match_classes(names, model)[0])
     values, classes = logits.softmax(1).topk(3)
     assert torch.equal(found.classes, classes)
     torch.testing.assert_close(found.probabilities, values, rtol=1e-3, atol=1e-5)
@@ -90,21 +90,21 @@ def test_numbers():
 
 def test_classes_are_matched_by_name_or_by_order():
     model: Any = timm.create_model("test_resnet", num_classes=3)
-    assert match_classes(CLASSES, model) == [0, 1, 2]
+    assert match_classes(CLASSES, model) == ([0, 1, 2], CLASSES)
     model.pretrained_cfg["label_names"] = ["cyan", "blue", "amber"]
-    assert match_classes(CLASSES, model) == [2, 1, 0]
-    assert match_classes(("blue",), model) == [1]
+    assert match_classes(CLASSES, model) == ([2, 1, 0], ("cyan", "blue", "amber"))
+    assert match_classes(("blue",), model)[0] == [1]
     with pytest.raises(UserError, match=r"classes of which it has not green; rename the folders, or fine-tune"):
         match_classes(("blue", "green"), model)
     imagenet: Any = timm.create_model("test_resnet")
-    assert match_classes(("n01440764", "n01443537"), imagenet) == [0, 1]
+    assert match_classes(("n01440764", "n01443537"), imagenet)[0] == [0, 1]
     with pytest.raises(UserError, match="1000 classes"):
         match_classes(CLASSES, imagenet)
 
 
 def test_the_page_shows_mistakes_and_escapes_names(tmp_path):
     root = picture_folder(tmp_path / "images", train=1, test=1, classes=("amber", "blue", "cyan", "dark"))
-    images, _ = open_split(Data(root=str(root)), "validation")
+    images, _ = load_split(Data(root=str(root)), "validation")
     names = ("amber", "<script>alert(1)</script>", "cyan")
     facts = {
         "network": "<b>net", "data": "images", "image_size": 32, "batch_size": 4, "device": "cpu", "precision": "fp32",

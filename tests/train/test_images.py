@@ -69,7 +69,8 @@ def test_a_folder_of_classes_alone_is_split(tmp_path):
     assert splits.test.labels.bincount().tolist() == [2, 2, 2]
     assert located(recipe(tmp_path).data, "train") == (recipe(tmp_path).data, "train")
     (tmp_path / "validation").rename(tmp_path / "val")
-    assert located(recipe(tmp_path).data, "validation")[1] == "validation"
+    assert located(recipe(tmp_path).data, "validation") == (recipe(tmp_path).data, "validation")
+    assert located(recipe(tmp_path).data, "test") == (recipe(tmp_path).data, "test")  # other splits are no classes
 
 
 def spoil(root: Path, what: str) -> None:
@@ -94,7 +95,7 @@ def spoil(root: Path, what: str) -> None:
     ("what", "message"),
     [
         ("one class", r"at least 2 classes in .*, got 1: amber"),
-        ("no classes", r"train"),
+        ("no classes", r"folder of images for each class in 'train' of .*, got images that lie in none"),
         ("classes differ", r"same classes in 'train' and 'validation' .*'blue', 'navy'"),
         ("unreadable", r"blue.3\.png"),
     ],
