@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.data.augmentation import BatchViews
     from pinas_zoo.data.options import Views
     from pinas_zoo.engine.trainer import check_precision
-    from pinas_zoo.train.evaluate import classes_of, match_classes, predict, results
+    from pinas_zoo.train.evaluate import match_classes, predict, results
     from pinas_zoo.train.images import TransformedImages, left_out, readable
 
     check_precision(args.precision, "--precision")
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
     if config["input_size"][0] != 3:
         raise UserError(f"expected a network for images of 3 channels, got one for {config['input_size'][0]}")
     images, names = open_images(args)
-    class_of_label = match_classes(names, model)
+    class_of_label, class_names = match_classes(names, model)
     if args.skip_unreadable:
         images, reasons = readable(images, args.workers)
         if reasons:
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
     shown = TransformedImages(images, config, workers=args.workers)
     normalise = BatchViews(Views(), config["mean"], config["std"]).normalise
     predictions = predict(model, shown, normalise, args.batch_size, class_of_label, args.precision, args.channels_last)
-    facts = results(predictions, classes_of(model))
+    facts = results(predictions, class_names)
     facts = {
         "network": args.network, "data": args.data, "image_size": config["input_size"][-1],
         "batch_size": args.batch_size, "device": args.device, "precision": args.precision,
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> None:
     if args.html:
         from pinas_zoo.train.results_page import write_page
 
-        write_page(Path(args.html), facts, predictions, shown, classes_of(model))
+        write_page(Path(args.html), facts, predictions, shown, class_names)
     if args.json:
         print_json(facts)
         return
@@ -116,15 +116,20 @@ def open_images(args: argparse.Namespace) -> tuple[ImageSet, tuple[str, ...]]:
     from pathlib import Path
 
     from pinas_zoo.data.options import Data
-    from pinas_zoo.data.splits import open_split
-    from pinas_zoo.train.images import located
+    from pinas_zoo.data.splits import load_split
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.train.images import check_classes, located
 
     if args.data == "digits" and not args.dataset and not Path(args.data).exists():
         data = Data(type="digits", image_size=args.image_size or 32, test_split="validation", workers=args.workers)
-        return open_split(data, "train" if args.split == "train" else "validation")
+        return load_split(data, "train" if args.split == "train" else "validation")
+    if not args.dataset and not Path(args.data).is_dir():
+        raise UserError(f"expected a folder of images for --data, got {args.data}, which is no folder")
     data = Data(name=args.dataset, root=args.data, test_split=args.split, workers=args.workers)
     data, split = located(data, args.split)
-    return open_split(data, split)
+    images, names = load_split(data, split)
+    check_classes(names, data, split)
+    return images, names
 
 
 def print_results(facts: dict[str, Any]) -> None:

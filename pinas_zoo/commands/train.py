@@ -25,8 +25,8 @@ examples:
     pinas-zoo train resnet50.a1_in1k --data flowers --config finetune --name flowers
     torchrun --nproc-per-node 8 -m pinas_zoo.cli train pinas_cls --data imagenet --config imagenet_a2
 
-FOLDER of --data has the folders train and validation (or val), each with one folder of images a class. With class
-folders alone, a fifth of the images of each class is held out to test on. If a run stops, rerun the same command to
+FOLDER of --data has the folders train and validation (or val), each with one folder of images a class. Without a
+folder to test on, a fifth of the images of each class is held out. If a run stops, rerun the same command to
 resume. The network is written to WORK_DIR/trained and registered under its name.
 """
 FROM_WEIGHTS, FROM_NOTHING = "finetune", "imagenet_fast"  # recipes where --config is not given
@@ -152,16 +152,20 @@ def read_recipe(path: Path, overrides: Mapping[str, Any]) -> Recipe:
 
 
 def with_data(recipe: Recipe) -> Recipe:
-    """The recipe with the splits of its folder: by timm's other names, or held out of a folder of classes alone."""
-    from pinas_zoo.train.images import located
+    """The recipe with what its folder asks for: the folder of the classes, or test images held out.
+
+    A folder without a split to test on is one whose owner has not split it.
+    """
+    from pinas_zoo.train.images import has_split, located
 
     data, split = located(recipe.data, recipe.data.train_split)
-    if data is recipe.data:
-        return recipe
-    changes: dict[str, Any] = {"data": data.model_copy(update={"train_split": split})}
-    if recipe.holdout is None:
+    changes: dict[str, Any] = {}
+    if data is not recipe.data:
+        changes["data"] = data.model_copy(update={"train_split": split})
+    is_folder = data.type == "timm" and not data.name
+    if is_folder and recipe.holdout is None and not has_split(data, data.test_split):
         changes["holdout"] = HOLDOUT
-    return recipe.model_copy(update=changes)
+    return recipe.model_copy(update=changes) if changes else recipe
 
 
 def start_of(network: ResolvedNetwork, recipe: Recipe) -> Start:

@@ -143,7 +143,7 @@ def _check_training(labels: torch.Tensor, held_out: torch.Tensor, count: int, na
     )
 
 
-def open_split(options: Data, split: str, seed: int = 0) -> tuple[ImageSet, tuple[str, ...]]:
+def load_split(options: Data, split: str, seed: int = 0) -> tuple[ImageSet, tuple[str, ...]]:
     """Open one split alone, without holding out any images, and the names of its classes. No image is decoded.
 
     Args:

@@ -19,7 +19,7 @@ FREE = ("log", "data.workers", "data.memory_gib")  # may differ when a run is re
 
 
 class TrainData(Data):
-    """Where images come from. Of what the network sees of them, None is the network's own value, also for mean and std."""
+    """Where images come from; None is the network's own value, also for mean and std."""
 
     image_size: int | None = Field(None, ge=1)  # type: ignore[assignment]
     crop_pct: Share | None = None  # type: ignore[assignment]

@@ -192,18 +192,20 @@ def classes_of(model: Any) -> tuple[str, ...]:
     return tuple(map(str, range(model.num_classes)))
 
 
-def match_classes(class_names: Sequence[str], model: Any) -> list[int]:
-    """The network's class of each class of the images: by name, or by order where there are as many without names.
+def match_classes(class_names: Sequence[str], model: Any) -> tuple[list[int], tuple[str, ...]]:
+    """The network's class of each class of the images, and the names of all of the network's classes.
+
+    Classes are matched by name, or by order where the network has as many without names; they then have the images'.
 
     Raises:
         UserError: The images have classes that the network has not.
     """
     known = classes_of(model)
     if set(class_names) <= set(known):
-        return [known.index(name) for name in class_names]
+        return [known.index(name) for name in class_names], known
     named = bool((getattr(model, "pretrained_cfg", None) or {}).get("label_names"))
     if not named and len(class_names) == model.num_classes:
-        return list(range(len(class_names)))
+        return list(range(len(class_names))), tuple(class_names)
     strange = [name for name in class_names if name not in known]
     raise UserError(
         f"expected images of the network's {model.num_classes} classes ({', '.join(known[:3])}, …), got "

@@ -19,7 +19,7 @@ from pinas_zoo.data.images import Files, ImageSet, Indices, ViewsOptions
 from pinas_zoo.data.loader import BatchPart, batch_loader, checked
 from pinas_zoo.data.memory import hold_in_memory
 from pinas_zoo.data.options import Data
-from pinas_zoo.data.splits import GIB, open_split
+from pinas_zoo.data.splits import GIB, load_split
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.train.config import Augment, Recipe
@@ -69,13 +69,27 @@ class TransformedImages(ImageSet):
         """timm's transform in three parts: crop and mirroring, augmentation, to uint8 3 x S x S."""
         options = self.augment.model_dump(exclude={"re_prob", "re_mode", "re_count"})
         shown = {key: self.data_config[key] for key in ("input_size", "mean", "std")}
-        parts: Any = create_transform(**shown, **options, is_training=True, use_prefetcher=True, separate=True)
+        try:
+            parts: Any = create_transform(**shown, **options, is_training=True, use_prefetcher=True, separate=True)
+        except (AssertionError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"expected augmentation that timm knows, got augment.auto_augment={self.augment.auto_augment!r}: "
+                f"{type(error).__name__} {error}; try 'rand-m9-mstd0.5'"
+            ) from None
         return parts
 
     @cached_property
     def _evaluation(self) -> Transform:
         made: Any = create_transform(**self.data_config, is_training=False, use_prefetcher=True)
         return made
+
+    def check(self) -> None:
+        """Check the augmentation.
+
+        Raises:
+            UserError: timm does not know it.
+        """
+        _ = self._training
 
     def step_batch(self, part: BatchPart, options: ViewsOptions) -> dict[str, Any]:
         """As in :class:`~pinas_zoo.data.images.ImageSet`; the first of several views is the one without augmentation.
@@ -157,13 +171,15 @@ def open_images(recipe: Recipe) -> Splits:
             images, or an image that cannot be decoded where ``skip_unreadable`` is off.
     """
     data, seed = recipe.data.table(), recipe.seed
-    train, names = open_split(data, data.train_split, seed)
+    train, names = load_split(data, data.train_split, seed)
+    check_classes(names, data, data.train_split)
     if recipe.holdout is None:
         if data.type == "timm" and data.train_split == data.test_split:
             raise UserError(
                 f"expected a test split that is not trained on, got {data.test_split!r} for both; try --set holdout=0.2"
             )
-        test, test_names = open_split(data, data.test_split, seed)
+        test, test_names = load_split(data, data.test_split, seed)
+        check_classes(test_names, data, data.test_split)
         if test_names != names:
             raise UserError(
                 f"expected the same classes in {data.train_split!r} and {data.test_split!r} of {data.root}, got "
@@ -239,14 +255,39 @@ def left_out(reasons: Sequence[str]) -> str:
 def located(data: AnyData, split: str) -> tuple[AnyData, str]:
     """The table and the split that read ``data.root``: its folder of that split, or itself when it holds the classes.
 
-    timm's other names of a split (``val`` for ``validation``, …) count as the split.
+    timm's other names of a split (``val`` for ``validation``, …) count as the split. A folder that has any split holds
+    no classes.
     """
     root = Path(data.root)
-    same = next((names for names in SYNONYMS if split in names), (split,))
-    if data.type != "timm" or data.name or not root.is_dir() or any((root / name).exists() for name in same):
+    if data.type != "timm" or data.name or not root.is_dir() or has_split(data, split):
+        return data, split
+    if any((root / name).exists() for names in SYNONYMS for name in names):
         return data, split
     place = root.resolve()
     return data.model_copy(update={"root": str(place.parent)}), place.name
 
 
-SYNONYMS = (("train", "training"), ("val", "valid", "validation", "eval", "evaluation"))  # timm's
+def has_split(data: Data, split: str) -> bool:
+    """Whether ``data.root`` has a folder or tar file of a split, by one of timm's names."""
+    names = next((names for names in SYNONYMS if split in names), (split,))
+    return any((Path(data.root) / name).exists() for name in names)
+
+
+def check_classes(names: Sequence[str], data: Data, split: str) -> None:
+    """Check that the images of a split lie in folders of classes.
+
+    Raises:
+        UserError: Images lie beside the folders, or in none.
+    """
+    if "" in names:
+        raise UserError(
+            f"expected a folder of images for each class in {split!r} of {data.root}, got images that lie in none; "
+            "move them into folders named after their classes"
+        )
+
+
+SYNONYMS = (
+    ("train", "training"),
+    ("val", "valid", "validation", "eval", "evaluation"),
+    ("test",),
+)  # the first are timm's

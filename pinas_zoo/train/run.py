@@ -95,6 +95,11 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
             raise UserError("expected GPUs for sync_bn=True, found none; leave it off")
         model = convert_sync_batchnorm(model)
     config = image_config(model, recipe.data)
+    images = {
+        "train": TransformedImages(splits.train, config, recipe.augment),
+        "test": TransformedImages(splits.test, config, workers=recipe.data.workers),
+    }
+    images["train"].check()
     network = Classifier(model, recipe, splits.train.labels, splits.num_classes, len(splits.train) // recipe.batch_size)
     if first:
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,10 +107,6 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
     tell = _Log(folder / LOG, say) if first else lambda text: None
     for line in beginning(asked, recipe, start, splits, config, weights):
         tell(line)
-    images = {
-        "train": TransformedImages(splits.train, config, recipe.augment),
-        "test": TransformedImages(splits.test, config, workers=recipe.data.workers),
-    }
     views = BatchViews(Views(), config["mean"], config["std"])
     steps = recipe.schedule.epochs * network.steps_per_epoch
     options = engine_options(recipe, network.steps_per_epoch)

@@ -1,0 +1,126 @@
+"""``pinas-zoo train`` and ``pinas-zoo eval``: from a folder of images to a registered network and its accuracy."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import timm
+import torch
+
+from pinas_zoo.cli import main
+from pinas_zoo.config_files import config_names
+from pinas_zoo.train.config import Recipe
+from pinas_zoo.weights.tensors import load_tensors
+from tests.networks import TINY, tiny_folder
+from tests.train.pictures import picture_folder
+
+FAST = ["schedule.epochs=1", "schedule.warmup_epochs=0", "data.image_size=32", "log.tensorboard=False"]
+
+
+def run(*words: object, code: int = 0) -> None:
+    assert main([str(word) for word in words]) == code
+
+
+def settings(*more: str) -> list[str]:
+    return [word for change in (*FAST, *more) for word in ("--set", change)]
+
+
+def test_a_folder_is_fine_tuned_registered_and_evaluated(tmp_path, monkeypatch, zoo_home, capsys):
+    monkeypatch.chdir(tmp_path)
+    root = picture_folder(tmp_path / "images", train=8)
+    folder, _ = tiny_folder(tmp_path / "model")
+    run("train", folder, "--data", root, "--name", "mine", *settings("schedule.epochs=3"))
+    out = capsys.readouterr().out
+    assert "weights of" in out
+    assert out.count("\nepoch ") == 3
+    assert 'timm.create_model("mine", pretrained=True)' in out
+    model: Any = timm.create_model("mine", pretrained=True)
+    assert model.num_classes == 3
+    card = (tmp_path / "work_dirs" / "mine" / "trained" / "README.md").read_text()
+    assert 'timm.create_model("mine", pretrained=True)' in card
+    assert "top1" in card
+    run("eval", "mine", "--data", root, "--json", "--html", tmp_path / "page.html")
+    facts = json.loads(capsys.readouterr().out)
+    done = json.loads((tmp_path / "work_dirs" / "mine" / "done.json").read_text())
+    assert facts["top1"] == done["top1"]
+    assert [c["label"] for c in facts["per_class"]] == ["amber", "blue", "cyan"]
+    assert "Calibration" in (tmp_path / "page.html").read_text()
+    run("eval", tmp_path / "work_dirs" / "mine", "--data", root / "validation")  # the run, and the classes alone
+    assert f"top-1    {done['top1']:.2%} of 12 images" in capsys.readouterr().out
+    run("train", folder, "--data", root, "--name", "mine", *settings("schedule.epochs=3"))
+    assert "complete already" in capsys.readouterr().out
+
+
+def test_a_network_of_timm_becomes_a_folder_without_a_name(tmp_path, monkeypatch, zoo_home, capsys):
+    """Its classes are in folders that nobody has split."""
+    monkeypatch.chdir(tmp_path)
+    root = picture_folder(tmp_path / "images", train=10) / "train"
+    (tmp_path / "images" / "validation").rename(tmp_path / "elsewhere")
+    run("train", "test_resnet", "--data", root, "--config", "finetune", "--json", *settings("start=scratch"))
+    captured = capsys.readouterr()
+    facts = json.loads(captured.out)
+    assert facts["images"] == 6  # a fifth of each class
+    assert "test_resnet is no network of this package" in captured.err
+    run("eval", facts["folder"], "--data", tmp_path / "elsewhere")
+    again = capsys.readouterr().out
+    assert "amber" in again
+    run("train", facts["folder"], "--data", root, "--name", "again", *settings())  # and can be fine-tuned
+    assert "with its classifier" in capsys.readouterr().out
+
+
+def test_weights_of_another_network_of_the_same_layers(tmp_path, monkeypatch, zoo_home, capsys):
+    monkeypatch.chdir(tmp_path)
+    root = picture_folder(tmp_path / "images")
+    folder, model = tiny_folder(tmp_path / "model")
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "checkpoint.pth.tar")
+    sizes = [f"model_args.{key}={value}" for key, value in TINY.items()]
+    fixed = ["precision=fp32", "data.workers=0", "optim.lr=0.0", "batch_size=8"]
+    words = ["--data", root, "--name", "other", *settings(*sizes, *fixed)]
+    run("train", "3013", "--weights", tmp_path / "checkpoint.pth.tar", *words)
+    trained = load_tensors(tmp_path / "work_dirs" / "other" / "trained" / "model.safetensors")
+    assert torch.equal(trained["layer1.0.conv1.weight"], model.state_dict()["layer1.0.conv1.weight"])
+    run("train", "0000", "--weights", folder, *words, "--work-dir", tmp_path / "wrong", code=2)
+    assert "got those of another" in capsys.readouterr().err
+    assert not (tmp_path / "wrong").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data", "nowhere"], "found no folder 'nowhere'"),
+        (["--set", "batch_size=1"], "'batch_size'"),
+        (["--set", "batchsize=8"], "did you mean 'batch_size'"),
+        (["--set", "optim.opt=foo"], "optimiser of timm for optim.opt='foo'"),
+        (["--set", "augment.auto_augment=foo"], "augmentation that timm knows"),
+        (["--set", "loss.type=jsd"], "loss.type='jsd' and an augment.auto_augment of augmix together"),
+        (["--set", "accumulate=40"], "lower accumulate"),
+        (["--set", "loss.class_weight=(1.0, 2.0)"], "a number for each of 3 classes, got 2"),
+        (["--set", "precision=fp16"], "GPU for precision='fp16'"),
+        (["--set", "optim.lr=nan"], "finite number"),
+        (["--name", "resnet50"], "already a timm model"),
+        (["--config", "nosuch"], "finetune"),
+    ],
+)
+def test_wrong_input_is_one_line_before_anything_is_written(words, message, tmp_path, monkeypatch, zoo_home, capsys):
+    monkeypatch.chdir(tmp_path)
+    root = picture_folder(tmp_path / "images")
+    folder, _ = tiny_folder(tmp_path / "model")
+    run("train", folder, "--data", root, *settings(), *words, code=2)
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "work_dirs").exists()
+
+
+@pytest.mark.parametrize("name", sorted(config_names("cls")))
+def test_a_recipe_is_valid(name, capsys):
+    run("train", "pinas_alpha", "--config", name, "--dry-run")
+    recipe = Recipe.model_validate_json(capsys.readouterr().out)
+    if name == "imagenet_fast":  # Table 1, and ResNeSt's recipe in PyTorch-Encoding
+        assert (recipe.batch_size, recipe.schedule.epochs, recipe.schedule.warmup_epochs) == (512, 270, 5)
+        assert (recipe.optim.lr, recipe.optim.lr_batch, recipe.optim.weight_decay_exclude_1d) == (0.025, 64, True)
+        assert (recipe.loss.smoothing, recipe.mix.mixup_alpha, recipe.schedule.sched) == (0.1, 0.2, "cosine")
+    if name == "imagenet_augmix":
+        assert (recipe.loss.type, recipe.loss.jsd_weight, recipe.augment.auto_augment) == ("jsd", 12, "augmix-m3-w3")
