@@ -10,6 +10,8 @@ _FULL_WORDS = (
     "File too large",
     "disk is full",
     "PytorchStreamWriter failed writing",
+    "iostream error",  # below torch's writer
+    "unexpected pos",
 )
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)  # disk, quota, limit of a file's size
 

@@ -56,7 +56,7 @@ def make_card(
     dataset = _dataset(facts.get("dataset"))
     results = [_result(metric, dataset) for metric in _metrics(facts)]
     data = ModelCardData(
-        license=str(facts.get("license") or cfg.get("license") or "other"),
+        license=one_line(facts.get("license") or cfg.get("license") or "other"),
         library_name="timm",
         pipeline_tag="image-classification",
         tags=["image-classification", "timm", "pinas-zoo", "neural-architecture-search"],
@@ -153,7 +153,7 @@ def _result(metric: Mapping[str, Any], trained_on: Mapping[str, str]) -> EvalRes
     dataset = {**trained_on, **_dataset(metric.get("dataset"))}
     if not dataset.get("name"):
         raise UserError(
-            f"expected the data set that {metric['type']} = {metric['value']} was measured on, got none; "
+            f"expected the data set that {one_line(metric['type'])} = {metric['value']} was measured on, got none; "
             "add dataset to the facts, or --dataset NAME"
         )
     return EvalResult(
@@ -161,8 +161,8 @@ def _result(metric: Mapping[str, Any], trained_on: Mapping[str, str]) -> EvalRes
         dataset_type=dataset.get("id") or "-".join(dataset["name"].lower().split()),
         dataset_name=dataset["name"],
         dataset_split=dataset.get("split"),
-        metric_type=str(metric["type"]),
-        metric_name=str(metric.get("name") or metric["type"]),
+        metric_type=one_line(metric["type"]),
+        metric_name=one_line(metric.get("name") or metric["type"]),
         metric_value=_number(metric),
     )
 
@@ -171,9 +171,9 @@ def _dataset(value: Any) -> dict[str, str]:
     if value is None:
         return {}
     if isinstance(value, str):
-        return {"name": value}
+        return {"name": one_line(value)}
     if isinstance(value, Mapping):
-        return {k: str(value[k]) for k in ("name", "id", "split") if value.get(k)}
+        return {k: one_line(value[k]) for k in ("name", "id", "split") if value.get(k)}
     raise UserError(f"expected a data set as a name or {{'name', 'id', 'split'}}, got {value!r}")
 
 
@@ -189,14 +189,18 @@ def _plain(value: Any) -> str:
     return card_text(value)
 
 
+def one_line(value: Any) -> str:
+    """A fact as one line of text, for the card's YAML too, which a line of ``---`` would end."""
+    text = escape(" ".join(str(value).split()))
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+
+
 def card_text(value: Any) -> str:
     """A fact as one line of Markdown that shows it as it is: no link, picture, HTML, table cell or heading of its own.
 
     Names of data sets, metrics and licences come from folders that somebody else may have made.
     """
-    text = escape(" ".join(str(value).split()))
-    text = text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
-    text = re.sub(r"[\\`*_{}\[\]<>|#!~&$]", r"\\\g<0>", text)
+    text = re.sub(r"[\\`*_{}\[\]<>|#!~&$]", r"\\\g<0>", one_line(value))
     return re.sub(r"(?i)(https?|ftp)(://)|(www)(\.)", _unlinked, text)  # which GitHub's Markdown makes links
 
 
@@ -207,7 +211,7 @@ def _unlinked(match: re.Match[str]) -> str:
 
 def code_text(value: Any) -> str:
     """A fact as code in one line of Markdown, without the signs that would end the code or a table's cell."""
-    return f"`{escape(' '.join(str(value).split())).replace('`', chr(39)).replace('|', '/')[:_LONGEST]}`"
+    return f"`{one_line(value).replace('`', chr(39)).replace('|', '/')}`"
 
 
 def _number(metric: Mapping[str, Any]) -> float:

@@ -86,7 +86,7 @@ def test_a_usual_checkpoint_is_read(state, tmp_path):
     view = {
         **state,
         NAME: state[NAME].permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0),
-    }  # strides of its own, every number once
+    }
     torch.save(view, tmp_path / "v.pth")
     assert torch.equal(read_checkpoint(tmp_path / "v.pth")[NAME], state[NAME])
 
