@@ -103,8 +103,9 @@ class PiNASBackbone(family.PiNAS):
         if args or kwargs:
             super().init_weights(*args, **kwargs)
             return
-        given = [self.init_cfg] if isinstance(self.init_cfg, Mapping) else list(self.init_cfg or ())
-        for init in sorted(given, key=_is_pretrained):  # as in mmengine, pretrained weights come last
+        given = self.init_cfg or ()
+        several = [given] if isinstance(given, Mapping) else given
+        for init in sorted(several, key=_is_pretrained):  # as in mmengine, pretrained weights come last
             if _is_pretrained(init):
                 load_backbone(self, init["checkpoint"], init.get("prefix"))
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Mapping
@@ -11,8 +12,9 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import init_default_scope
+from mmengine.registry import HOOKS, init_default_scope
 from mmengine.runner import Runner
 from torch import nn
 
@@ -114,7 +116,7 @@ def start(cfg: Config, launcher: str, mode: str) -> Runner:
             cfg.resume = cfg.load_from is not None
         if _first_of_machine():
             check_initial_weights(cfg)
-    _add_hooks(cfg, "ResumeAsDataHook", "BatchOfOneHook")
+        _add_hooks(cfg, "ResumeAsDataHook", "BatchOfOneHook", "CollectGarbageHook")
     if cfg.optim_wrapper.get("type") == "AmpOptimWrapper" and mode == "train" and not torch.cuda.is_available():
         raise UserError("expected a GPU for mixed precision (--amp), found none; leave out --amp")
     cfg.launcher = launcher
@@ -133,6 +135,9 @@ def run(runner: Runner, mode: str) -> Any:
     Raises:
         UserError: A failure that wrong data cause; see :mod:`pinas_zoo.openmmlab.failures`.
     """
+    collecting = gc.isenabled()
+    if mode == "train":
+        gc.disable()  # until CollectGarbageHook; it takes a quarter of the time that mmdet needs to read COCO
     try:
         return runner.train() if mode == "train" else runner.test()
     except UserError:
@@ -141,6 +146,17 @@ def run(runner: Runner, mode: str) -> Any:
         if (message := in_one_line(error)) is None:
             raise
         raise UserError(message) from error
+    finally:
+        if collecting:
+            gc.enable()
+
+
+@HOOKS.register_module()
+class CollectGarbageHook(Hook):
+    """Turns Python's garbage collector on again, after the data sets have been read and before workers start."""
+
+    def before_train(self, runner: Runner) -> None:
+        gc.enable()
 
 
 def _first_of_machine() -> bool:

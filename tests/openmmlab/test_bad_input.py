@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,52 +13,11 @@ from PIL import Image
 
 pytest.importorskip("mmdet")
 from pinas_zoo import cli
-from pinas_zoo.openmmlab.data_checks import coco_problems
+from pinas_zoo.openmmlab.coco_annotations import read_coco
+from pinas_zoo.openmmlab.coco_checks import left_out
 from tests.networks import python
+from tests.openmmlab.made_up_data import CROWD, POLYGON, TWO_POINTS, coco, error_of, train_error
 from tests.openmmlab.small import DET, DET_OPTIONS, ROOT, SEG, SEG_OPTIONS, model_options, tool
-
-
-def error_of(main: Any, args: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line on stderr of a command that must end with 2."""
-    capsys.readouterr()
-    assert main(args) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if "expected" in line]
-    assert len(lines) == 1
-    return lines[0]
-
-
-def train_error(config: Path, root: Path, tmp_path: Path, options: list[str], capsys: Any) -> str:
-    args = [str(config), "--data-root", str(root), "--work-dir", str(tmp_path / "run"), "--cfg-options", *options]
-    return error_of(tool("train").main, args, capsys)
-
-
-def coco(root: Path, annotations: list[dict[str, Any]], images: int = 2) -> Path:
-    """A COCO folder with images of 96 x 64 and these annotations in both splits."""
-    for split in ("train2017", "val2017"):
-        (root / split).mkdir(parents=True)
-        for i in range(images):
-            noise = np.random.default_rng(i).integers(0, 256, (64, 96, 3), dtype=np.uint8)
-            Image.fromarray(noise).save(root / split / f"{i}.jpg")
-    from mmdet.datasets import CocoDataset
-
-    content = {
-        "images": [{"id": i, "file_name": f"{i}.jpg", "width": 96, "height": 64} for i in range(images)],
-        "annotations": [
-            {"id": n + 1, "category_id": 1, "area": 800.0, "iscrowd": 0, **annotation}
-            for n, annotation in enumerate(annotations)
-        ],
-        "categories": [{"id": n + 1, "name": name} for n, name in enumerate(CocoDataset.METAINFO["classes"])],
-    }
-    (root / "annotations").mkdir()
-    for split in ("train2017", "val2017"):
-        (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
-    return root
-
-
-BOX = {"bbox": [10.0, 10.0, 40.0, 20.0]}
-POLYGON = {**BOX, "segmentation": [[10, 10, 50, 10, 50, 30, 10, 30]]}
-TWO_POINTS = {**BOX, "segmentation": [[10, 10, 50, 30]]}
-CROWD = {**BOX, "iscrowd": 1, "segmentation": {"size": [64, 96], "counts": [640, 200, 5304]}}
 
 
 def test_a_data_root_that_is_not_there_or_a_level_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +45,9 @@ def test_crowds_only_two_point_polygons_and_empty_images_are_learnt_around(
         {"image_id": 1, **POLYGON},
     ]
     root = coco(tmp_path / "coco", annotations, images=3)
-    assert coco_problems(root / "annotations" / "instances_train2017.json") == {
+    file = read_coco(root / "annotations" / "instances_train2017.json")
+    filters = {"filter_empty_gt": True, "min_size": 32}
+    assert left_out(file, file.names, ["rle", "short", "polygons"], filters)[1] == {
         "annotations without a polygon of 3 points (not learnt from)": 1,
         "images without annotations (left out of training)": 1,
         "images with crowds only (background in training)": 1,
