@@ -1,6 +1,7 @@
 """Training speed and memory of detectors and segmenters, beside the same ones with mmdet's ResNeSt-50.
 
     python benchmarks/transfer.py --size 320 320 --batch 2 --repeats 3        # results/transfer.md
+    python benchmarks/transfer.py --tasks det --backbones resnest50 --dtype bf16 --tag bf16
     python benchmarks/transfer.py --memory                                    # GB per image at the recipes' sizes
 
 An iteration consists of the loss on random images and objects, its gradients, and a step of SGD. Every round runs each
@@ -103,17 +104,18 @@ def batch_of(model: Any, size: tuple[int, int], batch: int) -> dict[str, Any]:
     return model.data_preprocessor(dict(inputs=list(images), data_samples=samples), True)
 
 
-def loss_of(model: Any, data: dict[str, Any]) -> torch.Tensor:
-    return model.parse_losses(model(**data, mode="loss"))[0]
+def loss_of(model: Any, data: dict[str, Any], bf16: bool = False) -> torch.Tensor:
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):  # as mmengine's AmpOptimWrapper
+        return model.parse_losses(model(**data, mode="loss"))[0]
 
 
-def iteration(model: Any, size: tuple[int, int], batch: int) -> Callable[[], None]:
+def iteration(model: Any, size: tuple[int, int], batch: int, bf16: bool) -> Callable[[], None]:
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-5, momentum=0.9)
     data = batch_of(model, size, batch)
 
     def run() -> None:
         optimizer.zero_grad()
-        loss_of(model, data).backward()
+        loss_of(model, data, bf16).backward()
         optimizer.step()
 
     return run
@@ -139,10 +141,12 @@ def activations_mb(model: Any, size: tuple[int, int], batch: int) -> float:
 
 
 def speed_table(task: str, size: tuple[int, int], args: argparse.Namespace) -> str:
-    names = (PEER, *BACKBONES)
+    names = (PEER, *args.backbones)
     models = {name: build(task, name) for name in names}
     kept = {name: activations_mb(model, size, args.batch) for name, model in models.items()}
-    seconds = interleave({name: iteration(m, size, args.batch) for name, m in models.items()}, args.repeats)
+    seconds = interleave(
+        {name: iteration(m, size, args.batch, args.dtype == "bf16") for name, m in models.items()}, args.repeats
+    )
     rows = [("backbone", "params (M)", "iterations/s", "faster than the first", "quartiles", "activations (MB)")]
     for name, model in models.items():
         params = sum(p.numel() for p in model.parameters()) / 1e6
@@ -178,6 +182,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2, help="images an iteration (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="rounds that count (default: %(default)s)")
     parser.add_argument("--tasks", nargs="+", choices=("det", "ade20k", "cityscapes"), default=["det", "cityscapes"])
+    parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=BACKBONES, help="beside the peer (all)")
+    parser.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32", help="bf16: autocast (default: fp32)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="(default: %(default)s)")
     parser.add_argument("--tag", default="", help="write results/transfer_TAG.md")
     parser.add_argument("--memory", action="store_true", help="count activations at the recipes' sizes instead")
@@ -193,7 +199,10 @@ def main() -> None:
         load = os.getloadavg()[0]
         tables = []
         for task in args.tasks:
-            tables += [f"## {task}, {args.batch} x {args.size[0]} x {args.size[1]}", speed_table(task, args.size, args)]
+            tables += [
+                f"## {task}, {args.batch} x {args.size[0]} x {args.size[1]}, {args.dtype}",
+                speed_table(task, args.size, args),
+            ]
         loads = f"load average {load:.1f} at the start, {os.getloadavg()[0]:.1f} at the end"
         parts += [f"{machine()}; {args.threads} threads; {loads}.", *tables]
     name = "transfer_memory" if args.memory else f"transfer_{args.tag}" if args.tag else "transfer"

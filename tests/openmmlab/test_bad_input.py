@@ -163,7 +163,8 @@ def test_without_the_extra() -> None:
 
 def test_importing_the_package_loads_nothing_of_it() -> None:
     code = (
-        "import sys, importlib, pinas_zoo; from pinas_zoo.cli import COMMANDS, build_parser, module_of; build_parser()\n"
+        "import sys, importlib, pinas_zoo; from pinas_zoo.cli import COMMANDS, build_parser, module_of\n"
+        "build_parser()\n"
         "for name in COMMANDS: importlib.import_module(module_of(name))\n"
         "print(*sys.modules)"
     )

@@ -126,7 +126,7 @@ def test_boxes_alone(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_used_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="expected a JSON file of COCO annotations .* found none"):
+    with pytest.raises(UserError, match=r"expected a JSON file of COCO annotations .* found none"):
         look(tmp_path)
     write(tmp_path / "a.json", coco(FOUR, NAMES))
     with pytest.raises(UserError, match=r"expected the images of .*, such as 0.jpg, .* found none"):
@@ -134,5 +134,5 @@ def test_what_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     image(tmp_path / "0.jpg")
     assert "3 of 4 images of a.json are not in" in look(tmp_path).notes[0]
     write(tmp_path / "a.json", coco({"0.jpg": [0]}, NAMES, iscrowd=1))
-    with pytest.raises(UserError, match="expected objects in .*, got none, or crowds alone"):
+    with pytest.raises(UserError, match=r"expected objects in .*, got none, or crowds alone"):
         look(tmp_path)

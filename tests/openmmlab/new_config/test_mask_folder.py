@@ -120,8 +120,8 @@ def test_numbers_and_names(
         ("classes.json", json.dumps(["road", "sky", "tree"])),
         ("classes.json", json.dumps({"2": "tree", "0": "road", "1": "sky"})),
         ("labels.json", json.dumps({"road": 0, "tree": 2, "sky": 1})),
-        ("names.json", json.dumps({"classes": [{"id": 1, "name": "road"}, {"id": 2, "name": "sky"}, {"id": 3, "name": "tree"}]})),
-        ("objectInfo150.txt", "Idx\tRatio\tTrain\tVal\tName\n1\t0.1\t9\t1\troad, street\n2\t0.1\t9\t1\tsky\n3\t0.1\t9\t1\ttree"),
+        ("names.json", json.dumps([{"id": 1 + k, "name": n} for k, n in enumerate(("road", "sky", "tree"))])),
+        ("objectInfo150.txt", "Idx\tRatio\tVal\tName\n1\t0.1\t9\troad, street\n2\t0.1\t9\tsky\n3\t0.1\t9\ttree"),
     ],
 )  # fmt: skip
 def test_files_of_names(file: str, text: str, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_files_of_names(file: str, text: str, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_used_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="expected images with index masks in .*, there are no images"):
+    with pytest.raises(UserError, match=r"expected images with index masks in .*, there are no images"):
         look(tmp_path)
     image(tmp_path / "images" / "a.jpg")
     with pytest.raises(UserError, match="no image has a mask"):
@@ -149,5 +149,5 @@ def test_what_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.png of 48 x 64 pixels, the size of .*a\.jpg, got 20 x 20"):
         look(tmp_path)
     Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(tmp_path / "masks" / "a.png")
-    with pytest.raises(UserError, match="one number a pixel, the class index, .* got an image of mode RGB"):
+    with pytest.raises(UserError, match=r"one number a pixel, the class index, .* got an image of mode RGB"):
         look(tmp_path)

@@ -70,7 +70,9 @@ def run_tool(name: str, commands: dict[str, str], options: Sequence[str]) -> Non
     assert tool(name).main([*words[2:], "--cfg-options", *options]) == 0
 
 
-def evaluate_and_look(commands: dict[str, str], options: Sequence[str], picture: Path, capsys: Any) -> list[dict[str, Any]]:
+def evaluate_and_look(
+    commands: dict[str, str], options: Sequence[str], picture: Path, capsys: Any
+) -> list[dict[str, Any]]:
     """Run the other printed commands, small; what the last one prints as JSON."""
     run_tool("test", commands, options)
     words = shlex.split(commands["look"].replace("IMAGE", shlex.quote(str(picture))))[1:]
