@@ -76,7 +76,7 @@ def classify(paths: Sequence[str], args: argparse.Namespace) -> Iterator[tuple[s
     import torch
     from timm.data import create_transform, resolve_data_config
 
-    from pinas_zoo.data.image_files import read_image
+    from pinas_zoo.data.image_files import central_part, read_image
     from pinas_zoo.errors import UserError
 
     model = load_model(args.model, args.device)
@@ -86,9 +86,11 @@ def classify(paths: Sequence[str], args: argparse.Namespace) -> Iterator[tuple[s
     if channels not in (1, 3):
         raise UserError(f"expected a model of 1 or 3 input channels, got {channels} in {args.model}")
     transform: Any = create_transform(**config, is_training=False)
+    squashed = config["crop_mode"] == "squash"  # all of the image is resized to the network's size
     for first in range(0, len(paths), args.batch_size):
         batch = paths[first : first + args.batch_size]
-        images = torch.stack([transform(read_image(Path(path), channels)) for path in batch])  # N x C x H x W
+        opened = (read_image(Path(path), channels) for path in batch)
+        images = torch.stack([transform(i if squashed else central_part(i)) for i in opened])  # N x C x H x W
         with torch.inference_mode():
             probabilities = model(images.to(args.device)).float().softmax(1).cpu()  # N x classes
         for path, values, indices in zip(batch, *probabilities.topk(topk), strict=True):

@@ -1,35 +1,80 @@
-"""Image files of any kind that a user has: modes, orientation, damage."""
+"""Image files by their paths; nothing but regular files is opened."""
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
-from PIL import Image, ImageOps
+import numpy as np
+from PIL import Image
+
+from pinas_zoo.data.decoding import MAX_BYTES, decode
+from pinas_zoo.errors import UserError
+
+KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+LONGEST = 64  # times the shorter side; see central_part
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open an image file, or say why it is none; pipes, devices and folders are not opened.
+
+    Raises:
+        UserError: It is not there, not a regular file, empty, or too large.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            kind = KINDS.get(stat.S_IFMT(found.st_mode), "a device")
+            raise UserError(f"expected an image, got {path}, which is {kind}")
+        if not 0 < found.st_size <= MAX_BYTES:
+            size = f"of {found.st_size / 2**20:.0f} MiB, more than {MAX_BYTES // 2**20}" if found.st_size else "empty"
+            raise UserError(f"expected an image, got {path}, which is {size}")
+        return path.open("rb")
+    except FileNotFoundError:
+        raise UserError(f"expected an image, got {path}, which is not there") from None
+    except OSError as error:
+        raise UserError(f"expected an image, got {path}, which cannot be read: {error.strerror}") from None
+
+
+def read_pixels(path: Path) -> np.ndarray:
+    """An image file to uint8 H x W x 3 in RGB; see :func:`~pinas_zoo.data.decoding.decode`.
+
+    Raises:
+        UserError: As :func:`open_regular`, or it is not an image that is read.
+    """
+    with open_regular(path) as file:
+        try:
+            return decode(file)
+        except OSError as error:
+            raise UserError(f"expected an image, got {path}, which cannot be read: {error}") from None
 
 
 def why_unreadable(path: Path) -> str | None:
     """The reason why an image file cannot be read, in one line; None when it can be read to its end."""
-    if not path.is_file():
-        return f"expected an image, got {path}, which is {'a folder' if path.is_dir() else 'not there'}"
     try:
-        read_image(path, 3)
-    except Exception as error:  # Pillow raises many types of errors for damaged files
-        reason = " ".join(str(error).split()).replace(repr(str(path)), "it") or type(error).__name__
-        return f"expected an image, got {path}, which cannot be read: {reason[:200]}"
+        read_pixels(path)
+    except UserError as error:
+        return str(error)
     return None
 
 
 def read_image(path: Path, channels: int) -> Image.Image:
-    """An image of any mode as RGB (grey for one channel), rotated as its EXIF data say, on white where transparent.
+    """An image as RGB, or as grey for one channel.
 
-    16-bit grey is scaled to 8 bits; Pillow would clip it at 255.
+    Raises:
+        UserError: As :func:`read_pixels`.
     """
-    with Image.open(path) as file:
-        image: Image.Image = ImageOps.exif_transpose(file)
-        if image.mode.startswith("I;16") or (image.mode == "I" and image.getextrema()[1] > 255):  # type: ignore[operator]
-            image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
-        elif image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            white = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(white, image)
-        return image.convert("RGB" if channels == 3 else "L")
+    image = Image.fromarray(read_pixels(path))
+    return image if channels == 3 else image.convert("L")
+
+
+def central_part(image: Image.Image) -> Image.Image:
+    """The middle of a long, narrow image, which is what a centre crop takes of it; others are returned as they are.
+
+    Resizing the shorter side of 30000 x 2 pixels to 224 would make an image of 2 GB.
+    """
+    excess = [max(0, (side - LONGEST * min(image.size)) // 2) for side in image.size]
+    if not any(excess):
+        return image
+    return image.crop((excess[0], excess[1], image.width - excess[0], image.height - excess[1]))

@@ -18,7 +18,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from pinas_zoo.data.augmentation import ViewDraws, draw_views, image_views, view_uniforms
-from pinas_zoo.data.decoding import Interpolation, decode, fit
+from pinas_zoo.data.decoding import Interpolation, decode, fit, to_rgb
 from pinas_zoo.data.loader import BatchPart, StepSampler, batch_loader, checked
 from pinas_zoo.data.options import Data, Views
 from pinas_zoo.errors import UserError
@@ -209,7 +209,7 @@ class DecodedImages(ImagesOfAnySize, InMemory):
 class Files(ImagesOfAnySize):
     """Images that are read and decoded when they are needed, in the loader's workers."""
 
-    dataset: Any  # timm's or torchvision's
+    dataset: Any  # of pinas_zoo.data.sources, timm's reader or torchvision's data set
     index: np.ndarray  # N, into the data set
     labels: torch.Tensor  # N
     options: Data
@@ -230,21 +230,27 @@ class Files(ImagesOfAnySize):
             UserError: It cannot be decoded; names the file.
         """
         number = int(self.index[row])
-        reader = getattr(self.dataset, "reader", None)
         try:
-            # timm's data set would put another image in place of a bad one, so its reader is asked
-            image = reader[number][0] if reader is not None else self.dataset[number][0]
-            return np.array(image.convert("RGB")) if isinstance(image, Image.Image) else decode(image.read())
-        except Exception as error:  # PIL and the readers raise many kinds; all mean that this image cannot be used
-            name = reader.filename(number, absolute=True) if reader is not None else number
+            image = self.dataset[number][0]
+            if isinstance(image, Image.Image):  # of torchvision's packed data sets, such as CIFAR-10
+                return np.array(to_rgb(image, None))
+            with image:
+                return decode(image)
+        except UserError:  # names the file
+            raise
+        except Exception as error:  # the readers raise many kinds; all mean that this image cannot be used
+            name = self.dataset.filename(number) if hasattr(self.dataset, "filename") else number
             raise UserError(f"image {name} cannot be read: {error}") from error
 
     def batches(self, size: int) -> Iterator[dict[str, torch.Tensor]]:
         return checked(batch_loader(self.ranges(size), self.fitted_batch, self.options.workers))
 
     def read_all(self) -> Iterator[np.ndarray]:
-        """Every image, decoded in full by the loader's workers."""
-        for arrays in checked(batch_loader(self.ranges(16), self._read_some, self.options.workers)):
+        """Every image, decoded by the loader's workers; with few at once, since each may have 100 MB."""
+        if not self.options.workers:
+            yield from map(self.read, range(len(self)))
+            return
+        for arrays in checked(batch_loader(self.ranges(4), self._read_some, self.options.workers)):
             yield from arrays
 
     def _read_some(self, rows: Sequence[int]) -> list[np.ndarray]:

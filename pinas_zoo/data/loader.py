@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -79,8 +80,9 @@ def batch_loader(batches: Any, load: Callable[[Any], Any], workers: int) -> Data
     Args:
         batches: A sampler or a list, such as of ranges of indices.
         load: Makes a batch of an item.
-        workers: Processes; 0 loads in this one.
+        workers: Processes; 0 loads in this one. No more are started than there are items, or two for each core.
     """
+    workers = min(workers, len(batches), 2 * available_cores())
     return DataLoader(
         _Loaded(load, len(batches)),
         batch_sampler=batches,
@@ -90,6 +92,11 @@ def batch_loader(batches: Any, load: Callable[[Any], Any], workers: int) -> Data
         worker_init_fn=_one_thread,
         multiprocessing_context="fork" if workers else None,
     )
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def checked(batches: Iterable[Any]) -> Iterator[Any]:

@@ -15,6 +15,18 @@ def _rising(pair: tuple[float, float]) -> tuple[float, float]:
     return pair
 
 
+def _utf8(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            "expected a name in UTF-8, as the run's files hold it; rename the folder or link to it"
+        ) from None
+    return text
+
+
+Name = Annotated[str, AfterValidator(_utf8)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -33,19 +45,22 @@ class Data(Table):
     """Where images come from; see :mod:`pinas_zoo.data.splits` and docs/scale.md."""
 
     type: str = "timm"  # "digits" (scikit-learn's scans) or "timm" (any of timm's dataset readers)
-    name: str = ""  # timm's dataset name, such as "torch/cifar10"; empty for a folder with one sub-folder a class
-    root: str = "data"  # a folder, or a tar file's folder with train_split="train.tar"
-    train_split: str = "train"
-    test_split: str = "validation"
+    name: Name = ""  # timm's dataset name, such as "torch/cifar10"; empty for a folder with one sub-folder a class
+    root: Name = "data"  # a folder, or a tar file's folder with train_split="train.tar"
+    train_split: Name = "train"
+    test_split: Name = "validation"
     image_size: int = Field(224, ge=1)  # height and width in pixels that the network sees
     val_per_class: int = Field(50, ge=1)  # training images a class that are held out to score candidates (sec. 4.1)
     max_train: int | None = Field(None, ge=1)  # use only so many training images
     max_test: int | None = Field(None, ge=1)
-    workers: int = Field(0, ge=0)  # loader processes, of each rank
-    memory_gib: float = Field(4.0, ge=0)  # decoded images are held in memory up to this; changes no distribution
+    workers: int = Field(0, ge=0, le=1024)  # loader processes, of each rank; at most two for each core are started
+    memory_gib: float = Field(
+        4.0, ge=0, allow_inf_nan=False
+    )  # decoded images are held in memory up to this; changes no distribution
     crop_pct: float = Field(1.0, gt=0, le=1)  # part of the shorter side that the network sees without augmentation
     interpolation: Interpolation = "bicubic"  # of images that are resized without augmentation
-    mean: tuple[float, float, float] | None = None  # of pixels in 0..1, RGB; None: measured on training images
+    # of pixels in 0..1, RGB; None: measured on training images. Both or neither
+    mean: tuple[Finite, Finite, Finite] | None = None
     std: tuple[Positive, Positive, Positive] | None = None
 
 

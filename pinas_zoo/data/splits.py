@@ -7,19 +7,19 @@ with trained weights).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import Dataset
 
 from pinas_zoo.data.images import Files, Images, ImageSet
 from pinas_zoo.data.memory import hold_in_memory
 from pinas_zoo.data.options import Data
-from pinas_zoo.data.shards import ShardReader
+from pinas_zoo.data.sources import check_apart, class_names, digest, labels_of, note_of, open_split
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
 
@@ -34,6 +34,17 @@ class Splits:
     val: ImageSet
     test: ImageSet
     class_names: tuple[str, ...]
+    sources: Mapping[str, Any] = field(default_factory=dict)  # "train" and "test": all images, before any limit
+    notes: tuple[str, ...] = ()  # what is left out, a line each
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What tells these images from others: the classes, and the number and a digest of each source's images."""
+        counted = {
+            name: {"images": len(source), "digest": digest(source, labels_of(source).tolist())}
+            for name, source in self.sources.items()
+        }
+        return {"classes": list(self.class_names), **counted}
 
     @property
     def trainval(self) -> ImageSet:
@@ -69,14 +80,23 @@ def load_splits(options: Data, seed: int, streams: int = 2) -> Splits:
     """
     train: ImageSet
     test: ImageSet
+    sources: dict[str, Any] = {}
+    if (options.mean is None) != (options.std is None):
+        given, missing = ("mean", "std") if options.std is None else ("std", "mean")
+        raise UserError(f"expected data.mean and data.std together, got data.{given} alone; set data.{missing} too")
     if options.type == "digits":
         train, test, names = _digits(options, seed, streams)
     elif options.type == "timm":
         if options.train_split == options.test_split:
             raise UserError(f"expected a test split that is not trained on, got {options.test_split!r} for both")
+        sources = {
+            "train": open_split(options, options.train_split),
+            "test": open_split(options, options.test_split),
+        }
+        check_apart(*sources.values())
         limits = Stream.IMAGE_LIMIT if streams > 1 else Stream.SPLIT
-        train, names = _timm(options, options.train_split, options.max_train, seed, limits)
-        test, test_names = _timm(options, options.test_split, options.max_test, seed, limits)
+        train, names = _files(sources["train"], options, options.max_train, seed, limits)
+        test, test_names = _files(sources["test"], options, options.max_test, seed, limits)
         if test_names != names:
             raise UserError(
                 f"expected the same classes in {options.train_split!r} and {options.test_split!r} of {options.root}, "
@@ -85,17 +105,42 @@ def load_splits(options: Data, seed: int, streams: int = 2) -> Splits:
     else:
         raise UserError(f"expected data.type 'digits' or 'timm', got {options.type!r}")
     held_out = _per_class(train.labels, options.val_per_class, seed)
-    counts = np.bincount(train.labels[~held_out].numpy(), minlength=len(names))
-    if not counts.all():
-        raise UserError(
-            f"data.val_per_class = {options.val_per_class} leaves no training image of class "
-            f"{names[int(counts.argmin())]!r}; lower it"
-        )
+    _check_training(train.labels, held_out, options.val_per_class, names)
+    notes = tuple(note for note in map(note_of, sources.values()) if note)
     everything = torch.arange(len(train))
     parts = [train.subset(everything[~held_out]), train.subset(everything[held_out]), test]
     files = [part for part in parts if isinstance(part, Files)]
     learned, scored, tested = hold_in_memory(files, options.memory_gib * GIB) if files else parts
-    return Splits(learned, scored, tested, names)
+    return Splits(learned, scored, tested, names, sources, notes)
+
+
+def _files(source: Any, options: Data, limit: int | None, seed: int, stream: Stream) -> tuple[Files, tuple[str, ...]]:
+    """A source's images, at most ``limit`` of them, and the names of its classes."""
+    labels = labels_of(source)
+    if not len(labels):
+        raise UserError(f"expected images in {options.root}, got a split without any")
+    index = np.arange(len(labels))
+    if limit is not None and limit < len(labels):
+        index = np.sort(step_rng(seed, 0, stream).permutation(len(labels))[:limit])
+    chosen = labels[torch.from_numpy(index)]
+    return Files(source, index, chosen, options), class_names(source, chosen)
+
+
+def _check_training(labels: torch.Tensor, held_out: torch.Tensor, count: int, names: tuple[str, ...]) -> None:
+    """Check that each class has training images when ``count`` of each are held out.
+
+    Raises:
+        UserError: A class has none.
+    """
+    remaining = np.bincount(labels[~held_out].numpy(), minlength=len(names))
+    if remaining.all():
+        return
+    without = int(remaining.argmin())
+    has = int((labels == without).sum())
+    raise UserError(
+        f"expected more training images of each class than are held out, data.val_per_class = {count}, got {has} of "
+        f"class {names[without]!r}; {f'lower it to {has - 1} or less, or ' if has > 1 else ''}add images to the class"
+    )
 
 
 def load_split(options: Data, split: str, seed: int = 0) -> tuple[ImageSet, tuple[str, ...]]:
@@ -145,77 +190,3 @@ def _digits(options: Data, seed: int, streams: int) -> tuple[Images, Images, tup
     test = _per_class(labels, count, seed, Stream.TEST_SPLIT) if streams > 1 else _per_class(labels, count, seed + 1)
     everything = torch.arange(len(labels))
     return images.subset(everything[~test]), images.subset(everything[test]), tuple(map(str, raw.target_names))
-
-
-def root_found(options: Data) -> bool:
-    """Whether there is what the reader reads: a folder or file at ``data.root``, which some readers do not need."""
-    return options.type != "timm" or options.name.lower().startswith("hfds/") or Path(options.root).exists()
-
-
-def _timm(options: Data, split: str, limit: int | None, seed: int, stream: Stream) -> tuple[Files, tuple[str, ...]]:
-    """One split through timm's readers; WebDataset's shards through our own, which has random access."""
-    from timm.data import ImageDataset, create_dataset
-
-    kind = options.name.lower().partition("/")[0] if "/" in options.name else ""
-    if kind in ("tfds", "hfids"):
-        raise UserError(
-            f"expected a data set with random access, got the stream {options.name!r}; "
-            f"{'try hfds/ in place of hfids/' if kind == 'hfids' else 'write it to a folder'}, or copy its tar shards "
-            "to a disk and take data.name=wds/"
-        )
-    if not root_found(options):
-        raise UserError(
-            f"expected images in data.root, found no folder {options.root!r}; "
-            "name where they are, as in `--set data.root=FOLDER`"
-        )
-    try:
-        if kind == "wds":
-            dataset: Any = ImageDataset(options.root, reader=ShardReader(Path(options.root), split))
-        else:
-            dataset = create_dataset(options.name, root=options.root, split=split)
-    except UserError:
-        raise
-    except Exception as error:  # each of timm's readers has its own
-        raise UserError(
-            f"data set {options.name or 'folder'!r}, split {split!r} of {options.root!r} cannot be opened: {error}"
-        ) from error
-    reader: Any = getattr(dataset, "reader", None)
-    if not options.name and Path(getattr(reader, "root", "")) == Path(options.root):  # timm then reads every split
-        raise UserError(
-            f"expected the folder {split!r} in {options.root}, found none; name another with --set "
-            "data.train_split=NAME or data.test_split=NAME"
-        )
-    if hasattr(reader, "cache_tarfiles"):
-        reader.cache_tarfiles = False  # forked workers would share an open file's position
-    labels = _labels(dataset)
-    index = np.arange(len(labels))
-    if limit is not None and limit < len(labels):
-        index = np.sort(step_rng(seed, 0, stream).permutation(len(labels))[:limit])
-    chosen = labels[torch.from_numpy(index)]
-    return Files(dataset, index, chosen, options), _class_names(dataset, chosen)
-
-
-def _labels(dataset: Any) -> torch.Tensor:
-    """Labels of all images; none is decoded for it where the reader keeps them apart."""
-    reader = getattr(dataset, "reader", dataset)
-    if hasattr(reader, "targets"):
-        labels = reader.targets
-    elif hasattr(reader, "iter_targets"):
-        labels = list(reader.iter_targets())
-    elif hasattr(reader, "samples"):
-        labels = [label for _, label in reader.samples]
-    else:
-        labels = [reader[number][1] for number in range(len(reader))]
-    return torch.as_tensor(labels).long()
-
-
-def _class_names(dataset: Dataset, labels: torch.Tensor) -> tuple[str, ...]:
-    reader = getattr(dataset, "reader", None)
-    to_index = (
-        getattr(reader, "class_to_idx", None)
-        or getattr(reader, "class_name_to_idx", None)  # of tar files
-        or getattr(dataset, "class_to_idx", None)
-    )
-    if to_index:
-        return tuple(sorted(to_index, key=lambda name: to_index[name]))
-    return tuple(str(label) for label in range(int(labels.max()) + 1))

@@ -18,6 +18,7 @@ from pinas_zoo.data.splits import Splits, load_splits
 from pinas_zoo.engine import distributed
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import SearchConfig
+from pinas_zoo.search.image_record import check_images
 from pinas_zoo.search.methods.base import Method, build_method
 from pinas_zoo.search.run_folder import check_folder, with_streams_of
 from pinas_zoo.search.scorers.protocol import ScoringData
@@ -60,7 +61,7 @@ class Context:
         """The images by split: training, held-out and test.
 
         Raises:
-            UserError: The images cannot be read or split as configured.
+            UserError: The images cannot be read or split as configured, or are not those that the run began with.
         """
         splits = load_splits(self.config.data, self.config.seed, self.config.streams)
         size = self.config.data.image_size
@@ -68,7 +69,18 @@ class Context:
             f"data     {len(splits.train)} training, {len(splits.val)} held-out and {len(splits.test)} test images "
             f"of {size} x {size} pixels in {splits.num_classes} classes"
         )
+        for note in splits.notes:
+            self.say(f"note     {note}")
+        check_images(self.folder, splits.record, write=False)
         return splits
+
+    def record_images(self) -> None:
+        """Record in the run's folder which images it uses, unless it has a record, with which they are compared.
+
+        Raises:
+            UserError: They are not those of the record.
+        """
+        check_images(self.folder, self.splits.record, write=distributed.rank() == 0)
 
     @cached_property
     def normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -3,6 +3,7 @@
 A run is a folder with a sub-folder for each stage, which contains ``done.json`` once the stage is complete::
 
     work_dirs/<name>/config.json              the resolved configuration
+                     images.json              classes, number and digest of the images, which later stages compare
                      learn/                   supernet.safetensors, curve.csv; the method's classifier, if any
                      linear/                  classifier.safetensors, curve.csv
                      explore/                 study.db, ranking.csv
@@ -76,6 +77,7 @@ def run(context: Context) -> None:
         elif is_done(folder, stage):
             say(f"{stage:8} complete already: {read_done(folder / stage)['summary']}")
         else:
+            context.record_images()
             finish_stage(context, stage, RUN_STAGE[stage](context))
         distributed.wait()
         if stage == config.until and stage != STAGES[-1]:

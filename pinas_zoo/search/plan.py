@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.data.splits import root_found
+from pinas_zoo.data.sources import root_found
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.memory import live_mib, saved_mib
 from pinas_zoo.engine.trainer import DTYPES
