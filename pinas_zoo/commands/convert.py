@@ -28,6 +28,10 @@ configs of configs/det and configs/seg; --to cls writes its backbone alone as a 
     pinas-zoo convert PiNAS_trans_ade.pth.tar --out deeplabv3.pth --config CONFIG
     pinas-zoo convert PiNAS_trans_COCO.pth --out backbone --to cls
 
+The checkpoint of timm's train.py becomes a model folder, with its classes and the size of its images.
+
+    pinas-zoo convert output/train/model_best.pth.tar --out trained
+
 Checkpoints are read as data: no code in them is executed. Load the folder with
 timm.create_model("local-dir:FOLDER", pretrained=True) after `import pinas_zoo`.
 """
@@ -73,6 +77,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.arch import Arch
     from pinas_zoo.convert import detector, segmenter
     from pinas_zoo.convert.classifier import SupernetOptions, check_arch, convert_tensors
+    from pinas_zoo.convert.timm_checkpoint import is_timm_checkpoint
     from pinas_zoo.errors import UserError
     from pinas_zoo.weights.checkpoint_reader import read_checkpoint
     from pinas_zoo.weights.model_folder import CONFIG_FILE
@@ -85,6 +90,9 @@ def run(args: argparse.Namespace) -> None:
         path = Arch.parse(args.path) if args.path else None
     except ValueError as error:
         raise UserError(str(error)) from None
+    if is_timm_checkpoint(checkpoint):
+        _convert_timm(place, checkpoint, args)
+        return
     tensors = read_checkpoint(checkpoint)
     kind = "det" if detector.is_detector(tensors) else "seg" if segmenter.is_segmenter(tensors) else "cls"
     if args.to not in (None, kind, "cls"):
@@ -114,6 +122,39 @@ def run(args: argparse.Namespace) -> None:
 
         check_config(Path(args.config), model)
     _write_model(place, model, facts)
+
+
+def _convert_timm(folder: Path, checkpoint: Path, args: argparse.Namespace) -> None:
+    """Write the network of a checkpoint of timm's train.py as a model folder."""
+    from pinas_zoo.convert.timm_checkpoint import LAYOUT, read_timm_checkpoint
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.weights import entry_points
+    from pinas_zoo.weights.model_folder import save_model_folder
+    from pinas_zoo.weights.timm_folder import save_timm_folder
+
+    if args.to not in (None, "cls") or args.path or args.teacher or args.colors or args.config:
+        raise UserError(f"expected no --path, --teacher, --colors, --config and --to det or seg for {LAYOUT}")
+    found = read_timm_checkpoint(checkpoint)
+    if args.arch and found.args.get("arch") != args.arch:
+        raise UserError(f"expected arch {args.arch} in {checkpoint}, got {found.args.get('arch', found.architecture)}")
+    facts = {**_facts(checkpoint, LAYOUT, args, None), **found.facts}
+    try:
+        if "arch" in found.args:
+            cfg = {**found.cfg, "architecture": found.architecture}
+            save_model_folder(folder, found.state_dict, found.args, cfg, facts)
+        else:
+            own = entry_points.get(found.architecture).default_cfg
+            fields = ("input_size", "mean", "std", "crop_pct", "interpolation")
+            cfg = {**{key: own[key] for key in fields if own.get(key)}, **found.cfg}
+            save_timm_folder(folder, found.state_dict, found.architecture, found.args, cfg, facts)
+    except OSError as error:
+        raise UserError(f"expected to write {folder}: {error}") from None
+    what = found.args.get("arch", found.architecture)
+    average = ", moving average" if found.facts["moving_average"] else ""
+    labels = "with their names" if "label_names" in found.cfg else "without names: the data folder is not there"
+    print(f"{LAYOUT}: {what}, {found.args['num_classes']} classes {labels}{average}")
+    print(f"written: {folder}")
+    print(f'load it: import pinas_zoo, timm; timm.create_model("local-dir:{folder}", pretrained=True)')
 
 
 def _facts(checkpoint: Path, layout: str, args: argparse.Namespace, path: Any) -> dict[str, Any]:

@@ -15,11 +15,9 @@ from torch import Tensor, nn
 from pinas_zoo.errors import UserError, WrongShapes
 from pinas_zoo.train.config import TrainData
 from pinas_zoo.train.evaluate import classes_of
-from pinas_zoo.weights import entry_points
-from pinas_zoo.weights.atomic import to_json
 from pinas_zoo.weights.model_folder import save_model_folder
-from pinas_zoo.weights.new_folder import CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, new_folder
-from pinas_zoo.weights.tensors import save_tensors, shape_problems, shapes_of
+from pinas_zoo.weights.tensors import shape_problems, shapes_of
+from pinas_zoo.weights.timm_folder import save_timm_folder
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,6 @@ def image_config(model: nn.Module, data: TrainData) -> dict[str, Any]:
 
 def save(
     folder: Path,
-    model: Any,
     state_dict: Mapping[str, Tensor],
     start: Start,
     model_args: Mapping[str, Any],
@@ -142,22 +139,4 @@ def save(
     if "arch" in args:
         save_model_folder(folder, state_dict, args, {**cfg, "architecture": start.architecture}, facts)
         return
-    known = entry_points.get(start.architecture).default_cfg
-    fixed = {key: known.get(key) for key in ("first_conv", "classifier", "crop_mode", "pool_size", "fixed_input_size")}
-    beside = ("num_classes", "label_names")
-    config = {
-        "architecture": start.architecture,
-        "num_classes": len(class_names),
-        "num_features": model.num_features,
-        "label_names": list(class_names),
-        "model_args": {key: value for key, value in args.items() if key != "num_classes"},
-        "pretrained_cfg": {
-            **{key: value for key, value in fixed.items() if value is not None},
-            **{key: value for key, value in cfg.items() if key not in beside},
-            "num_classes": len(class_names),
-        },
-    }
-    with new_folder(folder) as temporary:
-        save_tensors(temporary / WEIGHTS_FILE, state_dict)
-        (temporary / CONFIG_FILE).write_text(to_json(config), encoding="utf-8")
-        (temporary / FACTS_FILE).write_text(to_json(facts), encoding="utf-8")
+    save_timm_folder(folder, state_dict, start.architecture, args, cfg, facts)

@@ -132,7 +132,7 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
     )
     done = {"summary": summary, "seconds": round(seconds, 2), "weights": weights, **facts}
     save(
-        folder / NETWORK, network.model, state, start, recipe.model_args, config, splits.class_names,
+        folder / NETWORK, state, start, recipe.model_args, config, splits.class_names,
         provenance(recipe, weights, facts),
     )  # fmt: skip
     write_json(folder / DONE, {**done, "training_peak_memory_mib": round(peak_memory_mib())})

@@ -80,6 +80,15 @@ def read_checkpoint(file: Path | str) -> Tensors:
     return without_wrappers(tensors)
 
 
+def read_content(file: Path) -> Any:
+    """Everything that a checkpoint written by ``torch.save`` holds, read as data.
+
+    Raises:
+        NotSafetensors, BrokenWeights: As :func:`read_checkpoint`.
+    """
+    return _unpickle(file)
+
+
 def _unpickle(file: Path) -> Any:
     """What ``torch.load`` reads as data only.
 
