@@ -7,7 +7,9 @@ stand-alone networks of the step's two paths, at the same batch size and precisi
 49,152 negatives, both losses, the teacher's moving averages, normalisation of the views, and the optimiser.
 
 Times are CPU time of this process in one thread, as medians over steps. Step and bare compute run in turn, so that
-other load affects both.
+other load affects both. The operators, casts and bytes of both are the same on every machine. What a step adds is
+mostly traffic of weights, which depends on neither the number of images nor their size: the share is smaller in larger
+batches, and larger where a processor computes bf16 faster.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import timm
 import torch
+from count_operators import count_operators
 from mmengine.optim import OptimWrapperDict
 from torch import nn
 
@@ -148,6 +151,10 @@ def main() -> None:
             f"{name:20} {median[name]:6.2f} s a step, {ratio:5.3f} x bare compute ({statistics.median(bare):.2f} s), "
             f"{median[args.settings[0]] / median[name]:.2f} x as fast as {args.settings[0]}"
         )
+        for what, run in (("step", lambda: step.ours(args.steps)), ("bare", step.bare(args.steps))):  # noqa: B023
+            count = count_operators(run)
+            total = count.moved.total() / 2**30
+            print(f"    {what}: {count.operators.total()} operators, {count.casts} of them casts, on {total:.2f} GiB")
         if args.profile:
             with torch.profiler.profile() as profile:
                 step.ours(args.steps + 1)

@@ -1,18 +1,13 @@
-"""Batch-norm statistics: of the batch, of groups of images, or recalibrated. Modules are restored after each use."""
+"""Batch-norm statistics: of the batch, or recalibrated. Modules are restored after each use."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-
-from pinas_zoo.data.upload import upload
-from pinas_zoo.engine import distributed
-from pinas_zoo.errors import UserError
 
 
 def batch_norms(module: nn.Module) -> list[_BatchNorm]:
@@ -110,48 +105,3 @@ def recalibrated(modules: Iterable[nn.Module], run: Iterable[object]) -> Iterato
             pass
     with statistics.use():
         yield
-
-
-def run_in_groups(run: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, images: int | None) -> torch.Tensor:
-    """Run a module on groups of images, so that the images of a group share batch statistics.
-
-    Args:
-        run: Function from n x … to n x dim.
-        x: Images of this process, N x ….
-        images: Number of images in a group, which must divide N. None: all N.
-
-    Returns:
-        N x dim.
-
-    Raises:
-        UserError: ``images`` does not divide N.
-    """
-    size = images or len(x)
-    if len(x) % size:
-        raise UserError(
-            f"expected a multiple of batch_norm_images = {size} images for each process, got {len(x)}: "
-            "learn.batch_size is shared by all processes; start fewer of them"
-        )
-    return torch.cat([run(part) for part in x.split(size)])  # N x dim
-
-
-def run_in_shuffled_groups(
-    run: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, images: int | None, rng: np.random.Generator
-) -> torch.Tensor:
-    """Run a module on random groups of the images of all processes (MoCo's shuffled batch norm).
-
-    Args:
-        run: Function from n x … to n x dim.
-        x: Images of this process, N x ….
-        images: Number of images in a group. None: N. A single group is not shuffled.
-        rng: Generator in the same state in all processes.
-
-    Returns:
-        Outputs of the images of all processes, in order, (N * world) x dim.
-    """
-    count = len(x) * distributed.world()
-    if (images or len(x)) >= count:
-        return run(x)  # N x dim
-    order = upload(rng.permutation(count), x.device)
-    shuffled = distributed.own(distributed.gather(x)[order])  # N x …
-    return distributed.gather(run_in_groups(run, shuffled, images))[order.argsort()]  # (N * world) x dim

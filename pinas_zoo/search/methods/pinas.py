@@ -25,7 +25,7 @@ from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import distributed
-from pinas_zoo.engine.batchnorm import run_in_groups, run_in_shuffled_groups
+from pinas_zoo.engine.batchnorm_groups import run_in_groups, run_in_shuffled_groups
 from pinas_zoo.engine.diagnostics import count_low_steps, learning_warning, relative_distance, spread
 from pinas_zoo.engine.precision import at_least_fp32
 from pinas_zoo.engine.trainable import Batch, Phase
@@ -221,13 +221,13 @@ class PiNASMethod(Method):
 
     def encode(self, x: torch.Tensor, path: Arch) -> torch.Tensor:
         """Student outputs of this process's images: N x C x H x W to N x dim, with batch norms in groups."""
-        return run_in_groups(lambda part: self.student(part, path), x, self.batch_norm_images)
+        return run_in_groups(self.student, lambda part: self.student(part, path), x, self.batch_norm_images)
 
     def encode_by_teacher(self, x: torch.Tensor, path: Arch, step: int) -> torch.Tensor:
         """Teacher outputs of the images of all processes: N x C x H x W of this one to (N * world) x dim, in order."""
         teacher = self.student if self.teacher is None else self.teacher
         rng = step_rng(self.seed, step, Stream.SHUFFLE)
-        return run_in_shuffled_groups(lambda part: teacher(part, path), x, self.batch_norm_images, rng)
+        return run_in_shuffled_groups(teacher, lambda part: teacher(part, path), x, self.batch_norm_images, rng)
 
     @torch.no_grad()
     def update_teacher(self, path: Arch) -> None:

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from pinas_zoo.engine import distributed
-from pinas_zoo.engine.batchnorm import batch_statistics, run_in_groups
+from pinas_zoo.engine.batchnorm import batch_statistics
+from pinas_zoo.engine.batchnorm_groups import run_in_groups
 from pinas_zoo.engine.curve import read_curve
 from pinas_zoo.engine.precision import at_least_fp32
 from pinas_zoo.engine.trainable import Batch, Phase, Trainable
@@ -79,7 +80,9 @@ class LinearEvaluation(Trainable):
         (path,) = self.space.sample(step_rng(self.seed, step, Stream.LINEAR_PATHS))
         images = batch.views.squeeze(1)  # N x C x H x W
         with torch.no_grad(), batch_statistics(self.supernet):
-            features = run_in_groups(lambda part: self.supernet(part, path), images, self.batch_norm_images)  # N x F
+            features = run_in_groups(
+                self.supernet, lambda part: self.supernet(part, path), images, self.batch_norm_images
+            )  # N x F
         logits = at_least_fp32(self.fc(features))  # N x num_classes
         return {
             "loss": F.cross_entropy(logits, batch.labels),
