@@ -1,4 +1,4 @@
-"""Whether the extra ``openmmlab`` is installed, and how to install an extra; this module imports no part of it."""
+"""Whether the extra ``openmmlab`` or ``onedl`` is installed, and how to install one; nothing of it is imported here."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from pinas_zoo.errors import UserError
 
 NEEDED = {  # module: distributions that have it
-    "mmengine": ("mmengine",),
-    "mmcv": ("mmcv-lite", "mmcv"),
-    "mmdet": ("mmdet",),
-    "mmseg": ("mmsegmentation",),
+    "mmengine": ("onedl-mmengine", "mmengine"),  # the maintained forks first
+    "mmcv": ("onedl-mmcv", "mmcv-lite", "mmcv"),
+    "mmdet": ("onedl-mmdetection", "mmdet"),
+    "mmseg": ("onedl-mmsegmentation", "mmsegmentation"),
     "pkg_resources": ("setuptools",),
     "ftfy": ("ftfy",),
     "regex": ("regex",),
@@ -33,8 +33,17 @@ def install_command(extra: str) -> str:
 
 
 def missing() -> list[str]:
-    """Modules of the extra that are not installed."""
-    return [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    """Modules of the extra that are not installed; of setuptools only where the mmengine here imports it."""
+    needed = [name for name in NEEDED if name != "pkg_resources" or not _has_distribution("onedl-mmengine")]
+    return [name for name in needed if importlib.util.find_spec(name) is None]
+
+
+def _has_distribution(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def require() -> None:
