@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pinas_zoo.errors import UserError
+
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -38,14 +40,14 @@ class Arch:
             num_candidates: Number of candidates per layer.
 
         Raises:
-            ValueError: The length is wrong, or a choice is out of range.
+            UserError: The length is wrong, or a choice is out of range.
         """
         if isinstance(text, Arch):
             choices = text.choices
         elif isinstance(text, str):
             bad = sorted({c for c in text if c not in DIGITS})
             if bad or not text:
-                raise ValueError(
+                raise UserError(
                     f"expected an architecture as one digit per layer, such as '{'0123' * 4}', got {text!r}"
                     + (f" with {', '.join(map(repr, bad))}" if bad else "")
                 )
@@ -53,15 +55,15 @@ class Arch:
         elif isinstance(text, Iterable):
             choices = tuple(int(c) for c in text)
         else:
-            raise ValueError(f"expected an architecture as text in quotes, one digit per layer, got {text!r}")
+            raise UserError(f"expected an architecture as text in quotes, one digit per layer, got {text!r}")
         if num_layers is not None and len(choices) != num_layers:
-            raise ValueError(
+            raise UserError(
                 f"expected an architecture of {num_layers} layers, got {len(choices)} in {text!r}; "
                 "give one digit per layer, or the depths that it belongs to"
             )
         for layer, choice in enumerate(choices):
             if not 0 <= choice < num_candidates:
-                raise ValueError(
+                raise UserError(
                     f"expected candidates 0 to {num_candidates - 1} in every layer, got {choice} "
                     f"in layer {layer} of {text!r}"
                 )

@@ -274,7 +274,7 @@ def train(
             or the weights are not finite. The last checkpoint stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = load_checkpoint(folder)
+    state = load_checkpoint(folder, steps)
     start = state["step"] if state else 0
     check_precision(options.precision, f"{label}.precision")
     model = RunnerModel(network, views, options.precision, options.channels_last, steps)

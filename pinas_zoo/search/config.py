@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import ast
 import difflib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError
 
+from pinas_zoo.bounded_reading import MIB, read_json
 from pinas_zoo.data.options import Data, Table, Views
 from pinas_zoo.engine.trainer import Log, Precision
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.plugins import is_file
 
 T = TypeVar("T", bound=BaseModel)
+LIMIT = 16 * MIB  # of a JSON configuration
 
 
 class Learn(Table):
@@ -186,8 +187,10 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"expected a configuration file, found none at {path}; configs/search has examples")
     try:
         # read JSON as plain data: mmengine's reader would execute what `_base_` and `custom_imports` name
-        loaded = Config.fromfile(path) if path.suffix == ".py" else Config(json.loads(path.read_text(encoding="utf-8")))
+        loaded = Config.fromfile(path) if path.suffix == ".py" else Config(read_json(path, "a configuration", LIMIT))
         values: dict[str, Any] = loaded.to_dict()
+    except UserError:
+        raise
     except Exception as error:  # the user's Python file may raise anything
         raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {error}") from error
     return values
