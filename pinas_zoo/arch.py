@@ -6,6 +6,8 @@ import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pinas_zoo.errors import UserError
+
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _QUOTE = "give it as text (on a command line \"arch='0123'\") or as a list (arch=[0,1,2,3])"
 
@@ -14,10 +16,10 @@ def _number(value: object) -> str | None:
     """The digits of a whole number; None for anything else.
 
     Raises:
-        ValueError: A number that does not keep the digits: a float, a truth value, a negative one.
+        UserError: A number that does not keep the digits: a float, a truth value, a negative one.
     """
     if isinstance(value, float | bool):
-        raise ValueError(
+        raise UserError(
             f"expected an architecture as text, one digit per layer, got the {type(value).__name__} {value!r}, which "
             f"does not keep the digits; {_QUOTE}"
         )
@@ -26,7 +28,7 @@ def _number(value: object) -> str | None:
     except TypeError:
         return None
     if number < 0:
-        raise ValueError(f"expected an architecture as one digit per layer, got the number {number}; {_QUOTE}")
+        raise UserError(f"expected an architecture as one digit per layer, got the number {number}; {_QUOTE}")
     return str(number)
 
 
@@ -64,7 +66,7 @@ class Arch:
             num_candidates: Number of candidates per layer.
 
         Raises:
-            ValueError: The length is wrong, a choice is out of range, or it is a number that does not tell its digits.
+            UserError: The length is wrong, a choice is out of range, or it is a number that does not tell its digits.
         """
         shown = _shown(text)
         number = None if isinstance(text, str | Arch) else _number(text)
@@ -73,7 +75,7 @@ class Arch:
         elif isinstance(text, str):
             bad = sorted({c for c in text if c not in DIGITS})
             if bad or not text:
-                raise ValueError(
+                raise UserError(
                     f"expected an architecture as one digit per layer, such as '{'0123' * 4}', got {shown}"
                     + (f" with {', '.join(map(repr, bad[:8]))}" if bad else "")
                 )
@@ -83,16 +85,16 @@ class Arch:
         elif isinstance(text, Iterable):
             choices = tuple(int(c) for c in text)
         else:
-            raise ValueError(f"expected an architecture as text in quotes, one digit per layer, got {shown}; {_QUOTE}")
+            raise UserError(f"expected an architecture as text in quotes, one digit per layer, got {shown}; {_QUOTE}")
         if num_layers is not None and len(choices) != num_layers:
-            raise ValueError(
+            raise UserError(
                 f"expected an architecture of {num_layers} layers, got {len(choices)} in {shown}; "
                 + (f"a number keeps no leading zeros: {_QUOTE}" if number is not None else "give one digit per layer")
                 + ", or the depths that it belongs to"
             )
         for layer, choice in enumerate(choices):
             if not 0 <= choice < num_candidates:
-                raise ValueError(
+                raise UserError(
                     f"expected candidates 0 to {num_candidates - 1} in every layer, got {_shown(choice)} "
                     f"in layer {layer} of {shown}"
                 )

@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.ranking.printed_taus import papers_taus
     from pinas_zoo.search.ranking.truth_csv import read_truth
     from pinas_zoo.search.report.figures import save_figure
+    from pinas_zoo.search.run_files import read_ranking
     from pinas_zoo.search.score_kinds import METHODS_OWN, score_kind
-    from pinas_zoo.search.study.ranking_file import read_ranking
     from pinas_zoo.zoo import registry
 
     truth_file = Path(args.truth)

@@ -6,6 +6,8 @@ import argparse
 
 from pinas_zoo.terminal import escape, print_json
 
+MAX_PATHS = 1024  # beginnings, whose features are all compared with each other
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
@@ -40,8 +42,10 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.report.figures import save_figure
     from pinas_zoo.search.stages.explore import similarity
 
-    if args.images < 2 or args.paths < 2:
-        raise UserError(f"expected at least 2 --images and 2 --paths, got {args.images} and {args.paths}")
+    if args.images < 2 or not 2 <= args.paths <= MAX_PATHS:
+        raise UserError(
+            f"expected at least 2 --images and 2 to {MAX_PATHS} --paths, got {args.images} and {args.paths}"
+        )
     if (args.seed or 0) < 0:
         raise UserError(f"expected a --seed of at least 0, got {args.seed}")
     opened = open_context(Path(args.run_folder), "learn", parse_overrides(args.set))

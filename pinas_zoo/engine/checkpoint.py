@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.terminal import warning
@@ -17,20 +20,35 @@ FIRST_PHASE = "weights"  # the only phase in version 0.1
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Write the checkpoint of a stage's folder atomically."""
-    with replacing(folder / CHECKPOINT) as temporary:
-        torch.save(state, temporary)
+    """Write the checkpoint of a stage's folder atomically.
+
+    Raises:
+        UserError: It cannot be written, such as on a full disk. The one before stays.
+    """
+    try:
+        with replacing(folder / CHECKPOINT) as temporary:
+            torch.save(state, temporary)
+    except (OSError, RuntimeError) as error:  # torch's archive writer raises RuntimeError for an error of the disk
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(
+            f"expected to write {folder / CHECKPOINT}, got {reason}; the checkpoint before is kept: free space on the "
+            "disk, then rerun the same command to resume"
+        ) from None
 
 
-def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+def load_checkpoint(folder: Path, steps: int | None = None) -> dict[str, Any] | None:
     """Read the checkpoint of a stage's folder.
+
+    Args:
+        folder: The folder.
+        steps: Total number of steps, which a checkpoint does not reach; None for no limit.
 
     Returns:
         ``step`` (the number of completed steps), ``seconds``, ``model``, and ``optimizers`` and ``schedulers`` by
         phase. None if there is no checkpoint.
 
     Raises:
-        UserError: The file is damaged, or contains anything but tensors and plain values.
+        UserError: The file is damaged, contains anything but tensors and plain values, or is of a later step.
     """
     path = folder / CHECKPOINT
     if not path.is_file():
@@ -48,4 +66,68 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
             raise KeyError(*sorted(KEYS - set(state)))
     except Exception as error:  # damaged zip files and forbidden pickles raise many types
         raise UserError(f"checkpoint {path} cannot be read as tensors and plain values; delete it") from error
+    step, seconds = state["step"], state["seconds"]
+    if type(step) is not int or step < 1 or (steps is not None and step >= steps):
+        most = f" before {steps}" if steps is not None else ""
+        raise UserError(f"expected a checkpoint of a step{most} in {path}, got step {step!r}; delete it")
+    if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        raise UserError(f"expected the seconds of training in {path}, got {seconds!r}; delete it")
     return state
+
+
+def restore(
+    state: Mapping[str, Any], model: nn.Module, optimizers: Mapping[str, Any], schedulers: Mapping[str, Sequence[Any]]
+) -> None:
+    """Load what :func:`load_checkpoint` has read.
+
+    Args:
+        state: The checkpoint.
+        model: Gets the weights.
+        optimizers: mmengine's optimiser wrappers by phase.
+        schedulers: mmengine's schedulers by phase.
+
+    Raises:
+        UserError: The checkpoint is that of another run, or damaged.
+    """
+    try:
+        model.load_state_dict(state["model"])
+        _same_keys("optimizers", state["optimizers"], optimizers)
+        _same_keys("schedulers", state["schedulers"], schedulers)
+        for name, wrapper in optimizers.items():
+            wrapper.load_state_dict(state["optimizers"][name])
+            _check_optimizer(wrapper.optimizer)
+        for name, some in schedulers.items():
+            for scheduler, kept in zip(some, state["schedulers"][name], strict=True):
+                _check_scheduler(kept, scheduler.state_dict())
+                scheduler.load_state_dict(kept)
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"expected a checkpoint of this run as {CHECKPOINT}, got another or a damaged one: {problem}; delete it to "
+            "start the stage anew"
+        ) from error
+
+
+def _same_keys(what: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    if found.keys() != expected.keys():
+        raise ValueError(f"{what} are {', '.join(map(str, found)) or 'missing'}, not {', '.join(expected)}")
+
+
+def _check_scheduler(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Check what mmengine sets as attributes as it is: their names, and numbers where there are numbers."""
+    _same_keys("a scheduler's values", found, expected)
+    for key, value in expected.items():
+        if isinstance(value, int | float) and not (isinstance(found[key], int | float) and math.isfinite(found[key])):
+            raise ValueError(f"{key} is {found[key]!r}")
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
+    """Check what torch takes as it is: shapes of momenta, and finite numbers as learning rates."""
+    for group in optimizer.param_groups:
+        for key, value in group.items():
+            if isinstance(value, str) or (isinstance(value, float) and not math.isfinite(value)):
+                raise ValueError(f"{key} is {value!r}")
+        for parameter in group["params"]:
+            for key, value in optimizer.state.get(parameter, {}).items():
+                if isinstance(value, torch.Tensor) and value.ndim and value.shape != parameter.shape:
+                    raise ValueError(f"{key} has shape {tuple(value.shape)}, not {tuple(parameter.shape)}")

@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from pinas_zoo.engine import distributed
-from pinas_zoo.engine.checkpoint import save_checkpoint
+from pinas_zoo.engine.checkpoint import restore, save_checkpoint
 from pinas_zoo.engine.curve import Curve
 from pinas_zoo.engine.finite_checks import first_of, non_finite_losses, non_finite_weights
 from pinas_zoo.engine.trainable import prepare
@@ -73,11 +73,7 @@ class StepHook(Hook):
         done = 0
         if self.state:
             done = self.state["step"]
-            runner.model.load_state_dict(self.state["model"])
-            for name, state in self.state["optimizers"].items():
-                runner.optim_wrapper[name].load_state_dict(state)
-                for scheduler, kept in zip(runner.param_schedulers[name], self.state["schedulers"][name], strict=True):
-                    scheduler.load_state_dict(kept)
+            restore(self.state, runner.model, dict(runner.optim_wrapper.items()), runner.param_schedulers)
             runner.train_loop._iter = done
             self.state = None  # free its memory: the tensors have been copied into the model
         prepare(runner.model.network, runner.seed)

@@ -309,7 +309,7 @@ def train(
             or the weights are not finite. The last checkpoint stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = load_checkpoint(folder)
+    state = load_checkpoint(folder, steps)
     start = state["step"] if state else 0
     check_precision(options.precision, f"{label}.precision")
     accumulate = getattr(options, "accumulate", 1)

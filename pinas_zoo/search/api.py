@@ -27,8 +27,8 @@ from pinas_zoo.search.config_files import find_config
 from pinas_zoo.search.context import Context, Say
 from pinas_zoo.search.pipeline import REPORT, open_context, run
 from pinas_zoo.search.replace_method import load_with_method, without_options_of_another
+from pinas_zoo.search.run_files import read_ranking
 from pinas_zoo.search.run_folder import is_done, read_done
-from pinas_zoo.search.study.ranking_file import read_ranking
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def result_of(context: Context) -> SearchResult:
     return SearchResult(
         name=context.config.name,
         folder=folder,
-        winner=parse(explored["winner"]) if explored else None,
+        winner=context.explored_winner() if explored else None,
         ranking=tuple(ranking),
         test_accuracy=tested.get("test_accuracy"),
         report=report if report.is_file() else None,

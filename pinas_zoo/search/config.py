@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
@@ -12,18 +11,19 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origi
 
 from pydantic import BaseModel, Field, ValidationError
 
+from pinas_zoo.bounded_reading import MIB, read_json
 from pinas_zoo.data.options import Data, Table, Views
-from pinas_zoo.engine.python_config import LIMIT, read_python_config
+from pinas_zoo.engine.python_config import read_python_config
 from pinas_zoo.engine.trainer import Log, Precision
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.plugins import is_file
-from pinas_zoo.weights.atomic import read_bounded
 from pinas_zoo.weights.size_limits import shortened
 
 T = TypeVar("T", bound=BaseModel)
 MAX_NUMBER = 2**53  # in a configuration; up to it a float counts whole numbers
 MAX_ITEMS = 100_000  # in a list
 MAX_DEPTH = 32  # of tables
+JSON_LIMIT = 16 * MIB  # of a JSON configuration
 
 
 class Learn(Table):
@@ -191,15 +191,10 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"expected a configuration file, found none at {path}; configs/search has examples")
     if path.suffix == ".py":
         return read_python_config(path).to_dict()
-    try:
-        # read JSON as plain data: mmengine's reader would execute what `_base_` and `custom_imports` name
-        values = json.loads(read_bounded(path, LIMIT).decode())
-        if not isinstance(values, dict):
-            raise ValueError(f"expected an object, got {type(values).__name__}")
-    except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {error}") from error
+    # read JSON as plain data: mmengine's reader would execute what `_base_` and `custom_imports` name
+    values = read_json(path, "a configuration", JSON_LIMIT)
+    if not isinstance(values, dict):
+        raise UserError(f"expected a configuration in {path}, a JSON object, got a {type(values).__name__}")
     return values
 
 

@@ -10,20 +10,22 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from pinas_zoo.arch import Arch
 from pinas_zoo.data.augmentation import BatchViews
 from pinas_zoo.data.fixed_views import FixedViews
 from pinas_zoo.data.images import ImageSet, ViewsOptions
 from pinas_zoo.data.options import Views
 from pinas_zoo.data.splits import Splits, load_splits
 from pinas_zoo.engine import distributed
+from pinas_zoo.errors import UserError, WeightsMissing
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.image_record import check_images
 from pinas_zoo.search.methods.base import Method, build_method
-from pinas_zoo.search.run_folder import check_folder, with_streams_of
+from pinas_zoo.search.run_folder import DONE, check_folder, read_done, with_streams_of
 from pinas_zoo.search.scorers.protocol import ScoringData
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space
-from pinas_zoo.weights.tensors import load_tensors
+from pinas_zoo.weights.tensors import load_state, tensor_shapes
 
 Say = Callable[[str], None]
 
@@ -102,26 +104,63 @@ class Context:
 
     @cached_property
     def supernet(self) -> Supernet | None:
-        """The supernet that the learn stage trained; None if there is none."""
+        """The supernet that the learn stage trained; None if there is none.
+
+        Raises:
+            WeightsError: The file is damaged, of another space, or holds NaN.
+        """
         path = self.folder / "learn" / "supernet.safetensors"
         if not path.is_file():
             return None
         supernet = self.space.supernet()
-        supernet.load_state_dict(load_tensors(path))
+        load_state(supernet, path)
         return supernet
+
+    def trained_supernet(self) -> Supernet:
+        """The supernet that the learn stage trained, for those that cannot do without.
+
+        Raises:
+            WeightsError: The file is missing, damaged, of another space, or holds NaN.
+        """
+        if self.supernet is None:
+            path = self.folder / "learn" / "supernet.safetensors"
+            raise WeightsMissing(
+                f"expected the supernet in {path}, found none; delete {path.parent / DONE} to learn it again"
+            )
+        return self.supernet
 
     @property
     def classifier(self) -> nn.Linear | None:
-        """The classifier that all paths share, from the linear stage or the method; None if there is neither."""
+        """The classifier that all paths share, from the linear stage or the method; None if there is neither.
+
+        Raises:
+            WeightsError: The file is damaged, of other features or classes, or holds NaN.
+        """
         for stage in ("linear", "learn"):
             path = self.folder / stage / "classifier.safetensors"
             if path.is_file():
-                state = load_tensors(path)
-                outputs, features = state["weight"].shape
-                classifier = nn.Linear(features, outputs)
-                classifier.load_state_dict(state)
+                features = None if self.supernet is None else self.supernet.num_features
+                if features is None:  # of a method that keeps no supernet
+                    features = tensor_shapes(path).get("weight", (0, 0))[-1]
+                classifier = nn.Linear(features, self.splits.num_classes)
+                load_state(classifier, path)
                 return classifier
         return None
+
+    def explored_winner(self) -> Arch:
+        """The architecture that the explore stage selected.
+
+        Raises:
+            UserError: ``done.json`` of the stage names none of this space.
+        """
+        done = self.folder / "explore" / DONE
+        found = read_done(done.parent).get("winner")
+        try:
+            return self.space.parse(found or "")
+        except ValueError as error:
+            raise UserError(
+                f"expected a winner of this space in {done}, got {found!r} ({error}); delete the file to rank anew"
+            ) from None
 
     def scoring_data(self) -> ScoringData:
         """The data from which scorers are built."""

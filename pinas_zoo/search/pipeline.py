@@ -20,6 +20,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from pinas_zoo.arch import Arch
 from pinas_zoo.engine import distributed
 from pinas_zoo.errors import UserError
 from pinas_zoo.operating_system import peak_memory_mib
@@ -28,7 +29,9 @@ from pinas_zoo.search.context import Context
 from pinas_zoo.search.folder_lock import FolderLock, hold_folder, refuse_if_held
 from pinas_zoo.search.preflight import check_run
 from pinas_zoo.search.report.page import write_report
-from pinas_zoo.search.run_folder import STAGES, is_done, mark_done, read_done, sweep
+from pinas_zoo.search.run_files import read_ranking
+from pinas_zoo.search.run_folder import DONE, STAGES, is_done, mark_done, read_done, sweep
+from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.stages.explore import explore, explore_paths, run_study
 from pinas_zoo.search.stages.learn import learn
 from pinas_zoo.search.stages.linear import linear
@@ -36,7 +39,8 @@ from pinas_zoo.search.stages.needed import why_left_out
 from pinas_zoo.search.stages.result import StageResult
 from pinas_zoo.search.stages.train import train
 from pinas_zoo.search.stages.winner import winner
-from pinas_zoo.search.study.loop import known_scores
+from pinas_zoo.search.study.stored_trials import known_scores
+from pinas_zoo.terminal import warning
 from pinas_zoo.weights.atomic import write_json
 from pinas_zoo.zoo import registry
 
@@ -122,7 +126,10 @@ def finish(context: Context) -> None:
     folder, say = context.folder, context.say
     trained = context.config.train.enabled
     name = f"{context.config.name}_winner"
-    value = read_done(folder / ("train" if trained else "winner"))["test_accuracy"]
+    done = folder / ("train" if trained else "winner")
+    value = read_done(done).get("test_accuracy")
+    if value is None:
+        raise UserError(f"expected a test accuracy in {done / DONE}, found none; delete the file to repeat the stage")
     report = write_run_report(context)
     registry.register(name, folder=folder / ("trained" if trained else "winner"))
     facts = [read_done(folder / stage) for stage in STAGES if is_done(folder, stage)]
@@ -135,8 +142,30 @@ def finish(context: Context) -> None:
 
 def write_run_report(context: Context) -> Path:
     """Write ``report.html`` from the results that exist in the run's folder, and return its path."""
-    scores = known_scores(run_study(context)) if (context.folder / "explore").is_dir() else {}
+    scores = stored_scores(context) if (context.folder / "explore").is_dir() else {}
     return write_report(context.folder, context.config, context.space, scores)
+
+
+def stored_scores(context: Context) -> dict[Arch, Score]:
+    """The scores of the study; or those of a complete stage's ranking where the study is gone, or holds fewer of them.
+
+    Raises:
+        UserError: The stage is not complete, and the study cannot be read.
+    """
+    if not is_done(context.folder, "explore"):
+        return known_scores(run_study(context))
+    rows = read_ranking(context.folder / "explore" / "ranking.csv")
+    try:
+        if context.config.explore.storage or (context.folder / "explore" / "study.db").is_file():
+            scores = known_scores(run_study(context))
+            if len(scores) >= len(rows):
+                return scores
+        problem = f"the study of {context.folder} does not hold all candidates"
+    except UserError as error:
+        problem = str(error)
+    warning(f"{problem}; the report takes the scores of ranking.csv, to five digits")
+    order = sorted(rows, key=lambda row: int(row.get("evaluation") or row["rank"]))
+    return {context.space.parse(row["arch"]): Score(float(row["accuracy"]), float(row["loss"])) for row in order}
 
 
 def work(context: Context) -> None:

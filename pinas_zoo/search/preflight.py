@@ -16,6 +16,7 @@ from pinas_zoo.search.methods.base import Method
 from pinas_zoo.search.run_folder import STAGES, is_done
 from pinas_zoo.search.stages.needed import needs_labels, why_left_out
 from pinas_zoo.search.study.constraints import Limits
+from pinas_zoo.search.study.storage import check_storage
 from pinas_zoo.zoo import registry
 
 
@@ -44,6 +45,8 @@ def check_run(context: Context) -> None:
         )
     if config.until not in ("learn", "linear") and not is_done(folder, "explore"):
         Limits(context.space, config.explore, config.data.image_size).reachable(config.seed)
+        if distributed.rank() == 0:
+            check_storage(config.explore.storage)
     if config.until == STAGES[-1]:
         registry.check_writable()
     for stage, options in trained.items():

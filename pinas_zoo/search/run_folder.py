@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pinas_zoo.bounded_reading import read_json
 from pinas_zoo.engine.checkpoint import CHECKPOINT
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import SearchConfig, parse_config
 from pinas_zoo.search.folder_lock import LOCK
+from pinas_zoo.search.run_files import JSON_LIMIT, read_facts, refuse_links
 from pinas_zoo.weights.atomic import write_json
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # as pinas_zoo.weights.atomic names them
 DONE = "done.json"
 STAGES = ("learn", "linear", "explore", "winner", "train")
+FOLDERS = (*STAGES, "trained")
 FREE = ("until", "streams", "data.workers", "log")  # may differ from the folder; its streams are kept
 
 
@@ -31,15 +33,16 @@ def check_folder(config: SearchConfig, folder: Path) -> None:
         return
     if not folder.is_dir():
         raise UserError(f"expected a folder for the run, got the file {folder}; choose another with --work-dir")
+    refuse_links(folder, FOLDERS)
     path = folder / "config.json"
     if not path.is_file():
         if any(p.name != LOCK and not p.name.startswith(".config.json.") for p in folder.iterdir()):
             raise UserError(f"expected an empty folder or a run, got {folder} without config.json; use --work-dir")
         return
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"run folder {folder}: config.json cannot be read ({error}); delete the folder") from error
+        before = read_json(path, "the configuration of a run", JSON_LIMIT)
+    except UserError as error:
+        raise UserError(f"run folder {folder}: {error}; delete the folder") from None
     try:
         before = parse_config(before).model_dump(mode="json")  # keys that a later version added get their defaults
     except UserError as error:
@@ -65,8 +68,8 @@ def _differences(before: Any, now: Any, key: str = "") -> list[str]:
 def with_streams_of(config: SearchConfig, folder: Path) -> SearchConfig:
     """The configuration with the random streams of a run folder: a run that version 0.1 began keeps its splits."""
     try:
-        before = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        before = read_json(folder / "config.json", "the configuration of a run", JSON_LIMIT)
+    except UserError:  # there is none yet
         return config
     return config.model_copy(update={"streams": before.get("streams", 1)}) if isinstance(before, dict) else config
 
@@ -85,15 +88,7 @@ def read_done(folder: Path) -> dict[str, Any]:
         UserError: The file is damaged.
     """
     path = folder / DONE
-    if not path.is_file():
-        return {}
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        facts = None
-    if not isinstance(facts, dict) or not isinstance(facts.get("summary"), str):
-        raise UserError(f"expected the results of a stage in {path}, got a damaged file; delete it to repeat the stage")
-    return facts
+    return read_facts(path, "delete it to repeat the stage") if path.is_file() else {}
 
 
 def mark_done(folder: Path, stage: str, facts: Mapping[str, Any]) -> None:
@@ -101,13 +96,19 @@ def mark_done(folder: Path, stage: str, facts: Mapping[str, Any]) -> None:
     write_json(folder / stage / DONE, facts)
     (folder / stage / CHECKPOINT).unlink(missing_ok=True)
     for log in (folder / stage).glob("20[0-9][0-9]*_*"):  # logs of mmengine's Runner, one pair per attempt
-        shutil.rmtree(log) if log.is_dir() else log.unlink()
+        remove(log)
 
 
 def sweep(folder: Path) -> None:
     """Delete temporary files and folders of writes that a kill interrupted."""
     for left in [*folder.glob(".winner.*"), *folder.glob(".trained.*"), *folder.rglob(".*.tmp")]:
-        if left.is_dir():
-            shutil.rmtree(left)
-        elif TEMPORARY.fullmatch(left.name):
-            left.unlink(missing_ok=True)
+        if left.is_dir() or TEMPORARY.fullmatch(left.name):
+            remove(left)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a folder with its content, or a link without what it points to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -12,15 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.operating_system import open_new, replace
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, empty: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; its file replaces ``path`` when the block ends without an error.
 
-    After an error the temporary file is deleted. Each writer gets a different temporary name, so that two of them do
-    not share a file; the last one to finish wins. Missing parent folders are made. A symbolic link at ``path`` is
-    replaced, not followed.
+    After an error the temporary file is deleted. Its name is random, and nothing lay there before, so two writers never
+    share a file, and nobody can have put a link in its place; the last writer to finish wins. Missing parent folders
+    are made. A symbolic link at ``path`` is replaced, not followed.
+
+    Args:
+        path: What is written.
+        empty: Whether the block finds an empty file, for the block that opens it by name; otherwise it finds nothing
+            and creates a file or a link there.
 
     >>> with replacing(Path("curve.csv")) as temporary:
     ...     temporary.write_text("step,loss")
@@ -28,9 +34,11 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # not tempfile, whose files other users cannot read: these take the umask's mode
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    if empty:
+        os.close(open_new(temporary))
     try:
         yield temporary
-        os.replace(temporary, path)
+        replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

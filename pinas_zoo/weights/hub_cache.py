@@ -72,7 +72,7 @@ class CachedFile:
 
     def link(self) -> Path:
         """Make the snapshot's link to the blob, or a copy where the file system has no links; the snapshot's path."""
-        with replacing(self.snapshot) as temporary:
+        with replacing(self.snapshot, empty=False) as temporary:
             try:
                 temporary.symlink_to(os.path.relpath(self.blob, self.snapshot.parent))
             except OSError:  # Windows without developer mode, some network drives

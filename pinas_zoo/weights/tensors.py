@@ -40,8 +40,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     """
     plain = {k: v.detach().to("cpu", copy=True).contiguous() for k, v in tensors.items()}
     with replacing(path) as temporary:
-        temporary.touch()  # with the umask's mode, which safetensors would close to others
-        mode = temporary.stat().st_mode
+        mode = temporary.stat().st_mode  # the umask's, which safetensors would close to others
         try:
             save_file(plain, temporary, metadata=dict(metadata or {"format": "pt"}))
         except SafetensorError as error:  # of the operating system: a full disk, a quota
@@ -74,6 +73,30 @@ def without_wrappers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             bare = bare.removeprefix("module.")
         out[bare] = tensor
     return out
+
+
+def load_state(network: nn.Module, path: Path) -> None:
+    """Load a safetensors file into a module whose tensors it holds, such as a supernet.
+
+    Raises:
+        WeightsMissing: There is no file, or it cannot be read.
+        BrokenWeights: The file is cut short or damaged, or holds NaN or infinity.
+        WrongShapes: Its tensors are not those of the module.
+    """
+    problems = shape_problems(tensor_shapes(path), shapes_of(network.state_dict()))
+    if problems:
+        raise WrongShapes(
+            f"expected the tensors of a {type(network).__name__} in {path}, got {'; '.join(problems)}; is it the file "
+            "of another run?"
+        )
+    tensors = load_tensors(path)
+    wrong = [k for k, v in tensors.items() if v.is_floating_point() and bool(v.isnan().any())]
+    if wrong:
+        raise BrokenWeights(
+            f"expected finite weights in {path}, got NaN in {wrong[0]}; the likely cause is too high a learning "
+            "rate: lower it and learn again in another folder"
+        )
+    network.load_state_dict(tensors)
 
 
 def network_shapes(args: Mapping[str, Any], architecture: str | None = None) -> dict[str, tuple[int, ...]]:

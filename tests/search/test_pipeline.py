@@ -262,8 +262,8 @@ def test_the_score_of_the_winner_is_what_the_cut_out_network_has(finished):
 
     from pinas_zoo.search.config import load_config
     from pinas_zoo.search.context import Context
+    from pinas_zoo.search.run_files import read_ranking
     from pinas_zoo.search.stages.network_folder import accuracy
-    from pinas_zoo.search.study.ranking_file import read_ranking
 
     folder, _ = finished
     run = Context.of(load_config(folder / "config.json"), folder, say=lambda text: None)

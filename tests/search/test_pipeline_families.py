@@ -16,9 +16,9 @@ from pinas_zoo.search.config import load_config
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.pipeline import run as run_stages
 from pinas_zoo.search.plugins import load_class
+from pinas_zoo.search.run_files import read_ranking
 from pinas_zoo.search.spaces.base import SPACES, SearchSpace, build_space
 from pinas_zoo.search.stages.network_folder import accuracy
-from pinas_zoo.search.study.ranking_file import read_ranking
 from tests.networks import python
 
 ROOT = Path(__file__).resolve().parents[2]

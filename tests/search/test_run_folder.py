@@ -14,8 +14,8 @@ from pinas_zoo.search import search
 from pinas_zoo.search.config import parse_config
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.preflight import check_run
+from pinas_zoo.search.run_files import read_ranking
 from pinas_zoo.search.run_folder import DONE, check_folder, read_done
-from pinas_zoo.search.study.ranking_file import read_ranking
 from pinas_zoo.terminal import say
 from pinas_zoo.weights.tensors import load_tensors
 

@@ -62,10 +62,6 @@ def write_matrix(path: Path, matrix: NDArray[np.float64]) -> None:
         csv.writer(file).writerows([[f"{value:.6f}" for value in row] for row in matrix])
 
 
-def read_matrix(path: Path) -> NDArray[np.float64]:
-    return np.loadtxt(path, delimiter=",", ndmin=2)
-
-
 def heat_map(matrix: NDArray[np.float64]) -> Callable[[Any], None]:
     """A function that draws the matrix with its values on matplotlib axes."""
 

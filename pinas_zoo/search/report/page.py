@@ -10,7 +10,6 @@ Figures are drawn anew from numbers.
 from __future__ import annotations
 
 import inspect
-import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -22,21 +21,20 @@ from markupsafe import Markup
 from pinas_zoo.analysis.paper_tables import ROWS_OF_NAMES, TABLES
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import curve as curve_file
-from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.ranking import kendall
 from pinas_zoo.search.ranking.main_effects import main_effects
-from pinas_zoo.search.ranking.similarity import heat_map, off_diagonal, read_matrix
+from pinas_zoo.search.ranking.similarity import heat_map, off_diagonal
 from pinas_zoo.search.report import figures
 from pinas_zoo.search.report.contents import EffectsSection, Figure, Page, Table, Tile, TrueRanking, Winner
 from pinas_zoo.search.report.figures import Draw
 from pinas_zoo.search.report.tree_figure import LEAST, tree_figure
+from pinas_zoo.search.run_files import RankFacts, read_label_names, read_matrix, read_rank_facts, read_ranking
 from pinas_zoo.search.run_folder import DONE, STAGES, read_done
 from pinas_zoo.search.score_kinds import ScoreKind, score_kind
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace
-from pinas_zoo.search.study.ranking_file import read_ranking
 from pinas_zoo.version import __version__
 from pinas_zoo.weights.atomic import write_text
 
@@ -58,7 +56,7 @@ def write_report(folder: Path, config: SearchConfig, space: SearchSpace, scores:
         The path of the report.
 
     Raises:
-        UserError: rank.json is not what ``pinas-zoo rank`` writes.
+        UserError: A file of the folder is damaged.
     """
     path = folder / "report.html"
     write_text(path, render(collect(folder, config, space, scores)))
@@ -86,7 +84,7 @@ def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapp
     ranking = read_ranking(ranking_file) if ranking_file.is_file() else []
     kind = score_kind(config)
     method = method_class(config.learn.method).title
-    chosen = next((facts[stage]["winner"] for stage in ("explore", "winner") if "winner" in facts.get(stage, {})), None)
+    chosen = next((found for stage in ("explore", "winner") if (found := facts.get(stage, {}).get("winner"))), None)
     arch = space.parse(chosen) if chosen else None
     winner = _winner(folder, config, space, arch, facts) if arch else None
     warnings = [facts[stage]["trouble"] for stage in facts if facts[stage].get("trouble")]
@@ -127,13 +125,13 @@ def _winner(folder: Path, config: SearchConfig, space: SearchSpace, arch: Arch, 
     drawn = space.picture(arch, f"Winner {description}")
     tested = facts.get("train") or facts.get("winner") or {}
     model = folder / "winner" / "config.json"
-    classes = json.loads(model.read_text(encoding="utf-8")).get("label_names") or () if model.is_file() else ()
+    classes = read_label_names(model) if model.is_file() else ()
     return Winner(
         description=description,
         picture=Markup(drawn) if drawn else None,
         registered=f"{config.name}_winner" if "winner" in facts else None,
         accuracy=tested.get("test_accuracy"),
-        classes=tuple(map(str, classes)),
+        classes=classes,
     )
 
 
@@ -296,39 +294,30 @@ def _tree(scores: Mapping[Arch, Score], num_candidates: int) -> Figure:
 
 
 def _truth(path: Path, kind: ScoreKind) -> TrueRanking:
-    """Read the results of ``pinas-zoo rank``; None if there are none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        taus = {
-            "scores in the supernet": found["score"],
-            "multiply-adds alone": found["flops"],
-            "difference": found["difference"],
-        }
-        if "effects" in found:  # older versions did not write it
-            taus["main effects of the scores"] = found["effects"]["score"]
-            taus["difference to the scores"] = found["effects"]["difference"]
-        rows = [[name, *(f"{tau[key]:+.3f}" for key in ("value", "low", "high"))] for name, tau in taus.items()]
-        figure = None
-        if "points" in found:  # older versions wrote a file rank.svg alone
-            caption = f"{found['column']} of {found['truth']} over held-out {kind.name} in the supernet"
-            figure = _figure(_scatter(found, kind), caption)
-        table = _table(["order by", "tau", "from", "to"], rows, (1, 2, 3))
-        paper = str(found.get("paper", {}).get("text", ""))  # older versions did not write it
-        return TrueRanking(found["count"], found["column"], found["truth"], paper, table, figure)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"expected {path} as pinas-zoo rank writes it, got {type(error).__name__}: {error}; "
-            "run pinas-zoo rank again, or delete the file"
-        ) from error
+    """The results of ``pinas-zoo rank``."""
+    found = read_rank_facts(path)
+    taus = {"scores in the supernet": found.score, "multiply-adds alone": found.flops, "difference": found.difference}
+    if found.effects is not None:
+        taus["main effects of the scores"] = found.effects.score
+        taus["difference to the scores"] = found.effects.difference
+    rows = [[name, f"{tau.value:+.3f}", f"{tau.low:+.3f}", f"{tau.high:+.3f}"] for name, tau in taus.items()]
+    figure = None
+    if found.points is not None:  # older versions wrote a file rank.svg alone
+        caption = f"{found.column} of {found.truth} over held-out {kind.name} in the supernet"
+        figure = _figure(_scatter(found, kind), caption)
+    table = _table(["order by", "tau", "from", "to"], rows, (1, 2, 3))
+    paper = "" if found.paper is None else found.paper.text
+    return TrueRanking(found.count, found.column, found.truth, paper, table, figure)
 
 
-def _scatter(found: Mapping[str, Any], kind: ScoreKind) -> Draw:
+def _scatter(found: RankFacts, kind: ScoreKind) -> Draw:
     """Figure of the points of ``rank.json``: accuracy of stand-alone networks over score."""
-    columns = [found["points"][key] for key in ("arch", "score", "flops_g", "truth")]
-    points = [(str(arch), float(s), float(f), float(t)) for arch, s, f, t in zip(*columns, strict=True)]
-    taus: dict[str, Any] = {key: kendall.KendallTau(**found[key]) for key in ("score", "flops", "difference")}
-    others = {key: found[key] for key in ("count", "best", "best_truth", "top_truth")}
-    return kendall.scatter(points, kendall.RankCorrelation(**taus, **others), kind.name)
+    assert found.points is not None
+    columns = found.points.arch, found.points.score, found.points.flops_g, found.points.truth
+    taus = {key: kendall.KendallTau(**dict(getattr(found, key))) for key in ("score", "flops", "difference")}
+    best = {"best": found.best, "best_truth": found.best_truth, "top_truth": found.top_truth}
+    ranking = kendall.RankCorrelation(count=found.count, **taus, **best)  # type: ignore[arg-type]
+    return kendall.scatter(list(zip(*columns, strict=True)), ranking, kind.name)
 
 
 def _stages(facts: Facts) -> Table:

@@ -255,7 +255,7 @@ class SearchSpace(ABC):
         """Read an architecture of the space from its text, such as ``"3013"``. It may lie outside the subspace.
 
         Raises:
-            ValueError: The text is not an architecture of this space.
+            UserError: The text is not an architecture of this space.
         """
         return Arch.parse(text, self.num_layers, self.num_candidates)
 

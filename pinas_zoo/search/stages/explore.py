@@ -14,23 +14,24 @@ from numpy.typing import NDArray
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import distributed
-from pinas_zoo.errors import UserError
+from pinas_zoo.errors import UserError, WeightsMissing
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.ranking.similarity import off_diagonal, path_similarity, write_matrix
-from pinas_zoo.search.run_folder import read_done
+from pinas_zoo.search.run_folder import DONE, read_done
 from pinas_zoo.search.score_kinds import score_kind
 from pinas_zoo.search.scorers.consistency import COMPARED
-from pinas_zoo.search.scorers.protocol import Score, Scorer
+from pinas_zoo.search.scorers.protocol import CLASSIFIER, SUPERNET, Score, Scorer
 from pinas_zoo.search.stages.learn import learned_method
 from pinas_zoo.search.stages.result import StageResult
 from pinas_zoo.search.stages.winner import network_args
 from pinas_zoo.search.study.constraints import latency_ms
-from pinas_zoo.search.study.loop import add_score, check_scores, exploration_seconds, explore_study, known_scores
+from pinas_zoo.search.study.loop import check_scores, explore_study
 from pinas_zoo.search.study.ranking_file import write_ranking
-from pinas_zoo.search.study.storage import open_study
+from pinas_zoo.search.study.storage import open_study, shown_url
+from pinas_zoo.search.study.stored_trials import add_score, check_trials, exploration_seconds, known_scores
 from pinas_zoo.zoo import registry
 from pinas_zoo.zoo.registry import PICTURED
 
@@ -92,7 +93,10 @@ def explore_paths(context: Context) -> dict[Arch, Score]:
     learned = context.folder / "learn"
     chosen = read_done(learned).get("chosen") if learned.is_dir() else None
     if chosen is not None:
-        arch = context.space.parse(chosen)
+        try:
+            arch = context.space.parse(chosen)
+        except ValueError as error:
+            raise UserError(f"expected what learn chose in {learned / DONE}, got {error}; delete the file") from None
         if distributed.rank() == 0 and arch not in known_scores(study):
             found = scorer.scores([arch])
             check_scores([arch], found)
@@ -129,21 +133,35 @@ def score_references(context: Context, scores: Mapping[Arch, Score]) -> dict[str
 
 def build_scorer(context: Context) -> Scorer:
     """Build the scorer of a run: the method's own if it scores paths itself, otherwise that of ``explore.score``."""
-    data = context.scoring_data()
     kind = score_kind(context.config)
+    if SUPERNET in kind.needs and kind.build is not None:
+        context.trained_supernet()
+    data = context.scoring_data()
+    if CLASSIFIER in kind.needs and kind.build is not None and data.classifier is None:
+        raise WeightsMissing(
+            f"expected linear/classifier.safetensors, or that of learn, in {context.folder}, found none; delete {DONE} "
+            "of the stage to train it again"
+        )
     scorer = learned_method(context).scorer(data) if kind.build is None else kind.build(data)
     assert scorer is not None  # a method that scores paths has a scorer
     return scorer
 
 
 def run_study(context: Context) -> optuna.Study:
-    """Open the study of a run; it is created if it does not exist."""
+    """Open the study of a run; it is created if it does not exist.
+
+    Raises:
+        UserError: The storage cannot be opened, or its study holds trials that are none of this run.
+    """
     folder = context.folder / "explore"
     folder.mkdir(parents=True, exist_ok=True)
     storage = context.config.explore.storage
     if not storage:  # in the run's folder, whose configuration has been checked
-        return open_study(storage, folder)
-    return open_study(storage, folder, context.config.name, signature(context.config))
+        study = open_study(storage, folder)
+    else:
+        study = open_study(storage, folder, context.config.name, signature(context.config))
+    check_trials(study, context.space, shown_url(storage) if storage else str(folder / "study.db"))
+    return study
 
 
 def signature(config: SearchConfig) -> str:

@@ -14,7 +14,7 @@ from pinas_zoo.engine.trainer import cosine
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.methods.base import Method
 from pinas_zoo.search.stages.result import StageResult, fit, total_steps
-from pinas_zoo.weights.tensors import load_tensors, save_tensors
+from pinas_zoo.weights.tensors import load_state, save_tensors
 
 METHOD_FILE = "method.safetensors"  # the whole state of a method that scores paths itself
 
@@ -58,7 +58,7 @@ def first_and_last_loss(curve: Mapping[str, list[float]]) -> tuple[float, float]
 def learned_method(context: Context) -> Method:
     """Load the trained state of a method that scores paths itself."""
     method = context.method()
-    method.load_state_dict(load_tensors(context.folder / "learn" / METHOD_FILE))
+    load_state(method, context.folder / "learn" / METHOD_FILE)
     method.to(get_device())
     prepare(method, context.config.seed)
     return method

@@ -32,8 +32,7 @@ def linear(context: Context) -> StageResult | None:
     """
     options, images = context.config.linear, context.splits.train
     torch.manual_seed(context.config.seed)  # seeded before the supernet is built, which also draws initial weights
-    supernet = context.supernet
-    assert supernet is not None  # the stage runs only for scores that need a supernet
+    supernet = context.trained_supernet()
     network = LinearEvaluation(
         context.space, supernet, context.splits.num_classes, context.config.seed, options.batch_norm_images
     )

@@ -14,9 +14,13 @@ from pinas_zoo.data.images import ImageSet
 from pinas_zoo.engine.finite_checks import first_of, non_finite_tensors
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.context import Context
-from pinas_zoo.search.study.ranking_file import read_ranking
+from pinas_zoo.search.run_files import read_ranking
+from pinas_zoo.search.run_folder import DONE
 from pinas_zoo.version import __version__
-from pinas_zoo.weights.model_folder import save_model_folder
+from pinas_zoo.weights.entry_points import on_meta
+from pinas_zoo.weights.model_folder import plain_args, read_config, save_model_folder
+from pinas_zoo.weights.new_folder import WEIGHTS_FILE
+from pinas_zoo.weights.tensors import load_state
 
 
 def save_network(
@@ -70,6 +74,25 @@ def save_network(
     }
     args = {**context.space.model_args(arch), "num_classes": context.splits.num_classes}
     save_model_folder(context.folder / where, state, args, pretrained_cfg, facts)
+
+
+def check_network(context: Context, where: str, arch: Arch) -> None:
+    """Check that a model folder within the run's folder holds the network of an architecture, and finite weights.
+
+    Raises:
+        UserError: It is missing or damaged, or holds another network.
+    """
+    folder = context.folder / where
+    cure = f"delete {folder / DONE} to write it anew"
+    try:
+        args, cfg = read_config(folder)
+        name = context.space.architecture
+        expected = {**context.space.model_args(arch), "num_classes": context.splits.num_classes}
+        if cfg["architecture"] != name or plain_args(expected) != args:
+            raise UserError(f"expected the network {arch} of this run in {folder}, got {args}")
+        load_state(on_meta(name, args).to_empty(device="cpu"), folder / WEIGHTS_FILE)
+    except UserError as error:
+        raise UserError(f"{error}; {cure}") from None
 
 
 @torch.no_grad()

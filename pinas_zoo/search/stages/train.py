@@ -14,8 +14,7 @@ from pinas_zoo.engine import distributed
 from pinas_zoo.engine.trainable import Batch, Phase, Trainable
 from pinas_zoo.engine.trainer import cosine
 from pinas_zoo.search.context import Context
-from pinas_zoo.search.run_folder import read_done
-from pinas_zoo.search.stages.network_folder import accuracy, save_network
+from pinas_zoo.search.stages.network_folder import accuracy, check_network, save_network
 from pinas_zoo.search.stages.result import StageResult, fit
 
 
@@ -29,6 +28,8 @@ def train(context: Context) -> StageResult | None:
     batch_size = min(options.batch_size, len(images)) // world * world
     options = options.model_copy(update={"batch_size": batch_size})
     steps = options.epochs * (len(images) // batch_size)
+    arch = context.explored_winner()
+    check_network(context, "winner", arch)
     torch.manual_seed(context.config.seed)
     model: Any = timm.create_model(f"local-dir:{context.folder / 'winner'}", pretrained=True)
     # the high learning rate of linear evaluation leaves classifier weights that are too large for fine-tuning
@@ -38,7 +39,6 @@ def train(context: Context) -> StageResult | None:
     if distributed.rank() > 0:
         return None
     value = accuracy(model, context.splits.test, context.views(options.views).normalise)
-    arch = context.space.parse(read_done(context.folder / "explore")["winner"])
     save_network(context, "trained", arch, model.state_dict(), {"test_accuracy": value})
     return StageResult(
         f"{options.epochs} epochs stand-alone, test accuracy {value:.1%}", seconds, {"test_accuracy": value}

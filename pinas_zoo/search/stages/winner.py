@@ -10,7 +10,6 @@ import timm
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import distributed
 from pinas_zoo.search.context import Context
-from pinas_zoo.search.run_folder import read_done
 from pinas_zoo.search.scorers.evaluator import PathEvaluator
 from pinas_zoo.search.stages.network_folder import accuracy, save_network
 from pinas_zoo.search.stages.result import StageResult
@@ -28,7 +27,7 @@ def winner(context: Context) -> StageResult | None:
     if distributed.rank() > 0:
         return None
     started = time.perf_counter()
-    arch = context.space.parse(read_done(context.folder / "explore")["winner"])
+    arch = context.explored_winner()
     state = cut_out(context, arch) if context.supernet is not None else untrained(context, arch)
     save_network(context, "winner", arch, state, {})
     model: Any = timm.create_model(f"local-dir:{context.folder / 'winner'}", pretrained=True)

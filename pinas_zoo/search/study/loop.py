@@ -29,6 +29,7 @@ from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.search.study import leases
 from pinas_zoo.search.study.constraints import Limits
 from pinas_zoo.search.study.leases import CandidateLeases
+from pinas_zoo.search.study.stored_trials import known_scores, layer_name
 from pinas_zoo.terminal import progress
 
 MAX_REPEATS = 20  # consecutive proposals that are known or exceed a limit, after which a new one is random
@@ -111,7 +112,7 @@ class Proposals:
         self.space, self.options, self.limits, self.own = space, options, limits, own
         self.seed, self.latency = seed, latency
         self.distributions: dict[str, BaseDistribution] = {
-            _layer(k): CategoricalDistribution(choices) for k, choices in enumerate(space.choices)
+            layer_name(k): CategoricalDistribution(choices) for k, choices in enumerate(space.choices)
         }
         self.settings = options.action_space.settings(options.random_first)
         self.learned = self._action_space(self.settings.random_first)
@@ -281,44 +282,5 @@ def check_scores(archs: Sequence[Arch], scores: Sequence[Score]) -> None:
             )
 
 
-def exploration_seconds(study: optuna.Study) -> float:
-    """Seconds that scoring took, over all workers and attempts."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return sum(t.user_attrs.get("scored", t.user_attrs).get("seconds", 0.0) for t in complete)
-
-
-def known_scores(study: optuna.Study) -> dict[Arch, Score]:
-    """Scores of the completed trials, in the order of evaluation."""
-    trials = study.get_trials(deepcopy=False)
-    losses: dict[str, float] = {}
-    for trial in trials:  # one trial of a batch stores the losses of all; it may have been marked as failed since
-        losses |= trial.user_attrs.get("scored", {}).get("losses", {})
-    scores: dict[Arch, Score] = {}
-    for trial in trials:
-        if trial.state == TrialState.COMPLETE:
-            arch = trial.user_attrs["arch"]
-            loss = losses[arch] if arch in losses else trial.user_attrs["loss"]  # format of older studies
-            scores.setdefault(Arch.parse(arch), Score(float(trial.value or 0.0), loss))
-    return scores
-
-
-def add_score(study: optuna.Study, space: SearchSpace, arch: Arch, score: Score) -> None:
-    """Add the score of an architecture that was not proposed by a sampler."""
-    candidates = CategoricalDistribution(tuple(range(space.num_candidates)))
-    choices: dict[str, BaseDistribution] = {_layer(k): candidates for k in range(len(arch))}
-    study.add_trial(
-        optuna.create_trial(
-            value=score.accuracy,
-            params={_layer(k): choice for k, choice in enumerate(arch)},
-            distributions=choices,
-            user_attrs={"arch": str(arch), "loss": score.loss},
-        )
-    )
-
-
-def _layer(index: int) -> str:
-    return f"layer{index:02d}"
-
-
 def _arch(params: dict[str, int]) -> Arch:
-    return Arch(tuple(params[_layer(k)] for k in range(len(params))))
+    return Arch(tuple(params[layer_name(k)] for k in range(len(params))))

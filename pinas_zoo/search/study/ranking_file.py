@@ -1,4 +1,4 @@
-"""Writing and reading ``explore/ranking.csv``, which contains every scored architecture, best first."""
+"""Writing ``explore/ranking.csv``, which contains every scored architecture, best first."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.errors import UserError
 from pinas_zoo.search.ranking.main_effects import MainEffects
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.weights.atomic import replacing
-
-COLUMNS = {"rank", "arch", "accuracy", "loss", "params_m", "flops_g"}  # version 0.1.0 and later
 
 
 def write_ranking(
@@ -56,17 +53,3 @@ def write_ranking(
                 ]
             )
     return order[0]
-
-
-def read_ranking(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a ranking as text by column.
-
-    Raises:
-        UserError: A column is missing.
-    """
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        missing = COLUMNS - set(reader.fieldnames or ())
-        if missing:
-            raise UserError(f"expected a ranking in {path}, got no column {min(missing)}; the file is damaged")
-        return list(reader)

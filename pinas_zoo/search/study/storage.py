@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend
-from sqlalchemy.engine import make_url
+from sqlalchemy import create_engine
+from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import DatabaseError
 
 from pinas_zoo.errors import UserError
 
 OPENINGS = 5  # attempts to open a storage
+LOCK_SECONDS = 60  # that a worker waits for SQLite's lock
+CONNECT_SECONDS = 10  # that a server has to answer
+SERVERS = ("postgresql", "mysql", "mariadb")  # whose drivers know connect_timeout
+JOURNALS = (".journal", ".log")
 LOCAL_DISKS = frozenset(
     ["bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "reiserfs", "tmpfs", "xfs", "zfs"]
 )
@@ -35,26 +42,69 @@ def open_study(storage: str, folder: Path, run: str = "explore", digest: str = "
         UserError: The storage cannot be opened, or its study of this name has another configuration.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    url = storage or f"sqlite:///{(folder / 'study.db').resolve()}"
     try:
-        study = _create(url, run if storage else "explore")
+        study = _create(storage or folder / "study.db", run if storage else "explore")
+        kept = study.user_attrs.get("config", digest) if digest else digest
+        if digest and "config" not in study.user_attrs:
+            study.set_user_attr("config", digest)
     except Exception as error:  # SQLAlchemy, database drivers and the file system raise many types
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"explore.storage {url} cannot be opened: {said[0]}; see docs/explore.md") from error
-    if digest and study.user_attrs.get("config", digest) != digest:
+        raise _not_opened(storage or str(folder / "study.db"), error) from None
+    if kept != digest:
         raise UserError(
-            f"explore.storage {url} holds a study {run!r} of another configuration; change the run's name or storage"
+            f"explore.storage {shown_url(storage)} holds a study {run!r} of another configuration; change the run's "
+            "name or storage"
         )
-    if digest and "config" not in study.user_attrs:
-        study.set_user_attr("config", digest)
     return study
 
 
-def _create(url: str, name: str) -> optuna.Study:
+def check_storage(storage: str) -> None:
+    """Check before anything is computed that a storage can be opened: its form, driver, server and password.
+
+    No study is created.
+
+    Raises:
+        UserError: It cannot.
+    """
+    if not storage or storage.endswith(JOURNALS):
+        return
+    try:
+        opened = _engine(storage)
+        if opened.dialect.name != "sqlite":  # whose file would be created
+            with opened.connect():
+                pass
+        opened.dispose()
+    except Exception as error:  # as in open_study
+        raise _not_opened(storage, error) from None
+
+
+def _engine(url: str) -> Engine:
+    if "://" not in url:
+        raise UserError("expected a database URL or a path that ends in .journal or .log")
+    arguments = {"connect_timeout": CONNECT_SECONDS} if make_url(url).get_backend_name() in SERVERS else {}
+    return create_engine(url, connect_args=arguments)
+
+
+def shown_url(storage: str) -> str:
+    """A storage for messages and files that others read: without its password."""
+    return re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", storage)
+
+
+def _not_opened(storage: str, error: Exception) -> UserError:
+    """The one line for a storage that cannot be opened. A driver's own message may hold the URL with its password."""
+    said = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    secret = re.search(r"://[^/@:]*:([^/]*)@", storage)
+    for text in (secret[1], unquote(secret[1])) if secret and secret[1] else ():
+        said = said.replace(text, "***")
+    missing = getattr(error, "name", None) if isinstance(error, ImportError) else None
+    cure = f"pip install {missing}" if missing else "see docs/explore.md"
+    return UserError(f"explore.storage {shown_url(storage)} cannot be opened: {said}; {cure}")
+
+
+def _create(storage: str | Path, name: str) -> optuna.Study:
     for attempt in range(OPENINGS):
         try:
             return optuna.create_study(
-                storage=_storage(url), study_name=name, direction="maximize", load_if_exists=True
+                storage=_storage(storage), study_name=name, direction="maximize", load_if_exists=True
             )
         except (DatabaseError, StorageInternalError):  # another worker is creating the tables
             if attempt + 1 == OPENINGS:
@@ -63,18 +113,34 @@ def _create(url: str, name: str) -> optuna.Study:
     raise AssertionError
 
 
-def _storage(url: str) -> optuna.storages.BaseStorage:
-    if url.endswith((".journal", ".log")):
-        Path(url).parent.mkdir(parents=True, exist_ok=True)
-        return optuna.storages.JournalStorage(JournalFileBackend(url))
-    if "://" not in url:
+def _storage(storage: str | Path) -> optuna.storages.BaseStorage:
+    if isinstance(storage, Path):
+        return _sqlite(storage)
+    if storage.endswith(JOURNALS):
+        Path(storage).parent.mkdir(parents=True, exist_ok=True)
+        return optuna.storages.JournalStorage(JournalFileBackend(storage))
+    if "://" not in storage:
         raise UserError("expected a database URL or a path that ends in .journal or .log")
-    arguments: dict[str, Any] = {}
-    if url.startswith("sqlite"):
-        arguments["timeout"] = 60  # seconds to wait for a lock
-        if on_local_disk(Path(make_url(url).database or "").parent):
+    url = make_url(storage)
+    if url.get_backend_name() == "sqlite":
+        arguments: dict[str, Any] = {"timeout": LOCK_SECONDS}
+        if on_local_disk(Path(url.database or "").parent):
             arguments["factory"] = WriteAheadConnection
-    return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": arguments})
+        return optuna.storages.RDBStorage(storage, engine_kwargs={"connect_args": arguments})
+    arguments = {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() in SERVERS else {}
+    # a connection that a restarted server has closed is replaced
+    return optuna.storages.RDBStorage(storage, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True})
+
+
+def _sqlite(path: Path) -> optuna.storages.BaseStorage:
+    """SQLite in a file. Its path is no part of a URL, which ``?``, ``#``, ``%`` and ``{}`` in it would change."""
+    place = path.resolve()
+    kind = WriteAheadConnection if on_local_disk(place.parent) else sqlite3.Connection
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(place, timeout=LOCK_SECONDS, factory=kind, check_same_thread=False)
+
+    return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
 
 
 class WriteAheadConnection(sqlite3.Connection):

@@ -8,7 +8,8 @@ import torch
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine.batchnorm import batch_statistics
-from pinas_zoo.search.ranking.similarity import off_diagonal, path_similarity, read_matrix, write_matrix
+from pinas_zoo.search.ranking.similarity import off_diagonal, path_similarity, write_matrix
+from pinas_zoo.search.run_files import read_matrix
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
 

@@ -22,6 +22,7 @@ from pinas_zoo.engine.trainable import Batch
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Explore
 from pinas_zoo.search.ranking.main_effects import MainEffects, main_effects
+from pinas_zoo.search.run_files import read_ranking
 from pinas_zoo.search.scorers.evaluator import PathEvaluator
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
@@ -31,8 +32,9 @@ from pinas_zoo.search.study import loop as explore_module
 from pinas_zoo.search.study.constraints import latency_ms
 from pinas_zoo.search.study.leases import CandidateLeases
 from pinas_zoo.search.study.loop import explore_study
-from pinas_zoo.search.study.ranking_file import read_ranking, write_ranking
+from pinas_zoo.search.study.ranking_file import write_ranking
 from pinas_zoo.search.study.storage import open_study
+from pinas_zoo.search.study.stored_trials import exploration_seconds, known_scores
 from tests.search.study.explore_worker import main
 
 TINY = dict(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
@@ -345,8 +347,8 @@ def test_a_worker_that_was_taken_for_dead_while_it_scored_goes_on(space):
 def test_scores_of_an_older_study_are_read():
     study = memory()
     study.add_trial(optuna.create_trial(value=0.5, user_attrs={"arch": "0123", "loss": 1.5, "seconds": 2.0}))
-    assert explore_module.known_scores(study) == {Arch((0, 1, 2, 3)): Score(0.5, 1.5)}
-    assert explore_module.exploration_seconds(study) == 2.0
+    assert known_scores(study) == {Arch((0, 1, 2, 3)): Score(0.5, 1.5)}
+    assert exploration_seconds(study) == 2.0
 
 
 def effects_of(scores: dict[Arch, Score]) -> MainEffects:

@@ -1,0 +1,247 @@
+"""The readers of the tables and facts in a run folder, which may be torn, or somebody else's: types, ranges and sizes.
+
+Files of weights, checkpoints and curves have readers of their own below :mod:`pinas_zoo.engine`, and the study in
+:mod:`pinas_zoo.search.study.stored_trials`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from pinas_zoo.bounded_reading import MIB, read_json, read_text
+from pinas_zoo.errors import UserError
+from pinas_zoo.operating_system import kind_of
+
+JSON_LIMIT = 16 * MIB  # of config.json, done.json and rank.json, which holds one point for each architecture
+TABLE_LIMIT = 64 * MIB  # of ranking.csv: a million candidates
+MATRIX_LIMIT = MIB  # of similarity.csv
+
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e12, le=1e12)]  # what figures can be drawn of
+Share = Annotated[float, Field(ge=0, le=1)]
+Size = Annotated[float, Field(ge=0, le=1e12)]
+
+
+class StageFacts(BaseModel):
+    """``done.json`` of a stage. Versions before and after this one have other facts beside these."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+    summary: str
+    seconds: Size = 0.0
+    peak_memory_mib: Size = 0.0
+    trouble: str | None = None
+    chosen: str | None = None
+    winner: str | None = None
+    held_out: int | None = None
+    references: dict[str, Number] = {}
+    similarity: Number | None = None
+    test_accuracy: Share | None = None
+    test_images: int | None = None
+
+
+class RankingRow(BaseModel):
+    """A row of ``ranking.csv``; it is text, which lax validation turns into numbers."""
+
+    model_config = ConfigDict(extra="allow")
+    rank: Annotated[int, Field(ge=1)]
+    arch: Annotated[str, Field(min_length=1)]
+    accuracy: Number
+    loss: Number
+    params_m: Size
+    flops_g: Size
+    evaluation: Annotated[int, Field(ge=0)] | None = None
+    effects: Number | None = None  # versions before 0.1 had none
+
+
+class Tau(BaseModel):
+    """Kendall's tau and its interval, in ``rank.json``."""
+
+    model_config = ConfigDict(strict=True)
+    value: Number
+    low: Number
+    high: Number
+
+
+class EffectsFacts(BaseModel):
+    """What ``rank.json`` holds about the main effects of the scores."""
+
+    score: Tau
+    difference: Tau
+
+
+class Points(BaseModel):
+    """The points of the figure of ``rank.json``, by column."""
+
+    model_config = ConfigDict(strict=True)
+    arch: list[str]
+    score: list[Number]
+    flops_g: list[Number]
+    truth: list[Number]
+
+
+class PaperFacts(BaseModel):
+    """What the paper prints, in ``rank.json``."""
+
+    text: str = ""
+
+
+class RankFacts(BaseModel):
+    """``rank.json``, as ``pinas-zoo rank`` writes it. Older versions wrote no effects, points and paper's tau."""
+
+    model_config = ConfigDict(strict=True)
+    count: Annotated[int, Field(ge=0)]
+    column: str
+    truth: str
+    score: Tau
+    flops: Tau
+    difference: Tau
+    best: str = ""
+    best_truth: Number = 0.0
+    top_truth: Number = 0.0
+    effects: EffectsFacts | None = None
+    points: Points | None = None
+    paper: PaperFacts | None = None
+
+
+def read_facts(path: Path, cure: str) -> dict[str, Any]:
+    """The facts of a ``done.json``, with 0 for a time or memory that is not there.
+
+    Args:
+        path: The file.
+        cure: What to do about a damaged one.
+
+    Raises:
+        UserError: It is damaged.
+    """
+    what = "the results of a stage"
+    try:
+        facts = read_json(path, what, JSON_LIMIT)
+    except UserError as error:
+        raise UserError(f"{error}; {cure}") from None
+    try:
+        checked = StageFacts.model_validate(facts)
+    except ValidationError as error:
+        raise UserError(f"expected {what} in {path}, got a damaged file ({_first(error)}); {cure}") from None
+    return {"seconds": checked.seconds, "peak_memory_mib": checked.peak_memory_mib, **facts}
+
+
+def read_rank_facts(path: Path) -> RankFacts:
+    """The results of ``pinas-zoo rank``.
+
+    Raises:
+        UserError: They are damaged.
+    """
+    problem = "columns of points of different lengths"
+    try:
+        facts = RankFacts.model_validate(read_json(path, "what pinas-zoo rank writes", JSON_LIMIT))
+        if facts.points is None or len({len(column) for column in dict(facts.points).values()}) == 1:
+            return facts
+    except UserError as error:
+        problem = str(error)
+    except ValidationError as error:
+        problem = _first(error)
+    raise UserError(
+        f"expected {path} as pinas-zoo rank writes it, got {problem}; run pinas-zoo rank again, or delete the file"
+    )
+
+
+def _first(error: ValidationError) -> str:
+    """The first error in one line: where, and what is wrong."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"]
+
+
+def read_ranking(path: Path) -> list[dict[str, str]]:
+    """The rows of a ``ranking.csv`` as text by column, best first.
+
+    Raises:
+        UserError: It is missing or damaged, or has no row.
+    """
+    what, cure = "a ranking", f"delete {path.parent / 'done.json'} to write it anew from the study"
+    try:
+        reader = csv.DictReader(io.StringIO(read_text(path, what, TABLE_LIMIT), newline=""))
+        required = {key for key, field in RankingRow.model_fields.items() if field.is_required()}
+        missing = required - set(reader.fieldnames or ())
+        if missing:
+            raise UserError(f"expected {what} in {path}, got no column {min(missing)}")
+        rows = list(reader)
+    except (UserError, csv.Error) as error:
+        raise UserError(f"{error}; {cure}") from None
+    check = TypeAdapter(RankingRow)
+    for number, row in enumerate(rows, 1):
+        if None in row or None in row.values():
+            raise UserError(f"expected {what} in {path}, got row {number} of another length; {cure}")
+        try:
+            check.validate_python({key: value for key, value in row.items() if value})
+        except ValidationError as error:
+            raise UserError(f"expected {what} in {path}, got row {number} with {_first(error)}; {cure}") from None
+    if not rows:
+        raise UserError(f"expected {what} in {path}, got no row; {cure}")
+    return rows
+
+
+def read_matrix(path: Path) -> NDArray[np.float64]:
+    """The square matrix of a ``similarity.csv``.
+
+    Raises:
+        UserError: It is missing or damaged.
+    """
+    what = "a square table of similarities in -1 to 1"
+    rows = [line.split(",") for line in read_text(path, what, MATRIX_LIMIT).split()]
+    try:
+        matrix = np.array(rows, dtype=np.float64)
+    except ValueError:  # a cell that is no number, rows of different lengths
+        matrix = np.empty(0)
+    if matrix.ndim != 2 or len(matrix) < 2 or matrix.shape[0] != matrix.shape[1] or not (abs(matrix) <= 1.001).all():
+        raise UserError(f"expected {what} in {path}, got {len(rows)} rows of another kind; delete the file")
+    return matrix
+
+
+def read_label_names(path: Path) -> tuple[str, ...]:
+    """The names of the classes in a ``config.json`` of a model folder; empty where there are none.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    what, cure = "a model's configuration", f"delete {path.parent / 'done.json'} to write it anew"
+    try:
+        values = read_json(path, what, JSON_LIMIT)
+    except UserError as error:
+        raise UserError(f"{error}; {cure}") from None
+    names = (values.get("label_names") or ()) if isinstance(values, Mapping) else None
+    if not isinstance(names, list | tuple):
+        raise UserError(f"expected {what} in {path}, got one with other label_names; {cure}")
+    return tuple(map(str, names))
+
+
+def refuse_links(folder: Path, names: tuple[str, ...]) -> None:
+    """Check that a run folder and those of its sub-folders hold files and folders alone.
+
+    What is written into the folder would leave it through a link, and what is read could be without end.
+
+    Args:
+        folder: The folder, which may itself be reached through a link.
+        names: Sub-folders.
+
+    Raises:
+        UserError: There is a symbolic link, named pipe, device or socket.
+    """
+    for place in (folder, *(folder / name for name in names)):
+        if not place.is_dir():
+            continue
+        with os.scandir(place) as entries:
+            for entry in entries:
+                if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
+                    raise UserError(
+                        f"expected files in run folder {folder}, got {kind_of(Path(entry.path))} at {entry.path}; put "
+                        "what it stands for in its place"
+                    )
