@@ -18,7 +18,7 @@ from count_operators import count_operators
 from learn_step import SETTINGS, Step, seconds
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.engine.memory import peak_memory_mib
+from pinas_zoo.operating_system import peak_memory_mib
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.methods.pinas import PiNASMethod
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space

@@ -16,7 +16,7 @@ from pinas_zoo.engine.curve import Curve
 from pinas_zoo.engine.finite_checks import first_of, non_finite_losses, non_finite_weights
 from pinas_zoo.engine.trainable import prepare
 from pinas_zoo.errors import UserError
-from pinas_zoo.terminal import Progress, progress, warning
+from pinas_zoo.terminal import progress, warning
 
 FP16_PATIENCE = 10  # logged steps in a row whose loss may overflow in fp16, whose scaler then leaves the update out
 

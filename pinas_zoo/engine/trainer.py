@@ -366,10 +366,10 @@ def _optimiser(
     optimizer: torch.optim.Optimizer | None = None,
 ) -> OptimWrapper:
     """Build the optimiser of a phase, unless the network gives it, for the stage's precision."""
-    if optimizer is None and phase.optim is None:
-        optimizer = FusedSGD(parameters, options.lr, options.momentum, options.weight_decay)
-    elif optimizer is None:
+    if optimizer is None and phase.optim is not None:
         optimizer = OPTIMIZERS.build(dict(phase.optim, params=list(parameters)))
+    elif optimizer is None:
+        optimizer = FusedSGD(parameters, options.lr, options.momentum, options.weight_decay)
     kind = ScaledDistributedOptimWrapper if options.precision == "fp16" else DistributedOptimWrapper
     return kind(optimizer=optimizer)
 

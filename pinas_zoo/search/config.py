@@ -261,8 +261,8 @@ def parse_table(table: type[T], values: Mapping[str, Any], where: str) -> T:
         if first["type"] == "model_type":  # one value for a table
             known = "', '".join(_table_of(table, first["loc"]).model_fields)
             raise UserError(
-                f"{where}: {key!r}: expected a table of the keys '{known}', got {shortened(first['input'], 200)}; set them one by "
-                f"one, as in {key}.KEY=VALUE"
+                f"{where}: {key!r}: expected a table of the keys '{known}', got {shortened(first['input'], 200)}; set "
+                f"them one by one, as in {key}.KEY=VALUE"
             ) from error
         message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
         message = message.split(", unable to parse")[0]

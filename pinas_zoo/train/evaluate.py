@@ -14,10 +14,10 @@ from torch import nn
 
 from pinas_zoo.data.images import ImageSet
 from pinas_zoo.engine import distributed
-from pinas_zoo.engine.memory import peak_memory_mib
 from pinas_zoo.engine.precision import at_least_fp32
 from pinas_zoo.engine.trainer import DTYPES
 from pinas_zoo.errors import UserError
+from pinas_zoo.operating_system import peak_memory_mib
 
 Normalise = Callable[[torch.Tensor], torch.Tensor]
 BINS = 15  # of confidence, for the calibration error

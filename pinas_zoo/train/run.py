@@ -29,8 +29,8 @@ from pinas_zoo.data.options import Views
 from pinas_zoo.engine import distributed, trainer
 from pinas_zoo.engine.checkpoint import CHECKPOINT
 from pinas_zoo.engine.compiler import check_compiler
-from pinas_zoo.engine.memory import peak_memory_mib
 from pinas_zoo.errors import UserError
+from pinas_zoo.operating_system import peak_memory_mib
 from pinas_zoo.terminal import is_terminal
 from pinas_zoo.train.classifier import Classifier, learning_rate
 from pinas_zoo.train.config import FREE, Recipe
