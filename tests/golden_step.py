@@ -81,6 +81,7 @@ def golden_step(
                 tensor.copy_(golden_tensor(prefix + fill_name(reference_name(name)), tensor.shape))
     method.queue.copy_(F.normalize(seeded_input((128, 64), 99), dim=0))
     method = method.to(device).to(memory_format=memory_format)
+    assert method.teacher is not None  # for mypy, to which it is another object now
     before = {name: p.clone() for name, p in method.teacher.named_parameters()}
     method.train()
     images = seeded_input(tuple(arrays["image_shape"]), int(arrays["image_seed"])).to(device)  # N x 4 x 3 x H x W

@@ -122,7 +122,7 @@ def read_sizes(depths: Any, widths: Any, stem_width: Any) -> dict[str, Any]:
     Raises:
         ValueError: Another type, or out of range.
     """
-    sizes = {
+    sizes: dict[str, Any] = {
         "depths": _counts("depths", depths, MAX_LAYERS),
         "widths": _counts("widths", widths, MAX_CHANNELS),
         "stem_width": check_count("stem_width", stem_width, 1, MAX_CHANNELS),

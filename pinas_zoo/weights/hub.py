@@ -212,7 +212,7 @@ def _repo_file(entry: Mapping[str, Any]) -> RepoFile:
     digest, size = (large.get("sha256"), large.get("size")) if large else (entry.get("blobId"), entry.get("size"))
     if size is not None and (not isinstance(size, int) or size < 0):
         raise ValueError(f"expected a size in bytes, got {size!r}")
-    return RepoFile(digest if is_digest(digest) else "", size)
+    return RepoFile(str(digest) if is_digest(digest) else "", size)
 
 
 def only_pickles(files: Iterable[str], what: str) -> NotSafetensors | None:
