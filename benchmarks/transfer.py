@@ -18,6 +18,7 @@ import gc
 import os
 import statistics
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,9 +145,8 @@ def speed_table(task: str, size: tuple[int, int], args: argparse.Namespace) -> s
     names = (PEER, *args.backbones)
     models = {name: build(task, name) for name in names}
     kept = {name: activations_mb(model, size, args.batch) for name, model in models.items()}
-    seconds = interleave(
-        {name: iteration(m, size, args.batch, args.dtype == "bf16") for name, m in models.items()}, args.repeats
-    )
+    runs = {name: iteration(m, size, args.batch, args.dtype == "bf16") for name, m in models.items()}
+    seconds = interleave(runs, args.repeats, time.process_time if args.processor_time else time.perf_counter)
     rows = [("backbone", "params (M)", "iterations/s", "faster than the first", "quartiles", "activations (MB)")]
     for name, model in models.items():
         params = sum(p.numel() for p in model.parameters()) / 1e6
@@ -184,12 +184,15 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=("det", "ade20k", "cityscapes"), default=["det", "cityscapes"])
     parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=BACKBONES, help="beside the peer (all)")
     parser.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32", help="bf16: autocast (default: fp32)")
+    parser.add_argument("--processor-time", action="store_true", help="of 1 thread, on a machine with other work")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="(default: %(default)s)")
     parser.add_argument("--tag", default="", help="write results/transfer_TAG.md")
     parser.add_argument("--memory", action="store_true", help="count activations at the recipes' sizes instead")
     args = parser.parse_args()
     if args.batch < 2:
         parser.error("expected a batch of at least 2, got less: a training step normalises pooled vectors by batch")
+    if args.processor_time and args.threads != 1:
+        parser.error("expected --threads 1 with --processor-time, got more: the time of all threads would be added")
     torch.set_num_threads(args.threads)
     command = " ".join(["python benchmarks/transfer.py", *sys.argv[1:]])
     parts = ["# Training whole detectors and segmenters", f"Printed by `{command}`, which says how it measures."]
@@ -204,7 +207,8 @@ def main() -> None:
                 speed_table(task, args.size, args),
             ]
         loads = f"load average {load:.1f} at the start, {os.getloadavg()[0]:.1f} at the end"
-        parts += [f"{machine()}; {args.threads} threads; {loads}.", *tables]
+        clock = "processor time" if args.processor_time else "wall time"
+        parts += [f"{machine()}; {args.threads} threads, {clock}; {loads}.", *tables]
     name = "transfer_memory" if args.memory else f"transfer_{args.tag}" if args.tag else "transfer"
     path = ROOT / "benchmarks" / "results" / f"{name}.md"
     write_text(path, "\n\n".join(parts) + "\n")
