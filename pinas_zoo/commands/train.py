@@ -30,6 +30,7 @@ folder to test on, a fifth of the images of each class is held out. If a run sto
 resume. The network is written to WORK_DIR/trained and registered under its name.
 """
 FROM_WEIGHTS, FROM_NOTHING = "finetune", "imagenet_fast"  # recipes where --config is not given
+SUPERNET = "learn/supernet.safetensors"  # in the folder of a search
 HOLDOUT = 0.2  # of a folder without a test split
 
 
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights",
         metavar="NAME|FOLDER|FILE",
         help="start from the weights of another network of the same layers: a name, a folder, a .safetensors file or a "
-        "checkpoint",
+        "checkpoint; or from the supernet in a search's folder, of whose space ARCH is",
     )
     parser.add_argument("--name", metavar="NAME", help="name of the run and of the registered network")
     parser.add_argument("--work-dir", metavar="FOLDER", help="the run's folder (default: work_dirs/NAME)")
@@ -174,6 +175,8 @@ def start_of(network: ResolvedNetwork, recipe: Recipe) -> Start:
     Raises:
         UserError: No such weights.
     """
+    from pathlib import Path
+
     from pinas_zoo.errors import UserError
     from pinas_zoo.train.network import Start
 
@@ -184,9 +187,33 @@ def start_of(network: ResolvedNetwork, recipe: Recipe) -> Start:
             f"expected a network with weights for start='weights', got the architecture {network.given}; name weights "
             "with --weights, or take another recipe"
         )
+    if recipe.weights and (Path(recipe.weights) / SUPERNET).is_file():
+        return _start_of_supernet(Path(recipe.weights), network)
     architecture, args = _building(network)
     state = weights_of(recipe.weights) if recipe.weights else None
     return Start(network.given, network.timm_name, architecture, args, own, state)
+
+
+def _start_of_supernet(folder: Path, network: ResolvedNetwork) -> Start:
+    """An architecture of a search's space, with the weights of its path in the run's supernet.
+
+    Raises:
+        UserError: The network is no architecture of the space.
+    """
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.search.pipeline import open_context
+    from pinas_zoo.train.network import Start
+
+    context = open_context(folder, "learn")
+    text = str(network.args.get("arch", ""))
+    try:
+        arch = context.space.parse(text)
+    except ValueError as error:
+        raise UserError(f"expected an architecture of the space of {folder}, got {network.given}: {error}") from None
+    assert context.supernet is not None  # the caller has found its file
+    state: dict[str, Tensor] = context.space.export(context.supernet, arch)
+    args = context.space.model_args(arch)
+    return Start(f"{text} of {folder}", context.space.architecture, context.space.architecture, args, False, state)
 
 
 def weights_of(word: str) -> dict[str, Tensor]:

@@ -161,7 +161,7 @@ def load_split(options: Data, split: str, seed: int = 0) -> tuple[ImageSet, tupl
     if options.type != "timm":
         raise UserError(f"expected data.type 'digits' or 'timm', got {options.type!r}")
     limit = options.max_test if split == options.test_split else options.max_train
-    return _timm(options, split, limit, seed, Stream.IMAGE_LIMIT)
+    return _files(open_split(options, split), options, limit, seed, Stream.IMAGE_LIMIT)
 
 
 def _per_class(labels: torch.Tensor, count: int, seed: int, stream: Stream = Stream.SPLIT) -> torch.Tensor:

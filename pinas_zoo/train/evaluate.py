@@ -22,7 +22,7 @@ from pinas_zoo.operating_system import peak_memory_mib
 Normalise = Callable[[torch.Tensor], torch.Tensor]
 BINS = 15  # of confidence, for the calibration error
 SHOWN = 5  # classes that are kept for each image
-WARM_UP = 1  # batches that do not count for the speed, where there are more
+WARM_UP = 1  # batches that do not count for the speeds, where there are more
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ def predict(
         torch.cuda.reset_peak_memory_stats(device)
     parts: list[tuple[torch.Tensor, ...]] = []
     timed, seconds, start = 0, 0.0, time.perf_counter()
+    warm_up = WARM_UP if len(images) > WARM_UP * batch_size else 0
     for number, batch in enumerate(images.batches(batch_size)):
         labels = batch["labels"] if to_class is None else to_class[batch["labels"]]
         x = normalise(batch["pixels"].to(device, non_blocking=True)).contiguous(memory_format=memory_format)
@@ -86,18 +87,17 @@ def predict(
         with torch.autocast(device.type, DTYPES[precision], enabled=DTYPES[precision] is not None):
             logits = model(x)
         _wait(device)
-        if number >= WARM_UP or len(images) <= batch_size:
-            timed, seconds = timed + len(x), seconds + time.perf_counter() - before
+        timed, seconds = timed + len(x), seconds + time.perf_counter() - before
         probabilities = at_least_fp32(logits).softmax(1)
         top = probabilities.topk(min(SHOWN, probabilities.shape[1]))
         true = probabilities.cpu().gather(1, labels[:, None])[:, 0]
         parts.append((labels, top.indices.cpu(), top.values.cpu(), true))
+        if number == warm_up - 1:
+            timed, seconds, start = 0, 0.0, time.perf_counter()
     elapsed = time.perf_counter() - start
     peak = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else peak_memory_mib()
     labels, classes, values, true = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Predictions(
-        labels, classes, values, true, len(labels) / elapsed, timed / seconds if seconds else 0.0, round(peak, 1)
-    )
+    return Predictions(labels, classes, values, true, timed / elapsed, timed / seconds, round(peak, 1))
 
 
 def _wait(device: torch.device) -> None:

@@ -15,10 +15,12 @@ import torch
 from PIL import Image
 from timm.data import create_transform
 
+from pinas_zoo.data.image_files import central_part
 from pinas_zoo.data.images import Files, ImageSet, Indices, ViewsOptions
 from pinas_zoo.data.loader import BatchPart, batch_loader, checked
 from pinas_zoo.data.memory import hold_in_memory
 from pinas_zoo.data.options import Data
+from pinas_zoo.data.sources import check_apart, note_of
 from pinas_zoo.data.splits import GIB, load_split
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
@@ -126,7 +128,10 @@ class TransformedImages(ImageSet):
         return torch.cat([b["pixels"] for b in checked(batch_loader(self.ranges(64), self._evaluated, self.workers))])
 
     def _evaluated(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
-        pixels = [self._evaluation(Image.fromarray(self.read(row))) for row in rows]
+        images = [Image.fromarray(self.read(row)) for row in rows]
+        if self.data_config["crop_mode"] == "center":  # a long, narrow image would be resized as a whole
+            images = [central_part(image) for image in images]
+        pixels = [self._evaluation(image) for image in images]
         return {"pixels": torch.stack(pixels), "labels": self.labels[list(rows)]}
 
 
@@ -157,6 +162,7 @@ class Splits:
     test: ImageSet
     class_names: tuple[str, ...]
     unreadable: tuple[str, ...] = ()  # reasons, one for each image that is left out
+    notes: tuple[str, ...] = ()  # lines about files that are no images
 
     @property
     def num_classes(self) -> int:
@@ -180,6 +186,8 @@ def open_images(recipe: Recipe) -> Splits:
             )
         test, test_names = load_split(data, data.test_split, seed)
         check_classes(test_names, data, data.test_split)
+        if isinstance(train, Files) and isinstance(test, Files):
+            check_apart(train.dataset, test.dataset)
         if test_names != names:
             raise UserError(
                 f"expected the same classes in {data.train_split!r} and {data.test_split!r} of {data.root}, got "
@@ -192,6 +200,8 @@ def open_images(recipe: Recipe) -> Splits:
             f"expected a folder of images for each of at least 2 classes in {data.root}, got {len(names)}: "
             f"{', '.join(names) or 'none'}"
         )
+    files = [images for images in (train, test) if isinstance(images, Files)]
+    notes = tuple(dict.fromkeys(note for images in files if (note := note_of(images.dataset))))
     unreadable: list[str] = []
     if recipe.skip_unreadable:
         train, reasons = readable(train, data.workers)
@@ -204,7 +214,7 @@ def open_images(recipe: Recipe) -> Splits:
         raise UserError(f"expected images in the split {data.test_split!r} of {data.root}, got none")
     if isinstance(train, Files) and isinstance(test, Files):
         train, test = hold_in_memory([train, test], data.memory_gib * GIB)
-    return Splits(train, test, names, tuple(unreadable))
+    return Splits(train, test, names, tuple(unreadable), notes)
 
 
 def hold_out(images: ImageSet, share: float, seed: int) -> tuple[ImageSet, ImageSet]:

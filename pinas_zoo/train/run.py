@@ -197,6 +197,7 @@ def beginning(
     ]
     if recipe.batch_size < asked.batch_size:
         lines.append(f"note: batch_size={asked.batch_size} is lowered to {recipe.batch_size}, which the images fill")
+    lines += [f"note: {note}" for note in splits.notes]
     if splits.unreadable:
         lines.append(f"warning: {left_out(splits.unreadable)}")
     return lines

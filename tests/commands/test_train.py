@@ -11,6 +11,7 @@ import torch
 
 from pinas_zoo.cli import main
 from pinas_zoo.config_files import config_names
+from pinas_zoo.search import search
 from pinas_zoo.train.config import Recipe
 from pinas_zoo.weights.tensors import load_tensors
 from tests.networks import TINY, tiny_folder
@@ -84,6 +85,27 @@ def test_weights_of_another_network_of_the_same_layers(tmp_path, monkeypatch, zo
     run("train", "0000", "--weights", folder, *words, "--work-dir", tmp_path / "wrong", code=2)
     assert "got those of another" in capsys.readouterr().err
     assert not (tmp_path / "wrong").exists()
+
+
+def test_an_architecture_starts_from_a_supernet(tmp_path, monkeypatch, zoo_home, capsys):
+    monkeypatch.chdir(tmp_path)
+    root = picture_folder(tmp_path / "images")
+    table = {
+        "name": "net", "until": "learn", "space": {"type": "resnest50", **TINY}, "log": {"tensorboard": False},
+        "data": {"root": str(root), "image_size": 32, "val_per_class": 1}, "learn": {"steps": 2, "batch_size": 6}, "linear": {"batch_size": 6},
+    }  # fmt: skip
+    table["learn"]["options"] = {"queue_size": 12, "dim": 8}
+    search(table, work_dir=tmp_path / "net", say=lambda text: None)
+    fixed = ["optim.lr=0.0", "precision=fp32", "data.workers=0", "batch_size=8"]
+    words = ["--weights", tmp_path / "net", "--data", root, *settings(*fixed)]
+    run("train", "3013", *words, "--name", "cut")
+    assert "given weights, with a new classifier" in capsys.readouterr().out
+    trained = load_tensors(tmp_path / "work_dirs" / "cut" / "trained" / "model.safetensors")
+    supernet = load_tensors(tmp_path / "net" / "learn" / "supernet.safetensors")
+    stem = next(name for name in supernet if name.endswith("conv1.0.weight"))
+    assert torch.equal(trained["conv1.0.weight"], supernet[stem])
+    run("train", "30133", *words, "--name", "wrong", code=2)
+    assert "architecture of the space" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
