@@ -165,7 +165,15 @@ def test_python_compiles_and_imports(page):
 
 def runs_alone(block: str) -> bool:
     """Whether a block needs nothing of the reader's: no file, no run, no weights, no long search."""
-    needs = ("pretrained=True", "save_model_folder", "read_table", "open_run", "search(", "pretrained_cfg")
+    needs = (
+        "pretrained=True",
+        "save_model_folder",
+        "read_table",
+        "open_run",
+        "search(",
+        "pretrained_cfg",
+        "load_checkpoint",
+    )
     return not any(word in block for word in needs)
 
 
