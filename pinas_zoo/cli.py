@@ -11,11 +11,13 @@ So ``pinas-zoo --help`` imports no command, and ``pinas-zoo COMMAND --help`` imp
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
 
 from pinas_zoo.errors import UserError, is_full_disk
+from pinas_zoo.output_streams import LastingStreams, discard, prepare_streams
 from pinas_zoo.version import __version__
 
 TYPE_CHECKING = False
@@ -134,35 +136,35 @@ def main(argv: Sequence[str] | None = None, load_package: Callable[[], None] | N
             :mod:`pinas_zoo_launcher` has put that off.
 
     Returns:
-        0 when it worked; 2 with one line on stderr when the input was wrong; 130 after Ctrl-C.
+        0 when it worked; 2 with one line on stderr when the input was wrong; 128 plus the signal's number when it was
+        stopped: 130 after Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed.
     """
-    from pinas_zoo.terminal import error as print_error
-    from pinas_zoo.terminal import json_alone, open_streams
-
-    open_streams()
+    prepare_streams()
     args = build_parser().parse_args(argv)
+    from pinas_zoo.stop_signals import StopSignals
+    from pinas_zoo.terminal import error as print_error
+    from pinas_zoo.terminal import json_alone  # not needed for --help, as all that a command imports
 
+    signals = StopSignals()
     try:
-        with json_alone(getattr(args, "json", False)):
+        with signals, LastingStreams(), json_alone(getattr(args, "json", False)):
             if load_package is not None and getattr(args, "needs_package", True):
                 load_package()
             args.run(args)
-        sys.stdout.flush()  # a full disk or a closed pipe is found here, not at exit
+            sys.stdout.flush()  # a full disk is found here, not at exit
     except UserError as error:
         print_error(args.command, str(error))
         return 2
     except KeyboardInterrupt:
         hint = "; rerun the same command to resume" if args.command in RESUMABLE else ""
-        print_error(args.command, f"stopped{hint}")
-        return 130
-    except BrokenPipeError:  # the reader of our output has gone, as in `pinas-zoo list | head`
-        _discard_stdout()
-        return 0
+        number = signals.received or 2  # SIGINT
+        print_error(args.command, f"stopped{f' by signal {number}' if number != 2 else ''}{hint}")
+        return 128 + number
     except OSError as error:  # a place that cannot be read or written, a full disk
         try:
             sys.stdout.flush()
         except OSError:
-            _discard_stdout()
+            discard(sys.stdout)
         full = is_full_disk(error)
         cure = "free space on the disk, then repeat" if full else "give another place, or change its permissions"
         print_error(args.command, f"{error}; {cure}")
@@ -173,11 +175,6 @@ def main(argv: Sequence[str] | None = None, load_package: Callable[[], None] | N
         print_error(args.command, f"{' '.join(str(error).split())[:300]}; free space on the disk, then repeat")
         return 2
     return 0
-
-
-def _discard_stdout() -> None:
-    """Send the rest of stdout nowhere, so that Python's own flush at exit does not fail on it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _help_width() -> int:

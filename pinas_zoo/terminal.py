@@ -41,19 +41,6 @@ def say(text: str) -> None:
     print("\n".join(map(escape, text.split("\n"))), flush=True)
 
 
-def open_streams() -> None:
-    """Make stdout and stderr take every text: what a terminal's encoding lacks is shown as ``?``, never an error.
-
-    A process that was started with a closed stdout or stderr gets one that nobody reads.
-    """
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  until the process ends
-        elif getattr(stream, "errors", None) in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
-
-
 def is_terminal(stream: IO[str]) -> bool:
     """Whether a person sees the stream drawn: a terminal that moves its cursor."""
     return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")

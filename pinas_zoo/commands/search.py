@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
     if args.dry_run and args.json:
         print_json(asdict(plan(config, folder)))
     elif args.dry_run:
-        say(config.model_dump_json(indent=2) + "\n\n" + plan(config, folder).text())
+        say(config.shown().model_dump_json(indent=2) + "\n\n" + plan(config, folder).text())
     elif args.worker:
         work(Context.of(config, folder, say))
     else:

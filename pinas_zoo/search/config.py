@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
@@ -164,6 +165,16 @@ class SearchConfig(Table):
     explore: Explore = Explore()
     train: Train = Train()
     log: Log = Log()
+
+    def shown(self) -> SearchConfig:
+        """The configuration for what others read, such as a report: without the password of ``explore.storage``."""
+        explore = self.explore.model_copy(update={"storage": without_password(self.explore.storage)})
+        return self.model_copy(update={"explore": explore})
+
+
+def without_password(storage: str) -> str:
+    """A database URL with ``***`` as its password; any other text as it is."""
+    return re.sub(r"(://[^/@:]*):.*@", r"\1:***@", storage)
 
 
 def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> SearchConfig:

@@ -152,7 +152,7 @@ def plan(config: SearchConfig, folder: Path) -> RunPlan:
             state = "after until"
         stages.append(StagePlan(stage, reason or describe(stage, config, space, method), complete, state))
     return RunPlan(
-        config=config.model_dump(mode="json"),
+        config=config.shown().model_dump(mode="json"),
         folder=str(folder),
         data_found=root_found(config.data),
         space=f"{space.num_layers} layers of {space.num_candidates}",

@@ -195,13 +195,13 @@ def read_matrix(path: Path) -> NDArray[np.float64]:
     Raises:
         UserError: It is missing or damaged.
     """
-    what = "a square table of similarities in -1 to 1"
+    what = "a square table of similarities"
     rows = [line.split(",") for line in read_text(path, what, MATRIX_LIMIT).split()]
     try:
         matrix = np.array(rows, dtype=np.float64)
     except ValueError:  # a cell that is no number, rows of different lengths
         matrix = np.empty(0)
-    if matrix.ndim != 2 or len(matrix) < 2 or matrix.shape[0] != matrix.shape[1] or not (abs(matrix) <= 1.001).all():
+    if matrix.ndim != 2 or len(matrix) < 2 or matrix.shape[0] != matrix.shape[1] or not (abs(matrix) <= 1e12).all():
         raise UserError(f"expected {what} in {path}, got {len(rows)} rows of another kind; delete the file")
     return matrix
 

@@ -11,7 +11,7 @@ from typing import Any
 from pinas_zoo.bounded_reading import read_json
 from pinas_zoo.engine.checkpoint import CHECKPOINT
 from pinas_zoo.errors import UserError
-from pinas_zoo.search.config import SearchConfig, parse_config
+from pinas_zoo.search.config import SearchConfig, parse_config, without_password
 from pinas_zoo.search.folder_lock import LOCK
 from pinas_zoo.search.run_files import JSON_LIMIT, read_facts, refuse_links
 from pinas_zoo.weights.atomic import write_json
@@ -62,7 +62,10 @@ def _differences(before: Any, now: Any, key: str = "") -> list[str]:
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         keys = {**before, **now}
         return [d for k in keys for d in _differences(before.get(k), now.get(k), f"{key}.{k}" if key else str(k))]
-    return [] if before == now else [f"{key} was {before!r}, is {now!r}"]
+    if before == now:
+        return []
+    shown = [repr(without_password(value) if isinstance(value, str) else value) for value in (before, now)]
+    return [f"{key} was {shown[0]}, is {shown[1]}"]
 
 
 def with_streams_of(config: SearchConfig, folder: Path) -> SearchConfig:

@@ -82,7 +82,7 @@ def test_a_damaged_ranking(tmp_path, row):
         read_ranking(tmp_path / "ranking.csv")
 
 
-@pytest.mark.parametrize("text", ["", "a,b\nc,d", "1,2", "1,2\n3", "nan,1\n1,1", "1,5\n5,1"])
+@pytest.mark.parametrize("text", ["", "a,b\nc,d", "1,2", "1,2\n3", "nan,1\n1,1", "1,1e13\n5,1"])
 def test_a_damaged_matrix(tmp_path, text):
     (tmp_path / "similarity.csv").write_text(text)
     with pytest.raises(UserError, match="square table"):

@@ -61,9 +61,16 @@ def common(
         canonical: Turns an architecture's text into the space's own form; None if the space does not contain it.
 
     Raises:
-        UserError: They have fewer than three architectures in common.
+        UserError: They have fewer than three architectures in common, or the truth gives one two accuracies.
     """
-    known = {name: value for text, value in truth.items() if (name := canonical(text)) is not None}
+    known: dict[str, float] = {}
+    for text, value in truth.items():
+        name = canonical(text)
+        if name is not None and known.setdefault(name, value) != value:
+            raise UserError(
+                f"expected one accuracy of {name} in the truth, got {known[name]:g} and {value:g} under two spellings; "
+                "keep one row for each architecture"
+            )
     rows = [
         (row["arch"], float(row["accuracy"]), float(row["flops_g"]), known[row["arch"]])
         for row in ranking

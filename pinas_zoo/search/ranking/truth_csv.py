@@ -1,5 +1,8 @@
 """The reader of CSV tables of trained networks: one header, one architecture a row.
 
+Columns are separated by commas, semicolons or tabs; a byte order mark is left out. A row of another length than the
+header is an error, and so is an architecture that two rows give different accuracies.
+
 :func:`read_truth` takes one accuracy a row, for any space; :func:`pinas_zoo.search.ranking.benchmark_table.read_table`
 takes all that NAS-Bench-201's table holds.
 """
@@ -7,15 +10,23 @@ takes all that NAS-Bench-201's table holds.
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from pinas_zoo.bounded_reading import MIB, read_text
 from pinas_zoo.errors import UserError
+from pinas_zoo.terminal import warning
 
 ARCH_COLUMNS = ("arch", "arch_str")
 ACCURACY_COLUMNS = ("accuracy", "cifar10_test_acc", "test_accuracy")
+SEPARATORS = (",", ";", "\t")
+LIMIT = 64 * MIB  # of a file
+MOST_ROWS = 1_000_000
+LARGEST = 1e12  # of a number, beyond which no figure can be drawn
 
 
 @dataclass(frozen=True)
@@ -24,23 +35,23 @@ class TruthRow:
 
     path: Path
     line: int
-    values: dict[str, str | None]  # by column; None where the row is shorter than the header
+    values: dict[str, str]  # by column
 
     def text(self, column: str) -> str:
-        return (self.values[column] or "").strip()
+        return self.values[column].strip()
 
     def number(self, column: str) -> float:
-        """A finite number.
+        """A finite number of at most 1e12.
 
         Raises:
             UserError: Anything else.
         """
         value = self.values[column]
         try:
-            number = float(value or "")
+            number = float(value)
         except ValueError:
             number = math.nan
-        if not math.isfinite(number):
+        if not abs(number) <= LARGEST:
             raise UserError(f"{self.path}, line {self.line}: expected a number as {column!r}, got {value!r}")
         return number
 
@@ -60,6 +71,8 @@ class TruthCsv:
             UserError: There is none; names the command's ``option`` that chooses a column.
         """
         for name in [asked] if asked else usual:
+            if self.columns.count(name) > 1:
+                raise UserError(f"{self.path}: expected one column {name!r}, got several; rename or remove the others")
             if name in self.columns:
                 return name
         wanted = repr(asked) if asked else " or ".join(map(repr, usual))
@@ -73,19 +86,27 @@ def read_csv(path: Path) -> TruthCsv:
     Raises:
         UserError: The file cannot be read as one.
     """
+    text = read_text(path, "a CSV table of trained networks", LIMIT)
+    first = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(SEPARATORS, key=first.count))
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = tuple(_rows(path, reader))
-            return TruthCsv(path, tuple(reader.fieldnames or ()), rows)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"expected a CSV table of trained networks, cannot read {path}: {reason}") from error
+        header = next(reader, [])
+        columns = tuple(name.strip() for name in header)
+        return TruthCsv(path, columns, tuple(_rows(path, reader, columns)))
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: expected a row of a CSV table, got {error}") from None
 
 
-def _rows(path: Path, reader: csv.DictReader[str]) -> Iterator[TruthRow]:
-    for values in reader:
-        yield TruthRow(path, reader.line_num, values)
+def _rows(path: Path, reader: Any, columns: Sequence[str]) -> Iterator[TruthRow]:
+    for number, cells in enumerate(filter(None, reader)):  # an empty line is no row
+        if len(cells) != len(columns):
+            raise UserError(
+                f"{path}, line {reader.line_num}: expected {len(columns)} cells as in the header, got {len(cells)}; "
+                "complete the row, or remove it"
+            )
+        if number == MOST_ROWS:
+            raise UserError(f"expected at most {MOST_ROWS:,} rows in {path}, got more; leave out what was not searched")
+        yield TruthRow(path, reader.line_num, dict(zip(columns, cells, strict=True)))
 
 
 def read_truth(
@@ -100,9 +121,19 @@ def read_truth(
         accuracy_column: Name of the accuracies' column, where it is another.
 
     Raises:
-        UserError: No such file or column, or a value that is no number.
+        UserError: No such file or column, a value that is no number, or two values of one architecture.
     """
     table = read_csv(path)
     arch = table.column(arch_column, ARCH_COLUMNS, "--arch-column")
     accuracy = table.column(accuracy_column, ACCURACY_COLUMNS, "--accuracy-column")
-    return {row.text(arch): row.number(accuracy) for row in table.rows}, accuracy
+    found: dict[str, float] = {}
+    for row in table.rows:
+        name, value = row.text(arch), row.number(accuracy)
+        if found.setdefault(name, value) != value:
+            raise UserError(
+                f"{path}, line {row.line}: expected one accuracy of {name}, got {found[name]:g} and {value:g}; keep "
+                "one row for each architecture, such as the mean of its trainings"
+            )
+    if len(found) < len(table.rows):
+        warning(f"{path}: {len(table.rows) - len(found)} of {len(table.rows)} rows repeat another row, and count once")
+    return found, accuracy

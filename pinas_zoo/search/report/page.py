@@ -108,7 +108,7 @@ def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapp
         tree=_tree(scores, space.num_candidates) if len(scores) >= LEAST else None,
         truth=_truth(folder / "rank.json", kind) if (folder / "rank.json").is_file() else None,
         stages=_stages(facts) if facts else None,
-        configuration=config.model_dump_json(indent=1),
+        configuration=config.shown().model_dump_json(indent=1),
     )
 
 

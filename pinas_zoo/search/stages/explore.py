@@ -16,7 +16,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.engine import distributed
 from pinas_zoo.errors import UserError, WeightsMissing
 from pinas_zoo.rng import Stream, step_rng
-from pinas_zoo.search.config import SearchConfig
+from pinas_zoo.search.config import SearchConfig, without_password
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.ranking.similarity import off_diagonal, path_similarity, write_matrix
@@ -30,7 +30,7 @@ from pinas_zoo.search.stages.winner import network_args
 from pinas_zoo.search.study.constraints import latency_ms
 from pinas_zoo.search.study.loop import check_scores, explore_study
 from pinas_zoo.search.study.ranking_file import write_ranking
-from pinas_zoo.search.study.storage import open_study, shown_url
+from pinas_zoo.search.study.storage import open_study
 from pinas_zoo.search.study.stored_trials import add_score, check_trials, exploration_seconds, known_scores
 from pinas_zoo.zoo import registry
 from pinas_zoo.zoo.registry import PICTURED
@@ -160,7 +160,7 @@ def run_study(context: Context) -> optuna.Study:
         study = open_study(storage, folder)
     else:
         study = open_study(storage, folder, context.config.name, signature(context.config))
-    check_trials(study, context.space, shown_url(storage) if storage else str(folder / "study.db"))
+    check_trials(study, context.space, without_password(storage) if storage else str(folder / "study.db"))
     return study
 
 

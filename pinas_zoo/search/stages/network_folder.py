@@ -66,7 +66,7 @@ def save_network(
             "load to train on": "import pinas_zoo, timm; "
             f'model = timm.create_model("local-dir:.", pretrained=True, num_classes={context.splits.num_classes})',
         },
-        "config": context.config.model_dump(mode="json"),
+        "config": context.config.shown().model_dump(mode="json"),
         "score": read_ranking(context.folder / "explore" / "ranking.csv")[0],
         "versions": {name: version(name) for name in ("torch", "timm", "mmengine", "optuna")}
         | {"pinas_zoo": __version__},

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import DatabaseError
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.search.config import without_password
 
 OPENINGS = 5  # attempts to open a storage
 LOCK_SECONDS = 60  # that a worker waits for SQLite's lock
@@ -51,8 +52,8 @@ def open_study(storage: str, folder: Path, run: str = "explore", digest: str = "
         raise _not_opened(storage or str(folder / "study.db"), error) from None
     if kept != digest:
         raise UserError(
-            f"explore.storage {shown_url(storage)} holds a study {run!r} of another configuration; change the run's "
-            "name or storage"
+            f"explore.storage {without_password(storage)} holds a study {run!r} of another configuration; change the "
+            "run's name or storage"
         )
     return study
 
@@ -84,20 +85,15 @@ def _engine(url: str) -> Engine:
     return create_engine(url, connect_args=arguments)
 
 
-def shown_url(storage: str) -> str:
-    """A storage for messages and files that others read: without its password."""
-    return re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", storage)
-
-
 def _not_opened(storage: str, error: Exception) -> UserError:
     """The one line for a storage that cannot be opened. A driver's own message may hold the URL with its password."""
     said = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    secret = re.search(r"://[^/@:]*:([^/]*)@", storage)
+    secret = re.search(r"://[^/@:]*:(.*)@", storage)
     for text in (secret[1], unquote(secret[1])) if secret and secret[1] else ():
         said = said.replace(text, "***")
     missing = getattr(error, "name", None) if isinstance(error, ImportError) else None
     cure = f"pip install {missing}" if missing else "see docs/explore.md"
-    return UserError(f"explore.storage {shown_url(storage)} cannot be opened: {said}; {cure}")
+    return UserError(f"explore.storage {without_password(storage)} cannot be opened: {said}; {cure}")
 
 
 def _create(storage: str | Path, name: str) -> optuna.Study:

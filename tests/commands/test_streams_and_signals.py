@@ -1,0 +1,81 @@
+"""Streams that are closed, readers that go away and signals: the work goes on, or says that it stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from pinas_zoo.output_streams import LastingStream, discard
+from pinas_zoo.search.run_folder import STAGES, is_done
+from tests.forked import ForkedCommand
+
+TINY = """
+name = "streams"
+space = dict(type="resnest50", depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=4)
+data = dict(type="digits", image_size=16, val_per_class=10, max_train=200)
+learn = dict(options=dict(queue_size=32, dim=16), steps=3, batch_size=16, checkpoint_every=1, log_every=1)
+linear = dict(steps=2, batch_size=16, lr=1.0)
+explore = dict(evaluations=4, recalibration_images=32, batch_size=64)
+train = dict(epochs=1, batch_size=64)
+"""
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="has no fork")
+
+
+@pytest.fixture
+def words(tmp_path, zoo_home) -> list[str]:
+    (tmp_path / "tiny.py").write_text(TINY)
+    return ["search", str(tmp_path / "tiny.py"), "--work-dir", str(tmp_path / "run")]
+
+
+def test_a_search_goes_on_when_nobody_reads_it_any_more(words, tmp_path):
+    """As with ``search … 2>&1 | head -1``."""
+    command = ForkedCommand(words)
+    assert os.read(command.reader, 1)
+    os.close(command.reader)
+    assert command.exit_code() == 0
+    assert all(is_done(tmp_path / "run", stage) for stage in STAGES)
+
+
+def test_a_search_without_streams(words, tmp_path):
+    def close() -> None:
+        for number, name in enumerate(("stdin", "stdout", "stderr")):
+            os.close(number)
+            setattr(sys, name, None)
+
+    command = ForkedCommand([*words, "--set", "until='learn'"], close)
+    assert command.end() == (0, "")
+    assert is_done(tmp_path / "run", "learn")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_the_checkpoint_and_nothing_else(words, tmp_path, number):
+    command = ForkedCommand([*words, "--set", "learn.steps=10000"])
+    command.wait_for(tmp_path / "run" / "learn" / "checkpoint.pth")
+    os.kill(command.pid, number)
+    code, text = command.end()
+    assert code == 128 + number
+    assert "rerun the same command to resume" in text.splitlines()[-1]
+    assert "Traceback" not in text
+    assert (tmp_path / "run" / "learn" / "checkpoint.pth").is_file()
+    assert not list((tmp_path / "run").rglob(".*"))
+
+
+def test_hangups_that_are_ignored_stay_so(words, tmp_path):
+    command = ForkedCommand([*words, "--set", "until='learn'"], lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    command.wait_for(tmp_path / "run" / "config.json")
+    os.kill(command.pid, signal.SIGHUP)
+    assert command.end()[0] == 0
+
+
+def test_a_full_disk_is_no_reader_that_has_gone():
+    with Path("/dev/full").open("w") as full:
+        stream = LastingStream(full)
+        stream.write("x" * 100)
+        with pytest.raises(OSError, match="No space left"):
+            stream.flush()
+        discard(full)  # its buffer is flushed to nowhere
