@@ -257,7 +257,8 @@ def segmenter_row() -> Row:
     names = {"ours": "pinas_cls", "peer": transfer.PEER}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings of mmseg
-        runs = {key: transfer.iteration(transfer.build("cityscapes", name), (64, 64), 2) for key, name in names.items()}
+        models = {key: transfer.build("cityscapes", name) for key, name in names.items()}
+        runs = {key: transfer.iteration(model, (64, 64), 2, bf16=False) for key, model in models.items()}
         seconds = interleave(runs, 2, time.process_time)
     peer_is = f"the same on {transfer.PEER}"
     return row("segmenter_step", measured, "ms", seconds, milliseconds, peer_is, "", [timm, mmengine, mmdet, mmseg])

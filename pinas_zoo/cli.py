@@ -11,7 +11,6 @@ So ``pinas-zoo --help`` imports no command, and ``pinas-zoo COMMAND --help`` imp
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import os
 import sys
