@@ -123,12 +123,42 @@ class Step:
         return run
 
 
+def timed_parts(step: Step, numbers: Sequence[int]) -> dict[str, float]:
+    """Median milliseconds of what a step of Π-NAS adds to its passes, by part; the backward pass is not among them."""
+    method, optimizer = step.method, step.wrapper["weights"].optimizer
+    taken: dict[str, list[float]] = {}
+
+    def timed(owner: object, name: str, label: str) -> Callable[[], None]:
+        function = getattr(owner, name)
+
+        def run(*args: object, **kwargs: object) -> object:
+            started = time.process_time()
+            result = function(*args, **kwargs)
+            taken[label][-1] += time.process_time() - started
+            return result
+
+        setattr(owner, name, run)
+        return lambda: delattr(owner, name)
+
+    parts = {"views": (step.trainee, "batch"), "teacher's average": (method, "update_teacher")}
+    parts |= {"loss": (method, "contrast"), "SGD": (optimizer, "step")}
+    undo = [timed(owner, name, label) for label, (owner, name) in parts.items()]
+    for number in numbers:
+        for label in parts:
+            taken.setdefault(label, []).append(0.0)
+        step.ours(number)
+    for restore in undo:
+        restore()
+    return {label: 1000 * statistics.median(seconds) for label, seconds in taken.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--size", type=int, default=112, help="height and width in pixels")
     parser.add_argument("--steps", type=int, default=7, help="measured, after one that is not")
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--parts", action="store_true", help="also the time of what a step adds to its passes")
     parser.add_argument("--profile", type=Path, help="write the operators of one step, by time, to this file")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -151,6 +181,9 @@ def main() -> None:
             f"{name:20} {median[name]:6.2f} s a step, {ratio:5.3f} x bare compute ({statistics.median(bare):.2f} s), "
             f"{median[args.settings[0]] / median[name]:.2f} x as fast as {args.settings[0]}"
         )
+        if args.parts:
+            added = timed_parts(step, range(args.steps + 2, 2 * args.steps + 2))
+            print("    ms of a step: " + ", ".join(f"{label} {value:.0f}" for label, value in added.items()))
         for what, run in (("step", lambda: step.ours(args.steps)), ("bare", step.bare(args.steps))):  # noqa: B023
             count = count_operators(run)
             total = count.moved.total() / 2**30
