@@ -33,8 +33,8 @@ class CocoFile:
         path: The file.
         images: Each with ``id``, ``file_name``, ``height`` and ``width``; ids differ.
         annotations: Each with ``id``, ``image_id``, ``category_id``, ``bbox`` (x, y, width, height) and ``area``; ids
-            differ. ``iscrowd`` (0 or 1) and ``segmentation`` may be absent. None: the file has no such key, as those of COCO's
-            test sets.
+            differ. ``iscrowd`` (0 or 1) and ``segmentation`` may be absent. None: the file has no such key, as those of
+            COCO's test sets.
         categories: Each with ``id`` and ``name``; ids and names differ.
     """
 
