@@ -110,7 +110,7 @@ def loss_of(model: Any, data: dict[str, Any], bf16: bool = False) -> torch.Tenso
         return model.parse_losses(model(**data, mode="loss"))[0]
 
 
-def iteration(model: Any, size: tuple[int, int], batch: int, bf16: bool) -> Callable[[], None]:
+def iteration(model: Any, size: tuple[int, int], batch: int, bf16: bool = False) -> Callable[[], None]:
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-5, momentum=0.9)
     data = batch_of(model, size, batch)
 

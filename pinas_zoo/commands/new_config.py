@@ -107,11 +107,17 @@ def tool(name: str) -> str:
     """How to call a tool: as a module of an installed package, or by its path in a checkout."""
     import os
     import shlex
+    import shutil
     from pathlib import Path
 
     from pinas_zoo.config_files import PACKAGE
 
-    python = "python" if Path(sys.executable).name.startswith("python") else shlex.quote(sys.executable)
+    on_path = shutil.which("python")
+    python = (
+        "python"
+        if on_path and Path(on_path).absolute() == Path(sys.executable).absolute()
+        else shlex.quote(sys.executable)
+    )
     if (PACKAGE / "tools").is_dir():
         return f"{python} -m pinas_zoo.tools.{name}"
     path = PACKAGE.parent / "tools" / f"{name}.py"

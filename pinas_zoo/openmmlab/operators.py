@@ -104,10 +104,11 @@ def roi_align_forward(
 ) -> None:
     """RoIAlign (He et al., 2017) of rois (R x 5: image, x1, y1, x2, y2) into ``output``, R x C x height x width."""
     _check_average(pool_mode)
+    kind = _at_least_float(input)  # torchvision has no kernel for bf16, nor on CPUs one for fp16
     output.copy_(
         torch.ops.torchvision.roi_align(
-            input.contiguous(),
-            rois.to(input.dtype),
+            input.contiguous().to(kind),
+            rois.to(kind),
             spatial_scale,
             aligned_height,
             aligned_width,
@@ -132,10 +133,11 @@ def roi_align_backward(
 ) -> None:
     """Gradient of :func:`roi_align_forward` for its input, into ``grad_input``, N x C x H x W."""
     _check_average(pool_mode)
+    kind = _at_least_float(grad_output)
     grad_input.copy_(
         torch.ops.torchvision._roi_align_backward(
-            grad_output,
-            rois.to(grad_output.dtype),
+            grad_output.to(kind),
+            rois.to(kind),
             spatial_scale,
             aligned_height,
             aligned_width,

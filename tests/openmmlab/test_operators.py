@@ -182,9 +182,13 @@ def test_roi_align_without_rois_and_in_half_precision() -> None:
     assert not x.grad.any()
     rois = ROIS[:2].float()
     full = mmcv_ops.roi_align(x, rois, (3, 3), 0.5, 2, "avg", True)
-    half = mmcv_ops.roi_align(x.half(), rois.half(), (3, 3), 0.5, 2, "avg", True)
-    assert half.dtype == torch.float16
-    assert torch.allclose(half.float(), full, atol=2e-2)
+    (gradient,) = torch.autograd.grad(full.square().sum(), x)
+    for kind, tolerance in ((torch.float16, 2e-2), (torch.bfloat16, 1e-1)):
+        half = mmcv_ops.roi_align(x.to(kind), rois.to(kind), (3, 3), 0.5, 2, "avg", True)
+        assert half.dtype == kind
+        assert torch.allclose(half.float(), full, atol=tolerance)
+        (of_half,) = torch.autograd.grad(half.float().square().sum(), x)
+        assert torch.allclose(of_half, gradient, atol=tolerance)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

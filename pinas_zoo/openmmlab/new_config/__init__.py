@@ -6,6 +6,7 @@ look at the two kinds of data, ``schedule`` chooses numbers, ``config_text`` wri
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pinas_zoo.openmmlab.new_config import coco_folder, config_text, mask_classe
 from pinas_zoo.openmmlab.new_config.backbone import find_backbone
 from pinas_zoo.openmmlab.new_config.config_text import Request
 from pinas_zoo.openmmlab.new_config.schedule import Schedule, schedule
-from pinas_zoo.weights.atomic import to_json, write_text
+from pinas_zoo.weights.atomic import write_text
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def new_config(
         for name, split in splits.items():
             if split.changed:
                 content = {part: getattr(split.coco, part) for part in ("images", "annotations", "categories")}
-                texts[config_text.coco_name(request, name)] = to_json(content)
+                texts[config_text.coco_name(request, name)] = json.dumps(content)
         classes, found = coco.classes, coco.notes
     else:
         masks = mask_classes.look(root)

@@ -146,9 +146,11 @@ def _choose(root: Path, found: Sequence[CocoFile], notes: list[str]) -> tuple[Co
                 "training and validation by --annotations TRAIN VAL"
             )
     train = of["train"] or of[None] or of["val"] or of["test"]
-    if of["test"] and of["test"] != train:
-        notes.append(f"{of['test'][0].path.relative_to(root)} is not used, neither to train nor to validate")
-    return train[0], of["val"][0] if of["val"] and of["val"] != train else None
+    val = of["val"] if of["val"] is not train else []
+    for coco in found:
+        if coco not in train and coco not in val:
+            notes.append(f"{coco.path.relative_to(root)} is not used, neither to train nor to validate")
+    return train[0], val[0] if val else None
 
 
 def _image_folder(root: Path, coco: CocoFile, notes: list[str]) -> Path:
@@ -257,9 +259,8 @@ def _have_masks(splits: Sequence[CocoSplit], notes: list[str]) -> bool:
     for split in splits:
         sides = {image["id"]: (image["height"], image["width"]) for image in split.coco.images}
         for annotation in split.annotations:
-            if annotation["image_id"] not in sides or annotation.get("iscrowd"):
+            if annotation["image_id"] not in sides:
                 continue
-            total += 1
             try:
                 kind = mask_kind(annotation.get("segmentation"), *sides[annotation["image_id"]], runs=False)
             except ValueError as error:
@@ -267,7 +268,8 @@ def _have_masks(splits: Sequence[CocoSplit], notes: list[str]) -> bool:
                     f"expected masks as polygons or RLE in {split.coco.path}, got {error} (annotation "
                     f"{annotation['id']})"
                 ) from None
-            if kind == "none":
+            total += not annotation.get("iscrowd")
+            if kind == "none" and not annotation.get("iscrowd"):
                 without.append(annotation["id"])
     if without:
         which = (

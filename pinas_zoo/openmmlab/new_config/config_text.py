@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pinas_zoo.errors import UserError
 from pinas_zoo.openmmlab.colors import palette
 from pinas_zoo.openmmlab.new_config.backbone import Backbone
 from pinas_zoo.openmmlab.new_config.coco_folder import CocoData, CocoSplit
@@ -179,8 +180,23 @@ def list_files(request: Request, data: MaskData) -> dict[str, str]:
     for split, some in (("train", data.train), ("val", data.val)):
         for number, group in enumerate(some):
             if group.listed:
+                _check_listable(group)
                 found[_list_name(request, split, number)] = "".join(f"{name}\n" for name in group.names)
     return found
+
+
+def _check_listable(group: Group) -> None:
+    """mmseg reads a list as UTF-8, and takes spaces off the ends of a line.
+
+    Raises:
+        UserError: A name that cannot be read back.
+    """
+    for name in group.names:
+        if name != name.strip() or len(name.splitlines()) != 1 or any("\ud800" <= c <= "\udfff" for c in name):
+            raise UserError(
+                f"expected names of images that a list of lines can hold in {group.images}, got {escape(name)!r}; "
+                "rename it"
+            )
 
 
 def coco_name(request: Request, split: str) -> str:

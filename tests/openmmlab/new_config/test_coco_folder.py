@@ -50,6 +50,8 @@ def test_files_of_other_tasks_and_other_json_are_not_taken(tmp_path: Path) -> No
     write(tmp_path / "annotations" / "captions_train.json", coco(FOUR, NAMES))
     write(tmp_path / "package.json", {"name": "x"})
     assert look(tmp_path).train.coco.path.name == "a_train.json"
+    write(tmp_path / "annotations" / "all.json", coco(FOUR, NAMES))
+    assert look(tmp_path).notes == ("annotations/all.json is not used, neither to train nor to validate",)
     write(tmp_path / "annotations" / "b_train.json", coco(FOUR, NAMES))
     with pytest.raises(
         UserError, match=r"one file of train annotations .*a_train.json, .*b_train.json; .*--annotations"

@@ -185,6 +185,26 @@ def test_white_masks_train_both_classes(here: Path, backbone: Path, capsys: pyte
     assert set(np.unique(loaded)) == {0, 1}
 
 
+def test_images_of_two_suffixes_and_a_registered_backbone(
+    here: Path, backbone: Path, zoo_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for k in range(10):
+        image(here / "mixed" / "images" / f"{k}.{'JPG' if k % 2 else 'png'}")
+        mask(here / "mixed" / "masks" / f"{k}.png", (0, 50, 200))
+    assert cli.main(["register", "mine", "--folder", str(backbone)]) == 0
+    made = make(capsys, "seg", "--data", "mixed", "--backbone", "mine")
+    cfg = Config.fromfile(made["config"])
+    assert (cfg.model.backbone.arch, cfg.model.backbone.init_cfg.checkpoint) == ("mine", "pinas:mine")
+    assert cli.main(shlex.split(made["commands"]["check"])[1:]) == 0
+    from mmengine.registry import init_default_scope
+    from mmseg.registry import DATASETS
+
+    init_default_scope("mmseg")
+    parts = [DATASETS.build(cfg[f"{split}_dataloader"].dataset) for split in ("train", "val")]
+    assert [len(part) for part in parts] == [8, 2]
+    assert parts[0].metainfo["classes"] == ("class_0", "class_50", "class_200")
+
+
 def test_text_of_the_data_stays_text(here: Path) -> None:
     names = ("it's", 'a "quoted" one', "{{ $HOME:x }}", "{{ fileDirname }}", "back\\slash", "Яблоко", "#")
     folder = here / "odd {{ name }} 'x'"
