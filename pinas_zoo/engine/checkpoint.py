@@ -17,9 +17,20 @@ FIRST_PHASE = "weights"  # the only phase in version 0.1
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Write the checkpoint of a stage's folder atomically."""
-    with replacing(folder / CHECKPOINT) as temporary:
-        torch.save(state, temporary)
+    """Write the checkpoint of a stage's folder atomically.
+
+    Raises:
+        UserError: It cannot be written, such as on a full disk. The one before stays.
+    """
+    try:
+        with replacing(folder / CHECKPOINT) as temporary:
+            torch.save(state, temporary)
+    except (OSError, RuntimeError) as error:  # torch's archive writer raises RuntimeError for an error of the disk
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(
+            f"expected to write {folder / CHECKPOINT}, got {reason}; the checkpoint before is kept: free space on the "
+            "disk, then rerun the same command to resume"
+        ) from None
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
