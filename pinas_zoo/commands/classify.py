@@ -26,7 +26,9 @@ an error.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="any format that Pillow reads; grey, RGBA, CMYK too")
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="PNG, JPEG, WebP, TIFF and more; grey, RGBA, CMYK too"
+    )
     parser.add_argument(
         "--model", required=True, metavar="NAME|FOLDER|hf-hub:…", help="a timm name, a timm model folder or a Hub repo"
     )

@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_options(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the options that detect and segment share."""
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="any format that Pillow reads; grey, RGBA, CMYK too")
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="PNG, JPEG, WebP, TIFF and more; grey, RGBA, CMYK too"
+    )
     parser.add_argument("--config", required=True, metavar="FILE", help=f"the {what}'s config")
     parser.add_argument(
         "--weights", required=True, metavar="CHECKPOINT", help="trained with that config; a file or hf-hub:…"

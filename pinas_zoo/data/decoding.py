@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import logging
 import warnings
 from typing import BinaryIO, Literal
 
@@ -36,6 +37,8 @@ MAX_SCANS = 100  # of a progressive JPEG; each goes over the whole image
 KEPT_PIXELS = 2**25  # a larger image is reduced to a half, a quarter or an eighth while it is read
 STRIP = 2**20  # pixels that are converted to RGB at once, about
 ORIENTATION = 0x0112  # the EXIF tag
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what its decoders log of broken files
 
 
 class UnreadableImage(OSError):

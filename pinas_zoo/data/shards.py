@@ -191,9 +191,9 @@ def _label(shard: Path, members: dict[str, Member], alt_label: str, name: str) -
         raise UserError(f"expected a label in .{'json' if alt_label else 'cls or .json'} beside {name}, found none")
     text = read_part(shard, member.offset, min(member.size, LABEL_BYTES))
     try:
-        value = json.loads(text)[alt_label or "label"] if in_json else int(text)
+        value = json.loads(text)[alt_label or "label"] if in_json else text.decode()
         label = int(value)
-        if isinstance(value, bool) or label != float(value) or abs(label) > MAX_LABEL:
+        if "_" in str(value) or isinstance(value, bool) or label != float(value) or abs(label) > MAX_LABEL:
             raise ValueError(value)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         where = f"under {alt_label or 'label'!r} in .json" if in_json else "in .cls"

@@ -32,8 +32,8 @@ def open_split(options: Data, split: str) -> Any:
     Raises:
         UserError: It is not there, cannot be opened, or is not below ``data.root``.
     """
-    kind, _, rest = options.name.partition("/")
-    kind = kind.lower() if rest or options.name.endswith("/") else ""
+    kind, slash, rest = options.name.partition("/")
+    kind = kind.lower() if slash else ""
     if kind in ("tfds", "hfids"):
         raise UserError(
             f"expected a data set with random access, got the stream {options.name!r}; "
@@ -48,7 +48,7 @@ def open_split(options: Data, split: str) -> Any:
     if kind == "wds":
         return ShardReader(Path(options.root), split)
     folders = kind == "torch" and rest.lower() in ("folder", "image_folder")
-    if options.name in ("", "folder") or folders:
+    if folders or kind not in ("torch", "hfds"):  # timm, too, takes other names for those of folders
         path = split_path(Path(options.root), split)
         return TarFolders(path) if path.is_file() else ClassFolders(path, natural=not folders)
     return _other(options, split)

@@ -88,10 +88,11 @@ def regular_members(path: Path, nested: bool = False) -> Iterator[Member]:
     try:
         with path.open("rb") as file:
             yield from _members(file, 0, path.stat().st_size, "", nested)
+    except UserError:
+        raise
     except (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError, EOFError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"expected an uncompressed tar file, got {path}: {error}; copy or unpack it again") from error
+        reason = error if isinstance(error, tarfile.TarError | OSError) else "a header is damaged"
+        raise UserError(f"expected an uncompressed tar file, got {path}: {reason}; copy or unpack it again") from error
 
 
 def _members(file: BinaryIO, start: int, size: int, within: str, nested: bool) -> Iterator[Member]:

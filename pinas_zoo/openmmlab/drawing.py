@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pinas_zoo.data.image_files import read_image, why_unreadable
+from pinas_zoo.data.image_files import read_image
 from pinas_zoo.errors import UserError
 from pinas_zoo.openmmlab import launch
+
+LONGEST = 100  # times the shorter side; the libraries' resizing makes the shorter side of longer images 0
 
 
 def draw(args: argparse.Namespace, scope: str) -> None:
@@ -30,7 +32,7 @@ def draw(args: argparse.Namespace, scope: str) -> None:
     out = Path(args.out)
     if out.exists() and not out.is_dir():
         raise UserError(f"expected a folder for --out, got the file {out}")
-    checked = {path: why_unreadable(Path(path)) for path in args.images}
+    checked = {path: why_not_drawn(Path(path)) for path in args.images}
     names = targets([path for path, problem in checked.items() if problem is None])
     if names:
         model = launch.load_model(cfg, args.weights, args.device)
@@ -49,6 +51,17 @@ def draw(args: argparse.Namespace, scope: str) -> None:
         print(f"pinas-zoo {args.command}: {problem}", file=sys.stderr)
     if problems:
         raise UserError(problems[-1])
+
+
+def why_not_drawn(path: Path) -> str | None:
+    """The reason why predictions for an image cannot be made, in one line; None when they can."""
+    try:
+        width, height = read_image(path, 3).size
+    except UserError as error:
+        return str(error)
+    if max(width, height) <= LONGEST * min(width, height):
+        return None
+    return f"expected an image at most {LONGEST} times as long as it is wide, got {path} of {width} x {height} pixels"
 
 
 def targets(paths: list[str]) -> dict[str, str]:

@@ -7,13 +7,14 @@ import uuid
 import zlib
 from itertools import product
 from pathlib import Path
-from zipfile import BadZipFile, is_zipfile
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 import numpy as np
 
 from pinas_zoo.errors import UserError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+MAX_BYTES = 2**30  # of an archive's arrays
 TRAINING = 50_000  # images; the rest is for validation
 
 
@@ -29,13 +30,18 @@ def image_folder(images: Path, work: Path) -> Path:
     if images.is_dir():
         return images
     try:
-        if images.exists() and not is_zipfile(images):
+        if images.exists() and not (images.is_file() and is_zipfile(images)):
             raise ValueError("not an archive")
+        with ZipFile(images) as archive:
+            if sum(part.file_size for part in archive.infolist()) > MAX_BYTES:
+                raise ValueError(f"more than {MAX_BYTES // 2**20} MiB")
         with np.load(images) as pack:  # never unpickles
             header, body, offsets, labels = (pack[key] for key in ("header", "body", "offsets", "labels"))
         if not {*labels} <= {*range(len(CLASSES))} or len(offsets) != 1 + len(labels):
             raise ValueError("labels are not all in 0 to 9, or there is not one offset more than there are labels")
-    except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError, AttributeError) as error:
+        if (np.diff(offsets) < 0).any() or not 0 <= offsets[0] <= offsets[-1] <= len(body):
+            raise ValueError("offsets are not those of images that follow each other in body")
+    except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
         raise UserError(
             f"expected --images as a folder of CIFAR-10 or an .npz of JPEGs with header, body, offsets and labels, "
             f"got {images}: {error}"
