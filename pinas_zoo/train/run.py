@@ -79,11 +79,13 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
     first = distributed.rank() == 0
     check_folder(recipe, folder)
     done = read_results(folder)
+    distributed.wait()  # all have looked before the first one writes
     if done is not None:
         if first:
             say(f"complete already: {done['summary']}")
         return done if first else None
     trainer.check_precision(recipe.precision, "precision")
+    trainer.log_backends(recipe.log, folder)  # raises an error if one is not installed
     if recipe.compile:
         check_compiler("compile")
     splits = open_images(recipe)

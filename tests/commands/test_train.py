@@ -90,11 +90,15 @@ def test_weights_of_another_network_of_the_same_layers(tmp_path, monkeypatch, zo
 def test_an_architecture_starts_from_a_supernet(tmp_path, monkeypatch, zoo_home, capsys):
     monkeypatch.chdir(tmp_path)
     root = picture_folder(tmp_path / "images")
-    table = {
-        "name": "net", "until": "learn", "space": {"type": "resnest50", **TINY}, "log": {"tensorboard": False},
-        "data": {"root": str(root), "image_size": 32, "val_per_class": 1}, "learn": {"steps": 2, "batch_size": 6}, "linear": {"batch_size": 6},
-    }  # fmt: skip
-    table["learn"]["options"] = {"queue_size": 12, "dim": 8}
+    table: dict[str, Any] = dict(
+        name="net",
+        until="learn",
+        space={"type": "resnest50", **TINY},
+        log={"tensorboard": False},
+        data={"root": str(root), "image_size": 32, "val_per_class": 1},
+        learn={"steps": 2, "batch_size": 6, "options": {"queue_size": 12, "dim": 8}},
+        linear={"batch_size": 6},
+    )
     search(table, work_dir=tmp_path / "net", say=lambda text: None)
     fixed = ["optim.lr=0.0", "precision=fp32", "data.workers=0", "batch_size=8"]
     words = ["--weights", tmp_path / "net", "--data", root, *settings(*fixed)]

@@ -105,6 +105,42 @@ if __name__ == "__main__":
         assert (tmp_path / "whole" / "train" / name).read_text() == (tmp_path / "killed" / "train" / name).read_text()
 
 
+def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(tmp_path):
+    """The size of files is limited after the first epoch, as a full disk limits it; then there is room again."""
+    root = picture_folder(tmp_path / "images")
+    table = recipe(root, batch_size=8)
+    code = f"""
+import resource, signal
+from pathlib import Path
+from pinas_zoo.errors import UserError
+from pinas_zoo.train.config import Recipe
+from pinas_zoo.train.network import Start
+from pinas_zoo.train.run import train
+
+def say(text):
+    if text.startswith("epoch 2"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    recipe = Recipe.model_validate_json({table.model_dump_json()!r})
+    try:
+        train(recipe, Start("3013", "pinas", "pinas", {ARCH!r}), Path({str(tmp_path / "run")!r}), say)
+    except UserError as error:
+        print(error)
+"""
+    process = python(code)
+    assert process.returncode == 0, process.stderr
+    assert len(process.stdout.splitlines()) == 1
+    assert "expected to write" in process.stdout
+    assert torch.load(tmp_path / "run" / "train" / "checkpoint.pth", weights_only=True)["step"] == 3
+    done = train(table, START, tmp_path / "run", lambda text: None)
+    assert done is not None
+    whole = train(table, START, tmp_path / "whole", lambda text: None)
+    assert whole is not None
+    assert whole["loss"] == done["loss"]
+
+
 def test_fine_tuning_resets_the_head_and_keeps_it_for_the_same_classes(tmp_path):
     root = picture_folder(tmp_path / "images")
     folder, model = tiny_folder(tmp_path / "model", num_classes=10)
