@@ -115,7 +115,8 @@ def test_the_wheel_says_its_version_its_command_and_its_extras():
     project = builders.WheelBuilder(str(ROOT)).metadata
     assert project.version == __version__
     assert project.core.scripts == {"pinas-zoo": "pinas_zoo_launcher:main"}
-    assert set(project.core.optional_dependencies) == {"search", "openmmlab", "dev"}
+    extras = {"study", "search", "openmmlab", "onedl", "transformers", "smp", "dev"}
+    assert set(project.core.optional_dependencies) == extras
 
 
 def test_exact_versions_cover_what_is_required():
