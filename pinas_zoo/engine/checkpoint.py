@@ -29,7 +29,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
         with replacing(folder / CHECKPOINT) as temporary:
             torch.save(state, temporary)
     except (OSError, RuntimeError) as error:  # torch's archive writer raises RuntimeError for an error of the disk
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or "an error of the disk, which may be full"
         raise UserError(
             f"expected to write {folder / CHECKPOINT}, got {reason}; the checkpoint before is kept: free space on the "
             "disk, then rerun the same command to resume"

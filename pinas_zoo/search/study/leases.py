@@ -90,7 +90,10 @@ class CandidateLeases:
             )
         )
         trials = self.trials()
-        mine = next(t for t in reversed(trials) if t.user_attrs.get("claim") == token)
+        mine, *again = [t for t in trials if t.user_attrs.get("claim") == token]
+        for repeated in again:  # the write was repeated, as its answer did not come
+            Trial(self.study, repeated._trial_id).set_user_attr("lost", True)
+            self.give_up(repeated.number)
         earlier = [t for t in trials if t.number < mine.number]
         before, left = held(earlier), {t.user_attrs["arch"] for t in earlier if _left(t)}
         trial = Trial(self.study, mine._trial_id)

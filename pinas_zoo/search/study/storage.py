@@ -19,6 +19,7 @@ from sqlalchemy.exc import DatabaseError
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import without_password
+from pinas_zoo.search.study.patient_storage import PATIENCE, PatientStorage
 
 OPENINGS = 5  # attempts to open a storage
 LOCK_SECONDS = 60  # that a worker waits for SQLite's lock
@@ -99,9 +100,11 @@ def _not_opened(storage: str, error: Exception) -> UserError:
 def _create(storage: str | Path, name: str) -> optuna.Study:
     for attempt in range(OPENINGS):
         try:
-            return optuna.create_study(
-                storage=_storage(storage), study_name=name, direction="maximize", load_if_exists=True
-            )
+            opened = _storage(storage)
+            study = optuna.create_study(storage=opened, study_name=name, direction="maximize", load_if_exists=True)
+            if isinstance(opened, PatientStorage):
+                opened.patience = PATIENCE
+            return study
         except (DatabaseError, StorageInternalError):  # another worker is creating the tables
             if attempt + 1 == OPENINGS:
                 raise
@@ -125,7 +128,7 @@ def _storage(storage: str | Path) -> optuna.storages.BaseStorage:
         return optuna.storages.RDBStorage(storage, engine_kwargs={"connect_args": arguments})
     arguments = {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() in SERVERS else {}
     # a connection that a restarted server has closed is replaced
-    return optuna.storages.RDBStorage(storage, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True})
+    return PatientStorage(storage, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True})
 
 
 def _sqlite(path: Path) -> optuna.storages.BaseStorage:
