@@ -157,7 +157,8 @@ def find_subject(args: argparse.Namespace) -> Subject:
     }
     given = {key: value for key, value in sizes.items() if value is not None}
     if args.image_size is not None and not 32 <= args.image_size <= MAX_RESIZED:
-        raise UserError(f"expected --image-size of 32 to {MAX_RESIZED}, got {args.image_size}")
+        limit = f"at least 32, got {args.image_size}" if args.image_size < 32 else f"at most {MAX_RESIZED}, got more"
+        raise UserError(f"expected --image-size of {limit}")
     if args.arch is not None:
         return _named_subject(word, args.arch, given, args.image_size)
     network = resolve(word, given)

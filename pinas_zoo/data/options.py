@@ -49,15 +49,14 @@ class Data(Table):
     root: Name = "data"  # a folder, or a tar file's folder with train_split="train.tar"
     train_split: Name = "train"
     test_split: Name = "validation"
-    image_size: int = Field(224, ge=1, le=4096)  # height and width in pixels that the network sees
+    image_size: int = Field(224, ge=1, le=2048)  # height and width in pixels that the network sees
     val_per_class: int = Field(50, ge=1)  # training images a class that are held out to score candidates (sec. 4.1)
     max_train: int | None = Field(None, ge=1)  # use only so many training images
     max_test: int | None = Field(None, ge=1)
     workers: int = Field(0, ge=0, le=1024)  # loader processes, of each rank; at most two for each core are started
-    memory_gib: float = Field(
-        4.0, ge=0, allow_inf_nan=False
-    )  # decoded images are held in memory up to this; changes no distribution
-    crop_pct: float = Field(1.0, gt=0, le=1)  # part of the shorter side that the network sees without augmentation
+    # decoded images are held in memory up to this; changes no distribution
+    memory_gib: float = Field(4.0, ge=0, allow_inf_nan=False)
+    crop_pct: float = Field(1.0, ge=0.125, le=1)  # part of the shorter side that the network sees without augmentation
     interpolation: Interpolation = "bicubic"  # of images that are resized without augmentation
     # of pixels in 0..1, RGB; None: measured on training images. Both or neither
     mean: tuple[Finite, Finite, Finite] | None = None
