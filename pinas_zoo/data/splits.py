@@ -123,7 +123,7 @@ def _files(source: Any, options: Data, limit: int | None, seed: int, stream: Str
     if limit is not None and limit < len(labels):
         index = np.sort(step_rng(seed, 0, stream).permutation(len(labels))[:limit])
     chosen = labels[torch.from_numpy(index)]
-    return Files(source, index, chosen, options), class_names(source, chosen)
+    return Files(source, index, chosen, options), class_names(source, labels)
 
 
 def _check_training(labels: torch.Tensor, held_out: torch.Tensor, count: int, names: tuple[str, ...]) -> None:

@@ -42,7 +42,7 @@ class HeaderFile(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, start: int, size: int):
         self.file, self.start, self.stop = file, start, start + size
-        self.at, self.furthest, self.since = start, 0, 0
+        self.at, self.furthest, self.since = start, -1, 0
 
     def readable(self) -> bool:
         return True
@@ -54,20 +54,22 @@ class HeaderFile(io.RawIOBase):
         return self.at - self.start
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        if whence != os.SEEK_SET or offset < self.furthest:
-            raise tarfile.ReadError(f"a header at byte {self.furthest} has a wrong size")
+        if whence != os.SEEK_SET or offset <= self.furthest:  # each member takes tarfile further
+            raise tarfile.ReadError(f"a header at byte {self.furthest + 1} has a wrong size")
         self.furthest, self.at = offset, self.start + offset
         return offset
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= HEADER_BYTES + tarfile.BLOCKSIZE:
-            raise tarfile.ReadError(f"a header after byte {self.furthest} has {size} bytes, more than {HEADER_BYTES}")
+            raise tarfile.ReadError(
+                f"a header after byte {self.furthest + 1} has {size} bytes, more than {HEADER_BYTES}"
+            )
         self.file.seek(self.at)
         data = self.file.read(max(0, min(size, self.stop - self.at)))
         self.at += len(data)
         self.since += size
         if self.since > BETWEEN or (size > tarfile.BLOCKSIZE and LONG_NUMBER.search(data)):
-            raise tarfile.ReadError(f"a header after byte {self.furthest} is too long")
+            raise tarfile.ReadError(f"a header after byte {self.furthest + 1} is too long")
         return data
 
     def next_member(self) -> None:

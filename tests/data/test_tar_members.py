@@ -66,6 +66,8 @@ SPARSE = pax(GNU__sparse__major="1", GNU__sparse__minor="0", GNU__sparse__realsi
         header("pax", -1024, tarfile.XHDTYPE),
         header("a.jpg", -512),
         header("a.jpg", -1536) * 4,
+        header("folder", -512, b"?"),
+        header("a.jpg", 0) + header("b.jpg", -512, b"?"),
         header("a.jpg", 2**60),
         pax(path="x") * 3000,
         pax(size="-100000") + header("a.jpg", 0),
@@ -75,7 +77,7 @@ SPARSE = pax(GNU__sparse__major="1", GNU__sparse__minor="0", GNU__sparse__realsi
         b"not a tar file" * 100,
         b"",
     ],
-    ids=range(13),
+    ids=range(15),
 )
 def test_headers_that_lie_are_refused(tmp_path, content):
     path = tmp_path / "a.tar"
