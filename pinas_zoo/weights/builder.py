@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from timm.models import PretrainedCfg, build_model_with_cfg, resolve_pretrained_cfg
+from timm.models import PretrainedCfg, build_model_with_cfg, get_pretrained_cfg, resolve_pretrained_cfg
 from torch import Tensor, nn
 
 from pinas_zoo.errors import WeightsError, WrongShapes
@@ -65,6 +65,9 @@ def build_with_weights(
     given = dict(pretrained_cfg_overlay or {})
     source = find_source(variant, pretrained_cfg, given)
     overlay = {**_cfg_of_folder(source, kwargs), **given}
+    if isinstance(pretrained_cfg, Mapping):  # a caller's own may leave out the names of the first and last layer
+        known: Any = get_pretrained_cfg(variant) or PretrainedCfg()
+        pretrained_cfg = {"first_conv": known.first_conv, "classifier": known.classifier, **pretrained_cfg}
     if source.state_dict is not None:
         place, weights = "the given state_dict", without_wrappers(source.state_dict)
     else:

@@ -122,6 +122,16 @@ def _unpickle(file: Path) -> Any:
     size = file.stat().st_size
     with file.open("rb") as stream:
         begin = stream.read(16)
+    if begin[8:10] in (b'{"', b"{ "):
+        raise BrokenWeights(f"expected a checkpoint of PyTorch, got safetensors in {file}; rename it to .safetensors")
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+        if not any(name.endswith("data.pkl") for name in names):
+            raise BrokenWeights(
+                f"expected a checkpoint written by torch.save, got in {file} an archive of {', '.join(names[:3])}; "
+                "numpy's arrays are not read: save them as tensors"
+            )
     if not begin.startswith((b"PK", b"\x80")):
         raise BrokenWeights(
             f"expected a checkpoint written by torch.save, got {file} ({size} bytes), which begins with {begin!r}; "

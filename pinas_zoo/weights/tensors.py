@@ -64,10 +64,12 @@ def without_wrappers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors under the names that they have in the bare network.
 
     ``module.`` (data-parallel training) is dropped in front, ``_orig_mod.`` (``torch.compile``) and FSDP's at any
-    depth, in whatever order they stand.
+    depth, in whatever order they stand. So is the counter of torch's ``AveragedModel``, which is no weight.
     """
     out = {}
     for name, tensor in tensors.items():
+        if name == "n_averaged":
+            continue
         bare = _WRAPPERS.sub("", name)
         while bare.startswith("module."):
             bare = bare.removeprefix("module.")
@@ -256,6 +258,12 @@ def tensor_shapes(path: Path | str) -> dict[str, tuple[int, ...]]:
             _refuse_integers([k for k, v in kinds.items() if k.endswith(_REAL) and "F" not in v], str(path))
             shapes = {k: tuple(v.get_shape()) for k, v in slices.items()}
     except (SafetensorError, EOFError, UnicodeDecodeError) as error:
+        with path.open("rb") as stream:
+            if stream.read(2) in (b"PK", b"\x80\x02"):
+                raise BrokenWeights(
+                    f"expected a safetensors file at {path}, got a checkpoint of PyTorch by its first bytes; rename it "
+                    "to .pth"
+                ) from None
         raise BrokenWeights(
             f"expected a whole safetensors file at {path} ({path.stat().st_size} bytes), got a broken or truncated one "
             f"({error}); get it again"

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 from timm.models import _hub
 from timm.utils import ParseKwargs
 
-from pinas_zoo.errors import NotSafetensors, WrongShapes
+from pinas_zoo.errors import BrokenWeights, NotSafetensors, WrongShapes
 from pinas_zoo.weights.model_folder import WEIGHTS_FILE
 from tests.hub_server import HubServer
 from tests.networks import TINY, same_weights, tiny, tiny_folder
@@ -162,6 +163,37 @@ def test_timms_own_folder_of_a_checkpoint(tmp_path):
     _hub.save_for_hf(model, tmp_path / "w", safe_serialization=False)
     assert not (tmp_path / "w" / WEIGHTS_FILE).exists()
     assert same_weights(timm.create_model(f"local-dir:{tmp_path / 'w'}", pretrained=True), model)
+
+
+def test_a_callers_own_cfg(tmp_path):
+    """``pretrained_cfg=dict(file=…)``, which names no layer, and says no number of classes."""
+    model = tiny()
+    cfg = {"file": str(write(tmp_path / "w.safetensors", model.state_dict()))}
+    made = {"arch": "3013", "pretrained": True, **TINY}
+    assert same_weights(timm.create_model("pinas", pretrained_cfg=cfg, **made), model)
+    loaded = timm.create_model("pinas", pretrained_cfg={**cfg, "num_classes": -1}, num_classes=3, **made)
+    assert all(torch.equal(t, without_head(model)[n]) for n, t in without_head(loaded).items())
+
+
+def test_weights_that_torch_averaged(tmp_path):
+    model = tiny()
+    averaged = torch.optim.swa_utils.AveragedModel(model)
+    assert same_weights(load({"file": str(write(tmp_path / "w.pth", averaged.state_dict()))}), model)
+
+
+def test_a_file_under_the_name_of_another_format_is_said(tmp_path):
+    model = tiny()
+    pickled = write(tmp_path / "a.pth", model.state_dict())
+    with pytest.raises(BrokenWeights, match=r"got a checkpoint of PyTorch.*rename it to \.pth"):
+        load({"file": str(pickled.rename(tmp_path / "a.safetensors"))})
+    with pytest.raises(BrokenWeights, match=r"got a checkpoint of PyTorch"):
+        load({"file": str(write(tmp_path / "a.old", model.state_dict()).rename(tmp_path / "a.safetensors"))})
+    plain = write(tmp_path / "b.safetensors", model.state_dict())
+    with pytest.raises(BrokenWeights, match=r"got safetensors in .*b\.pth; rename it to \.safetensors"):
+        load({"file": str(plain.rename(tmp_path / "b.pth"))})
+    np.savez(tmp_path / "c.npz", fc=np.zeros(3))
+    with pytest.raises(BrokenWeights, match=r"an archive of fc\.npy; numpy's arrays are not read"):
+        load({"file": str(tmp_path / "c.npz")})
 
 
 def test_other_names_in_a_folder_are_said(tmp_path):
