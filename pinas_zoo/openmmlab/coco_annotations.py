@@ -33,8 +33,8 @@ class CocoFile:
         path: The file.
         images: Each with ``id``, ``file_name``, ``height`` and ``width``; ids differ.
         annotations: Each with ``id``, ``image_id``, ``category_id``, ``bbox`` (x, y, width, height) and ``area``; ids
-            differ. ``iscrowd`` and ``segmentation`` may be absent. None: the file has no such key, as those of COCO's
-            test sets.
+            differ. ``iscrowd`` (0 or 1) and ``segmentation`` may be absent. None: the file has no such key, as those of
+            COCO's test sets.
         categories: Each with ``id`` and ``name``; ids and names differ.
     """
 
@@ -63,7 +63,7 @@ def read_coco(path: Path) -> CocoFile:
     content = _read_json(path)
     absent = {"images", "categories"} - set(content if isinstance(content, dict) else ())
     if absent:
-        found = f"no {' and no '.join(sorted(absent))}" if isinstance(content, dict) else f"a {_kind(content)}"
+        found = f"no {' and no '.join(sorted(absent))}" if isinstance(content, dict) else _kind(content)
         raise UserError(f"expected COCO's images, annotations and categories in {path}, found {found}")
     for key in ("images", "categories", "annotations"):
         if key == "annotations" and key not in content:
@@ -74,6 +74,11 @@ def read_coco(path: Path) -> CocoFile:
     _check_unique(path, "categories", "id", coco.categories)
     _check_unique(path, "categories", "name", coco.categories)
     _check_unique(path, "annotations", "id", coco.annotations or [])
+    for place, annotation in enumerate(coco.annotations or []):
+        if annotation.get("iscrowd") not in (0, 1, None):  # mmdet takes the text "0" for yes
+            raise UserError(
+                f"expected as 'iscrowd' of annotations[{place}] in {path} 0 or 1, got {annotation['iscrowd']!r}"
+            )
     return coco
 
 
@@ -123,11 +128,11 @@ def _without_collection() -> Iterator[None]:
 
 def _check_entries(path: Path, key: str, entries: Any) -> None:
     if not isinstance(entries, list) or (not entries and key != "annotations"):
-        found = "none" if entries == [] else f"a {_kind(entries)}"
+        found = "none" if entries == [] else _kind(entries)
         raise UserError(f"expected a list of {key} in {path}, got {found}")
     place = next((i for i, entry in enumerate(entries) if type(entry) is not dict), None)
     if place is not None:
-        raise UserError(f"expected {key} with keys and values in {path}, got {key}[{place}], a {_kind(entries[place])}")
+        raise UserError(f"expected {key} with keys and values in {path}, got {key}[{place}], {_kind(entries[place])}")
     for name, (right, words) in _FIELDS[key].items():
         try:
             column = [entry[name] for entry in entries]
@@ -141,7 +146,7 @@ def _check_entries(path: Path, key: str, entries: Any) -> None:
             place = next(i for i, value in enumerate(column) if not right([value]))
             raise UserError(
                 f"expected as '{name}' of {key}[{place}] in {path} {words}, got {str(column[place])[:80]!r}"
-                + (f" (a {_kind(column[place])})" if isinstance(column[place], (str, bool)) else "")
+                + (f" ({_kind(column[place])})" if isinstance(column[place], (str, bool)) else "")
             )
 
 
@@ -158,8 +163,8 @@ def _check_unique(path: Path, key: str, name: str, entries: Entries) -> None:
 
 
 def _kind(value: Any) -> str:
-    names = {type(None): "null", str: "text", bool: "true or false", list: "list", dict: "object"}
-    return names.get(type(value), "number")
+    names = {type(None): "null", str: "a text", bool: "true or false", list: "a list", dict: "an object"}
+    return names.get(type(value), "a number")
 
 
 def _finite(column: list[Any]) -> bool:
@@ -223,7 +228,7 @@ def mask_kind(segmentation: Any, height: int, width: int, runs: bool = True) -> 
         _check_rle(segmentation, height, width, runs)
         return "rle"
     if not isinstance(segmentation, list):
-        raise ValueError(f"a {_kind(segmentation)} where polygons, [[x1, y1, x2, y2, ...], ...], or RLE is expected")
+        raise ValueError(f"{_kind(segmentation)} where polygons, [[x1, y1, x2, y2, ...], ...], or RLE is expected")
     kind, limit = "short", 2 * max(height, width)
     for polygon in segmentation:
         if type(polygon) is not list:

@@ -98,7 +98,7 @@ def check_present(paths: Sequence[Path], where: str) -> None:
         sizes = _sizes(folder)
         missing += [path for path in members if path.name not in sizes]
         empty += [path for path in members if sizes.get(path.name) == 0]
-    for found, words in ((missing, "not there"), (empty, "empty (0 bytes)")):
+    for found, words in ((missing, "not there, or no regular file"), (empty, "empty (0 bytes)")):
         if found:
             raise UserError(
                 f"expected the {len(paths)} files that {where} names, {len(found)} of them "

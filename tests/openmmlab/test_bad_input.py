@@ -180,7 +180,7 @@ def test_doctor_finds_operators_data_and_what_is_missing(
     assert "roi_align_forward" in out or "compiled" in out
     root = coco(tmp_path / "coco", [{"image_id": 0, **POLYGON}])
     config = str(DET).replace("_pinas_", "_pinas_cls_")
-    assert cli.main(["doctor", "--config", config, "--data-root", str(root)]) == 2
+    assert cli.main(["doctor", "--config", config, "--data-root", str(root), "--all"]) == 2
     captured = capsys.readouterr()
     assert "1 images without annotations" in captured.out
     assert "pinas-zoo register pinas_cls" in captured.out
