@@ -45,13 +45,21 @@ PEER = "OpenMMLab's ResNeSt-50"
 OBJECTS = 8  # per image
 
 
-def build(task: str, backbone: str) -> Any:
-    """Build a detector or segmenter with random weights in training mode, with BN instead of SyncBN."""
+def build(task: str, backbone: str, rois: int | None = None) -> Any:
+    """Build a detector or segmenter with random weights in training mode, with BN instead of SyncBN.
+
+    Args:
+        task: A key of ``CONFIGS``.
+        backbone: Of ``BACKBONES``, or the peer.
+        rois: Regions of an image that a detector's heads learn from, instead of the recipe's 512.
+    """
     cfg = launch.read_config(ROOT / CONFIGS[task].format("resnest50" if backbone == PEER else backbone))
     init_default_scope(cfg.default_scope)
     if "pretrained" in cfg.model:
         cfg.model.pretrained = None
     cfg.model.backbone.init_cfg = None
+    if rois and task == "det":
+        cfg.model.train_cfg.rcnn.sampler.num = rois
     if backbone == PEER:
         dilated = {} if task == "det" else dict(strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4))
         cfg.model.backbone = ConfigDict(
@@ -143,7 +151,7 @@ def activations_mb(model: Any, size: tuple[int, int], batch: int) -> float:
 
 def speed_table(task: str, size: tuple[int, int], args: argparse.Namespace) -> str:
     names = (PEER, *args.backbones)
-    models = {name: build(task, name) for name in names}
+    models = {name: build(task, name, args.rois) for name in names}
     kept = {name: activations_mb(model, size, args.batch) for name, model in models.items()}
     runs = {name: iteration(m, size, args.batch, args.dtype == "bf16") for name, m in models.items()}
     seconds = interleave(runs, args.repeats, time.process_time if args.processor_time else time.perf_counter)
@@ -184,6 +192,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=("det", "ade20k", "cityscapes"), default=["det", "cityscapes"])
     parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=BACKBONES, help="beside the peer (all)")
     parser.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32", help="bf16: autocast (default: fp32)")
+    parser.add_argument("--rois", type=int, help="regions an image for a detector's heads (default: the recipe's 512)")
     parser.add_argument("--processor-time", action="store_true", help="of 1 thread, on a machine with other work")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="(default: %(default)s)")
     parser.add_argument("--tag", default="", help="write results/transfer_TAG.md")
