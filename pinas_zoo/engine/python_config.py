@@ -16,8 +16,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from pinas_zoo.bounded_reading import read_bytes
 from pinas_zoo.errors import UserError
-from pinas_zoo.weights.atomic import read_bounded
 
 LIMIT = 4 * 2**20  # bytes of one file
 MOST_FILES = 500  # that one configuration is based on
@@ -53,7 +53,7 @@ def _follow(path: Path, above: tuple[Path, ...], count: list[int] | None = None)
     if not path.is_file():
         whose = f", the _base_ of {above[-1]}" if above else ""
         raise UserError(f"expected a configuration file at {path}{whose}, found none; correct its path")
-    content = read_bounded(path, LIMIT)
+    content = read_bytes(path, "a configuration", LIMIT)
     if path.suffix != ".py":
         return
     tree = ast.parse(content, filename=str(path))

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
+from pinas_zoo.bounded_reading import read_bytes
 from pinas_zoo.errors import UserError
-from pinas_zoo.weights.atomic import read_bounded
 
 T = TypeVar("T")
 LIMIT = 4 * 2**20  # bytes of a Python file
@@ -74,7 +74,7 @@ def _run_file(path: Path, key: str) -> ModuleType:
         raise UserError(
             f"expected a Python file at {path}, which {key} names, found none; paths start from {Path.cwd()}"
         )
-    content = read_bounded(path, LIMIT)
+    content = read_bytes(path, "a Python file", LIMIT)
     digest = hashlib.sha256(os.fsencode(path.resolve()) + b"\0" + content).hexdigest()[:16]
     name = f"pinas_zoo_user_{path.stem}_{digest}"
     if name in sys.modules:

@@ -10,13 +10,12 @@ import json
 import os
 import re
 import shutil
-import socket
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from pinas_zoo.errors import UserError
-from pinas_zoo.weights.atomic import read_bounded
+from pinas_zoo.bounded_reading import read_json
+from pinas_zoo.operating_system import process_exists, process_space, process_start
 
 OWNER_FILE = ".writer.json"
 _SILENT = 3600.0  # seconds after which something that names no process is taken for abandoned
@@ -44,48 +43,18 @@ def remove_abandoned(parent: Path, name: str) -> None:
 
 def _is_abandoned(path: Path) -> bool:
     try:
-        owner = json.loads(read_bounded(path / OWNER_FILE, 4096).decode())
+        owner = read_json(path / OWNER_FILE, "the process of a writer", 4096)
         pid, space, start = int(owner["pid"]), str(owner["space"]), str(owner["start"])
-    except (OSError, UserError, ValueError, KeyError, TypeError, RecursionError):  # of an older version; or a file
+    except (ValueError, KeyError, TypeError):  # of an older version; or a file
         with suppress(OSError):
             return time.time() - path.lstat().st_mtime > _SILENT
         return False
     if space != _this_process()["space"]:
         return False
-    return not _exists(pid) or start != _start_of(pid)
+    return not process_exists(pid) or start != process_start(pid)
 
 
 def _this_process() -> dict[str, int | str]:
     """This process: its id, the machine and space of ids that the id belongs to, and when it began."""
     pid = os.getpid()
-    try:
-        space = os.readlink("/proc/self/ns/pid")
-    except OSError:  # not Linux
-        space = ""
-    return {"pid": pid, "space": f"{socket.gethostname()}/{space}", "start": _start_of(pid)}
-
-
-def _exists(pid: int) -> bool:
-    """Whether a process of this machine runs; always true on Windows, where asking needs other means."""
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # it exists and belongs to another user
-        return True
-    return _status(pid)[:1] != ["Z"]  # killed, and not waited for
-
-
-def _start_of(pid: int) -> str:
-    """When a process began, to tell it from a later one of the same id; empty where that is unknown."""
-    return "".join(_status(pid)[19:20])
-
-
-def _status(pid: int) -> list[str]:
-    """Fields of Linux's ``/proc/PID/stat`` from the third on; empty elsewhere."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(") ")[2].split()
-    except OSError:
-        return []
+    return {"pid": pid, "space": process_space(), "start": process_start(pid)}

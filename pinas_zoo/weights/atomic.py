@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,26 +40,6 @@ def replacing(path: Path, empty: bool = True) -> Iterator[Path]:
         replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def read_bounded(path: Path, limit: int) -> bytes:
-    """The content of a regular file that somebody else may have written.
-
-    Raises:
-        UserError: It is longer than ``limit`` bytes, or no regular file: a pipe or a device may never end.
-        OSError: It is not there, or cannot be read.
-    """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise UserError(f"expected a regular file at {path}, got a folder, pipe or device; delete it")
-    # nonblocking, should it have become a pipe, which would wait for a writer
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UserError(f"expected a regular file at {path}, got a folder, pipe or device; delete it")
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise UserError(f"expected at most {limit} bytes in {path}, got more; is it the right file?")
-    return content
 
 
 def write_text(path: Path, text: str) -> None:

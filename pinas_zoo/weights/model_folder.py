@@ -16,9 +16,10 @@ from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.bounded_reading import read_bytes, read_json
 from pinas_zoo.errors import UserError, WeightsMissing, WrongShapes
 from pinas_zoo.weights import entry_points
-from pinas_zoo.weights.atomic import read_bounded, to_json
+from pinas_zoo.weights.atomic import to_json
 from pinas_zoo.weights.new_folder import CARD_FILE as CARD_FILE
 from pinas_zoo.weights.new_folder import CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, new_folder
 from pinas_zoo.weights.size_limits import shortened
@@ -159,7 +160,7 @@ def read_config(folder: Path | str) -> tuple[dict[str, Any], dict[str, Any]]:
     path = Path(folder) / CONFIG_FILE
     if not path.is_file():
         raise WeightsMissing(f"expected a timm model folder with {CONFIG_FILE}, found none in {folder}")
-    return parse_config(read_bounded(path, CONFIG_LIMIT), where=str(path))
+    return parse_config(read_bytes(path, "the config of a network", CONFIG_LIMIT), where=str(path))
 
 
 def read_facts(folder: Path | str) -> dict[str, Any]:
@@ -171,12 +172,7 @@ def read_facts(folder: Path | str) -> dict[str, Any]:
     path = Path(folder) / FACTS_FILE
     if not path.is_file():
         return {}
-    try:
-        facts = json.loads(read_bounded(path, CONFIG_LIMIT).decode())
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"expected JSON in {path}, got a damaged file ({error}); repair or delete it") from None
+    facts = read_json(path, "facts of a network", CONFIG_LIMIT)
     if not isinstance(facts, dict):
         raise UserError(f"expected an object in {path}, got {type(facts).__name__}; repair or delete it")
     return facts

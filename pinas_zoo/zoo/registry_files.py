@@ -7,7 +7,6 @@ line and skipped; the others are read.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import warnings
@@ -18,10 +17,10 @@ from typing import Any
 
 import platformdirs
 
+from pinas_zoo.bounded_reading import read_json
 from pinas_zoo.errors import UserError
 from pinas_zoo.terminal import escape
 from pinas_zoo.weights import entry_points
-from pinas_zoo.weights.atomic import read_bounded
 from pinas_zoo.weights.entry_points import UnknownArchitecture
 from pinas_zoo.weights.model_folder import check_args, plain_args, read_config
 from pinas_zoo.weights.new_folder import CONFIG_FILE, WEIGHTS_FILE
@@ -118,7 +117,7 @@ def entries() -> list[Entry]:
 
 def _read_entry(path: Path) -> Entry:
     """Read an entry; what its folder says now takes precedence over what was stored at registration."""
-    content = json.loads(read_bounded(path, _ENTRY_LIMIT).decode())
+    content = read_json(path, "a registry entry", _ENTRY_LIMIT)
     if not isinstance(content, dict):
         raise ValueError(f"expected an object with name and model_args, got {type(content).__name__}")
     entry = Entry(**content)

@@ -21,11 +21,11 @@ from typing import Any, Literal
 
 import timm
 
+from pinas_zoo.bounded_reading import read_bytes
 from pinas_zoo.errors import UserError
 from pinas_zoo.models.pinas import ENTRY_POINT, spec_of
 from pinas_zoo.models.spec import NetworkSpec
 from pinas_zoo.weights import entry_points, hub
-from pinas_zoo.weights.atomic import read_bounded
 from pinas_zoo.weights.hub_cache import is_commit
 from pinas_zoo.weights.model_folder import CONFIG_LIMIT, parse_config, parse_timm_config, read_config
 from pinas_zoo.weights.new_folder import CONFIG_FILE
@@ -128,7 +128,9 @@ class ResolvedNetwork:
         """
         name = self.timm_name
         if self.config_file is not None:
-            _, args, _ = parse_timm_config(read_bounded(self.config_file, CONFIG_LIMIT), where=self.given)
+            _, args, _ = parse_timm_config(
+                read_bytes(self.config_file, "the config of a network", CONFIG_LIMIT), where=self.given
+            )
             check_plain_arguments(args)
         if self.config_file is not None and self.repo is not None:
             commit = self.config_file.parent.name
@@ -154,7 +156,9 @@ class ResolvedNetwork:
             if self.folder is not None:
                 args, cfg = read_config(self.folder)
             else:
-                args, cfg = parse_config(read_bounded(self.config_file, CONFIG_LIMIT), where=self.given)
+                args, cfg = parse_config(
+                    read_bytes(self.config_file, "the config of a network", CONFIG_LIMIT), where=self.given
+                )
             return entry_points.name_in(cfg), args, cfg
         known: Any = timm.models.get_pretrained_cfg(self.timm_name)
         cfg = {} if known is None else known.to_dict()

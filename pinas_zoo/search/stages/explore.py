@@ -30,7 +30,7 @@ from pinas_zoo.search.stages.winner import network_args
 from pinas_zoo.search.study.constraints import latency_ms
 from pinas_zoo.search.study.loop import check_scores, explore_study
 from pinas_zoo.search.study.ranking_file import write_ranking
-from pinas_zoo.search.study.storage import open_study
+from pinas_zoo.search.study.storage import open_study, storage_errors
 from pinas_zoo.search.study.stored_trials import add_score, check_trials, exploration_seconds, known_scores
 from pinas_zoo.zoo import registry
 from pinas_zoo.zoo.registry import PICTURED
@@ -108,7 +108,8 @@ def explore_paths(context: Context) -> dict[Arch, Score]:
         network = timm.create_model(context.space.architecture, **network_args(context, arch))
         return latency_ms(network, size, get_device())
 
-    return explore_study(context.space, scorer.scores, options, study, context.config.seed, size, latency)
+    with storage_errors(options.storage or str(context.folder / "explore" / "study.db")):
+        return explore_study(context.space, scorer.scores, options, study, context.config.seed, size, latency)
 
 
 def score_references(context: Context, scores: Mapping[Arch, Score]) -> dict[str, float]:

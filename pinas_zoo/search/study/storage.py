@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -15,7 +16,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine, make_url
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import without_password
@@ -57,6 +58,24 @@ def open_study(storage: str, folder: Path, run: str = "explore", digest: str = "
             "run's name or storage"
         )
     return study
+
+
+@contextmanager
+def storage_errors(storage: str) -> Iterator[None]:
+    """Context manager that turns errors of a database within the work, such as a full disk, into one line.
+
+    Raises:
+        UserError: The database failed. What it holds stays.
+    """
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        cause = error.__cause__ or error
+        said = str(getattr(cause, "orig", cause)).strip().splitlines() or [type(cause).__name__]
+        raise UserError(
+            f"explore.storage {without_password(storage)} failed: {said[0]}; the scores that it holds are kept: free "
+            "space on its disk or start its server, then rerun the same command to resume"
+        ) from None
 
 
 def check_storage(storage: str) -> None:

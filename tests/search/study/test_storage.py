@@ -6,14 +6,16 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
+import optuna
 import pytest
+from sqlalchemy import event
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import parse_config, without_password
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.preflight import check_run
 from pinas_zoo.search.run_folder import check_folder
-from pinas_zoo.search.study.storage import check_storage, open_study
+from pinas_zoo.search.study.storage import check_storage, open_study, storage_errors
 from pinas_zoo.weights.atomic import write_json
 
 CONFIG: dict[str, Any] = dict(
@@ -71,3 +73,24 @@ def test_storages_that_are_files_are_not_created_by_the_check(tmp_path):
     for storage in ("", str(tmp_path / "a.journal"), f"sqlite:///{tmp_path}/a.db"):
         check_storage(storage)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_fails_within_the_work_is_one_line(tmp_path):
+    """As on a full disk: SQLite may not grow the file."""
+    from optuna.storages import RDBStorage
+
+    storage = RDBStorage(f"sqlite:///{tmp_path}/study.db")
+    study = optuna.create_study(storage=storage)
+
+    def limit(connection: Any, record: Any) -> None:
+        connection.execute("pragma max_page_count = 1")
+
+    event.listen(storage.engine, "connect", limit)
+    storage.engine.dispose()
+    with pytest.raises(UserError, match=r"u:\*\*\*@h/db failed: database or disk is full; .*rerun the same command"):
+        fill(study)
+
+
+def fill(study: optuna.Study) -> None:
+    with storage_errors("mysql://u:secret@h/db"):
+        study.set_user_attr("key", "x" * 100_000)
