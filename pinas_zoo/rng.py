@@ -40,7 +40,7 @@ class Stream(IntEnum):
     SINGLE_PARAMETERS = 22  # parameters that it draws one at a time; a hash of the name takes the place of the rank
     RECALIBRATION_VIEWS = 23  # augmentation of the recalibration images; the rank is their position among them
     TRAIN_NOISE = 30  # mixup, cutmix, erasing and dropout of a step of stand-alone training; the rank is the process's
-    TRAIN_TRANSFORM = 31  # timm's transforms of a training image; the rank is its position in the global batch
+    TRAIN_TRANSFORM = 31  # timm's transforms of the training images of a step; a number for each position in the batch
 
 
 def step_rng(seed: int, step: int, stream: int, rank: int = 0) -> np.random.Generator:

@@ -1,4 +1,4 @@
-"""scikit-learn's 1,797 scanned digits: a minute on two cores, and no data to fetch.
+"""scikit-learn's 1,797 scanned digits: about a minute of one core, and no data to fetch.
 
 pinas-zoo train --config digits
 """

@@ -22,7 +22,7 @@ from pinas_zoo.engine.trainable import Batch, Phase, Trainable
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.train.config import Loss, Optim, Recipe
-from pinas_zoo.train.images import seeded
+from pinas_zoo.train.images import kept_generators, seed_generators
 
 AUGMIX_VIEWS = 3  # a clean image and two augmented versions (AugMix, sec. 3)
 
@@ -97,14 +97,18 @@ class Classifier(Trainable):
     def before_update(self, step: int, phase: Phase) -> None:
         """Set the step's learning rate, and seed torch for dropout and noise."""
         self.schedule.step_update(step)
-        rng = step_rng(self.recipe.seed, step, Stream.TRAIN_NOISE, distributed.rank())
-        torch.manual_seed(int(rng.integers(2**32)))
+        torch.manual_seed(self._seed(step))
+
+    def _seed(self, step: int) -> int:
+        """Seed of a step's noise in this process."""
+        return int(step_rng(self.recipe.seed, step, Stream.TRAIN_NOISE, distributed.rank()).integers(2**32))
 
     def losses(self, batch: Batch, step: int, phase: Phase) -> dict[str, torch.Tensor]:
         """The recipe's loss, and the accuracy on images that are not mixed."""
         x = batch.views.transpose(0, 1).flatten(0, 1)  # VN x 3 x H x W, all clean images first
         labels, target = batch.labels, batch.labels
-        with torch.no_grad(), seeded(step_rng(self.recipe.seed, step, Stream.TRAIN_NOISE, distributed.rank())):
+        with torch.no_grad(), kept_generators():
+            seed_generators(self._seed(step))
             if self.mix is not None:
                 x, target = self.mix(x, labels)  # N x num_classes
             if self.recipe.augment.re_prob:

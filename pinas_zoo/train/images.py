@@ -98,20 +98,20 @@ class TransformedImages(ImageSet):
 
         AugMix's paper compares the prediction of a clean image with those of two augmented versions of it.
         """
-        views = [
-            self._views(row, step_rng(options.seed, part.step, Stream.TRAIN_TRANSFORM, position), options.num_views)
-            for row, position in zip(part.indices, part.positions, strict=True)
-        ]
+        rng = step_rng(options.seed, part.step, Stream.TRAIN_TRANSFORM)
+        seeds = rng.integers(2**32, size=part.positions.stop)[part.first :].tolist()  # by position, so for any process
+        with kept_generators():
+            views = [self._views(row, seed, options.num_views) for row, seed in zip(part.indices, seeds, strict=True)]
         return {"views": torch.stack(views), "labels": self.labels[part.indices]}  # n x V x 3 x S x S
 
-    def _views(self, row: int, rng: np.random.Generator, num_views: int) -> torch.Tensor:
+    def _views(self, row: int, seed: int, num_views: int) -> torch.Tensor:
         """uint8 V x 3 x S x S."""
         crop, augment, to_tensor = self._training
-        with seeded(rng):
-            image = crop(Image.fromarray(self.read(row)))
-            clean = [image] if num_views > 1 else []
-            made = clean + [augment(image) for _ in range(num_views - len(clean))]
-            return torch.stack([to_tensor(view) for view in made])  # V x 3 x S x S
+        seed_generators(seed)
+        image = crop(Image.fromarray(self.read(row)))
+        clean = [image] if num_views > 1 else []
+        made = clean + [augment(image) for _ in range(num_views - len(clean))]
+        return torch.stack([to_tensor(view) for view in made])  # V x 3 x S x S
 
     def batches(self, size: int) -> Iterator[dict[str, torch.Tensor]]:
         """Batches without augmentation, in order: ``pixels``, uint8 n x 3 x S x S, and ``labels``, n."""
@@ -136,22 +136,22 @@ class TransformedImages(ImageSet):
 
 
 @contextmanager
-def seeded(rng: np.random.Generator) -> Iterator[None]:
-    """Context manager in which the generators of Python, NumPy and torch's CPU follow from ``rng``; all are restored.
-
-    timm's transforms draw from all three.
-    """
+def kept_generators() -> Iterator[None]:
+    """Context manager after which the generators of Python, NumPy and torch's CPU are what they were before."""
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     try:
-        seed = int(rng.integers(2**32))
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002  the one that timm draws from
-        torch.default_generator.manual_seed(seed)
         yield
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])  # noqa: NPY002
         torch.set_rng_state(before[2])
+
+
+def seed_generators(seed: int) -> None:
+    """Seed the generators of Python, NumPy and torch's CPU: timm's transforms and its mixup draw from all three."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  the one that timm draws from
+    torch.default_generator.manual_seed(seed)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@ from tests.train.pictures import picture_folder
 
 ARCH: dict[str, Any] = {"arch": "3013", **TINY}
 START = Start("3013", "pinas", "pinas", ARCH)
+LEARNS: dict[str, Any] = dict(
+    schedule=dict(epochs=6, warmup_epochs=1), batch_size=8, optim=dict(lr=0.02, lr_batch=None), keep="last"
+)
 NOISY = dict(  # everything that draws random numbers
     batch_size=8,
     augment=dict(auto_augment="rand-m6-n2-mstd0.5", re_prob=0.5, re_mode="pixel", color_jitter=0.4),
@@ -48,7 +51,7 @@ def recipe(root: Path, **values: Any) -> Recipe:
 
 def test_it_learns_and_ends_in_a_model_folder(tmp_path):
     root, lines = picture_folder(tmp_path / "images", train=16), []
-    done = train(recipe(root, schedule=dict(epochs=6, warmup_epochs=1)), START, tmp_path / "run", lines.append)
+    done = train(recipe(root, **LEARNS), START, tmp_path / "run", lines.append)
     assert done is not None
     assert done["top1"] > 0.9
     assert json.loads((tmp_path / "run" / "done.json").read_text())["top1"] == done["top1"]
@@ -61,9 +64,7 @@ def test_it_learns_and_ends_in_a_model_folder(tmp_path):
     assert (tmp_path / "run" / "train.log").read_text().splitlines() == lines
     assert not list((tmp_path / "run").rglob("*.pth"))
     again: list[str] = []
-    assert train(
-        recipe(root, schedule=dict(epochs=6, warmup_epochs=1)), START, tmp_path / "run", again.append
-    ) == done | {
+    assert train(recipe(root, **LEARNS), START, tmp_path / "run", again.append) == done | {
         "training_peak_memory_mib": json.loads((tmp_path / "run" / "done.json").read_text())["training_peak_memory_mib"]
     }
     assert again[0].startswith("complete already")
