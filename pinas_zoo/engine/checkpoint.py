@@ -121,13 +121,19 @@ def _check_scheduler(found: Mapping[str, Any], expected: Mapping[str, Any]) -> N
             raise ValueError(f"{key} is {found[key]!r}")
 
 
+MOMENTA = {"momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"}  # of a parameter's shape in every optimiser
+
+
 def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
     """Check what torch takes as it is: shapes of momenta, and finite numbers as learning rates."""
     for group in optimizer.param_groups:
         for key, value in group.items():
-            if isinstance(value, str) or (isinstance(value, float) and not math.isfinite(value)):
+            text = isinstance(value, str) and not isinstance(optimizer.defaults.get(key), str)
+            if text or (isinstance(value, float) and not math.isfinite(value)):
                 raise ValueError(f"{key} is {value!r}")
         for parameter in group["params"]:
-            for key, value in optimizer.state.get(parameter, {}).items():
-                if isinstance(value, torch.Tensor) and value.ndim and value.shape != parameter.shape:
+            state = optimizer.state.get(parameter, {})
+            for key in MOMENTA & state.keys():
+                value = state[key]
+                if isinstance(value, torch.Tensor) and value.shape != parameter.shape:
                     raise ValueError(f"{key} has shape {tuple(value.shape)}, not {tuple(parameter.shape)}")
