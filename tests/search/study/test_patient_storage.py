@@ -89,7 +89,9 @@ def test_a_lease_that_was_written_twice_is_one(monkeypatch):
     assert leases.orphans() == []
 
 
-@pytest.mark.parametrize("error", [optuna.exceptions.StorageInternalError(), OperationalError("update", {}, Exception())])
+@pytest.mark.parametrize(
+    "error", [optuna.exceptions.StorageInternalError(), OperationalError("update", {}, Exception())]
+)
 def test_nobody_dies_while_the_storage_is_away(monkeypatch, error):
     """Heartbeats go on after an error, and the others have time to send theirs before they are judged."""
     monkeypatch.setattr(leases_module, "HEARTBEAT", 0.01)
