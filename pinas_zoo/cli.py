@@ -140,17 +140,23 @@ def main(argv: Sequence[str] | None = None, load_package: Callable[[], None] | N
     """
     prepare_streams()
     args = build_parser().parse_args(argv)
+    with LastingStreams():
+        return _run(args, load_package)
+
+
+def _run(args: argparse.Namespace, load_package: Callable[[], None] | None) -> int:
+    """Run the subcommand of parsed arguments, and return the exit code of :func:`main`."""
     from pinas_zoo.stop_signals import StopSignals
     from pinas_zoo.terminal import error as print_error
     from pinas_zoo.terminal import json_alone  # not needed for --help, as all that a command imports
 
     signals = StopSignals()
     try:
-        with signals, LastingStreams(), json_alone(getattr(args, "json", False)):
+        with signals, json_alone(getattr(args, "json", False)):
             if load_package is not None and getattr(args, "needs_package", True):
                 load_package()
             args.run(args)
-            sys.stdout.flush()  # a full disk is found here, not at exit
+        sys.stdout.flush()  # a full disk is found here, not at exit
     except UserError as error:
         print_error(args.command, str(error))
         return 2

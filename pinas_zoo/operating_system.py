@@ -142,6 +142,14 @@ def process_exists(pid: int) -> bool:
     return _status(pid)[:1] != ["Z"]
 
 
+def process_ended(pid: int, start: str) -> bool:
+    """Whether a process of this machine, which began at ``start``, runs no longer; False where that is unknown."""
+    if not process_exists(pid):
+        return True
+    now = process_start(pid)  # empty where the system hides other users' processes
+    return bool(start and now) and now != start
+
+
 def _status(pid: int) -> list[str]:
     """Fields of Linux's ``/proc/PID/stat`` from the third on; the second may hold spaces. Empty elsewhere."""
     try:

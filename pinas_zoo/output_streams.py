@@ -19,14 +19,15 @@ _GONE = (errno.EPIPE, errno.EIO)  # a pipe without a reader, a terminal that was
 
 
 class LastingStream:
-    """A text stream that goes nowhere once nobody reads it any more. Other errors, such as a full disk, are raised.
+    """A text stream that goes nowhere once nobody reads it any more.
 
     Args:
         stream: The stream, whose attributes this one has too.
+        needed: Whether other errors, such as a full disk, are raised. A message that cannot be shown stops no work.
     """
 
-    def __init__(self, stream: Any):
-        self._stream = stream
+    def __init__(self, stream: Any, needed: bool = True):
+        self._stream, self._needed = stream, needed
 
     def write(self, text: str) -> int:
         try:
@@ -49,7 +50,7 @@ class LastingStream:
         return getattr(self._stream, name)
 
     def _give_up(self, error: OSError) -> None:
-        if error.errno not in _GONE:
+        if self._needed and error.errno not in _GONE:
             raise error
         discard(self._stream)
 
@@ -57,7 +58,9 @@ class LastingStream:
 def discard(stream: Any) -> None:
     """Send a stream nowhere, so that Python's own flush at exit does not fail on it either."""
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        number, nothing = stream.fileno(), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, number)
+        os.close(nothing)
     except (AttributeError, OSError, ValueError):  # no file behind it, as in a test
         return
 
@@ -85,14 +88,23 @@ def prepare_streams() -> None:
 
 
 class LastingStreams:
-    """While it is entered, stdout and stderr are :class:`LastingStream`, unless something else has replaced them."""
+    """While it is entered, stdout and stderr are :class:`LastingStream`, unless something else has replaced them.
+
+    What is still to be written is written when it is left: at exit, Python itself would fail on a reader that has gone.
+    """
 
     def __enter__(self) -> None:
         self._before = {name: getattr(sys, name) for name in ("stdout", "stderr")}
         for name, stream in self._before.items():
             if stream is getattr(sys, f"__{name}__") or isinstance(stream, io.TextIOWrapper):
-                setattr(sys, name, LastingStream(stream))
+                setattr(sys, name, LastingStream(stream, needed=name == "stdout"))
 
     def __exit__(self, *error: object) -> None:
         for name, stream in self._before.items():
+            lasting = getattr(sys, name)
             setattr(sys, name, stream)
+            if isinstance(lasting, LastingStream):
+                try:
+                    lasting.flush()
+                except OSError:  # a full disk, which the command has said if it worked so far
+                    discard(stream)

@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from pinas_zoo import operating_system
-from pinas_zoo.operating_system import kind_of, open_new, open_regular, process_exists, process_start, replace
+from pinas_zoo.operating_system import (
+    kind_of,
+    open_new,
+    open_regular,
+    process_ended,
+    process_exists,
+    process_start,
+    replace,
+)
 from pinas_zoo.weights.atomic import replacing, write_text
 
 ROOT = Path(operating_system.__file__).parent
@@ -74,6 +82,13 @@ def test_a_write_replaces_a_link_and_leaves_its_target(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_process_that_the_system_hides_has_not_ended(monkeypatch):
+    """As one of another user where /proc has ``hidepid``."""
+    start = process_start(os.getpid())
+    monkeypatch.setattr(operating_system, "_status", lambda pid: [])
+    assert not process_ended(os.getpid(), start)
+
+
 def test_a_file_that_windows_holds_open_is_tried_again(tmp_path, monkeypatch):
     tries = []
     move = os.replace
@@ -98,6 +113,9 @@ def test_a_file_that_windows_holds_open_is_tried_again(tmp_path, monkeypatch):
 def test_processes(tmp_path):
     assert process_exists(os.getpid())
     assert process_start(os.getpid()) == process_start(os.getpid())
+    assert not process_ended(os.getpid(), process_start(os.getpid()))
+    assert not process_ended(os.getpid(), "")  # as where the system does not say
+    assert process_ended(os.getpid(), "1")
     child = subprocess.Popen(["true"])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert not process_exists(child.pid)  # a zombie

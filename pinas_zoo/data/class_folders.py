@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pinas_zoo.data.decoding import extensions
-from pinas_zoo.data.image_files import open_regular
+from pinas_zoo.data.image_files import open_image
 from pinas_zoo.errors import UserError
 
 # made by the system or by tools beside the user's folders; those that begin with a dot are hidden anyway
@@ -81,7 +81,7 @@ class ClassFolders:
         return len(self.names)
 
     def __getitem__(self, index: int) -> tuple[BinaryIO, int]:
-        return open_regular(self.folder / self.names[index]), self.targets[index]
+        return open_image(self.folder / self.names[index]), self.targets[index]
 
     def filename(self, index: int) -> str:
         return str(self.folder / self.names[index])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import BinaryIO
@@ -11,12 +12,12 @@ from PIL import Image
 
 from pinas_zoo.data.decoding import MAX_BYTES, decode
 from pinas_zoo.errors import UserError
+from pinas_zoo.operating_system import kind_of, open_regular
 
-KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 LONGEST = 64  # times the shorter side; see central_part
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_image(path: Path) -> BinaryIO:
     """Open an image file, or say why it is none; pipes, devices and folders are not opened.
 
     Raises:
@@ -25,25 +26,24 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            kind = KINDS.get(stat.S_IFMT(found.st_mode), "a device")
-            raise UserError(f"expected an image, got {path}, which is {kind}")
+            raise UserError(f"expected an image, got {path}, which is {kind_of(path.resolve())}")
         if not 0 < found.st_size <= MAX_BYTES:
             size = f"of {found.st_size / 2**20:.0f} MiB, more than {MAX_BYTES // 2**20}" if found.st_size else "empty"
             raise UserError(f"expected an image, got {path}, which is {size}")
-        return path.open("rb")
+        return os.fdopen(open_regular(path), "rb")
     except FileNotFoundError:
         raise UserError(f"expected an image, got {path}, which is not there") from None
     except OSError as error:
-        raise UserError(f"expected an image, got {path}, which cannot be read: {error.strerror}") from None
+        raise UserError(f"expected an image, got {path}, which cannot be read: {error.strerror or error}") from None
 
 
 def read_pixels(path: Path) -> np.ndarray:
     """An image file to uint8 H x W x 3 in RGB; see :func:`~pinas_zoo.data.decoding.decode`.
 
     Raises:
-        UserError: As :func:`open_regular`, or it is not an image that is read.
+        UserError: As :func:`open_image`, or it is not an image that is read.
     """
-    with open_regular(path) as file:
+    with open_image(path) as file:
         try:
             return decode(file)
         except OSError as error:

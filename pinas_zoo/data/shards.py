@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from pinas_zoo.bounded_reading import MIB, read_json
 from pinas_zoo.data.class_folders import printable
 from pinas_zoo.data.decoding import MAX_BYTES
 from pinas_zoo.data.tar_members import Member, read_part, regular_members
@@ -26,7 +27,7 @@ IMAGES = ("jpg", "jpeg", "png", "webp")  # the first that a sample has
 NAME = re.compile(r"((?:.*/)?[^./]+)\.([^/]*)")  # as WebDataset parts a member's name
 INFO = ("_info.json", "info.json")  # as timm looks for it
 LABEL_BYTES = 2**20  # of a label's file, at most
-INFO_BYTES = 2**24  # of _info.json
+INFO_LIMIT = 16 * MIB  # of _info.json
 MAX_LABEL = 2**31 - 1
 RANGE = re.compile(r"(\d{1,18})\.\.(\d{1,18})")
 MAX_SHARDS = 100_000  # that a pattern names
@@ -100,13 +101,9 @@ def find_shards(root: Path, split: str) -> tuple[list[Path], str]:
     known: dict[str, Any] = {}
     if info is not None:
         try:
-            with info.open("rb") as file:
-                text = file.read(INFO_BYTES + 1)
-            if len(text) > INFO_BYTES:
-                raise ValueError(f"more than {INFO_BYTES} bytes")
-            splits = json.loads(text)["splits"].items()
+            splits = read_json(info, "splits with filenames", INFO_LIMIT)["splits"].items()
             known = {name: ([root / f for f in s["filenames"]], s.get("alt_label") or "") for name, s in splits}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise UserError(f"expected splits with filenames in {info}, as timm reads it, got {error!r}") from error
     if split in known:
         return _there(known[split][0], root), str(known[split][1])

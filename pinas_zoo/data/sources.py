@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from pinas_zoo.data.class_folders import ClassFolders, printable
-from pinas_zoo.data.image_files import open_regular
+from pinas_zoo.data.image_files import open_image
 from pinas_zoo.data.options import Data
 from pinas_zoo.data.shards import ShardReader
 from pinas_zoo.data.tar_folders import TarFolders
@@ -115,7 +115,7 @@ def _other(options: Data, split: str) -> Any:
             f"data set {options.name!r}, split {split!r} of {options.root!r} cannot be opened: {error}"
         ) from error
     if hasattr(dataset, "loader"):  # torchvision's data sets of files
-        dataset.loader = lambda path: open_regular(Path(path))
+        dataset.loader = lambda path: open_image(Path(path))
     return getattr(dataset, "reader", dataset)
 
 

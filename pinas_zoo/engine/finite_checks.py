@@ -40,5 +40,5 @@ def _failed(flags: Mapping[str, torch.Tensor]) -> list[str]:
     if not known:
         return []
     device = next(iter(known.values())).device
-    passed = torch.stack([flag.to(device, non_blocking=True) for flag in known.values()]).tolist()
+    passed = torch.stack([flag.to(device) for flag in known.values()]).tolist()
     return [name for name, good in zip(known, passed, strict=True) if not good]

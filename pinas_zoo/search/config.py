@@ -173,8 +173,9 @@ class SearchConfig(Table):
 
 
 def without_password(storage: str) -> str:
-    """A database URL with ``***`` as its password; any other text as it is."""
-    return re.sub(r"(://[^/@:]*):.*@", r"\1:***@", storage)
+    """A database URL with ``***`` as its password, before the host or as an option; any other text as it is."""
+    shown = re.sub(r"(://[^/@:]*):.*@", r"\1:***@", storage)
+    return re.sub(r"([?&](?:password|passwd|sslpassword)=)[^&]*", r"\1***", shown, flags=re.IGNORECASE)
 
 
 def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> SearchConfig:

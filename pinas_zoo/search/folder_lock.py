@@ -2,7 +2,9 @@
 
 The file ``.lock`` in the folder says who holds it: process, machine, and a heartbeat that grows every ``HEARTBEAT``
 seconds. A holder is dead if its process no longer exists on this machine, or if its heartbeat has not grown for
-``DEAD_AFTER`` seconds of the clock of the one who asks. A dead holder's lock is taken over.
+``DEAD_AFTER`` seconds of the clock of the one who asks. A dead holder's lock is taken over. Where the system does not
+say when a process began (macOS, Windows), one of the holder's id may be another, so the heartbeat alone shows that it
+lives.
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pinas_zoo.errors import UserError
-from pinas_zoo.operating_system import locked, open_regular, process_exists, process_space, process_start
+from pinas_zoo.operating_system import locked, open_regular, process_ended, process_space, process_start
 from pinas_zoo.terminal import note
 
 LOCK = ".lock"
 HEARTBEAT = 5.0  # seconds between two heartbeats
-DEAD_AFTER = 30.0  # seconds without a heartbeat after which a holder on another machine is dead
+DEAD_AFTER = 30.0  # seconds without a heartbeat after which a holder is dead whose process is not known
 POLL = 0.5  # seconds between two looks at such a holder
 LIMIT = 4096  # bytes of a lock
 
@@ -61,26 +63,32 @@ class FolderLock:
         self._seen: Holder | None = None  # the holder that is watched, as it was when its heartbeat last grew,
         self._since = 0.0  # and when that was, by time.monotonic
 
-    def holder(self) -> Holder | None:
-        """The live or unknown holder of the folder; None if there is none, or a dead one of this machine."""
-        return self._on_file(self._other) if self.path.exists() else None
-
     def take(self) -> None:
-        """Take the lock, or that of a dead holder; a holder on another machine is watched for ``DEAD_AFTER`` seconds.
+        """Take the lock, or that of a dead holder. One whose process is not known is watched for ``DEAD_AFTER`` seconds.
 
         Raises:
             UserError: Another search holds it.
         """
         while (other := self._on_file(self._take)) is not None:
             seen = self._seen if self._seen is not None and self._seen.token == other.token else None
-            if other.place == self.own.place or (seen is not None and seen.beat != other.beat):
-                raise self.in_use(other)
+            if self._is_alive(other) or (seen is not None and seen.beat != other.beat):
+                raise self._in_use(other)
             if seen is None:
                 note(f"{other} holds {self.folder}; watching for {DEAD_AFTER:g} s whether it is alive")
                 self._seen, self._since = other, time.monotonic()
             time.sleep(POLL)
 
-    def in_use(self, other: Holder) -> UserError:
+    def check_free(self) -> None:
+        """Check that no other search of this machine is known to hold the lock, which is not taken.
+
+        Raises:
+            UserError: One is.
+        """
+        other = self._on_file(self._other) if self.path.exists() else None
+        if other is not None and self._is_alive(other):
+            raise self._in_use(other)
+
+    def _in_use(self, other: Holder) -> UserError:
         return UserError(
             f"expected a run folder that no other search uses, got {self.folder}, which {other} uses; let it finish, "
             "add --worker to score candidates for it, or choose another folder with --work-dir"
@@ -144,9 +152,12 @@ class FolderLock:
 
     def _is_dead(self, holder: Holder) -> bool:
         """Whether the holder's process was on this machine and has ended."""
-        if holder.place != self.own.place:
-            return False
-        return not process_exists(holder.pid) or process_start(holder.pid) != holder.started
+        return holder.place == self.own.place and process_ended(holder.pid, holder.started)
+
+    def _is_alive(self, holder: Holder) -> bool:
+        """Whether the holder's process is known to run on this machine."""
+        known = holder.place == self.own.place and holder.started
+        return bool(known) and process_start(holder.pid) == holder.started
 
     def _on_file(self, work: Callable[[int], T]) -> T:
         """Call a function with the descriptor of the lock's file while no other process is at it."""
@@ -186,10 +197,7 @@ def refuse_if_held(folder: Path) -> None:
     Raises:
         UserError: Another one does.
     """
-    lock = FolderLock(folder)
-    other = lock.holder()
-    if other is not None and other.place == lock.own.place:
-        raise lock.in_use(other)
+    FolderLock(folder).check_free()
 
 
 @contextmanager

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pinas_zoo.bounded_reading import MIB, read_json
 from pinas_zoo.errors import UserError
 from pinas_zoo.weights.atomic import write_json
 
 FILE = "images.json"
-MAX_BYTES = 2**26
+LIMIT = 64 * MIB
 
 
 class Part(BaseModel):
@@ -66,14 +66,13 @@ def read_record(path: Path) -> ImageRecord:
     Raises:
         UserError: It is not a file, damaged or too large.
     """
+    what, cure = "the record of a run's images", "delete it if they are the same"
     try:
-        if not path.is_file() or path.stat().st_size > MAX_BYTES:
-            raise ValueError("not a file of the expected size")
-        return ImageRecord.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (ValidationError, ValueError, RecursionError):
-        raise UserError(
-            f"expected the record of a run's images in {path}, got a damaged file; delete it if they are the same"
-        ) from None
+        return ImageRecord.model_validate(read_json(path, what, LIMIT))
+    except ValidationError:
+        raise UserError(f"expected {what} in {path}, got a damaged file; {cure}") from None
+    except UserError as error:
+        raise UserError(f"{error}; {cure}") from None
 
 
 def _class_change(before: tuple[str, ...], now: tuple[str, ...]) -> str:

@@ -34,9 +34,6 @@ def check_run(context: Context) -> None:
     trained = {stage: table for stage, table in tables.items() if why_left_out(config, stage) is None}
     if all(is_done(folder, stage) for stage in (*trained, "explore")):
         return
-    if (config.data.mean is None) != (config.data.std is None):
-        given, other = ("mean", "std") if config.data.std is None else ("std", "mean")
-        raise UserError(f"expected data.mean and data.std together, got data.{given} alone; add data.{other}")
     if context.splits.num_classes < 2 and (needs_labels(config) or config.until not in ("learn", "explore")):
         raise UserError(
             f"expected images of at least 2 classes in {config.data.root}, got {context.splits.num_classes}; without "

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pinas_zoo.bounded_reading import read_json
-from pinas_zoo.operating_system import process_exists, process_space, process_start
+from pinas_zoo.operating_system import process_ended, process_space, process_start
 
 OWNER_FILE = ".writer.json"
 _SILENT = 3600.0  # seconds after which something that names no process is taken for abandoned
@@ -49,9 +49,7 @@ def _is_abandoned(path: Path) -> bool:
         with suppress(OSError):
             return time.time() - path.lstat().st_mtime > _SILENT
         return False
-    if space != _this_process()["space"]:
-        return False
-    return not process_exists(pid) or start != process_start(pid)
+    return space == process_space() and process_ended(pid, start)
 
 
 def _this_process() -> dict[str, int | str]:

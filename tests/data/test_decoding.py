@@ -174,7 +174,7 @@ def test_what_is_no_file_is_not_opened(tmp_path):
     with (tmp_path / "sparse.png").open("wb") as file:
         file.truncate(2**30)
     for name, what in (
-        ("pipe", "a pipe"),
+        ("pipe", "a named pipe"),
         ("folder", "a folder"),
         ("device", "a device"),
         ("empty", "empty"),

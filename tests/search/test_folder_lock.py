@@ -88,6 +88,18 @@ def test_a_process_of_the_same_id_that_began_later_is_no_holder(tmp_path):
     lock.release()
 
 
+def test_a_system_that_does_not_say_when_a_process_began(tmp_path, monkeypatch):
+    """A killed holder's id may be another process's by now: here it is this one's."""
+    monkeypatch.setattr(folder_lock, "process_start", lambda pid: "")
+    monkeypatch.setattr(folder_lock, "POLL", 0.05)
+    monkeypatch.setattr(folder_lock, "DEAD_AFTER", 0.2)
+    (tmp_path / LOCK).write_text(FolderLock(tmp_path).own.model_copy(update={"token": "x"}).model_dump_json())
+    refuse_if_held(tmp_path)
+    with hold_folder(tmp_path):
+        pass
+    assert not (tmp_path / LOCK).exists()
+
+
 def test_a_holder_that_slept_stops_once_another_has_taken_over(tmp_path, monkeypatch):
     monkeypatch.setattr(folder_lock, "HEARTBEAT", 0.05)
 

@@ -56,13 +56,13 @@ def test_digits_have_a_record_of_their_own(tmp_path):
 )
 def test_a_damaged_record_is_one_line(tmp_path, content):
     (tmp_path / FILE).write_bytes(content)
-    with pytest.raises(UserError, match=r"images\.json, got a damaged file; delete it if they are the same"):
+    with pytest.raises(UserError, match=r"images\.json.*, got .*; delete it if they are the same"):
         check_images(tmp_path, RECORD, write=True)
 
 
 def test_a_record_that_is_a_pipe_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / FILE)
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match="is a named pipe, and no file; delete it if they are the same"):
         check_images(tmp_path, RECORD, write=False)
 
 

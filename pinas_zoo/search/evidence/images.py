@@ -39,7 +39,7 @@ def image_folder(images: Path, work: Path) -> Path:
             header, body, offsets, labels = (pack[key] for key in ("header", "body", "offsets", "labels"))
         if not {*labels} <= {*range(len(CLASSES))} or len(offsets) != 1 + len(labels):
             raise ValueError("labels are not all in 0 to 9, or there is not one offset more than there are labels")
-        if (np.diff(offsets) < 0).any() or not 0 <= offsets[0] <= offsets[-1] <= len(body):
+        if (offsets[1:] < offsets[:-1]).any() or not 0 <= offsets[0] <= offsets[-1] <= len(body):
             raise ValueError("offsets are not those of images that follow each other in body")
     except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
         raise UserError(

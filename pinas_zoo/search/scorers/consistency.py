@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.scorers.two_views import TwoViewScorer
 
 COMPARED = "features"  # stored in the study, so that scores of earlier versions are not ranked with these
@@ -28,6 +27,3 @@ class ConsistencyScorer(TwoViewScorer):
         cosines = F.normalize(one, dim=1) @ F.normalize(other, dim=1).T  # N x N
         same, count = cosines.diagonal().sum(), len(cosines)
         return same / count - (cosines.sum() - same) / (count * (count - 1))
-
-    def to_score(self, mean: float) -> Score:
-        return Score(mean, 1 - mean)

@@ -30,8 +30,8 @@ from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.scorers.ridge_probe import RidgeProbe
 from pinas_zoo.search.spaces.base import Piece, Supernet
 
-TOGETHER = 128  # paths in a tree; each has its own statistics, up to 0.4 MB in the paper's space
-PROBES_MIB = 512  # memory of a tree's probes; one takes 48 MiB with the paper's 2,048 features and 1,000 classes
+TOGETHER = 128  # paths at once, in all trees; each has its own statistics, up to 0.4 MB in the paper's space
+PROBES_MIB = 512  # memory of their probes; one takes 48 MiB with the paper's 2,048 features and 1,000 classes
 
 
 WithStatistics = Callable[[Statistics], AbstractContextManager[None]]

@@ -11,7 +11,6 @@ import math
 import torch
 import torch.nn.functional as F
 
-from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.scorers.two_views import TwoViewScorer
 
 TEMPERATURE = 0.2  # of Eqn. 4
@@ -39,6 +38,3 @@ class IdentificationScorer(TwoViewScorer):
         own = torch.arange(count, device=logits.device)
         loss = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
         return 1 - loss / math.log(count)
-
-    def to_score(self, mean: float) -> Score:
-        return Score(mean, 1 - mean)

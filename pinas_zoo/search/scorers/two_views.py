@@ -29,7 +29,7 @@ SPREAD = 1e-6  # lower bound of a feature's standard deviation
 
 
 class TwoViewScorer(ABC):
-    """Scores a path by its features of two views of the same images; a subclass says how.
+    """Scores a path by its features of two views of the same images; a subclass says how. The loss is 1 - the score.
 
     Supernet features are compared instead of head outputs, because a stand-alone network has no head. Features are
     standardised over both views of a batch, so that each has the same weight. Batch norms use batch statistics, so
@@ -72,10 +72,6 @@ class TwoViewScorer(ABC):
             other: Those of the other view.
         """
 
-    @abstractmethod
-    def to_score(self, mean: float) -> Score:
-        """The score of a path, from the mean of :meth:`compare` over batches."""
-
     def score(self, path: Arch) -> Score:
         return self.scores([path])[0]
 
@@ -107,10 +103,10 @@ class TwoViewScorer(ABC):
         for path, means in zip(paths, values, strict=True):
             if not np.isfinite(means).all():
                 raise UserError(
-                    f"expected finite outputs of the path {path}, got {means[0]}: learning has diverged; learn again "
+                    f"expected finite outputs of the path {path}, got {means[~np.isfinite(means)][0]}: learning has diverged; learn again "
                     "with a lower learn.lr, in another --work-dir"
                 )
-        return [[one.to_score(float(v)) for v in column] for one, column in zip(scorers, values.T, strict=True)]
+        return [[Score(float(v), float(1 - v)) for v in column] for column in values.T]
 
     def _compared(
         self, scorers: Sequence[TwoViewScorer], supernet: Supernet, pair: Sequence[torch.Tensor], paths: Sequence[Arch]

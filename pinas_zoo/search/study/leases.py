@@ -10,6 +10,7 @@ trials of a dead worker are marked as failed, and other workers lease their arch
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -21,6 +22,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from pinas_zoo.operating_system import process_exists, process_space
 
@@ -43,6 +45,7 @@ class CandidateLeases:
         self.place = process_space()
         self.worker = f"{self.place}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._seen: dict[str | None, tuple[Any, float]] = {}  # last heartbeat of other workers, and when it changed
+        self._away = -math.inf  # when the storage last took no heartbeat of this worker, and so perhaps of no other
         self._stop = threading.Event()
 
     @contextmanager
@@ -60,8 +63,10 @@ class CandidateLeases:
         count = 0
         while True:
             count += 1
-            with suppress(StorageInternalError):  # the database is busy; the next heartbeat suffices
+            try:
                 self.study.set_user_attr(f"worker {self.worker}", count)
+            except (StorageInternalError, SQLAlchemyError, OSError):  # busy or away; the next heartbeat suffices
+                self._away = time.monotonic()
             if self._stop.wait(HEARTBEAT):
                 return
 
@@ -132,7 +137,7 @@ class CandidateLeases:
         count, now = heartbeats.get(f"worker {worker}"), time.monotonic()
         if worker not in self._seen or self._seen[worker][0] != count:
             self._seen[worker] = count, now
-        return now - self._seen[worker][1] > DEAD_AFTER
+        return now - max(self._seen[worker][1], self._away) > DEAD_AFTER
 
 
 def _left(trial: FrozenTrial) -> bool:

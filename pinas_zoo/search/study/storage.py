@@ -15,7 +15,7 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import create_engine
-from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from pinas_zoo.errors import UserError
@@ -89,7 +89,8 @@ def check_storage(storage: str) -> None:
     if not storage or storage.endswith(JOURNALS):
         return
     try:
-        opened = _engine(storage)
+        url = _url(storage)
+        opened = create_engine(url, connect_args=_connect_arguments(url))
         if opened.dialect.name != "sqlite":  # whose file would be created
             with opened.connect():
                 pass
@@ -98,11 +99,15 @@ def check_storage(storage: str) -> None:
         raise _not_opened(storage, error) from None
 
 
-def _engine(url: str) -> Engine:
-    if "://" not in url:
+def _url(storage: str) -> URL:
+    if "://" not in storage:
         raise UserError("expected a database URL or a path that ends in .journal or .log")
-    arguments = {"connect_timeout": CONNECT_SECONDS} if make_url(url).get_backend_name() in SERVERS else {}
-    return create_engine(url, connect_args=arguments)
+    return make_url(storage)
+
+
+def _connect_arguments(url: URL) -> dict[str, Any]:
+    """Arguments of a driver that limit the time of connecting."""
+    return {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() in SERVERS else {}
 
 
 def _not_opened(storage: str, error: Exception) -> UserError:
@@ -137,17 +142,14 @@ def _storage(storage: str | Path) -> optuna.storages.BaseStorage:
     if storage.endswith(JOURNALS):
         Path(storage).parent.mkdir(parents=True, exist_ok=True)
         return optuna.storages.JournalStorage(JournalFileBackend(storage))
-    if "://" not in storage:
-        raise UserError("expected a database URL or a path that ends in .journal or .log")
-    url = make_url(storage)
+    url = _url(storage)
     if url.get_backend_name() == "sqlite":
         arguments: dict[str, Any] = {"timeout": LOCK_SECONDS}
         if on_local_disk(Path(url.database or "").parent):
             arguments["factory"] = WriteAheadConnection
         return optuna.storages.RDBStorage(storage, engine_kwargs={"connect_args": arguments})
-    arguments = {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() in SERVERS else {}
-    # a connection that a restarted server has closed is replaced
-    return PatientStorage(storage, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True})
+    # pool_pre_ping: a connection that a restarted server has closed is replaced
+    return PatientStorage(storage, engine_kwargs={"connect_args": _connect_arguments(url), "pool_pre_ping": True})
 
 
 def _sqlite(path: Path) -> optuna.storages.BaseStorage:

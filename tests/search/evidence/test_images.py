@@ -21,7 +21,8 @@ def test_images_that_are_none_are_one_clear_error(tmp_path, monkeypatch):
     (tmp_path / "cut.npz").write_bytes((tmp_path / "labels.npz").read_bytes()[:-30])
     pack["labels"] = np.array([1, 2])
     for name, offsets in (("falling", [0, 2, 1]), ("negative", [-1, 0, 1]), ("beyond", [0, 1, 3])):
-        np.savez(tmp_path / f"{name}.npz", **{**pack, "offsets": np.array(offsets)})
+        kind = "u8" if name == "falling" else "i8"  # unsigned differences would not be negative
+        np.savez(tmp_path / f"{name}.npz", **{**pack, "offsets": np.array(offsets, kind)})
     np.savez_compressed(tmp_path / "huge.npz", **{**pack, "body": np.zeros(2**21, "u1")})
     monkeypatch.setattr("pinas_zoo.search.evidence.images.MAX_BYTES", 2**20)
     os.mkfifo(tmp_path / "pipe.npz")

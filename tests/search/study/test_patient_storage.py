@@ -10,8 +10,10 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.search.study import leases as leases_module
 from pinas_zoo.search.study import patient_storage
 from pinas_zoo.search.study.leases import CandidateLeases
 from pinas_zoo.search.study.patient_storage import PatientStorage
@@ -85,3 +87,34 @@ def test_a_lease_that_was_written_twice_is_one(monkeypatch):
     assert [t.state for t in study.trials] == [TrialState.RUNNING, TrialState.FAIL]
     study.tell(trial, 0.5)
     assert leases.orphans() == []
+
+
+@pytest.mark.parametrize(
+    "error", [optuna.exceptions.StorageInternalError(), OperationalError("update", {}, Exception())]
+)
+def test_nobody_dies_while_the_storage_is_away(monkeypatch, error):
+    """Heartbeats go on after an error, and the others have time to send theirs before they are judged."""
+    monkeypatch.setattr(leases_module, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(leases_module, "DEAD_AFTER", 1.0)
+    study = optuna.create_study(direction="maximize")
+    other, own = CandidateLeases(study, goal=4), CandidateLeases(study, goal=4)
+    other.worker = "elsewhere:1:x"
+    assert other.lease(template("0123")) is not None
+    assert own.orphans() == []  # sees the other for the first time
+    write, away = study.set_user_attr, threading.Event()
+
+    def set_user_attr(key, value):
+        if away.is_set():
+            raise error
+        write(key, value)
+
+    monkeypatch.setattr(study, "set_user_attr", set_user_attr)
+    away.set()
+    with own.heartbeats():
+        time.sleep(1.2)
+        away.clear()
+        time.sleep(0.1)
+        assert own.orphans() == []
+        assert study.user_attrs[f"worker {own.worker}"] > 1
+        time.sleep(1.2)
+        assert len(own.orphans()) == 1

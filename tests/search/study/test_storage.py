@@ -64,6 +64,7 @@ def test_what_others_read_shows_no_password(tmp_path):
     assert config.explore.storage == SECRET
     for text in ("", "study.journal", "sqlite:///x.db", "mysql://u@h/db"):
         assert without_password(text) == text
+    assert without_password("mysql://h/db?user=u&password=p@ss&x=1") == "mysql://h/db?user=u&password=***&x=1"
     write_json(tmp_path / "config.json", config.model_dump(mode="json"))
     with pytest.raises(UserError, match=r"explore\.storage was '.*:\*\*\*@.*', is ''"):
         check_folder(parse_config(CONFIG), tmp_path)

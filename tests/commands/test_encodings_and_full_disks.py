@@ -38,6 +38,19 @@ def test_streams_that_take_nothing(closed):
         assert done.returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "reader"),
+    [
+        ("info pinas_alpha --json > /dev/full", "cat"),
+        ("info nothing 2> /dev/full", "cat"),
+        ("info nothing 2>&1", "true"),  # which has gone before there is a message
+    ],
+)
+def test_the_exit_code_says_that_it_failed_where_no_message_can(words, reader):
+    done = shell(f"{{ {{ sleep 0.3; {sys.executable} -m pinas_zoo.cli {words}; echo $? >&3; }} | {reader}; }} 3>&1")
+    assert done.stdout == b"2\n"
+
+
 FULL = """
 import resource, sys
 from pathlib import Path
