@@ -94,7 +94,10 @@ FAULTS: dict[str, tuple[Callable[[Content], object], str]] = {
     "RLE of another size": (first("annotations", segmentation={"size": [96, 64], "counts": [6144]}), "with size"),
     "RLE too short": (first("annotations", segmentation={"size": SIZE, "counts": [5, 5]}), "runs of 10 pixels"),
     "RLE of garbage": (first("annotations", segmentation={"size": SIZE, "counts": "o" * 9}), "inside a number"),
-    "RLE of one number": (first("annotations", segmentation={"size": SIZE, "counts": "o" * 400_000}), "longer than any"),
+    "RLE of one number": (
+        first("annotations", segmentation={"size": SIZE, "counts": "o" * 400_000}),
+        "longer than any",
+    ),
     "RLE without counts": (first("annotations", segmentation={"size": SIZE}), "without counts"),
     "boxes of fractions": (each("annotations", lambda a: a.update(bbox=[0.1, 0.1, 0.4, 0.3])), "less than a pixel"),
     "area 0": (each("annotations", lambda a: a.update(area=0)), "area is above 0"),
