@@ -83,7 +83,7 @@ class Arch:
         elif number is not None:
             choices = tuple(int(c) for c in number)
         elif isinstance(text, Iterable):
-            choices = tuple(int(c) for c in text)
+            choices = tuple(_choice(c, shown) for c in text)
         else:
             raise UserError(f"expected an architecture as text in quotes, one digit per layer, got {shown}; {_QUOTE}")
         if num_layers is not None and len(choices) != num_layers:
@@ -111,6 +111,22 @@ class Arch:
 
     def __getitem__(self, layer: int) -> int:
         return self.choices[layer]
+
+
+def _choice(value: object, shown: str) -> int:
+    """The candidate of one layer in a sequence; a number of another type, such as 2.0, must be whole.
+
+    Raises:
+        UserError: It is no whole number.
+    """
+    try:
+        choice = int(value)  # type: ignore[call-overload]
+        whole = isinstance(value, str) or choice == value
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
+        raise UserError(f"expected whole numbers in an architecture, got {_shown(value)} in {shown}; {_QUOTE}")
+    return choice
 
 
 def _shown(value: object) -> str:

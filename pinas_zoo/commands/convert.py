@@ -126,8 +126,9 @@ def run(args: argparse.Namespace) -> None:
 
 def _convert_timm(folder: Path, checkpoint: Path, args: argparse.Namespace) -> None:
     """Write the network of a checkpoint of timm's train.py as a model folder."""
+    from pinas_zoo.arch import Arch
     from pinas_zoo.convert.timm_checkpoint import LAYOUT, read_timm_checkpoint
-    from pinas_zoo.errors import UserError
+    from pinas_zoo.errors import UserError, disk_error
     from pinas_zoo.weights import entry_points
     from pinas_zoo.weights.model_folder import save_model_folder
     from pinas_zoo.weights.timm_folder import save_timm_folder
@@ -135,7 +136,7 @@ def _convert_timm(folder: Path, checkpoint: Path, args: argparse.Namespace) -> N
     if args.to not in (None, "cls") or args.path or args.teacher or args.colors or args.config:
         raise UserError(f"expected no --path, --teacher, --colors, --config and --to det or seg for {LAYOUT}")
     found = read_timm_checkpoint(checkpoint)
-    if args.arch and found.args.get("arch") != args.arch:
+    if args.arch and ("arch" not in found.args or Arch.parse(found.args["arch"]) != Arch.parse(args.arch)):
         raise UserError(f"expected arch {args.arch} in {checkpoint}, got {found.args.get('arch', found.architecture)}")
     facts = {**_facts(checkpoint, LAYOUT, args, None), **found.facts}
     try:
@@ -148,13 +149,13 @@ def _convert_timm(folder: Path, checkpoint: Path, args: argparse.Namespace) -> N
             cfg = {**{key: own[key] for key in fields if own.get(key)}, **found.cfg}
             save_timm_folder(folder, found.state_dict, found.architecture, found.args, cfg, facts)
     except OSError as error:
-        raise UserError(f"expected to write {folder}: {error}") from None
+        raise disk_error(error, folder) from None
     what = found.args.get("arch", found.architecture)
     average = ", moving average" if found.facts["moving_average"] else ""
     labels = "with their names" if "label_names" in found.cfg else "without names: the data folder is not there"
-    print(f"{LAYOUT}: {what}, {found.args['num_classes']} classes {labels}{average}")
-    print(f"written: {folder}")
-    print(f'load it: import pinas_zoo, timm; timm.create_model("local-dir:{folder}", pretrained=True)')
+    say(f"{LAYOUT}: {what}, {found.args['num_classes']} classes {labels}{average}")
+    say(f"written: {escape(str(folder))}")
+    say(f'load it: import pinas_zoo, timm; timm.create_model("local-dir:{escape(str(folder))}", pretrained=True)')
 
 
 def _facts(checkpoint: Path, layout: str, args: argparse.Namespace, path: Any) -> dict[str, Any]:

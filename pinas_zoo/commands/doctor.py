@@ -171,7 +171,7 @@ def make_train_ids(root: Path) -> int:
         Number of files.
 
     Raises:
-        UserError: No labelIds in the folder.
+        UserError: No labelIds in the folder, or a file that is no PNG of one byte a pixel.
     """
     import numpy as np
     from PIL import Image
@@ -186,6 +186,14 @@ def make_train_ids(root: Path) -> int:
     table[[7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]] = np.arange(19)
     for path in paths:
         target = path.with_name(path.name.replace("labelIds", "labelTrainIds"))
+        try:
+            with Image.open(path, formats=("PNG",)) as image:  # Pillow would start a program for some other formats
+                mode, ids = image.mode, np.asarray(image)  # H x W
+        except Exception as error:  # Pillow raises many types of errors for damaged files
+            reason = " ".join(str(error).split())[:160]
+            raise UserError(f"expected a PNG of label ids, got {path}, which cannot be read: {reason}") from None
+        if mode not in ("L", "P"):
+            raise UserError(f"expected a PNG of label ids, one byte a pixel, got {path} of mode {mode}; get it again")
         with replacing(target) as temporary:
-            Image.fromarray(table[np.asarray(Image.open(path))]).save(temporary, format="PNG")
+            Image.fromarray(table[ids]).save(temporary, format="PNG")
     return len(paths)

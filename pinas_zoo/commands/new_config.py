@@ -43,8 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    import shlex
-
     from pinas_zoo import extras
     from pinas_zoo.terminal import print_json, say
 
@@ -61,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
         batch_size=args.batch_size,
         iterations=args.iterations,
         overwrite=args.overwrite,
-        command=shlex.join(["pinas-zoo", "new-config", args.task, "--data", args.data, "--backbone", args.backbone]),
+        command=command_line(args),
     )
     commands = next_commands(args.task, done.path, done.schedule.iterations)
     if args.json:
@@ -87,6 +85,17 @@ def run(args: argparse.Namespace) -> None:
         say(f"note: {note}")
     for what, command in commands.items():
         say(f"{what:6} {command}")
+
+
+def command_line(args: argparse.Namespace) -> str:
+    """The command that writes the same config again."""
+    import shlex
+
+    words = ["pinas-zoo", "new-config", args.task, "--data", args.data, "--backbone", args.backbone]
+    for option in ("out", "weights", "batch_size", "iterations"):
+        if (given := getattr(args, option)) is not None:
+            words += [f"--{option.replace('_', '-')}", str(given)]
+    return shlex.join([*words, *(["--annotations", *args.annotations] if args.annotations else [])])
 
 
 def next_commands(task: str, config: Path, iterations: int) -> dict[str, str]:

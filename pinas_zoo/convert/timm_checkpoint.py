@@ -7,17 +7,20 @@ ask for, this one alone is allowed in addition, and it holds no code.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from pinas_zoo.data.class_folders import natural_key, printable
+from pinas_zoo.data.decoding import extensions
 from pinas_zoo.errors import UserError, WrongShapes
 from pinas_zoo.weights import entry_points
 from pinas_zoo.weights.checkpoint_reader import read_content, refused_globals
+from pinas_zoo.weights.tensors import check_dense, without_wrappers
 
 NAMESPACE = "argparse.Namespace"
 IMAGE_FIELDS = ("mean", "std", "crop_pct", "interpolation")
@@ -55,8 +58,7 @@ def read_timm_checkpoint(file: Path) -> TimmCheckpoint:
     Raises:
         UserError: It is damaged, lacks arguments or weights, or is of a network that timm does not know here.
     """
-    with torch.serialization.safe_globals([argparse.Namespace]):
-        content: Any = read_content(file)
+    content: Any = read_content(file)
     given = content.get("args") if isinstance(content, Mapping) else None
     state = content.get("state_dict_ema") or content.get("state_dict") if isinstance(content, Mapping) else None
     if not isinstance(given, argparse.Namespace) or not isinstance(state, Mapping):
@@ -65,7 +67,8 @@ def read_timm_checkpoint(file: Path) -> TimmCheckpoint:
     name = str(options.get("model") or content.get("arch") or "")
     architecture, fixed = entry_points.generic_form(name.partition(".")[0])
     entry_points.check_known(architecture)
-    tensors = {str(key).removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+    tensors = without_wrappers({str(key): value for key, value in state.items() if isinstance(value, Tensor)})
+    check_dense(tensors, where=str(file))
     kwargs = options.get("model_kwargs")
     args = {**fixed, **(kwargs if isinstance(kwargs, Mapping) else {})}
     args["num_classes"] = _classes(tensors, architecture, args, file)
@@ -79,7 +82,7 @@ def _classes(tensors: Mapping[str, Tensor], architecture: str, args: Mapping[str
     """Number of classes, read off the classifier."""
     head = entry_points.on_meta(architecture, args).pretrained_cfg.get("classifier")
     weight = tensors.get(f"{head}.weight") if isinstance(head, str) else None
-    if weight is None:
+    if weight is None or not weight.ndim:
         raise UserError(f"expected the classifier {head} of {architecture} in {file}, got none")
     return int(weight.shape[0])
 
@@ -88,7 +91,7 @@ def _cfg(options: Mapping[str, Any], classes: int) -> dict[str, Any]:
     """What the script was told of the images; sizes, and names of the classes from its data folder."""
     cfg = {key: options[key] for key in IMAGE_FIELDS if options.get(key)}
     if options.get("input_size"):
-        cfg["input_size"] = list(options["input_size"])
+        cfg["input_size"] = options["input_size"]
     elif options.get("img_size"):
         cfg["input_size"] = [3, options["img_size"], options["img_size"]]
     root = options.get("data_dir") or options.get("data")
@@ -99,11 +102,21 @@ def _cfg(options: Mapping[str, Any], classes: int) -> dict[str, Any]:
 
 
 def class_folders(root: Path) -> list[str]:
-    """Names of the class folders that timm's script trained on, in its order; empty if they are gone."""
-    for split in SPLITS:
-        if (root / split).is_dir():
-            from timm.data.readers.reader_image_folder import find_images_and_targets
+    """Names of the class folders that timm's script trained on, in its order; empty if they are gone or are others.
 
-            _, to_index = find_images_and_targets(str(root / split))
-            return sorted(to_index, key=lambda name: to_index[name])
-    return []
+    A checkpoint names the folder, which may be any of this machine, so only the folders directly below the split are
+    looked at, and all of them must hold images.
+    """
+    try:
+        split = next((root / name for name in SPLITS if (root / name).is_dir()), None)
+        folders = [entry for entry in os.scandir(split) if entry.is_dir()] if split else []
+        if not all(_has_image(folder.path) for folder in folders):
+            return []
+    except (OSError, ValueError):  # not to be read; a null byte in the name
+        return []
+    return sorted((printable(folder.name) for folder in folders), key=natural_key)
+
+
+def _has_image(folder: str) -> bool:
+    with os.scandir(folder) as entries:
+        return any(os.path.splitext(entry.name)[1].lower() in extensions() for entry in entries)

@@ -17,6 +17,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from pinas_zoo.bounded_reading import read_bytes
+from pinas_zoo.config_files import base_config
 from pinas_zoo.errors import UserError
 
 LIMIT = 4 * 2**20  # bytes of one file
@@ -68,7 +69,7 @@ def _bases(tree: ast.Module, path: Path) -> Iterator[str]:
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "_base_":
             try:
-                value = ast.literal_eval(node.value)
+                value = _of_package(node.value) or ast.literal_eval(node.value)
             except (ValueError, TypeError):
                 raise UserError(
                     f"expected _base_ in {path} as text or a list of texts, got an expression; write the paths"
@@ -83,6 +84,14 @@ def _bases(tree: ast.Module, path: Path) -> Iterator[str]:
                 if isinstance(inner, ast.ImportFrom) and inner.level:
                     up = "../" * (inner.level - 1)
                     yield f"{up}{(inner.module or '').replace('.', '/')}.py"
+
+
+def _of_package(value: ast.expr) -> str | None:
+    """The file that the line of ``pinas-zoo new-config`` asks ``base_config`` for; None for another expression."""
+    match value:
+        case ast.Call(func=ast.Attribute(attr="base_config"), args=[ast.Constant(value=str(name))], keywords=[]):
+            return base_config(name)
+    return None
 
 
 def _missing(tree: ast.Module) -> Iterator[str]:

@@ -20,6 +20,7 @@ import numpy as np
 from pinas_zoo.errors import UserError
 
 LARGEST = 2**30  # pixels of an image that OpenCV reads
+_LONGEST_RUN = 60  # bits of a number in a compressed mask; decoding takes time by the square of its length
 _IDS = {int, float, str}
 _NUMBERS = {int, float}
 Entries = list[dict[str, Any]]
@@ -175,7 +176,7 @@ def _finite(column: list[Any]) -> bool:
 
 
 def _ids(column: list[Any]) -> bool:
-    return set(map(type, column)) <= _IDS
+    return set(map(type, column)) <= _IDS and _finite([value for value in column if type(value) is not str])
 
 
 def _names(column: list[Any]) -> bool:
@@ -193,14 +194,14 @@ def _boxes(column: list[Any]) -> bool:
 # Of each kind of entry: whether a column of values is right, and in words what is.
 _FIELDS: dict[str, dict[str, tuple[Callable[[list[Any]], bool], str]]] = {
     "images": {
-        "id": (_ids, "a number or a text"),
+        "id": (_ids, "a finite number or a text"),
         "file_name": (_names, "the image's name in its folder"),
         "height": (_sides, "the image's height in pixels, a whole number"),
         "width": (_sides, "the image's width in pixels, a whole number"),
     },
-    "categories": {"id": (_ids, "a number or a text"), "name": (_names, "the class's name")},
+    "categories": {"id": (_ids, "a finite number or a text"), "name": (_names, "the class's name")},
     "annotations": {
-        "id": (_ids, "a number or a text"),
+        "id": (_ids, "a finite number or a text"),
         "image_id": (_ids, "the id of an image"),
         "category_id": (_ids, "the id of a category"),
         "bbox": (_boxes, "a list of 4 finite numbers: x, y, width and height in pixels"),
@@ -276,6 +277,8 @@ def read_runs(counts: str) -> list[int]:
             raise ValueError("RLE with a character that no compressed mask has")
         value |= (bits & 31) << shift
         shift += 5
+        if shift > _LONGEST_RUN:
+            raise ValueError("RLE with a number that is longer than any run")
         if bits & 32:
             continue
         if bits & 16:

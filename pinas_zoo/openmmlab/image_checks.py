@@ -50,11 +50,10 @@ def read_header(path: Path) -> Header:
     Raises:
         UserError: It is not there, or no image of a format that OpenCV reads, or it ends too early.
     """
-    Image.init()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+            with Image.open(path, formats=formats()) as image:
                 width, height = image.size
                 form, mode = image.format or "", image.mode
                 turned = form in ("JPEG", "MPO") and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
@@ -67,6 +66,12 @@ def read_header(path: Path) -> Header:
     if torn and (damage := why_unreadable(path)):
         raise UserError(f"{damage}; {torn}")
     return Header((width, height) if turned else (height, width), mode, form)
+
+
+def formats() -> list[str]:
+    """Names of the formats that OpenCV reads, too, as far as this Pillow has them; none starts another program."""
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def _ends_early(path: Path, form: str) -> str:

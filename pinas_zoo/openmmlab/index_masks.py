@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from pinas_zoo.errors import UserError
-from pinas_zoo.openmmlab.image_checks import Header, read_header
+from pinas_zoo.openmmlab.image_checks import Header, formats, read_header
 
 LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF")
 ONE_CHANNEL = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
@@ -46,7 +46,7 @@ def label_counts(path: Path) -> dict[int, int]:
     """
     read_mask_header(path)
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=formats()) as image:
             stored = np.asarray(image)  # H x W; the indices of a palette image
     except Exception as error:  # Pillow raises many types of errors for damaged files
         reason = " ".join(str(error).split())[:160] or type(error).__name__

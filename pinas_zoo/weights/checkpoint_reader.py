@@ -36,6 +36,7 @@ _ARRAYS = {
     *(f"{core}.{name}" for core in _CORES for name in ("multiarray._reconstruct", "numeric._frombuffer")),
 }
 _OPTIONS = "argparse.Namespace"  # the options of a run in timm's checkpoints; it holds plain values and runs nothing
+_ALLOWED_HERE = frozenset({*_NUMBERS, _OPTIONS})
 # What torch.load(weights_only=True) allows by itself, as far as checkpoints from before PyTorch 1.6 ask for it.
 _ALLOWED_BY_TORCH = re.compile(
     r"collections\.OrderedDict|torch\._utils\..*|torch\.storage\..*|torch\.nn\.parameter\..*|torch\.\w*Storage"
@@ -106,7 +107,7 @@ def _unpickle(file: Path) -> Any:
             raise WeightsMissing(f"expected a readable file at {file}: {error}; change its permissions") from None
         except Exception as error:
             reason = " ".join(str(error).split())[:160]
-        wanted = refused_globals(file)
+        wanted = [name for name in refused_globals(file) if name not in _ALLOWED_HERE]
     if wanted:
         cure = "load it where it was made and save its state_dict alone"
         if _ARRAYS.issuperset(wanted) and not zipfile.is_zipfile(file):  # detectron2's .pkl files
@@ -212,7 +213,7 @@ def refused_globals(file: Path) -> list[str]:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(file))
     except Exception:  # another format or protocol, or damaged
         names = [name for name in dict.fromkeys(_named_globals(file)) if not _ALLOWED_BY_TORCH.fullmatch(name)]
-    return [] if {*_NUMBERS, _OPTIONS}.issuperset(names) else names
+    return [] if _ALLOWED_HERE.issuperset(names) else names
 
 
 def _named_globals(file: Path) -> Iterator[str]:

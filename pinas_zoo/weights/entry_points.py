@@ -187,13 +187,13 @@ def check_parameters(args: Args, model_cls: type[nn.Module]) -> None:
 
 
 def check_flags(args: Args, names: Sequence[str]) -> None:
-    """Check arguments that are true or false.
+    """Check arguments that are true or false; 1 and 0 are, too.
 
     Raises:
         ValueError: With the first of another type.
     """
     for name in names:
-        if not isinstance(args.get(name, False), bool):
+        if args.get(name, False) not in (True, False):
             raise ValueError(f"expected {name} as true or false, got {shortened(args[name])}")
 
 

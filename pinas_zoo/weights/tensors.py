@@ -92,10 +92,10 @@ def load_state(network: nn.Module, path: Path) -> None:
             "of another run?"
         )
     tensors = load_tensors(path)
-    wrong = [k for k, v in tensors.items() if v.is_floating_point() and bool(v.isnan().any())]
+    wrong = [k for k, v in tensors.items() if v.is_floating_point() and not bool(v.isfinite().all())]
     if wrong:
         raise BrokenWeights(
-            f"expected finite weights in {path}, got NaN in {wrong[0]}; the likely cause is too high a learning "
+            f"expected finite weights in {path}, got NaN or infinity in {wrong[0]}; the likely cause is too high a learning "
             "rate: lower it and learn again in another folder"
         )
     network.load_state_dict(tensors)

@@ -11,10 +11,12 @@ from typing import Any
 
 from torch import Tensor
 
+from pinas_zoo.errors import UserError
 from pinas_zoo.weights import entry_points
 from pinas_zoo.weights.atomic import to_json
 from pinas_zoo.weights.new_folder import CONFIG_FILE, FACTS_FILE, WEIGHTS_FILE, new_folder
 from pinas_zoo.weights.tensors import check_real, check_tensors, save_tensors, shapes_of
+from pinas_zoo.weights.timm_cfg import check_cfg
 
 KEPT = ("first_conv", "classifier", "crop_mode", "pool_size", "fixed_input_size")  # of the network's own pretrained_cfg
 
@@ -39,8 +41,12 @@ def save_timm_folder(
 
     Raises:
         WrongShapes: The weights are not those of the network.
-        UserError: timm does not know the network, or the folder holds something else.
+        UserError: timm does not know the network, a field out of range, or the folder holds something else.
     """
+    try:
+        check_cfg(cfg)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     network = entry_points.on_meta(architecture, args)
     check_real(state_dict, where="the weights to be saved")
     check_tensors(shapes_of(state_dict), network, where="the weights to be saved")

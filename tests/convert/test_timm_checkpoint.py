@@ -14,7 +14,7 @@ from timm.utils import CheckpointSaver, ModelEmaV3
 
 import pinas_zoo  # noqa: F401  registers the family
 from pinas_zoo.cli import main
-from pinas_zoo.convert.timm_checkpoint import is_timm_checkpoint
+from pinas_zoo.convert.timm_checkpoint import class_folders, is_timm_checkpoint
 from tests.networks import TINY, same_weights
 from tests.train.pictures import picture_folder
 
@@ -98,3 +98,37 @@ def test_what_is_no_network_is_one_line(content, message, tmp_path, capsys):
     error = capsys.readouterr().err
     assert message in error
     assert len(error.splitlines()) == 1
+
+
+def test_an_arch_that_timm_made_a_number_is_compared_by_its_digits(tmp_path):
+    file, model = checkpoint(tmp_path, "pinas", {"arch": 3013, **TINY})
+    assert main(["convert", str(file), "--out", str(tmp_path / "model"), "--arch", "3013"]) == 0
+    loaded: Any = timm.create_model(f"local-dir:{tmp_path / 'model'}", pretrained=True)
+    assert same_weights(loaded, model)
+
+
+def test_only_class_folders_directly_below_the_split_give_names(tmp_path):
+    root = picture_folder(tmp_path / "images", train=1, test=1)
+    assert class_folders(root) == ["amber", "blue", "cyan"]
+    (root / "train" / "loop").symlink_to(root)  # timm's reader follows it again and again
+    assert class_folders(root) == []
+    assert class_folders(tmp_path) == []
+    assert class_folders(Path("a\0b")) == []
+
+
+@pytest.mark.parametrize("wrong", [{"mean": "x"}, {"input_size": 3}, {"img_size": 10**9}, {"interpolation": "a|b"}])
+@pytest.mark.parametrize(("name", "kwargs"), NETWORKS, ids=["timm", "ours"])
+def test_options_that_no_image_can_be_prepared_by_are_one_line(name, kwargs, wrong, tmp_path, capsys):
+    file, _ = checkpoint(tmp_path, name, kwargs, **wrong)
+    assert main(["convert", str(file), "--out", str(tmp_path / "model")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "model").exists()
+
+
+def test_only_what_is_refused_is_named(tmp_path, capsys):
+    args = argparse.Namespace(model="test_resnet", data=Path("images"))
+    torch.save({"args": args, "state_dict": {"a": torch.zeros(1)}}, tmp_path / "file.pth.tar")
+    assert main(["convert", str(tmp_path / "file.pth.tar"), "--out", str(tmp_path / "model")]) == 2
+    error = capsys.readouterr().err
+    assert "a pickle that wants pathlib" in error
+    assert "argparse" not in error

@@ -16,7 +16,7 @@ from pinas_zoo.errors import BrokenWeights, NotSafetensors, UserError, WrongShap
 from pinas_zoo.weights.abandoned import OWNER_FILE
 from pinas_zoo.weights.checkpoint_reader import read_checkpoint
 from pinas_zoo.weights.new_folder import CONFIG_FILE, WEIGHTS_FILE, new_folder
-from pinas_zoo.weights.tensors import load_tensors
+from pinas_zoo.weights.tensors import load_state, load_tensors, save_tensors
 from tests.networks import tiny, tiny_folder
 
 pytestmark = pytest.mark.usefixtures("zoo_home")
@@ -147,3 +147,11 @@ def test_weights_of_a_folder_that_are_not_finite(tmp_path):
     save_file(state, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     with pytest.raises(UserError, match="finite weights"):
         timm.create_model(f"local-dir:{folder}", pretrained=True)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_supernet_of_no_finite_weights_is_not_loaded(value, tmp_path):
+    network = torch.nn.Linear(2, 2)
+    save_tensors(tmp_path / "a.safetensors", {**network.state_dict(), "bias": torch.tensor([0.0, value])})
+    with pytest.raises(BrokenWeights, match="NaN or infinity in bias"):
+        load_state(network, tmp_path / "a.safetensors")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pinas_zoo.errors import NotPublished, UserError, WeightsMissing
 from pinas_zoo.models.pinas import WIDTHS
-from pinas_zoo.zoo.resolve import FOLDER_PREFIX, HUB_PREFIXES, resolve
+from pinas_zoo.zoo.resolve import FOLDER_PREFIX, ResolvedNetwork, resolve
 
 EXPANSION = 4  # of a stage's planes to its outputs' channels
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which the configs have
@@ -54,7 +54,7 @@ def find_backbone(word: str, weights: str | None, notes: list[str]) -> Backbone:
         raise UserError(f"expected a backbone for images of 3 channels, got {word}, one for {spec.in_chans}")
     mean, std = (tuple(network.cfg.get(key) or usual) for key, usual in (("mean", MEAN), ("std", STD)))
     other = (mean, std) != (MEAN, STD)
-    checkpoint = _checkpoint(word, network.kind, weights)
+    checkpoint = _given(weights) if weights is not None else _own(network)
     if checkpoint is None:
         notes.append(
             f"{word} has no weights here, so training starts from random ones: it takes longer and reaches less; "
@@ -63,8 +63,6 @@ def find_backbone(word: str, weights: str | None, notes: list[str]) -> Backbone:
             else "training starts from random weights"
         )
         other = False
-    elif weights and Path(weights).suffix and ":" not in weights and not Path(weights).expanduser().is_file():
-        raise UserError(f"expected a file of weights, got {weights}, which is not there")
     return Backbone(
         arch=str(network.folder.resolve()) if network.kind == "folder" and network.folder else word,
         checkpoint=checkpoint,
@@ -73,20 +71,40 @@ def find_backbone(word: str, weights: str | None, notes: list[str]) -> Backbone:
     )
 
 
-def _checkpoint(word: str, kind: str, weights: str | None) -> str | None:
-    """The ``checkpoint=`` of mmengine's ``init_cfg``."""
-    if weights is not None:
-        path = Path(weights).expanduser()
-        return None if weights == "none" else str(path.resolve()) if path.is_file() else weights
-    if kind == "arch":
+def _given(weights: str) -> str | None:
+    """The ``checkpoint=`` of mmengine's ``init_cfg`` for what the user names; None for ``none``.
+
+    Raises:
+        UserError: No file, no folder, and no place such as ``hf-hub:…``, ``pinas:NAME`` or a URL.
+    """
+    path = Path(weights).expanduser()
+    if weights == "none":
+        return None
+    if path.is_file():
+        return str(path.resolve())
+    if path.is_dir():
+        return FOLDER_PREFIX + str(path.resolve())
+    if weights.startswith(FOLDER_PREFIX):
+        return FOLDER_PREFIX + str(Path(weights.removeprefix(FOLDER_PREFIX)).expanduser().resolve())
+    if ":" not in weights:
+        raise UserError(
+            f"expected a file or model folder as --weights, got {weights}, which is not there; try "
+            f"pinas:{weights} for the weights of a name, hf-hub:user/name, or none"
+        )
+    return weights
+
+
+def _own(network: ResolvedNetwork) -> str | None:
+    """The ``checkpoint=`` of a network's own weights; None where it has none."""
+    if network.kind == "arch":
         return None
     try:
-        resolve(word).source()
+        network.source()
     except (NotPublished, WeightsMissing):
         return None
-    if kind == "folder":
-        return FOLDER_PREFIX + str(Path(word.removeprefix(FOLDER_PREFIX)).expanduser().resolve())
-    return word if word.startswith(HUB_PREFIXES) else f"pinas:{word}"
+    if network.folder is not None:
+        return FOLDER_PREFIX + str(network.folder.resolve())
+    return network.given if network.repo is not None else f"pinas:{network.given}"
 
 
 def _scaled(values: Sequence[float]) -> tuple[float, ...]:

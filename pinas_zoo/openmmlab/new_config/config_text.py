@@ -51,7 +51,8 @@ def detector(request: Request, data: CocoData) -> str:
     heads += [f"mask_head=dict(num_classes={classes})"] if data.masks else ["mask_roi_extractor=None", "mask_head=None"]
     load = "with_bbox=True, with_mask=True, poly2mask=False" if data.masks else "with_bbox=True"
     val_file = _coco_file(request, data.val, "val")
-    prefix = "" if data.val.changed else 'data_root + "/" + '
+    inside = not data.val.changed and data.val.coco.path.is_relative_to(request.root)
+    prefix = 'data_root + "/" + ' if inside else ""  # the evaluator, unlike the data set, does not know data_root
     metric = value(["bbox", "segm"] if data.masks else ["bbox"])
     pictures = f"{len(data.train.coco.images)} training and {len(data.val.coco.images)} validation images"
     sides = _range([side for _, side in scales])

@@ -245,7 +245,8 @@ def test_wrong_words_are_one_line_and_nothing_is_written(here: Path, capsys: pyt
         ({"--data": "data/a.json"}, "got data/a.json, which is a file"),
         ({"--backbone": "pinas_tranz"}, "did you mean"),
         ({"--backbone": "resnest50d"}, "expected a network of the Π-NAS space as --backbone, got resnest50d"),
-        ({"--weights": "no.safetensors"}, "expected a file of weights, got no.safetensors"),
+        ({"--weights": "no.safetensors"}, "expected a file or model folder as --weights, got no.safetensors"),
+        ({"--weights": "pinas_cls"}, "try pinas:pinas_cls"),
         ({"--out": "a.txt"}, "expected a file *.py as --out, got a.txt"),
         ({"--batch-size": "0"}, "expected --batch-size of 1 and more, got 0"),
     ):
@@ -261,6 +262,24 @@ def test_wrong_words_are_one_line_and_nothing_is_written(here: Path, capsys: pyt
     assert cli.main(["new-config", "det", *words]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert cli.main(["new-config", "det", *words, "--overwrite"]) == 0
+
+
+def test_annotations_outside_the_data_and_weights_in_a_folder(
+    here: Path, backbone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split in ("train", "val"):
+        write(here / "notes" / f"{split}.json", coco({f"{split}.jpg": [0, 1]}, ("cat", "dog")))
+        image(here / "data" / f"{split}.jpg")
+    files = ("--annotations", here / "notes" / "train.json", here / "notes" / "val.json")
+    sizes = ("--iterations", 1, "--batch-size", 1)
+    made = make(capsys, "det", "--data", "data", "--backbone", backbone, "--weights", backbone, *files, *sizes)
+    cfg = Config.fromfile(made["config"])
+    assert cfg.val_evaluator.ann_file == cfg.val_dataloader.dataset.ann_file == str(here / "notes" / "val.json")
+    assert cfg.model.backbone.init_cfg.checkpoint == f"local-dir:{backbone}"
+    assert cli.main(shlex.split(made["commands"]["check"])[1:]) == 0
+    written = Path(made["config"]).read_text().splitlines()[0].removeprefix("# Written by: ")
+    assert cli.main([*shlex.split(written)[1:], "--overwrite"]) == 0
+    assert Path(made["config"]).read_text().splitlines()[0].endswith(written)
 
 
 def test_base_configs_by_name() -> None:
