@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
 
-.PHONY: demo test test-all bench evidence-nb201 wheel help clean
+.PHONY: demo test test-all chaos bench evidence-nb201 wheel help clean
 
 # threads that wait sleep: spinning beside another busy program, they took 40 times as long
 demo: export OMP_WAIT_POLICY ?= PASSIVE
@@ -16,6 +16,10 @@ test: $(READY) ## lint, format, types, import rules and the tests that are not s
 
 test-all: $(READY) ## the same with the slow tests; they build, install and try the wheel
 	$(BIN)/python tools/check.py --all
+
+# ARGS: more, such as ARGS="--seed 1 --kills 1000 --minutes 60"
+chaos: $(READY) ## kill every long command at random moments and run it again; a table of broken promises
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(READY) ## speed beside peers and bare limits, as one table
 	$(BIN)/python benchmarks/bench.py

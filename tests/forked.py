@@ -59,5 +59,9 @@ class ForkedCommand:
             text = stream.read()
         return self.exit_code(), text
 
+    def has_ended(self) -> bool:
+        """Whether it has ended; its exit code stays to be read."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
     def exit_code(self) -> int:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])

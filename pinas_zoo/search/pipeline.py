@@ -30,7 +30,7 @@ from pinas_zoo.search.folder_lock import FolderLock, hold_folder, refuse_if_held
 from pinas_zoo.search.preflight import check_run
 from pinas_zoo.search.report.page import write_report
 from pinas_zoo.search.run_files import read_ranking
-from pinas_zoo.search.run_folder import DONE, STAGES, is_done, mark_done, read_done, sweep
+from pinas_zoo.search.run_folder import DONE, STAGES, is_done, mark_done, read_done, remove_attempts, sweep
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.stages.explore import explore, explore_paths, run_study
 from pinas_zoo.search.stages.learn import learn
@@ -91,6 +91,8 @@ def run_stages(context: Context, lock: FolderLock | None) -> None:
             say(f"{stage:8} {reason}")
         elif is_done(folder, stage):
             say(f"{stage:8} complete already: {read_done(folder / stage)['summary']}")
+            if lock is not None:
+                remove_attempts(folder, stage)
         else:
             context.record_images()
             result = RUN_STAGE[stage](context)

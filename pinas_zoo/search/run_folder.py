@@ -97,6 +97,11 @@ def read_done(folder: Path) -> dict[str, Any]:
 def mark_done(folder: Path, stage: str, facts: Mapping[str, Any]) -> None:
     """Mark a stage as complete, and delete its checkpoint and log folders."""
     write_json(folder / stage / DONE, facts)
+    remove_attempts(folder, stage)
+
+
+def remove_attempts(folder: Path, stage: str) -> None:
+    """Delete the checkpoint and log folders of a complete stage; a kill just after its end leaves them."""
     (folder / stage / CHECKPOINT).unlink(missing_ok=True)
     for log in (folder / stage).glob("20[0-9][0-9]*_*"):  # logs of mmengine's Runner, one pair per attempt
         remove(log)

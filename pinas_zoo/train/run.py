@@ -83,6 +83,7 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
     if done is not None:
         if first:
             say(f"complete already: {done['summary']}")
+            _remove_attempts(folder)
         return done if first else None
     trainer.check_precision(recipe.precision, "precision")
     trainer.log_backends(recipe.log, folder)  # raises an error if one is not installed
@@ -138,13 +139,18 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
         provenance(recipe, weights, facts),
     )  # fmt: skip
     write_json(folder / DONE, {**done, "training_peak_memory_mib": round(peak_memory_mib())})
+    _remove_attempts(folder)
+    tell(summary)
+    distributed.wait()
+    return done
+
+
+def _remove_attempts(folder: Path) -> None:
+    """Delete what only an unfinished run needs; a kill just after its end leaves it."""
     for left in (CHECKPOINT, BEST):
         (folder / STAGE / left).unlink(missing_ok=True)
     for log in (folder / STAGE).glob("20[0-9][0-9]*_*"):  # logs of mmengine's Runner, one pair per attempt
         shutil.rmtree(log) if log.is_dir() else log.unlink()
-    tell(summary)
-    distributed.wait()
-    return done
 
 
 def fitted(recipe: Recipe, images: int) -> Recipe:
@@ -230,7 +236,8 @@ def check_folder(recipe: Recipe, folder: Path) -> None:
         raise UserError(f"expected a folder for the run, got the file {folder}; choose another with --work-dir")
     path = folder / "config.json"
     if not path.is_file():
-        if folder.is_dir() and any(folder.iterdir()):
+        # a run that was killed while it wrote config.json has nothing else
+        if folder.is_dir() and any(not p.name.startswith(".config.json.") for p in folder.iterdir()):
             raise UserError(f"expected an empty folder or a run, got {folder}; choose another with --work-dir")
         return
     try:

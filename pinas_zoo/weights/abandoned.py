@@ -1,7 +1,7 @@
-"""What killed writers of model folders left behind, and how a later writer tells it from the work of a living one.
+"""What killed writers of files and model folders left behind, and how a later writer tells it from a living one's work.
 
-A writer notes in its temporary folder which process it is. The next writer of the same place removes folders whose
-process has ended; those of other machines, and those of living processes, stay.
+A temporary file has its writer's process in its name, a temporary model folder has it in a file. The next writer of the
+same place removes those whose process has ended; those of other machines, and those of living processes, stay.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import os
 import re
 import shutil
 import time
+import uuid
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +21,11 @@ from pinas_zoo.operating_system import process_ended, process_space, process_sta
 
 OWNER_FILE = ".writer.json"
 _SILENT = 3600.0  # seconds after which something that names no process is taken for abandoned
+
+
+def temporary_beside(path: Path) -> Path:
+    """A random name beside ``path`` for what will replace it; the name says which process writes there."""
+    return path.with_name(f".{path.name}.{_space_mark()}-{os.getpid()}.{uuid.uuid4().hex[:12]}.tmp")
 
 
 def mark_owner(folder: Path) -> None:
@@ -31,10 +38,15 @@ def remove_abandoned(parent: Path, name: str) -> None:
 
     What cannot be removed stays, and nothing is raised. Symbolic links are not followed.
     """
-    form = re.compile(re.escape(f".{name}.") + r"[0-9a-f]{12}\.tmp")
+    form = re.compile(re.escape(f".{name}.") + r"(?:([0-9a-f]{8})-([0-9]{1,10})\.)?[0-9a-f]{12}\.tmp")
     with suppress(OSError):
         for path in list(parent.iterdir()):
-            if form.fullmatch(path.name) and _is_abandoned(path):
+            match = form.fullmatch(path.name)
+            if match is None:
+                continue
+            space, pid = match.groups()
+            gone = space == _space_mark() and not process_exists(int(pid)) if pid else _is_abandoned(path)
+            if gone:
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
@@ -50,6 +62,11 @@ def _is_abandoned(path: Path) -> bool:
             return time.time() - path.lstat().st_mtime > _SILENT
         return False
     return space == process_space() and process_ended(pid, start)
+
+
+def _space_mark() -> str:
+    """The machine and its space of process ids, short enough for a file's name."""
+    return f"{zlib.crc32(process_space().encode()):08x}"
 
 
 def _this_process() -> dict[str, int | str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.operating_system import open_new, replace
+from pinas_zoo.weights.abandoned import remove_abandoned, temporary_beside
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def replacing(path: Path, empty: bool = True) -> Iterator[Path]:
 
     After an error the temporary file is deleted. Its name is random, and nothing lay there before, so two writers never
     share a file, and nobody can have put a link in its place; the last writer to finish wins. Missing parent folders
-    are made. A symbolic link at ``path`` is replaced, not followed.
+    are made, and what a killed writer of ``path`` left is removed. A symbolic link at ``path`` is replaced, not followed.
 
     Args:
         path: What is written.
@@ -31,8 +31,9 @@ def replacing(path: Path, empty: bool = True) -> Iterator[Path]:
     ...     temporary.write_text("step,loss")
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(path.parent, path.name)
     # not tempfile, whose files other users cannot read: these take the umask's mode
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    temporary = temporary_beside(path)
     if empty:
         os.close(open_new(temporary))
     try:

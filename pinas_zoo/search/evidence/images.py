@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 import zlib
 from itertools import product
 from pathlib import Path
@@ -12,6 +11,7 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 import numpy as np
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.weights.abandoned import remove_abandoned, temporary_beside
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 MAX_BYTES = 2**30  # of an archive's arrays
@@ -49,7 +49,8 @@ def image_folder(images: Path, work: Path) -> Path:
     folder = work / f"images_{zlib.crc32(labels.tobytes(), zlib.crc32(offsets.tobytes())):08x}"
     if folder.exists():
         return folder
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.tmp")
+    remove_abandoned(work, folder.name)
+    temporary = temporary_beside(folder)
     try:
         for split, name in product(("train", "validation"), CLASSES):
             (temporary / split / name).mkdir(parents=True)
