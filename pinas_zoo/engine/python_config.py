@@ -38,7 +38,7 @@ def read_python_config(path: Path) -> Config:
         raise
     except (Exception, SystemExit) as error:  # the user's Python file may raise anything
         said = " ".join(str(error).split())[:300]
-        raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {said}") from error
+        raise UserError(f"expected a configuration in {path}, got {type(error).__name__}: {said}") from error
     return config
 
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pinas_zoo.bounded_reading import read_json
-from pinas_zoo.operating_system import process_ended, process_space, process_start
+from pinas_zoo.operating_system import process_ended, process_exists, process_space, process_start
 
 OWNER_FILE = ".writer.json"
 _SILENT = 3600.0  # seconds after which something that names no process is taken for abandoned
