@@ -120,7 +120,7 @@ def test_memory_that_is_not_known_refuses_nothing(monkeypatch):
 
 def test_mean_without_std_is_refused(tiny, capsys):
     assert cli.main(["search", str(tiny), "--work-dir", "run", "--set", "data.mean=(0.5,0.5,0.5)"]) == 2
-    assert "add data.std" in capsys.readouterr().err
+    assert "set data.std too" in capsys.readouterr().err
 
 
 def test_tables_without_end():

@@ -101,9 +101,10 @@ class TwoViewScorer(ABC):
             found.extend(chain.from_iterable(self.side_by_side.run(jobs)))
         values = np.array(read_numbers(found)).reshape(-1, len(paths), len(scorers)).mean(0)  # paths x scorers
         for path, means in zip(paths, values, strict=True):
-            if not np.isfinite(means).all():
+            wrong = means[~np.isfinite(means)]
+            if len(wrong):
                 raise UserError(
-                    f"expected finite outputs of the path {path}, got {means[~np.isfinite(means)][0]}: learning has diverged; learn again "
+                    f"expected finite outputs of the path {path}, got {wrong[0]}: learning has diverged; learn again "
                     "with a lower learn.lr, in another --work-dir"
                 )
         return [[Score(float(v), float(1 - v)) for v in column] for column in values.T]
