@@ -30,8 +30,9 @@ import pinas_zoo  # noqa: F401
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.augmentation import BatchViews
 from pinas_zoo.engine.fused_sgd import FusedSGD
+from pinas_zoo.engine.optim_wrappers import DistributedOptimWrapper
 from pinas_zoo.engine.trainable import Trainable
-from pinas_zoo.engine.trainer import DistributedOptimWrapper, RunnerModel
+from pinas_zoo.engine.trainer import RunnerModel
 from pinas_zoo.operating_system import peak_memory_mib
 from pinas_zoo.search.config import Views
 from pinas_zoo.search.methods.pinas import PiNASMethod

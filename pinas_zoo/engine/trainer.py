@@ -7,7 +7,7 @@ averages of gradients over processes, checkpoints that are read without executin
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -15,9 +15,9 @@ from typing import Any, Literal, Protocol
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.optim import AmpOptimWrapper, OptimWrapper, OptimWrapperDict
-from mmengine.registry import LOOPS, OPTIMIZERS
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import OPTIMIZERS
+from mmengine.runner import Runner
 from torch import nn
 
 from pinas_zoo.data.augmentation import BatchViews, ViewDraws
@@ -27,9 +27,10 @@ from pinas_zoo.engine import distributed
 from pinas_zoo.engine.checkpoint import load_checkpoint
 from pinas_zoo.engine.fused_sgd import FusedSGD
 from pinas_zoo.engine.hooks import StepHook
+from pinas_zoo.engine.optim_wrappers import DistributedOptimWrapper, ScaledDistributedOptimWrapper
+from pinas_zoo.engine.step_loop import SPLIT_STREAMS, StepLoader, StepLoop
 from pinas_zoo.engine.trainable import Batch, Phase, Trainable
 from pinas_zoo.errors import UserError
-from pinas_zoo.rng import Stream
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -197,78 +198,6 @@ class _Frozen:
             p.requires_grad_(True)
 
 
-class _Averaged:
-    """Mixin of optimiser wrappers that averages gradients over processes before the update."""
-
-    def step(self, **kwargs: Any) -> None:
-        groups = self.optimizer.param_groups  # type: ignore[attr-defined]
-        distributed.average_gradients(p for group in groups for p in group["params"])
-        super().step(**kwargs)  # type: ignore[misc]
-
-
-class DistributedOptimWrapper(_Averaged, OptimWrapper):
-    """Optimiser wrapper for fp32 and bf16."""
-
-
-class ScaledDistributedOptimWrapper(_Averaged, AmpOptimWrapper):
-    """Optimiser wrapper for fp16 with loss scaling.
-
-    Gradients are averaged before they are unscaled, so that all processes agree on whether a step is skipped. The
-    stage's SGD unscales and skips on the device. For a phase with an optimiser of its own, the scaler may read back
-    whether all gradients are finite, and each step then waits for the device.
-    """
-
-
-@LOOPS.register_module()
-class StepLoop(IterBasedTrainLoop):
-    """mmengine's iteration loop, for a loader that starts at the step from which training resumes."""
-
-    def run(self) -> nn.Module:
-        self.dataloader_iterator = None  # ends the workers of the iterator that the base class started
-        self.runner.call_hook("before_train")
-        self.runner.call_hook("before_train_epoch")
-        self.runner.model.train()
-        if not self.stop_training:  # a hook may have found out before training that nothing is left to do
-            for batch in self.dataloader:
-                self.run_iter(batch)
-                if self.stop_training:
-                    break
-        self.runner.call_hook("after_train_epoch")
-        self.runner.call_hook("after_train")
-        return self.runner.model
-
-
-class SplitStreams:
-    """Random streams of a split: one for the order of images, one for their views."""
-
-    def __init__(self, order: Stream, views: Stream):
-        self.order, self.views = order, views
-
-
-SPLIT_STREAMS = {
-    "train": SplitStreams(Stream.ORDER, Stream.IMAGE_VIEWS),
-    "held_out": SplitStreams(Stream.HELD_OUT_ORDER, Stream.HELD_OUT_VIEWS),
-}
-
-
-class StepLoader:
-    """Iterates over the batches of all splits of a step: ``{"train": {...}, "held_out": {...}}``."""
-
-    def __init__(self, loaders: Mapping[str, Any]):
-        self.loaders = loaders
-        self.dataset = next(iter(loaders.values())).dataset  # mmengine looks for metainfo there
-
-    def __len__(self) -> int:
-        return min(map(len, self.loaders.values()))
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        for batches in zip(*self.loaders.values(), strict=True):
-            for batch in batches:
-                if isinstance(batch, UserError):
-                    raise batch
-            yield dict(zip(self.loaders, batches, strict=True))
-
-
 def train(
     network: Trainable,
     images: Mapping[str, ImageSet],
@@ -331,7 +260,7 @@ def train(
         model=model,
         work_dir=str(folder),
         train_dataloader=StepLoader(loaders),
-        train_cfg=dict(type="StepLoop", max_iters=steps),
+        train_cfg=dict(type=StepLoop, max_iters=steps),
         optim_wrapper=optimisers(model, options),
         param_scheduler={
             p.name: [dict(by_epoch=False, **part) for part in schedule] if p.optim is None else []

@@ -64,7 +64,7 @@ class FolderLock:
         self._since = 0.0  # and when that was, by time.monotonic
 
     def take(self) -> None:
-        """Take the lock, or that of a dead holder; one of an unknown process is watched for ``DEAD_AFTER`` seconds.
+        """Take the lock, or that of a dead holder. An unknown process is watched for ``DEAD_AFTER`` seconds.
 
         Raises:
             UserError: Another search holds it.

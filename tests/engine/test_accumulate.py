@@ -10,8 +10,9 @@ from torch import nn
 
 from pinas_zoo.data.augmentation import BatchViews
 from pinas_zoo.data.options import Views
+from pinas_zoo.engine.optim_wrappers import DistributedOptimWrapper
 from pinas_zoo.engine.trainable import Batch, Phase, Trainable
-from pinas_zoo.engine.trainer import DistributedOptimWrapper, RunnerModel
+from pinas_zoo.engine.trainer import RunnerModel
 
 
 class Linear(Trainable):

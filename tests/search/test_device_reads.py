@@ -21,8 +21,9 @@ from pinas_zoo.data.images import Images, ViewsOptions
 from pinas_zoo.data.loader import BatchPart
 from pinas_zoo.data.options import Views
 from pinas_zoo.engine.fused_sgd import FusedSGD
+from pinas_zoo.engine.optim_wrappers import DistributedOptimWrapper
 from pinas_zoo.engine.trainable import Trainable
-from pinas_zoo.engine.trainer import DistributedOptimWrapper, RunnerModel
+from pinas_zoo.engine.trainer import RunnerModel
 from pinas_zoo.search.methods.base import METHODS, build_method
 from pinas_zoo.search.scorers import evaluator, two_views
 from pinas_zoo.search.scorers.consistency import ConsistencyScorer
