@@ -95,8 +95,8 @@ def load_state(network: nn.Module, path: Path) -> None:
     wrong = [k for k, v in tensors.items() if v.is_floating_point() and not bool(v.isfinite().all())]
     if wrong:
         raise BrokenWeights(
-            f"expected finite weights in {path}, got NaN or infinity in {wrong[0]}; the likely cause is too high a learning "
-            "rate: lower it and learn again in another folder"
+            f"expected finite weights in {path}, got NaN or infinity in {wrong[0]}; the likely cause is too high a "
+            "learning rate: lower it and learn again in another folder"
         )
     network.load_state_dict(tensors)
 
