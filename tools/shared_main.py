@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 Work = Callable[[argparse.Namespace], object]
+PLACES = (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError)  # of a place that cannot be written
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
@@ -31,15 +32,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
-def run(
-    parser: argparse.ArgumentParser, tool: str, work: Callable[[argparse.Namespace], object], argv: Sequence[str] | None
-) -> int:
+def run(parser: argparse.ArgumentParser, tool: str, work: Work, argv: Sequence[str] | None) -> int:
     """Parse the arguments and work; 0 when it worked, 2 with one line on stderr when the input was wrong."""
     args = parser.parse_args(argv)
     if "local_rank" in args:
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     from pinas_zoo import extras
-    from pinas_zoo.errors import UserError
+    from pinas_zoo.errors import UserError, is_full_disk
 
     try:
         extras.require()
@@ -51,5 +50,11 @@ def run(
         work(args)
     except UserError as error:
         print(f"{tool}: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if not isinstance(error, PLACES) and not is_full_disk(error):
+            raise
+        cure = "free space on the disk" if is_full_disk(error) else "give another place, or change its permissions"
+        print(f"{tool}: {' '.join(str(error).split())[:300]}; {cure}", file=sys.stderr)
         return 2
     return 0

@@ -25,7 +25,7 @@ from mmengine.runner import BaseLoop, CheckpointLoader, Runner
 from torch import Tensor, nn
 
 from pinas_zoo.errors import UserError, WrongShapes
-from pinas_zoo.weights.checkpoint_reader import read_checkpoint, refused_globals
+from pinas_zoo.weights.checkpoint_reader import check_archive, read_checkpoint, refused_globals
 from pinas_zoo.weights.sources import find_source
 from pinas_zoo.weights.tensors import shape_problems, without_wrappers
 from pinas_zoo.zoo.resolve import weights_file
@@ -33,6 +33,7 @@ from pinas_zoo.zoo.resolve import weights_file
 Checkpoint = dict[str, Any]
 PREFIX = "backbone."
 HEAD = "fc."  # the classifier, of which a backbone has none
+LONGEST_LIST = 2**29  # bytes; a run's checkpoint has its losses of up to a million iterations in the list of tensors
 
 
 @CheckpointLoader.register_scheme(prefixes=("hf-hub:", "hf_hub:"))
@@ -70,6 +71,8 @@ def read_weights(weights: str) -> Checkpoint:
     Raises:
         UserError: The checkpoint is missing or damaged, or asks to run code.
     """
+    if (file := Path(weights)).is_file():  # mmengine's loader does not look at sizes
+        check_archive(file, LONGEST_LIST)
     try:
         content = CheckpointLoader.load_checkpoint(weights, map_location="cpu", logger="silent")
     except UserError:

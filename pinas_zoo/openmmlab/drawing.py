@@ -14,9 +14,9 @@ from pinas_zoo.openmmlab import launch
 from pinas_zoo.openmmlab.colors import palette
 from pinas_zoo.openmmlab.picture import DrawnObject, draw_classes, draw_objects
 from pinas_zoo.terminal import error, print_json, say
+from pinas_zoo.weights.atomic import replacing
 
 SHOWN = 5  # objects or classes in the line of an image
-
 LONGEST = 100  # times the shorter side; the libraries' resizing makes the shorter side of longer images 0
 
 
@@ -47,7 +47,8 @@ def draw(args: argparse.Namespace, scope: str) -> None:
             sample = predict(model, np.ascontiguousarray(np.asarray(image)[..., ::-1]), scope)
             parts = objects(sample, model, args.score) if scope == "mmdet" else classes(sample, model)
             picture = paint(image, sample, parts, model, scope)
-            picture.save(out / name)
+            with replacing(out / name) as temporary:
+                picture.save(temporary, format="PNG")
             key = "objects" if scope == "mmdet" else "classes"
             size = {"width": image.width, "height": image.height}
             found.append({"image": path, "picture": str(out / name), **size, key: parts})

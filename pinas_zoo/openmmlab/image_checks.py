@@ -25,6 +25,7 @@ OPENED = 2000
 DECODED = 200
 LARGEST_DECODED = 2**26  # pixels; larger images are opened only
 _FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF")
+_POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")  # the second is of EPS with a preview
 _ORIENTATION = 0x0112  # EXIF's tag; from 5 on, the image is shown with its sides exchanged
 Size = tuple[int, int]
 
@@ -82,6 +83,18 @@ def _ends_early(path: Path, form: str) -> str:
     with path.open("rb") as stream:
         stream.seek(max(0, os.fstat(stream.fileno()).st_size - 64))
         return "" if stream.read().rstrip(b"\0").endswith(mark) else f"the end mark of a {form} file is missing"
+
+
+def check_no_postscript(paths: Sequence[Path]) -> None:
+    """Look at the first bytes of files that Pillow will open by their content, whatever their names.
+
+    Raises:
+        UserError: One is PostScript, for which Pillow starts Ghostscript.
+    """
+    for path in paths:
+        with path.open("rb") as stream:
+            if stream.read(4) in _POSTSCRIPT:
+                raise UserError(f"expected an image, got {path}, which is a PostScript program; save it as PNG")
 
 
 def check_present(paths: Sequence[Path], where: str) -> None:

@@ -10,7 +10,15 @@ import numpy as np
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.openmmlab.coco_annotations import spread
-from pinas_zoo.openmmlab.image_checks import DECODED, OPENED, check_images, check_present, read_header, transforms
+from pinas_zoo.openmmlab.image_checks import (
+    DECODED,
+    OPENED,
+    check_images,
+    check_no_postscript,
+    check_present,
+    read_header,
+    transforms,
+)
 from pinas_zoo.openmmlab.index_masks import IGNORED, label_counts, read_mask_header
 
 
@@ -50,6 +58,7 @@ def check_segmentation(dataset: Any, cfg: Mapping[str, Any], loader: str, ignore
         )
     masks = [Path(entry["seg_map_path"]) for entry in entries]
     _check_masks_present(masks, dataset, loader)
+    check_no_postscript(masks)  # mmseg has Pillow read them
     _check_reduction(dataset, cfg, loader)
     pairs = list(zip(images, masks, strict=True))
     for image, mask in pairs if all else spread(pairs, OPENED):

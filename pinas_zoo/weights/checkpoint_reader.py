@@ -143,11 +143,15 @@ def _unpickle(file: Path) -> Any:
     )
 
 
-def check_archive(file: Path) -> None:
+def check_archive(file: Path, longest_list: int = _LONGEST_PICKLE) -> None:
     """Check the sizes that the directory of a checkpoint's zip file names, before anything is unpacked.
 
     ``torch.save`` does not compress, so a file that unpacks to much more than its own size was made to fill memory.
     The list of what it holds is small; a large one makes more objects than there is memory for.
+
+    Args:
+        file: The checkpoint, of the format before PyTorch 1.6, too.
+        longest_list: Bytes of the list of what a zip file holds.
 
     Raises:
         BrokenWeights: Such a file, or a list alone that is too long.
@@ -167,7 +171,7 @@ def check_archive(file: Path) -> None:
         return  # torch.load finds what is broken, and _unpickle explains it
     unpacked = sum(member.file_size for member in members)
     lists = [member.file_size for member in members if member.filename.endswith(".pkl")]
-    if unpacked > 2 * size + 2**20 or len(members) > _MOST_MEMBERS or max(lists, default=0) > _LONGEST_PICKLE:
+    if unpacked > 2 * size + 2**20 or len(members) > _MOST_MEMBERS or max(lists, default=0) > longest_list:
         raise BrokenWeights(
             f"expected a checkpoint that holds what its {size} bytes can, got {len(members)} parts that unpack to "
             f"{unpacked} bytes in {file}; do not trust its source"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from mmengine.runner import load_checkpoint
 
 import pinas_zoo
 from pinas_zoo.errors import HubError, NotPublished, NotSafetensors, UserError, WeightsMissing, WrongShapes
-from pinas_zoo.openmmlab.checkpoints import CheckpointCheckHook, allow_resuming
+from pinas_zoo.openmmlab.checkpoints import CheckpointCheckHook, allow_resuming, read_weights
 from tests.networks import TINY, tiny_folder
 
 
@@ -165,3 +166,16 @@ def test_a_second_call_allows_nothing_more() -> None:
     before = set(torch.serialization.get_safe_globals())
     allow_resuming()
     assert set(torch.serialization.get_safe_globals()) == before
+
+
+def test_a_zip_file_that_unpacks_to_more_than_it_can_hold(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"a": torch.zeros(2**20)}}, tmp_path / "a.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pth") as source,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for member in source.infolist():
+            bomb.writestr(member.filename, source.read(member))
+    assert read_weights(str(tmp_path / "a.pth"))["state_dict"]["a"].numel() == 2**20
+    with pytest.raises(UserError, match="do not trust its source"):
+        read_weights(str(tmp_path / "bomb.pth"))

@@ -17,7 +17,7 @@ from mmengine.registry import init_default_scope
 
 import pinas_zoo.openmmlab  # noqa: F401  before mmseg
 from pinas_zoo.errors import UserError
-from pinas_zoo.openmmlab import launch
+from pinas_zoo.openmmlab import launch, mask_checks
 from pinas_zoo.openmmlab.data_checks import check_data
 from pinas_zoo.openmmlab.index_masks import label_counts
 from pinas_zoo.openmmlab.mask_checks import labels_after_loading
@@ -196,3 +196,12 @@ def test_a_set_without_masks_is_tested_where_nothing_is_compared(tmp_path: Path)
 def test_labels_are_counted_as_stored(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 1], [1, 7]], dtype=np.uint8)).save(tmp_path / "mask.png")
     assert label_counts(tmp_path / "mask.png") == {0: 1, 1: 2, 7: 1}
+
+
+def test_a_mask_that_is_not_among_the_opened_ones_starts_no_program(tmp_path, monkeypatch):
+    root = ade(tmp_path / "ade", lambda i: stripes(3), images=5)
+    Image.fromarray(stripes(3)).save(root / "annotations" / "training" / "2.png", format="EPS")
+    monkeypatch.setattr(mask_checks, "OPENED", 2)
+    monkeypatch.setattr(mask_checks, "DECODED", 2)
+    text = line(own_classes(root))
+    assert "2.png, which is a PostScript program" in text

@@ -205,3 +205,13 @@ def test_failures_of_data_that_the_checks_did_not_read() -> None:
     assert in_one_line(ValueError("something else")) is None
     head = ValueError("Expected more than 1 value per channel when training, got input size torch.Size([1, 8, 1, 1])")
     assert "batch_size=2" in str(in_one_line(head))
+
+
+def test_a_work_folder_that_is_a_file_is_one_line(
+    run: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "work").touch()
+    assert tool("train").main(arguments(run[0], tmp_path / "work")) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("train.py: ")
+    assert last.endswith("; give another place, or change its permissions")
