@@ -106,6 +106,8 @@ def find_shards(root: Path, split: str) -> tuple[list[Path], str]:
                 raise ValueError(f"more than {INFO_BYTES} bytes")
             splits = json.loads(text)["splits"].items()
             known = {name: ([root / f for f in s["filenames"]], s.get("alt_label") or "") for name, s in splits}
+            if split in known and not known[split][0]:
+                raise ValueError(f"no shards of {split!r}")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"expected splits with filenames in {info}, as timm reads it, got {error!r}") from error
     if split in known:
