@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.hostile import folder_inputs, image_inputs, table_inputs, value_inputs
+from importlib.util import find_spec
+
+from tests.hostile import command_inputs, folder_inputs, image_inputs, network_inputs, table_inputs, value_inputs
 from tests.hostile.inputs import Input
 
 READERS: dict[str, tuple[Input, ...]] = {
@@ -10,5 +12,13 @@ READERS: dict[str, tuple[Input, ...]] = {
     "folders": folder_inputs.inputs(),
     "values": value_inputs.inputs(),
     "tables": table_inputs.inputs(),
+    "networks": network_inputs.inputs(),
 }
-COMMANDS: dict[str, tuple[Input, ...]] = {}
+COMMANDS: dict[str, tuple[Input, ...]] = {"commands": command_inputs.inputs()}
+if find_spec("mmdet") and find_spec("mmseg"):
+    import mmdet.datasets  # noqa: F401  once, and not in each child
+
+    import pinas_zoo.openmmlab  # noqa: F401
+    from tests.hostile import dataset_inputs
+
+    READERS["datasets"] = dataset_inputs.inputs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def find_backbone(word: str, weights: str | None, notes: list[str]) -> Backbone:
             else "training starts from random weights"
         )
         other = False
-    elif weights and Path(weights).suffix and ":" not in weights and not Path(weights).expanduser().is_file():
+    elif weights and Path(weights).suffix and ":" not in weights and not os.path.isfile(os.path.expanduser(weights)):
         raise UserError(f"expected a file of weights, got {weights}, which is not there")
     return Backbone(
         arch=str(network.folder.resolve()) if network.kind == "folder" and network.folder else word,
@@ -76,7 +77,7 @@ def find_backbone(word: str, weights: str | None, notes: list[str]) -> Backbone:
 def _checkpoint(word: str, kind: str, weights: str | None) -> str | None:
     """The ``checkpoint=`` of mmengine's ``init_cfg``."""
     if weights is not None:
-        path = Path(weights).expanduser()
+        path = Path(os.path.expanduser(weights))
         return None if weights == "none" else str(path.resolve()) if path.is_file() else weights
     if kind == "arch":
         return None
@@ -85,7 +86,7 @@ def _checkpoint(word: str, kind: str, weights: str | None) -> str | None:
     except (NotPublished, WeightsMissing):
         return None
     if kind == "folder":
-        return FOLDER_PREFIX + str(Path(word.removeprefix(FOLDER_PREFIX)).expanduser().resolve())
+        return FOLDER_PREFIX + str(Path(os.path.expanduser(word.removeprefix(FOLDER_PREFIX))).resolve())
     return word if word.startswith(HUB_PREFIXES) else f"pinas:{word}"
 
 
