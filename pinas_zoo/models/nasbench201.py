@@ -54,18 +54,26 @@ def parse_arch(text: str | int | Sequence[int] | Arch) -> Arch:
             raise UserError(f"{error}; or give an architecture string such as {EXAMPLE}") from None
     nodes = text.strip().split("+")
     if len(nodes) != 3:
-        raise UserError(f"expected three nodes joined by '+', such as {EXAMPLE}, got {len(nodes)} in {shortened(text, 200)}")
+        raise UserError(
+            f"expected three nodes joined by '+', such as {EXAMPLE}, got {len(nodes)} in {shortened(text, 200)}"
+        )
     choices: list[int] = []
     for node, part in enumerate(nodes, start=1):
         terms = part.strip().strip("|").split("|")
         if not part.strip().startswith("|") or not part.strip().endswith("|") or len(terms) != node:
-            raise UserError(f"expected {node} edge(s) into node {node} as |operation~source|…|, got {shortened(part, 200)}")
+            raise UserError(
+                f"expected {node} edge(s) into node {node} as |operation~source|…|, got {shortened(part, 200)}"
+            )
         for source, term in enumerate(terms):
             operation, sign, origin = term.partition("~")
             if not sign or origin != str(source):
-                raise UserError(f"expected operation~{source} as edge {source} into node {node}, got {shortened(term, 200)}")
+                raise UserError(
+                    f"expected operation~{source} as edge {source} into node {node}, got {shortened(term, 200)}"
+                )
             if operation not in OPERATIONS:
-                raise UserError(f"expected one of {', '.join(OPERATIONS)}, got {shortened(operation)} in {shortened(text, 200)}")
+                raise UserError(
+                    f"expected one of {', '.join(OPERATIONS)}, got {shortened(operation)} in {shortened(text, 200)}"
+                )
             choices.append(OPERATIONS.index(operation))
     return Arch(tuple(choices))
 

@@ -147,8 +147,8 @@ def _check_entries(path: Path, key: str, entries: Any) -> None:
         place = next((i for i, entry in enumerate(entries) if not _is_flag(entry.get(flag))), None)
         if place is not None:
             raise UserError(
-                f"expected '{flag}' of annotations[{place}] in {path} as 0 or 1, got {str(entries[place][flag])[:80]!r} "
-                f"(a {_kind(entries[place][flag])}), which would count as 1"
+                f"expected '{flag}' of annotations[{place}] in {path} as 0 or 1, got "
+                f"{str(entries[place][flag])[:80]!r} (a {_kind(entries[place][flag])}), which would count as 1"
             )
 
 

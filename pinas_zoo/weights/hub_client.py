@@ -81,7 +81,9 @@ def split_repo(ref: str) -> tuple[str, str]:
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        raise UserError(f"expected a Hub repo as owner/name or owner/name@revision, got {shortened(ref)}: {shortened(str(error), 300)}") from None
+        raise UserError(
+            f"expected a Hub repo as owner/name or owner/name@revision, got {shortened(ref)}: {str(error)[:300]}"
+        ) from None
     if "/" not in repo or (not revision and "@" in ref):
         raise UserError(f"expected a Hub repo as owner/name or owner/name@revision, got {shortened(ref)}")
     if revision and (_REVISION.fullmatch(revision) is None or ".." in revision or len(revision) > 200):

@@ -30,10 +30,8 @@ def main() -> int:
                 for found in read_shard(part, Path(folder)):
                     counts[found.kind] += 1
                     if found.kind == "broken" or not args.broken:
-                        print(
-                            f"{found.name:<44} {found.kind:<9} {found.seconds:6.2f} s {found.mib:6.0f} MiB  {found.text[:160]}",
-                            flush=True,
-                        )
+                        numbers = f"{found.seconds:6.2f} s {found.mib:6.0f} MiB"
+                        print(f"{found.name:<44} {found.kind:<9} {numbers}  {found.text[:160]}", flush=True)
     print(", ".join(f"{count} {kind}" for kind, count in counts.items()))
     return int(counts["broken"] > 0)
 

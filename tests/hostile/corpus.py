@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 
 from tests.hostile import command_inputs, folder_inputs, image_inputs, network_inputs, table_inputs, value_inputs
@@ -16,9 +17,8 @@ READERS: dict[str, tuple[Input, ...]] = {
 }
 COMMANDS: dict[str, tuple[Input, ...]] = {"commands": command_inputs.inputs()}
 if find_spec("mmdet") and find_spec("mmseg"):
-    import mmdet.datasets  # noqa: F401  once, and not in each child
-
-    import pinas_zoo.openmmlab  # noqa: F401
+    for name in ("pinas_zoo.openmmlab", "mmdet.datasets", "matplotlib.pyplot"):  # once, and not in each child
+        import_module(name)
     from tests.hostile import dataset_inputs
 
     READERS["datasets"] = dataset_inputs.inputs()

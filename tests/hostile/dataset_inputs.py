@@ -92,7 +92,16 @@ def detector_data(root: Path) -> list[str]:
 
 
 _CONFIGS: dict[Path, Any] = {}
-VALUES = {"null": None, "text": "x", "list": [1], "object": {"a": 1}, "nan": float("nan"), "inf": float("inf"), "digits": 10**400, "true": True}
+VALUES = {
+    "null": None,
+    "text": "x",
+    "list": [1],
+    "object": {"a": 1},
+    "nan": float("nan"),
+    "inf": float("inf"),
+    "digits": 10**400,
+    "true": True,
+}
 
 
 def _coco() -> dict[str, tuple[Make, Promise]]:
@@ -116,8 +125,21 @@ def _coco() -> dict[str, tuple[Make, Promise]]:
         "rle-no-counts": {"size": RLE["size"]}, "rle-no-size": {"counts": [5]}, "rle-size-huge": {"size": [2**31, 2**31], "counts": [5]}, "rle-fractions": {"size": RLE["size"], "counts": [0.5, 5]}, "rle-unicode": {"size": RLE["size"], "counts": "\u1234" * 9}, "rle-true": {"size": RLE["size"], "counts": [True, 3]},
     }  # fmt: skip
     rows |= {f"mask-{name}": (coco(each("annotations", segmentation=mask)), Refused()) for name, mask in masks.items()}
-    rows |= {f"mask-{name}-val": (coco(each("annotations", segmentation=mask), split="val"), Refused()) for name, mask in masks.items() if name in ("ints", "empty", "rle-garbage")}
-    boxes: dict[str, Any] = {"three": [1, 2, 3], "five": [1, 2, 3, 4, 5], "text": ["1", 2, 3, 4], "inf": [1, 2, float("inf"), 4], "nan": [float("nan")] * 4, "digits": [1, 2, 10**400, 4], "nested": [[1], 2, 3, 4], "null": [None] * 4}
+    rows |= {
+        f"mask-{name}-val": (coco(each("annotations", segmentation=mask), split="val"), Refused())
+        for name, mask in masks.items()
+        if name in ("ints", "empty", "rle-garbage")
+    }
+    boxes: dict[str, Any] = {
+        "three": [1, 2, 3],
+        "five": [1, 2, 3, 4, 5],
+        "text": ["1", 2, 3, 4],
+        "inf": [1, 2, float("inf"), 4],
+        "nan": [float("nan")] * 4,
+        "digits": [1, 2, 10**400, 4],
+        "nested": [[1], 2, 3, 4],
+        "null": [None] * 4,
+    }
     rows |= {f"box-{name}": (coco(first("annotations", bbox=box)), Refused()) for name, box in boxes.items()}
     return rows | {
         "rle": (coco(each("annotations", segmentation=RLE)), Accepted()),

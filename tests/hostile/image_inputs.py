@@ -30,7 +30,9 @@ def encoded(kind: str, mode: str = "RGB", size: tuple[int, int] = (SIDE, SIDE), 
     return buffer.getvalue()
 
 
-def png(width: int, height: int, depth: int = 8, colour: int = 2, data: bytes = b"", *extra: tuple[bytes, bytes]) -> bytes:
+def png(
+    width: int, height: int, depth: int = 8, colour: int = 2, data: bytes = b"", *extra: tuple[bytes, bytes]
+) -> bytes:
     """A PNG of any header; the checksums are right."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
@@ -93,8 +95,7 @@ def special(kind: str) -> Make:
 
 
 EPS = (
-    b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 24 24\n%%EndComments\n"
-    b"(EXECUTED) (w) file closefile showpage\n%%EOF\n"
+    b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 24 24\n%%EndComments\n(EXECUTED) (w) file closefile showpage\n%%EOF\n"
 )
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"><image href="file:///etc/passwd"/></svg>'
 KINDS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif", "GIF": ".gif", "PPM": ".ppm",
@@ -157,7 +158,10 @@ def _broken() -> dict[str, tuple[Make, Promise]]:
         if kind not in ("ICO", "GIF", "SGI", "PCX", "JPEG2000") or share < 0.1
     }
     rows |= {
-        f"torn-{kind.lower()}-{share:g}": (file_of(torn(encoded(kind, size=(64, 64)), share), "x" + KINDS[kind]), Either())
+        f"torn-{kind.lower()}-{share:g}": (
+            file_of(torn(encoded(kind, size=(64, 64)), share), "x" + KINDS[kind]),
+            Either(),
+        )
         for kind in ("ICO", "GIF", "SGI", "PCX", "JPEG2000")
         for share in (0.5, 0.9)
     }

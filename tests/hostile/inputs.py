@@ -1,8 +1,8 @@
 """What an input of the corpus is: how it is made, who reads it, and what the reader promises.
 
-The promise for every input: it is accepted and read rightly, or refused in one line (exit code 2 of a command); within a
-minute and 2 GiB; nothing is executed, and nothing is written outside the folder it was made in. The last two are watched
-by :mod:`tests.hostile.limits`, the first stands with the input.
+The promise for every input: it is accepted and read rightly, or refused in one line (exit code 2 of a command); within
+a minute and 2 GiB; nothing is executed, and nothing is written outside the folder it was made in. The last two are
+watched by :mod:`tests.hostile.limits`, the first stands with the input.
 """
 
 from __future__ import annotations

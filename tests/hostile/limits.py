@@ -35,9 +35,13 @@ WALL_FACTOR = 3  # wall time over processor time that a busy machine may take
 CANARY = "EXECUTED"  # a file that inputs with code would make in their folder
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_PROGRAMS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.startfile", "pty.spawn", "ctypes.dlopen")
+_PROGRAMS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.startfile", "pty.spawn")
 _MOVES = {"os.rename": 2, "os.link": 2, "os.symlink": 2, "os.mkdir": 1, "os.remove": 1, "os.rmdir": 1, "os.truncate": 1}
 _FREE = ("/dev/", "/proc/")
+_HERE = ("127.0.0.1", "localhost", "::1")
+_VERSIONS = ("git", "uname", "ldconfig")  # programs that tell versions, which no input chooses
+_SHELL = "['/bin/sh', '-c', 'gcc --version']"  # mmengine's, at the start of each run
+_watch: list[Watch] = []  # of this process, once it is a shard's
 
 
 class TimeUp(BaseException):
@@ -82,14 +86,14 @@ class Watch:
     def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         if self.folder is None:
             return
-        if event in _PROGRAMS and not (event == "ctypes.dlopen" and (args[0] is None or "libc" in str(args[0]))):
+        if event in _PROGRAMS and os.path.basename(str(args[0])) not in _VERSIONS and _SHELL not in str(args[1:2]):
             self.found.append(f"{event}{args[:2]!r}"[:300])
         elif event == "open" and isinstance(args[2], int) and args[2] & _WRITES:
             self._place(args[0], event)
         elif event in _MOVES:
-            for place in args[: _MOVES[event]]:
+            for place in args[1:2] if event == "os.symlink" else args[: _MOVES[event]]:
                 self._place(place, event)
-        elif event == "socket.connect" and not str(args[1]).startswith(("('127.0.0.1'", "('localhost'", "('::1'")):
+        elif event == "socket.connect" and isinstance(args[1], tuple) and args[1][0] not in _HERE:
             self.found.append(f"{event}({args[1]!r})")
 
     def _place(self, place: Any, event: str) -> None:
@@ -102,6 +106,11 @@ class Watch:
                 self.found.append(f"{event}({real!r})")
         finally:
             self.folder = folder
+
+
+def watch_of_this_process() -> Watch | None:
+    """The audit hook of a shard's process, or of a fork of it."""
+    return _watch[0] if _watch else None
 
 
 def read_shard(inputs: Sequence[Input], folder: Path) -> list[Outcome]:
@@ -129,6 +138,7 @@ def _in_child(inputs: Sequence[Input], folder: Path) -> list[Outcome]:
             os.setsid()  # so that the parent ends what it started, too
             _limit()
             watch = Watch()
+            _watch.append(watch)
             for item in inputs:
                 outcome = _outcome(item, folder.resolve(), watch)
                 os.write(writer, json.dumps(asdict(outcome)).encode() + b"\n")
@@ -255,12 +265,12 @@ class _Peak:
     def __init__(self) -> None:
         with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w", encoding="ascii") as file:
             file.write("5")  # forgets the highest mark
-        self.start = _status("VmRSS")
+        self.start = status("VmRSS")
 
     def mib(self) -> float:
-        return max(0.0, (_status("VmHWM") - self.start) / 1024)
+        return max(0.0, (status("VmHWM") - self.start) / 1024)
 
 
-def _status(key: str) -> int:
+def status(key: str) -> int:
     with open("/proc/self/status", encoding="ascii") as file:
         return next(int(line.split()[1]) for line in file if line.startswith(key))

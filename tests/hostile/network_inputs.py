@@ -132,7 +132,9 @@ def entry(content: Any, name: str = "hostile") -> Make:
         if callable(content):
             content(models)
         else:
-            (models / f"{name}.json").write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+            (models / f"{name}.json").write_bytes(
+                content if isinstance(content, bytes) else json.dumps(content).encode()
+            )
         return folder / "home"
 
     return make
@@ -189,7 +191,11 @@ def saved(change: Callable[[dict[str, Any]], Any], old: bool = False) -> Make:
 
         tensors = state()
         content = change(tensors)
-        torch.save({"state_dict": tensors} if content is None else content, folder / "x.pth", _use_new_zipfile_serialization=not old)
+        torch.save(
+            {"state_dict": tensors} if content is None else content,
+            folder / "x.pth",
+            _use_new_zipfile_serialization=not old,
+        )
         return folder / "x.pth"
 
     return make
@@ -216,7 +222,10 @@ def bomb(folder: Path) -> Path:
     import torch
 
     torch.save({"state_dict": {"a": torch.zeros(4)}}, folder / "a.pth")
-    with zipfile.ZipFile(folder / "a.pth") as source, zipfile.ZipFile(folder / "x.pth", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+    with (
+        zipfile.ZipFile(folder / "a.pth") as source,
+        zipfile.ZipFile(folder / "x.pth", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed,
+    ):
         for member in source.infolist():
             with packed.open(member.filename, "w") as target:
                 target.write(source.read(member))

@@ -275,7 +275,10 @@ def zip_bomb(path: Path) -> None:
     import torch
 
     torch.save({"model": torch.zeros(4)}, path)
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(path.with_suffix(".zip"), "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bomb:
+    with (
+        zipfile.ZipFile(path) as source,
+        zipfile.ZipFile(path.with_suffix(".zip"), "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bomb,
+    ):
         for member in source.infolist():
             with bomb.open(member.filename, "w") as target:
                 target.write(source.read(member))

@@ -132,8 +132,8 @@ def read_truth(
         name, value = row.text(arch), row.number(accuracy)
         if found.setdefault(name, value) != value:
             raise UserError(
-                f"{path}, line {row.line}: expected one accuracy of {shortened(name)}, got {found[name]:g} and {value:g}; keep "
-                "one row for each architecture, such as the mean of its trainings"
+                f"{path}, line {row.line}: expected one accuracy of {shortened(name)}, got {found[name]:g} and "
+                f"{value:g}; keep one row for each architecture, such as the mean of its trainings"
             )
     if len(found) < len(table.rows):
         warning(f"{path}: {len(table.rows) - len(found)} of {len(table.rows)} rows repeat another row, and count once")
