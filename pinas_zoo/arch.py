@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pinas_zoo.errors import UserError
 
+MOST_DIGITS = 4000  # of an architecture that is given as a number; Python prints no longer ones
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _QUOTE = "give it as text (on a command line \"arch='0123'\") or as a list (arch=[0,1,2,3])"
 
@@ -27,8 +28,8 @@ def _number(value: object) -> str | None:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         return None
-    if number < 0:
-        raise UserError(f"expected an architecture as one digit per layer, got the number {number}; {_QUOTE}")
+    if not 0 <= number < 10**MOST_DIGITS:
+        raise UserError(f"expected an architecture as one digit per layer, got {_shown(number)}; {_QUOTE}")
     return str(number)
 
 
@@ -132,7 +133,11 @@ def _choice(value: object, shown: str) -> int:
 def _shown(value: object) -> str:
     """A value in a message, cut where it is long, as in a file that somebody else wrote."""
     if isinstance(value, int) and value.bit_length() > 256:
-        return "a huge number"
+        return f"a number of {value.bit_length()} bits"
     if isinstance(value, str | list | tuple) and len(value) > 80:
         return f"{str(value[:60])!r}… of length {len(value)}"
-    return repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a huge number inside
+        text = f"a {type(value).__name__} with a number that is too long to print"
+    return text if len(text) <= 200 else f"{text[:200]}…"

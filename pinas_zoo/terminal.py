@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PLAIN_SECONDS = 10.0  # between lines of progress in a file
 DRAW_SECONDS = 0.2  # between two drawings of a progress bar
+LONGEST = 2000  # characters of an error, warning or note; the middle of longer ones is left out
 RATE_SECONDS = 30.0  # over which the rate of progress is measured
 # C0 and C1 controls, separators of lines, marks and overrides of writing direction, characters that are not seen, bytes
 # that are no UTF-8
@@ -148,6 +149,8 @@ def note(text: str) -> None:
 
 def _say(head: str, text: str, style: str) -> None:
     head, text = escape(head), escape(text)
+    if len(text) > LONGEST:  # such as a name of a megabyte in a file that somebody else wrote
+        text = f"{text[: LONGEST * 3 // 4]} … {text[-LONGEST // 4 :]}"
     if is_terminal(sys.stderr):
         from rich.text import Text
 

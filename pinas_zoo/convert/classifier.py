@@ -20,6 +20,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError, WrongShapes
 from pinas_zoo.models.pinas import CANDIDATES, DEPTHS, EXPANSION, STEM_WIDTH, WIDTHS
 from pinas_zoo.weights.checkpoint_reader import Tensors, read_checkpoint
+from pinas_zoo.weights.size_limits import shortened
 from pinas_zoo.weights.tensors import check_finite, network_shapes, shape_problems
 
 
@@ -93,7 +94,7 @@ def convert_tensors(
     if layout is None:
         raise WrongShapes(
             f"expected tensors of a network ({'; or '.join(layout.description for layout in LAYOUTS)}) in {where}, "
-            f"got {len(tensors)} others, such as {', '.join(list(tensors)[:3])}"
+            f"got {len(tensors)} others, such as {', '.join(shortened(name) for name in list(tensors)[:3])}"
         )
     converted = layout.convert(tensors, options or SupernetOptions(), where)
     check_arch(converted.model_args, arch, where)

@@ -23,6 +23,8 @@ def open_image(path: Path) -> BinaryIO:
     Raises:
         UserError: It is not there, not a regular file, empty, or too large.
     """
+    if "\0" in str(path):
+        raise UserError(f"expected an image, got {path}, which has a NUL in its name")
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):

@@ -103,7 +103,11 @@ def find_shards(root: Path, split: str) -> tuple[list[Path], str]:
         try:
             splits = read_json(info, "splits with filenames", INFO_LIMIT)["splits"].items()
             known = {name: ([root / f for f in s["filenames"]], s.get("alt_label") or "") for name, s in splits}
-        except (KeyError, TypeError, AttributeError) as error:
+            if split in known and not known[split][0]:
+                raise ValueError(f"no shards of {split!r}")
+        except UserError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"expected splits with filenames in {info}, as timm reads it, got {error!r}") from error
     if split in known:
         return _there(known[split][0], root), str(known[split][1])

@@ -19,6 +19,7 @@ from pinas_zoo.data.tar_folders import TarFolders
 from pinas_zoo.errors import UserError
 
 # names that stand for each other where a folder has another one, as in timm
+LONGEST_NAME = 200  # characters of a split; longer ones can be no folder's on most systems
 SAME_SPLIT = (("train", "training"), ("val", "valid", "validation", "eval", "evaluation"))
 SIZED = 2**16  # images of which the sizes enter the digest, evenly spread
 READ_BYTES = 2**26  # of all files together, which are read for the digest if there are no more
@@ -66,10 +67,10 @@ def split_path(root: Path, split: str) -> Path:
         UserError: There is none, or the name leaves the root or is the root.
     """
     parts = PurePath(split).parts
-    if not parts or ".." in parts or PurePath(split).is_absolute() or "\0" in split:
+    if not parts or ".." in parts or PurePath(split).is_absolute() or "\0" in split or len(split) > LONGEST_NAME:
         raise UserError(
-            f"expected a split as the name of a folder or .tar file in {root}, got {split!r}; set data.root to the "
-            "folder above it"
+            f"expected a split as the name of a folder or .tar file in {root}, got {split[:LONGEST_NAME]!r}; set "
+            "data.root to the folder above it"
         )
     names = [split, *(name for same in SAME_SPLIT if split in same for name in same)]
     for path in (root / name for name in names):

@@ -22,7 +22,14 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.weights import builder, entry_points
 from pinas_zoo.weights.entry_points import EntryPoint, FunctionArg, check_flags, check_pool, check_shares
-from pinas_zoo.weights.size_limits import MAX_CHANNELS, MAX_CLASSES, MAX_LAYERS, check_count, check_parameters
+from pinas_zoo.weights.size_limits import (
+    MAX_CHANNELS,
+    MAX_CLASSES,
+    MAX_LAYERS,
+    check_count,
+    check_parameters,
+    shortened,
+)
 
 __all__ = ["EDGES", "OPERATIONS", "NASBench201", "arch_string", "parse_arch"]
 
@@ -47,18 +54,26 @@ def parse_arch(text: str | int | Sequence[int] | Arch) -> Arch:
             raise UserError(f"{error}; or give an architecture string such as {EXAMPLE}") from None
     nodes = text.strip().split("+")
     if len(nodes) != 3:
-        raise UserError(f"expected three nodes joined by '+', such as {EXAMPLE}, got {len(nodes)} in {text!r}")
+        raise UserError(
+            f"expected three nodes joined by '+', such as {EXAMPLE}, got {len(nodes)} in {shortened(text, 200)}"
+        )
     choices: list[int] = []
     for node, part in enumerate(nodes, start=1):
         terms = part.strip().strip("|").split("|")
         if not part.strip().startswith("|") or not part.strip().endswith("|") or len(terms) != node:
-            raise UserError(f"expected {node} edge(s) into node {node} as |operation~source|…|, got {part!r}")
+            raise UserError(
+                f"expected {node} edge(s) into node {node} as |operation~source|…|, got {shortened(part, 200)}"
+            )
         for source, term in enumerate(terms):
             operation, sign, origin = term.partition("~")
             if not sign or origin != str(source):
-                raise UserError(f"expected operation~{source} as edge {source} into node {node}, got {term!r}")
+                raise UserError(
+                    f"expected operation~{source} as edge {source} into node {node}, got {shortened(term, 200)}"
+                )
             if operation not in OPERATIONS:
-                raise UserError(f"expected one of {', '.join(OPERATIONS)}, got {operation!r} in {text!r}")
+                raise UserError(
+                    f"expected one of {', '.join(OPERATIONS)}, got {shortened(operation)} in {shortened(text, 200)}"
+                )
             choices.append(OPERATIONS.index(operation))
     return Arch(tuple(choices))
 

@@ -11,6 +11,7 @@ The ``checkpoint=`` of an ``init_cfg`` and ``load_from`` accept, in addition to 
 from __future__ import annotations
 
 import importlib
+import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,7 +58,7 @@ def load_from_registry(filename: str, map_location: Any = None) -> Checkpoint:
 @CheckpointLoader.register_scheme(prefixes=r".*\.safetensors$")
 def load_from_safetensors(filename: str, map_location: Any = None) -> Checkpoint:
     """A safetensors file."""
-    return _read(Path(filename).expanduser(), map_location)
+    return _read(Path(os.path.expanduser(filename)), map_location)
 
 
 def _read(path: Path, map_location: Any) -> Checkpoint:
@@ -80,7 +81,7 @@ def read_weights(weights: str) -> Checkpoint:
     except FileNotFoundError:
         raise UserError(f"expected a checkpoint, got {weights}, which is not there") from None
     except Exception as error:  # damaged archives and refused pickles raise many types
-        file = Path(weights).expanduser()
+        file = Path(os.path.expanduser(weights))
         refused = ", ".join(refused_globals(file)[:5]) if file.is_file() else ""
         reason = f"it is a pickle that wants {refused}" if refused else " ".join(str(error).split())[:200]
         raise UserError(

@@ -149,6 +149,13 @@ def _check_entries(path: Path, key: str, entries: Any) -> None:
                 f"expected as '{name}' of {key}[{place}] in {path} {words}, got {str(column[place])[:80]!r}"
                 + (f" ({_kind(column[place])})" if isinstance(column[place], (str, bool)) else "")
             )
+    for flag in _FLAGS if key == "annotations" else ():
+        place = next((i for i, entry in enumerate(entries) if not _is_flag(entry.get(flag))), None)
+        if place is not None:
+            raise UserError(
+                f"expected '{flag}' of annotations[{place}] in {path} as 0 or 1, got "
+                f"{str(entries[place][flag])[:80]!r} (a {_kind(entries[place][flag])}), which would count as 1"
+            )
 
 
 def _check_unique(path: Path, key: str, name: str, entries: Entries) -> None:
@@ -161,6 +168,11 @@ def _check_unique(path: Path, key: str, name: str, entries: Entries) -> None:
         f"expected every {name} of the {key} in {path} once, got {len(values)} with {len(set(values))} different ones "
         f"(the first repeated one is {twice!r}); number them anew"
     )
+
+
+def _is_flag(value: Any) -> bool:
+    """Whether a value is 0, 1, true, false or null, and no text such as ``"0"``, which is true for mmdet."""
+    return value is None or (type(value) in (int, bool, float) and value in (0, 1))
 
 
 def _kind(value: Any) -> str:
@@ -191,6 +203,7 @@ def _boxes(column: list[Any]) -> bool:
     return set(map(type, column)) <= {list} and set(map(len, column)) <= {4} and _finite([*chain.from_iterable(column)])
 
 
+_FLAGS = ("iscrowd", "ignore")  # of an annotation; they may be absent
 # Of each kind of entry: whether a column of values is right, and in words what is.
 _FIELDS: dict[str, dict[str, tuple[Callable[[list[Any]], bool], str]]] = {
     "images": {

@@ -41,6 +41,7 @@ from pinas_zoo.errors import (
 from pinas_zoo.version import __version__
 from pinas_zoo.weights.hub_http import TIMEOUTS as TIMEOUTS
 from pinas_zoo.weights.hub_http import WINDOW, LongAnswer, Rate, SlowAnswer, exchange, receive
+from pinas_zoo.weights.size_limits import shortened
 
 Result = TypeVar("Result")
 
@@ -80,11 +81,13 @@ def split_repo(ref: str) -> tuple[str, str]:
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        raise UserError(f"expected a Hub repo as owner/name or owner/name@revision, got {ref!r}: {error}") from None
+        raise UserError(
+            f"expected a Hub repo as owner/name or owner/name@revision, got {shortened(ref)}: {str(error)[:300]}"
+        ) from None
     if "/" not in repo or (not revision and "@" in ref):
-        raise UserError(f"expected a Hub repo as owner/name or owner/name@revision, got {ref!r}")
+        raise UserError(f"expected a Hub repo as owner/name or owner/name@revision, got {shortened(ref)}")
     if revision and (_REVISION.fullmatch(revision) is None or ".." in revision or len(revision) > 200):
-        raise UserError(f"expected a branch, tag or commit after '@', got {revision!r}; try {repo}@main")
+        raise UserError(f"expected a branch, tag or commit after '@', got {shortened(revision)}; try {repo}@main")
     return repo, revision or "main"
 
 

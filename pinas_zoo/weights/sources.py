@@ -11,6 +11,7 @@ The first of these that is named for a network:
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +136,7 @@ def _named_by(fields: Mapping[str, Any]) -> Source | None:
     if origin not in ("hf-hub", "local-dir") and fields.get("state_dict"):
         return Source(state_dict=fields["state_dict"])
     if file and origin != "hf-hub":
-        return Source(path=Path(file).expanduser())
+        return Source(path=Path(os.path.expanduser(file)))
     if repo:
         pins = {published.ref: published.sha256 for published in PUBLISHED.values()}
         filename = fields.get("hf_hub_filename") or WEIGHTS_FILE

@@ -84,7 +84,7 @@ def register(
     if folder is not None:
         if model_args:
             raise UserError(f"expected a folder alone, which says its own arguments, got also {sorted(model_args)}")
-        place = Path(folder).expanduser().resolve()
+        place = Path(os.path.expanduser(folder)).resolve()
         args, cfg = read_config(place)
         network = entry_points.on_meta(entry_points.name_in(cfg), args)
         check_network_file(place / WEIGHTS_FILE, network, where=str(place / WEIGHTS_FILE))

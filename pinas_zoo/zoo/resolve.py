@@ -13,6 +13,7 @@ executed.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,7 +30,7 @@ from pinas_zoo.weights import entry_points, hub
 from pinas_zoo.weights.hub_cache import is_commit
 from pinas_zoo.weights.model_folder import CONFIG_LIMIT, parse_config, parse_timm_config, read_config
 from pinas_zoo.weights.new_folder import CONFIG_FILE
-from pinas_zoo.weights.size_limits import check_plain_arguments
+from pinas_zoo.weights.size_limits import check_plain_arguments, shortened
 from pinas_zoo.weights.sources import Source, find_source
 from pinas_zoo.weights.tensors import check_finite
 from pinas_zoo.zoo import registry
@@ -187,13 +188,13 @@ def resolve(word: str, sizes: Mapping[str, Any] | None = None) -> ResolvedNetwor
         repo = word.partition(":")[2]
         return ResolvedNetwork(word, "hub", word, repo=repo, config_file=hub.download(repo, CONFIG_FILE))
     if word.startswith(FOLDER_PREFIX):
-        return _folder(word, Path(word.removeprefix(FOLDER_PREFIX)).expanduser())
+        return _folder(word, Path(os.path.expanduser(word.removeprefix(FOLDER_PREFIX))))
     if word in registry.PICTURED and registry.find(word) is None:
         raise registry.picture_error(word)
     if timm.is_model(word.partition(".")[0]):
         return ResolvedNetwork(word, "name", word)
-    folder = Path(word).expanduser()
-    if folder.is_dir():
+    folder = Path(os.path.expanduser(word))  # of nobody's home it is left as it is
+    if os.path.isdir(folder):  # False, too, for names that no folder can have
         return _folder(word, folder)
     if word.isascii() and word.isdecimal():
         return ResolvedNetwork(word, "arch", ENTRY_POINT.name, sizes=dict(sizes or {}))
@@ -201,7 +202,7 @@ def resolve(word: str, sizes: Mapping[str, Any] | None = None) -> ResolvedNetwor
     hint = f"did you mean {' or '.join(near)}?" if near else "`pinas-zoo list` shows the names"
     raise UserError(
         "expected a timm name, an architecture of digits 0-3, a model folder or hf-hub:user/name, "
-        f"got {word!r}, which is none of them; {hint}"
+        f"got {shortened(word, 200)}, which is none of them; {hint}"
     )
 
 
@@ -217,7 +218,7 @@ def weights_file(word: str, cache_dir: str | Path | None = None) -> Path:
     if word.startswith(HUB_PREFIXES):
         source = _source_of("hub", None, word.partition(":")[2])
     elif word.startswith(FOLDER_PREFIX):
-        source = _source_of("folder", Path(word.removeprefix(FOLDER_PREFIX)).expanduser(), None)
+        source = _source_of("folder", Path(os.path.expanduser(word.removeprefix(FOLDER_PREFIX))), None)
     else:
         source = None
     return (source or resolve(word).source()).file(cache_dir)

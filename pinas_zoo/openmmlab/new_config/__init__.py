@@ -71,7 +71,7 @@ def new_config(
     Raises:
         UserError: The data or the backbone is not usable, or a file is there.
     """
-    root = Path(data).expanduser().resolve()
+    root = Path(os.path.expanduser(data)).resolve()
     if not root.is_dir():
         raise UserError(f"expected the folder of your images as --data, got {data}, which is {_what(root)}")
     if annotations and task != "det":
@@ -87,7 +87,7 @@ def new_config(
     notes: list[str] = []
     chosen = find_backbone(backbone, weights, notes)
     if task == "det":
-        coco = coco_folder.look(root, [Path(file).expanduser().resolve() for file in annotations])
+        coco = coco_folder.look(root, [Path(os.path.expanduser(file)).resolve() for file in annotations])
         splits = {"train": coco.train, "val": coco.val}
         images = len(coco.train.coco.images), len(coco.val.coco.images)
         request = Request(command, root, path, chosen, schedule(task, images[0], batch_size, iterations))

@@ -20,6 +20,7 @@ from typing import Any
 from pinas_zoo.bounded_reading import MIB, read_text
 from pinas_zoo.errors import UserError
 from pinas_zoo.terminal import warning
+from pinas_zoo.weights.size_limits import shortened
 
 ARCH_COLUMNS = ("arch", "arch_str")
 ACCURACY_COLUMNS = ("accuracy", "cifar10_test_acc", "test_accuracy")
@@ -52,7 +53,7 @@ class TruthRow:
         except ValueError:
             number = math.nan
         if not abs(number) <= LARGEST:
-            raise UserError(f"{self.path}, line {self.line}: expected a number as {column!r}, got {value!r}")
+            raise UserError(f"{self.path}, line {self.line}: expected a number as {column!r}, got {shortened(value)}")
         return number
 
 
@@ -131,8 +132,8 @@ def read_truth(
         name, value = row.text(arch), row.number(accuracy)
         if found.setdefault(name, value) != value:
             raise UserError(
-                f"{path}, line {row.line}: expected one accuracy of {name}, got {found[name]:g} and {value:g}; keep "
-                "one row for each architecture, such as the mean of its trainings"
+                f"{path}, line {row.line}: expected one accuracy of {shortened(name)}, got {found[name]:g} and "
+                f"{value:g}; keep one row for each architecture, such as the mean of its trainings"
             )
     if len(found) < len(table.rows):
         warning(f"{path}: {len(table.rows) - len(found)} of {len(table.rows)} rows repeat another row, and count once")

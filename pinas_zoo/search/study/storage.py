@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import time
@@ -22,6 +23,7 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import without_password
 from pinas_zoo.search.study.patient_storage import PATIENCE, PatientStorage
 
+MOST_SHOWN = 400  # characters of a URL, and of what its driver says, in a message
 OPENINGS = 5  # attempts to open a storage
 LOCK_SECONDS = 60  # that a worker waits for SQLite's lock
 CONNECT_SECONDS = 10  # that a server has to answer
@@ -90,13 +92,28 @@ def check_storage(storage: str) -> None:
         return
     try:
         url = _url(storage)
+        if url.get_backend_name() == "sqlite":  # whose file would be created
+            _check_sqlite(url.database)
         opened = create_engine(url, connect_args=_connect_arguments(url))
-        if opened.dialect.name != "sqlite":  # whose file would be created
+        if opened.dialect.name != "sqlite":
             with opened.connect():
                 pass
         opened.dispose()
     except Exception as error:  # as in open_study
         raise _not_opened(storage, error) from None
+
+
+def _check_sqlite(database: str | None) -> None:
+    """Check that a file of SQLite can be there, without creating it.
+
+    Raises:
+        UserError: The study would be in memory and end with the process, or its folder cannot be written.
+    """
+    if not database or ":memory:" in database or "\0" in database:
+        raise UserError("expected a file, as in sqlite:///study.db; in memory a study would end with the process")
+    folder = Path(database).resolve().parent
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise UserError(f"expected a folder that can be written, got {folder}; make it, or give another place")
 
 
 def _url(storage: str) -> URL:
@@ -118,7 +135,8 @@ def _not_opened(storage: str, error: Exception) -> UserError:
         said = said.replace(text, "***")
     missing = getattr(error, "name", None) if isinstance(error, ImportError) else None
     cure = f"pip install {missing}" if missing else "see docs/explore.md"
-    return UserError(f"explore.storage {without_password(storage)} cannot be opened: {said}; {cure}")
+    shown = without_password(storage)[:MOST_SHOWN]
+    return UserError(f"explore.storage {shown} cannot be opened: {said[:MOST_SHOWN]}; {cure}")
 
 
 def _create(storage: str | Path, name: str) -> optuna.Study:

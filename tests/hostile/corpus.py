@@ -1,0 +1,24 @@
+"""The corpus: all inputs by kind. Readers take seconds together; whole commands take minutes and are slow tests."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from tests.hostile import command_inputs, folder_inputs, image_inputs, network_inputs, table_inputs, value_inputs
+from tests.hostile.inputs import Input
+
+READERS: dict[str, tuple[Input, ...]] = {
+    "images": image_inputs.inputs(),
+    "folders": folder_inputs.inputs(),
+    "values": value_inputs.inputs(),
+    "tables": table_inputs.inputs(),
+    "networks": network_inputs.inputs(),
+}
+COMMANDS: dict[str, tuple[Input, ...]] = {"commands": command_inputs.inputs()}
+if find_spec("mmdet") and find_spec("mmseg"):
+    for name in ("pinas_zoo.openmmlab", "mmdet.datasets", "matplotlib.pyplot"):  # once, and not in each child
+        import_module(name)
+    from tests.hostile import dataset_inputs
+
+    READERS["datasets"] = dataset_inputs.inputs()
