@@ -139,7 +139,10 @@ def main(argv: Sequence[str] | None = None, load_package: Callable[[], None] | N
         stopped: 130 after Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed.
     """
     prepare_streams()
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        parser.exit(2, f"pinas-zoo {args.command}: unknown {' '.join(unknown)}; see pinas-zoo {args.command} --help\n")
     with LastingStreams():
         return _run(args, load_package)
 

@@ -19,7 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "num_features."
     )
     parser.add_argument(
-        "config", metavar="CONFIG", help="configuration file, or the name of one that comes with the package: digits"
+        "config",
+        metavar="CONFIG",
+        help="configuration file, or the name of one that comes with the package, such as "
+        "digits, cifar10 or nasbench201; a name that does not exist lists all",
     )
     parser.add_argument("--work-dir", metavar="FOLDER", help="the run's folder (default: work_dirs/NAME)")
     parser.add_argument(

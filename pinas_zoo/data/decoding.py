@@ -78,7 +78,7 @@ def decode(source: bytes | BinaryIO) -> np.ndarray:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise UnreadableImage(f"expected at most {MAX_PIXELS / 1e6:.0f} million pixels, got more") from None
     except Image.UnidentifiedImageError:
-        raise UnreadableImage("expected an image, got a file of no format that is read") from None
+        raise UnreadableImage("its format is not one that is read (EPS, PDF and SVG never are)") from None
     except MemoryError:
         raise UnreadableImage("it takes more memory than there is") from None
     except Exception as error:  # Pillow's decoders raise many kinds; all mean that this image cannot be used

@@ -50,7 +50,10 @@ class StepSampler(Sampler[BatchPart]):
         order: Stream = Stream.ORDER,
     ):
         if length < batch_size:
-            raise UserError(f"expected at least one batch of images, got {length} images for batches of {batch_size}")
+            raise UserError(
+                f"expected at least one batch of images, got {length} images for batches of "
+                f"{batch_size}; lower batch_size of the stages, as in learn.batch_size"
+            )
         if batch_size % world:
             raise UserError(
                 f"expected a batch size that {world} processes can share equally, got {batch_size}; "

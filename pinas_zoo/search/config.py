@@ -277,6 +277,8 @@ def parse_table(table: type[T], values: Mapping[str, Any], where: str) -> T:
         message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
         message = message.split(", unable to parse")[0]
         message = message[0].lower() + message[1:]
+        if isinstance(first["input"], Mapping):  # of several keys, whose values the message names
+            raise UserError(f"{where}: {message}") from error
         raise UserError(f"{where}: {key!r}: {message}, got {shortened(first['input'], 200)}") from error
     except RecursionError:
         raise UserError(f"{where}: expected plain data, got tables within tables without end") from None

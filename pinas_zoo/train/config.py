@@ -105,7 +105,8 @@ class Schedule(Table):
     def _warms_up_before_the_end(self) -> Schedule:
         if self.warmup_epochs >= self.epochs and self.warmup_epochs:
             raise ValueError(
-                f"expected schedule.warmup_epochs below schedule.epochs, got {self.warmup_epochs} of {self.epochs}"
+                f"expected schedule.warmup_epochs below schedule.epochs, got {self.warmup_epochs} of {self.epochs}; "
+                "lower schedule.warmup_epochs, to 0 for a short trial"
             )
         return self
 

@@ -129,7 +129,7 @@ def _check_finite(loss: torch.Tensor, step: int, precision: str) -> None:
         likely = "a learning rate that is too high" + ("" if precision == "fp32" else f", or the range of {precision}")
         raise UserError(
             f"expected a finite loss, got {value} in step {step}; the likely cause is {likely}: try a tenth of "
-            "optim.lr, a longer schedule.warmup_epochs or optim.clip_grad=1.0; the last checkpoint is kept"
+            "optim.lr, a longer schedule.warmup_epochs or optim.clip_grad=1.0; a checkpoint from before is kept"
         )
 
 
