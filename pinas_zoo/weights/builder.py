@@ -125,11 +125,12 @@ def check_weights(state_dict: Mapping[str, Tensor], model: nn.Module, cfg: Pretr
     expected = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     found = {k: tuple(v.shape) for k, v in state_dict.items()}
     width = getattr(model, "head_hidden_size", None) or getattr(model, "num_features", 0)
-    expected.pop(f"{head}.weight", None)
-    expected.pop(f"{head}.bias", None)
+    if cfg.classifier:  # a config.json that somebody wrote by hand may name none; then timm adapts no head
+        expected.pop(f"{head}.weight", None)
+        expected.pop(f"{head}.bias", None)
     if num_classes < 0:  # timm drops it, whatever it is
         found = {name: shape for name, shape in found.items() if name not in (f"{head}.weight", f"{head}.bias")}
-    if num_classes > 0:
+    if num_classes > 0 and cfg.classifier:
         expected.update({f"{head}.weight": (num_classes, width), f"{head}.bias": (num_classes,)})
     if stem in expected:
         out_chs, _, *kernel = expected[stem]

@@ -20,7 +20,7 @@ from pinas_zoo.zoo import registry
 from tests.hostile.commands import Command, Printed, run, tool
 from tests.hostile.folder_inputs import HUGE, bomb, header, images, root, tar
 from tests.hostile.image_inputs import encoded, torn
-from tests.hostile.inputs import Accepted, Either, Input, Make, Promise, Refused, table
+from tests.hostile.inputs import Accepted, Either, Input, Make, Promise, Refused, file_of, table
 from tests.hostile.network_inputs import ENTRIES, saved, with_args, with_cfg
 from tests.hostile.network_inputs import bomb as zip_bomb
 from tests.hostile.value_inputs import TINY
@@ -141,7 +141,7 @@ def sql(*statements: str) -> Prepared:
 
 def no_script(folder: Path) -> None:
     report = folder / "run" / "report.html"
-    assert not report.is_file() or "alert(1)" not in report.read_text()
+    assert not report.is_file() or "<script>alert(1)" not in report.read_text()
 
 
 def unchanged(name: str, content: str) -> Callable[[Path], object]:
@@ -196,7 +196,7 @@ RESUMED: dict[str, tuple[Make, Promise]] = {
     "winner-config-evil": (resumed(write("winner/config.json", b'{"architecture": "evil"}'), "train"), Refused()),
     "winner-weights-gone": (resumed(lambda r: (r / "winner" / WEIGHTS_FILE).unlink(), "train"), Refused()),
     "db-missing": (resumed(lambda r: [p.unlink() for p in (r / "explore").glob("study.db*")], "winner", "train"), Either()),
-    "db-garbage": (resumed(lambda r: [(r / "explore" / "study.db").write_bytes(b"no database" * 500)], "explore", "winner", "train"), Refused()),
+    "db-garbage": (resumed(lambda r: ([p.unlink() for p in (r / "explore").glob("study.db-*")], (r / "explore" / "study.db").write_bytes(b"no database" * 500)), "explore", "winner", "train"), Refused()),
     "wal-garbage": (resumed(write("explore/study.db-wal", b"garbage" * 500), "explore", "winner", "train"), Either()),
     "ckpt-nokeys": (resumed(lambda r: _torch_save({"evil": 1}, r / "train/checkpoint.pth"), "train"), Refused("checkpoint.pth")),
     "ckpt-step-big": (resumed(lambda r: _torch_save({"step": 10**9, "seconds": 1.0, "model": {}, "optimizers": {}, "schedulers": {}}, r / "train/checkpoint.pth"), "train"), Refused()),
@@ -427,6 +427,7 @@ OTHERS: dict[str, tuple[Make, Promise]] = {
     "convert-meta": (convert(_cast("meta")), Refused()),
     "convert-zip-bomb": (convert(zip_bomb), Refused()),
     "convert-out-file": (convert(saved(lambda s: None), "--overwrite", prepare=lambda f: (f / "out").write_text("x")), Refused()),
+    "convert-pickle-of-objects": (convert(file_of(b"\x80\x02" + b"]0" * 2_000_000 + b"].", "x.pth")), Refused()),
     "convert-sound": (convert(saved(lambda s: None)), Accepted()),
 }  # fmt: skip
 

@@ -309,7 +309,7 @@ def inputs() -> tuple[Input, ...]:
     files = {kind: (make, Refused()) for kind, (make, _) in specials("x.json").items() if kind != "sparse-3gib"}
     return (
         *table("coco", detector_data, _coco()),
-        *table("coco-file", coco_file, files),
+        *table("annotations", coco_file, files),
         *table("ade", segmenter_data, MASKS),
         *table("load-from", mmengine_weights, weights),
     )

@@ -265,7 +265,6 @@ def weights() -> dict[str, tuple[Make, Promise]]:
         "zip-bomb": (bomb, Refused("unpack")),
         "pickle-print": (file_of(pickle.dumps(print), "x.pth"), Refused()),
         "pickle-system": (file_of(b"cos\nsystem\n(S'touch EXECUTED'\ntR.", "x.pth"), Refused()),
-        "pickle-objects": (file_of(b"\x80\x02" + b"]0" * 2_000_000 + b"].", "x.pth"), Refused()),
         "pickle-memo": (file_of(b"\x80\x02]r\xff\xff\xff\x7f.", "x.pth"), Refused()),
         "pickle-long-text": (file_of(b"\x80\x04\x8d" + (2**62).to_bytes(8, "little") + b"x.", "x.pth"), Refused()),
         "pickle-deep": (file_of(b"\x80\x02" + b"(" * 100_000 + b"t" * 100_000 + b".", "x.pth"), Refused()),
