@@ -122,7 +122,7 @@ def _choice(value: object, shown: str) -> int:
     """
     try:
         choice = int(value)  # type: ignore[call-overload]
-        whole = isinstance(value, str) or choice == value
+        whole = isinstance(value, str) or (choice == value and not isinstance(value, bool))
     except (TypeError, ValueError, OverflowError):
         whole = False
     if not whole:

@@ -17,7 +17,7 @@ from pinas_zoo.weights import entry_points
 from pinas_zoo.weights.checkpoint_reader import read_checkpoint
 from pinas_zoo.weights.model_folder import parse_config, parse_timm_config, read_facts, save_model_folder
 from pinas_zoo.weights.tensors import load_tensors
-from pinas_zoo.zoo import registry
+from pinas_zoo.zoo import registry, registry_files
 from pinas_zoo.zoo.resolve import resolve
 from tests.hostile.inputs import Accepted, Either, Input, Make, Promise, Refused, file_of, given, table
 from tests.hostile.table_inputs import JSON_FAULTS, special, specials
@@ -108,7 +108,7 @@ def entries(home: Path) -> list[str]:
     import warnings
 
     os.environ["PINAS_ZOO_HOME"] = str(home)
-    registry._reported.clear()
+    registry_files._reported.clear()
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         registry.load_registry()

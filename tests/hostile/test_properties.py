@@ -21,7 +21,7 @@ from pinas_zoo.search.config import SearchConfig, parse_config, parse_overrides
 from pinas_zoo.search.ranking.truth_csv import read_truth
 from pinas_zoo.weights.model_folder import parse_config as parse_model_config
 from pinas_zoo.weights.tensors import without_wrappers
-from pinas_zoo.zoo import registry
+from pinas_zoo.zoo import registry, registry_files
 
 EXAMPLES = settings(deadline=None, max_examples=60, derandomize=True, database=None)
 JSON = st.recursive(
@@ -135,7 +135,7 @@ def test_registry_entries_never_keep_the_sound_one_from_loading(whole: Any, argu
     contents = (whole, {"name": "b", "model_args": {"arch": "0123", "depths": [1, 1, 1, 1], argument: value}})
     with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
         patch.setenv("PINAS_ZOO_HOME", home)
-        patch.setattr(registry, "_report", lambda text: None)
+        patch.setattr(registry_files, "report", lambda text: None)
         models = Path(home) / "models"
         models.mkdir()
         (models / "sound.json").write_text(json.dumps({"name": "sound", "model_args": {"arch": "0" * 16}}))
