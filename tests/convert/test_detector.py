@@ -352,7 +352,7 @@ def test_a_pickle_of_arrays_is_refused_with_the_way_out(tmp_path, capsys):
     for protocol in (2, 4, 5):
         (tmp_path / "model_final.pkl").write_bytes(pickle.dumps({"model": arrays, "__author__": "x"}, protocol))
         message = failure(capsys, tmp_path / "model_final.pkl", "--out", tmp_path / "m.pth")
-        assert "multiarray._reconstruct" in message
+        assert "numpy." in message
         program = message.split('python -c "')[1].split('"')[0]
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
     assert convert(tmp_path / "tensors.pth", "--out", tmp_path / "m.pth") == 0
