@@ -49,13 +49,14 @@ def load_checkpoint(folder: Path, steps: int | None = None) -> dict[str, Any] | 
         phase. None if there is no checkpoint.
 
     Raises:
-        UserError: The file is damaged, contains anything but tensors and plain values, or is of a later step.
+        UserError: The file is damaged, contains anything but tensors and plain values, would unpack to more than
+            ``torch.save`` writes, or is of a later step.
     """
     path = folder / CHECKPOINT
     if not path.is_file():
         return None
     try:
-        check_archive(path)
+        check_archive(path)  # before anything is unpacked
         state = torch.load(path, map_location="cpu", weights_only=True)
         if "optimizer" in state:  # format of version 0.1
             state["optimizers"] = {FIRST_PHASE: state.pop("optimizer")}

@@ -11,7 +11,6 @@ A run is a folder; the same call resumes it::
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ import torch
 from mmengine.device import get_device
 from timm.layers import convert_sync_batchnorm
 
+from pinas_zoo.bounded_reading import MIB, read_json
 from pinas_zoo.data.augmentation import BatchViews
 from pinas_zoo.data.options import Views
 from pinas_zoo.engine import distributed, trainer
@@ -241,7 +241,7 @@ def check_folder(recipe: Recipe, folder: Path) -> None:
             raise UserError(f"expected an empty folder or a run, got {folder}; choose another with --work-dir")
         return
     try:
-        before = Recipe.model_validate(json.loads(path.read_text(encoding="utf-8"))).model_dump(mode="json")
+        before = Recipe.model_validate(read_json(path, "a recipe", MIB)).model_dump(mode="json")
     except ValueError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"expected the recipe of a training run in {path}, got: {reason}; use --work-dir") from None
@@ -272,7 +272,7 @@ def read_results(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json(path, "results", 16 * MIB)  # with a row for each class
         facts["summary"]
     except (ValueError, KeyError, TypeError):
         raise UserError(f"expected results in {path}, got a damaged file; delete it to finish the run again") from None

@@ -20,7 +20,7 @@ def replacing(path: Path, empty: bool = True) -> Iterator[Path]:
 
     After an error the temporary file is deleted. Its name is random, and nothing lay there before, so two writers never
     share a file, and nobody can have put a link in its place; the last writer to finish wins. Missing parent folders
-    are made, and what a killed writer of ``path`` left is removed. A symbolic link at ``path`` is replaced, and not
+    are made, and what a killed writer of ``path`` left is removed. A symbolic link at ``path`` is replaced, not
     followed.
 
     Args:

@@ -160,15 +160,17 @@ def check_archive(file: Path, longest_list: int = _LONGEST_PICKLE) -> None:
     try:
         with file.open("rb") as stream:
             zipped = stream.read(2) == b"PK"
-        if not zipped:  # the format before PyTorch 1.6, where nothing is packed; its storages are in the file
-            check_pickle(file, size)
-            return
-        with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
+        members = []
+        if zipped:
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
     except PermissionError as error:
         raise WeightsMissing(f"expected a readable file at {file}: {error}; change its permissions") from None
     except (OSError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError):
         return  # torch.load finds what is broken, and _unpickle explains it
+    if not zipped:  # the format before PyTorch 1.6, where nothing is packed; its storages are in the file
+        check_pickle(file, size)
+        return
     unpacked = sum(member.file_size for member in members)
     lists = [member.file_size for member in members if member.filename.endswith(".pkl")]
     if unpacked > 2 * size + 2**20 or len(members) > _MOST_MEMBERS or max(lists, default=0) > longest_list:

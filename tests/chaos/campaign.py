@@ -127,7 +127,8 @@ class Campaign:
         return Victim(words, folder, environment(folder, self.hub), moment)
 
     def _attend(self, victims: Sequence[Victim]) -> None:
-        while not all([victim.attend(LIMIT) for victim in victims]):
+        waiting = list(victims)
+        while waiting := [victim for victim in waiting if not victim.attend(LIMIT)]:
             time.sleep(0.002)
 
     def _moment(self, reference: Reference, first: bool) -> Moment:

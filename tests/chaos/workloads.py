@@ -106,7 +106,8 @@ def workloads(inputs: Path) -> list[Workload]:
         Workload("search: winner and train", (search_words(inputs),),
                  tuple(f"run/{f}" for f in (*STAGES["winner"], *STAGES["train"])), 2, "search: explore"),
         Workload("search: all stages", (search_words(inputs),), whole, 2, study="run/explore/study.db"),
-        Workload("train", (train,), ("run/trained/model.safetensors", "run/train/curve.csv", "run/train/epochs.csv"), 2),
+        Workload("train", (train,),
+                 ("run/trained/model.safetensors", "run/train/curve.csv", "run/train/epochs.csv"), 2),
         Workload("evidence: begin", (evidence,)),
         Workload("evidence", (evidence,), (f"results/tiny/{name}_of_30.csv", f"work/{name}/learn/supernet.safetensors"),
                  2, "evidence: begin", ("results", "learn", "linear", "images.json")),
@@ -126,7 +127,8 @@ def write_inputs(folder: Path) -> Path:
     (folder / "tiny.py").write_text(TINY)
     (folder / "recipe.py").write_text(
         "data = dict(image_size=32)\nbatch_size = 8\naugment = dict(scale=(0.5, 1.0))\nkeep = 'best'\n"
-        "schedule = dict(epochs=4, warmup_epochs=1)\ncheckpoint_every = 2\nlog_every = 1\nlog = dict(tensorboard=False)\n"
+        "schedule = dict(epochs=4, warmup_epochs=1)\ncheckpoint_every = 2\nlog_every = 1\n"
+        "log = dict(tensorboard=False)\n"
         "model_args = dict(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=4)\n"
     )
     (folder / "evidence.py").write_text(EVIDENCE.format(base=str(find_evidence("nasbench201"))))

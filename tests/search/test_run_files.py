@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import sqlite3
+import time
+import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pinas_zoo import cli
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine.checkpoint import CHECKPOINT, load_checkpoint
 from pinas_zoo.engine.curve import CURVE, Curve, read_curve
@@ -333,3 +336,47 @@ def test_a_folder_of_other_files_is_no_run(tmp_path):
     (tmp_path / "other").touch()
     with pytest.raises(UserError, match="expected an empty folder or a run"):
         check_folder(parse_config(CONFIG), tmp_path)
+
+
+def test_a_checkpoint_that_unpacks_to_more_than_torch_writes(complete, tmp_path):
+    """Refused by its directory, before it is unpacked; and a list of more objects than there is memory for."""
+    source = complete.parent / CHECKPOINT
+    with (
+        zipfile.ZipFile(source) as whole,
+        zipfile.ZipFile(tmp_path / CHECKPOINT, "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for member in whole.infolist():
+            bomb.writestr(
+                member.filename, whole.read(member) + bytes(2**26 if member.filename.endswith("data/0") else 0)
+            )
+    with pytest.raises(UserError, match="cannot be read as tensors and plain values; delete it") as caught:
+        load_checkpoint(tmp_path)
+    assert "unpack to" in str(caught.value.__cause__)
+    (tmp_path / CHECKPOINT).write_bytes(b"\x80\x02" + b"]0" * 2_000_000 + b"].")
+    with pytest.raises(UserError, match="delete it") as caught:
+        load_checkpoint(tmp_path)
+    assert "pickle of more than 2000000 objects" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("depths", [[10**8, 1, 1, 1], [10**8] * 4, [1, 10**30, 1, 1]])
+def test_a_run_of_huge_depths_is_refused_at_once(complete, run, depths, tmp_path, capsys):
+    """By the sizes alone, in every command that opens a run."""
+    values = json.loads((run / "config.json").read_text())
+    values["space"]["depths"] = depths
+    (run / "config.json").write_text(json.dumps(values))
+    (tmp_path / "truth.csv").write_text("arch,accuracy\n0000,1\n0001,2\n0002,3\n")
+    for words in (["rank", str(run), "--truth", str(tmp_path / "truth.csv")], ["similarity", str(run)]):
+        started = time.process_time()
+        assert cli.main(words) == 2
+        assert time.process_time() - started < 10
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert "depths" in error
+
+
+def test_what_a_kill_after_the_end_of_a_stage_leaves_is_removed(run):
+    (run / "learn" / CHECKPOINT).touch()
+    (run / "linear" / "20261127_041938").mkdir()
+    resume(run)
+    assert not (run / "learn" / CHECKPOINT).exists()
+    assert not (run / "linear" / "20261127_041938").exists()

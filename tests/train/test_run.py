@@ -212,3 +212,16 @@ def test_a_folder_of_another_recipe_or_of_something_else_is_refused(tmp_path):
     (tmp_path / "other" / "letter.txt").touch()
     with pytest.raises(UserError, match="expected an empty folder or a run"):
         check_folder(table, tmp_path / "other")
+
+
+def test_what_kills_at_the_beginning_and_just_after_the_end_leave(tmp_path):
+    """Killed while config.json is written: the folder is that of a new run. After done.json: the rest is removed."""
+    root, run = picture_folder(tmp_path / "images"), tmp_path / "run"
+    run.mkdir()
+    (run / ".config.json.0123456789ab.tmp").touch()
+    table = recipe(root, schedule=dict(epochs=1, warmup_epochs=0))
+    train(table, START, run, lambda text: None)
+    for name in ("checkpoint.pth", "best.safetensors", "20261127_041938.py"):
+        (run / "train" / name).touch()
+    train(table, START, run, lambda text: None)
+    assert sorted(path.name for path in (run / "train").iterdir()) == ["curve.csv", "epochs.csv"]

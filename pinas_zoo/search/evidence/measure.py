@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 import time
@@ -17,8 +16,9 @@ import torch
 from pinas_zoo.analysis.hardware import hardware
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine.curve import read_curve
+from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
-from pinas_zoo.search.config import SearchConfig
+from pinas_zoo.search.config import SearchConfig, read_config
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.evidence.budget import learning_step, step_seconds, steps_within
 from pinas_zoo.search.evidence.plan import PlannedRun
@@ -133,7 +133,11 @@ def _steps(planned: PlannedRun, images: Path, folder: Path, say: Say) -> int:
     """Steps that the budget pays for; those of a run that has begun stay as they are."""
     begun = folder / "config.json"
     if begun.is_file():
-        return json.loads(begun.read_text(encoding="utf-8"))["learn"]["steps"]
+        learn = read_config(begun).get("learn")
+        steps = learn.get("steps") if isinstance(learn, dict) else None
+        if type(steps) is not int:
+            raise UserError(f"expected learn.steps in {begun}, got {steps!r}; delete {folder} to measure the run again")
+        return steps
     context = Context.of(planned.search_config(images, 1), folder, say=say)
     (seconds,) = step_seconds(learning_step(context))
     steps = steps_within(planned.minutes, planned.threads, seconds)

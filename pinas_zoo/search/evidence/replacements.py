@@ -9,14 +9,17 @@ unit; it is read as a fraction, one percentage point.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pinas_zoo.bounded_reading import MIB, read_text
 from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import OPERATIONS
 from pinas_zoo.weights.atomic import write_text
 
+LIMIT = 16 * MIB  # of a file of estimates
 SKIP = str(OPERATIONS.index("skip_connect"))  # its digit
 
 
@@ -88,9 +91,9 @@ def read_estimates(path: Path) -> dict[str, float]:
     if not file.is_file():
         return {}
     try:
-        with file.open(newline="", encoding="utf-8") as lines:
-            return {row["arch"]: float(row["accuracy"]) for row in csv.DictReader(lines)}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        lines = io.StringIO(read_text(file, "estimated accuracies", LIMIT), newline="")
+        return {row["arch"]: float(row["accuracy"]) for row in csv.DictReader(lines)}
+    except (ValueError, KeyError, TypeError, csv.Error) as error:  # a UserError is a ValueError, too
         raise UserError(
             f"expected {file} with the columns arch and accuracy, got {type(error).__name__}: {error}; delete it and "
             f"{path.with_suffix('.json').name} to measure the run again"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.bounded_reading import MIB, read_json, read_text
 from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import OPERATIONS
 from pinas_zoo.search.evidence.replacements import read_estimates
@@ -29,6 +30,7 @@ RANKING_SCORES = {  # in words
 }
 CLASSIFIER = "cross_entropy"  # the score that shows whether a run has a classifier
 NEEDS_NO_CLASSIFIER = ("consistency", "squared_error")  # so that runs of earlier versions have them, too
+TABLE_LIMIT, FACTS_LIMIT = 16 * MIB, MIB  # bytes; all scores of the 15,625 networks take one MiB
 HIGHER_IS_BETTER = ("accuracy", "classifier_accuracy")
 
 
@@ -113,14 +115,19 @@ def read_run(path: Path) -> MeasuredRun:
         UserError: One of its two files is missing or damaged.
     """
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        with path.with_suffix(".csv").open(newline="", encoding="utf-8") as file:
-            scores = {
-                row["arch"]: tuple(float(_cell(row, k) or math.nan) for k in SCORES) for row in csv.DictReader(file)
-            }
+        facts = read_json(path, "the facts of a measured run", FACTS_LIMIT)
+        if not isinstance(facts, dict):
+            raise ValueError("the facts are no JSON object")
+        table = read_text(path.with_suffix(".csv"), "the scores of a measured run", TABLE_LIMIT)
+        scores = {
+            row["arch"]: tuple(float(_cell(row, k) or math.nan) for k in SCORES)
+            for row in csv.DictReader(io.StringIO(table, newline=""))
+        }
         if not scores:
             raise ValueError("no scores")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UserError as error:  # missing, too large, no text
+        raise UserError(f"{error}; delete {path} and the .csv beside it to measure it again") from None
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(
             f"expected {path} and the .csv beside it as a measured run keeps them, got {type(error).__name__}: "
             f"{error}; delete both to measure it again"

@@ -40,3 +40,7 @@ def test_estimates_are_kept_beside_the_result_file(tmp_path):
         UserError, match=r"expected .*estimates\.csv with the columns arch and accuracy, got ValueError"
     ):
         read_estimates(path)
+    with estimates_file(path).open("wb") as file:
+        file.truncate(64 * 2**20)
+    with pytest.raises(UserError, match="of at most 16 MiB"):
+        read_estimates(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -204,8 +205,17 @@ def test_damaged_results_are_one_clear_error(results, truth_csv):
     path.write_text("arch,accuracy\n222222,0.5\n")
     with pytest.raises(UserError, match=r"spos_729_2x1_0_of_60.json and the .csv beside it.*KeyError.*delete both"):
         load(results, truth_csv)
+    facts = path.with_suffix(".json").read_text()
+    for content in ("[]", "[" * 100_000, " " * 2**20 + facts):  # another type, too deep, too long
+        path.with_suffix(".json").write_text(content)
+        with pytest.raises(UserError, match=r"of a measured run|as a measured run keeps them"):
+            load(results, truth_csv)
+    path.with_suffix(".json").write_text(facts)
     path.unlink()
-    with pytest.raises(UserError, match="FileNotFoundError"):
+    with pytest.raises(UserError, match=r"found no file there; delete .* to measure it again"):
+        load(results, truth_csv)
+    os.mkfifo(path)  # which nobody writes: not waited for
+    with pytest.raises(UserError, match=r"a named pipe.*; delete .* to measure it again"):
         load(results, truth_csv)
 
 

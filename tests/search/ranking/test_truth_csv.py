@@ -35,7 +35,7 @@ def test_columns_may_have_any_name(tmp_path):
         ("arch,accuracy\n0123,\n", "line 2: expected a number as 'accuracy', got ''"),
         ("arch,accuracy\n0123,1e308\n", "line 2: expected a number as 'accuracy', got '1e308'"),
         ("arch,accuracy\n0123,-inf\n", "line 2: expected a number as 'accuracy', got '-inf'"),
-        ("arch,accuracy\n0123,1\n\n0123,2\n", "line 4: expected one accuracy of 0123, got 1 and 2; keep one row"),
+        ("arch,accuracy\n0123,1\n\n0123,2\n", "line 4: expected one accuracy of '0123', got 1 and 2; keep one row"),
         ("arch,accuracy,accuracy\n0123,1,2\n", "expected one column 'accuracy', got several"),
         ("arch,accuracy\n" + "0" * 200_000 + ",1\n", "line 2: expected a row of a CSV table, got field larger"),
         ("arch,accuracy\n0123,nan\n", "line 2: expected a number as 'accuracy', got 'nan'"),

@@ -1,0 +1,35 @@
+"""What a killed writer of a file left is removed by the next writer of it, and nothing else."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from pinas_zoo.weights.atomic import replacing, write_text
+from tests.networks import python
+
+KILLED = """
+import os, signal
+from pathlib import Path
+from pinas_zoo.weights.atomic import replacing
+with replacing(Path("{path}")):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes cannot be asked for")
+def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
+    for name in ("curve.csv", "other.csv"):
+        python(KILLED.format(path=tmp_path / name))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert sorted(name.split(".csv")[0] for name in left) == [".curve", ".other"]
+    old = tmp_path / ".curve.csv.0123456789ab.tmp"  # of a version whose names say no process
+    old.touch()
+    with replacing(tmp_path / "curve.csv") as living:
+        write_text(tmp_path / "curve.csv", "text")  # another writer of the same file
+        assert living.exists()
+        assert old.exists()
+    os.utime(old, (0, 0))
+    write_text(tmp_path / "curve.csv", "text")
+    assert {path.name for path in tmp_path.iterdir()} == {"curve.csv", *(n for n in left if n.startswith(".other"))}
