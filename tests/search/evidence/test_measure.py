@@ -136,7 +136,7 @@ def test_each_measured_step_of_the_budget_learns(tmp_path, monkeypatch):
         (("--sizes", "64"), "expected --sizes of 729, 4096, 15625, got 64"),
         (("--subspace", "15625"), "expected --sizes that contain the --subspace 15625: 15625, got 729"),
         (("--sizes", "15625", "--subspace", "64"), "expected --subspace of 729, 4096, 15625, got 64"),
-        ((), "expected a CSV table of trained networks, cannot read absent.csv"),
+        ((), "expected a CSV table of trained networks in absent.csv, found no file there"),
     ],
 )
 def test_budgets_that_make_no_sense_are_refused_before_anything_is_learned(
