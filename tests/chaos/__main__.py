@@ -53,6 +53,7 @@ def main() -> int:
 
 def page(rows: Mapping[str, object], seed: int, seconds: float) -> str:
     """The table in Markdown, and a line for each broken promise."""
+    from pinas_zoo.analysis.hardware import hardware
     from tests.chaos.campaign import SIGNALS, Row
 
     lines, sums, broken = [], [0] * len(SIGNALS), []
@@ -71,7 +72,13 @@ def page(rows: Mapping[str, object], seed: int, seconds: float) -> str:
         [
             "# Commands killed at random moments",
             "",
-            f"Printed by `python -m tests.chaos --seed {seed}` in {seconds / 60:.0f} minutes (`make chaos`).",
+            f"Printed by `python -m tests.chaos --seed {seed}` in {seconds / 60:.0f} minutes (`make chaos`) on "
+            f"{hardware()}.",
+            "",
+            "Half of the kills come at a random time, half just before a random operation on a file. The command is",
+            "run again after each, until it ends. Then no file may be half-written, left behind or missing, no candidate",
+            "scored twice or lost, and weights, curves and rankings equal those of a run that was never killed to the",
+            "bit. Steps made again are on average over the kills of a folder; a checkpoint is written every 2 steps.",
             "",
             HEAD,
             "| --- |" + " ---: |" * 7,

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import os
+import signal
+from pathlib import Path
 
 import pytest
 
 from pinas_zoo.weights.atomic import replacing, write_text
-from tests.networks import python
 
-KILLED = """
-import os, signal
-from pathlib import Path
-from pinas_zoo.weights.atomic import replacing
-with replacing(Path("{path}")):
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
+
+def killed_writer(path: Path) -> None:
+    """A process that is killed while it writes a file."""
+    pid = os.fork()
+    if pid == 0:
+        with replacing(path):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="processes cannot be asked for")
 def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
     for name in ("curve.csv", "other.csv"):
-        python(KILLED.format(path=tmp_path / name))
+        killed_writer(tmp_path / name)
     left = {path.name for path in tmp_path.iterdir()}
     assert sorted(name.split(".csv")[0] for name in left) == [".curve", ".other"]
     old = tmp_path / ".curve.csv.0123456789ab.tmp"  # of a version whose names say no process
