@@ -1,12 +1,11 @@
 """What killed writers of files and model folders left behind, and how a later writer tells it from a living one's work.
 
-A temporary file has its writer's process in its name, a temporary model folder has it in a file. The next writer of the
-same place removes those whose process has ended; those of other machines, and those of living processes, stay.
+The name of a temporary file or folder says which process writes there. The next writer of the same place removes those
+whose process has ended; those of other machines, and those of living processes, stay.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -16,21 +15,14 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from pinas_zoo.bounded_reading import read_json
-from pinas_zoo.operating_system import process_ended, process_exists, process_space, process_start
+from pinas_zoo.operating_system import process_exists, process_space
 
-OWNER_FILE = ".writer.json"
-_SILENT = 3600.0  # seconds after which something that names no process is taken for abandoned
+_SILENT = 3600.0  # seconds after which something that names no process, of an older version, is taken for abandoned
 
 
 def temporary_beside(path: Path) -> Path:
     """A random name beside ``path`` for what will replace it; the name says which process writes there."""
     return path.with_name(f".{path.name}.{_space_mark()}-{os.getpid()}.{uuid.uuid4().hex[:12]}.tmp")
-
-
-def mark_owner(folder: Path) -> None:
-    """Note in a temporary folder that this process writes it."""
-    (folder / OWNER_FILE).write_text(json.dumps(_this_process()), encoding="utf-8")
 
 
 def remove_abandoned(parent: Path, name: str) -> None:
@@ -45,7 +37,7 @@ def remove_abandoned(parent: Path, name: str) -> None:
             if match is None:
                 continue
             space, pid = match.groups()
-            gone = space == _space_mark() and not process_exists(int(pid)) if pid else _is_abandoned(path)
+            gone = space == _space_mark() and not process_exists(int(pid)) if pid else _is_silent(path)
             if gone:
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path, ignore_errors=True)
@@ -53,23 +45,12 @@ def remove_abandoned(parent: Path, name: str) -> None:
                     path.unlink(missing_ok=True)
 
 
-def _is_abandoned(path: Path) -> bool:
-    try:
-        owner = read_json(path / OWNER_FILE, "the process of a writer", 4096)
-        pid, space, start = int(owner["pid"]), str(owner["space"]), str(owner["start"])
-    except (ValueError, KeyError, TypeError):  # of an older version; or a file
-        with suppress(OSError):
-            return time.time() - path.lstat().st_mtime > _SILENT
-        return False
-    return space == process_space() and process_ended(pid, start)
+def _is_silent(path: Path) -> bool:
+    with suppress(OSError):
+        return time.time() - path.lstat().st_mtime > _SILENT
+    return False
 
 
 def _space_mark() -> str:
     """The machine and its space of process ids, short enough for a file's name."""
     return f"{zlib.crc32(process_space().encode()):08x}"
-
-
-def _this_process() -> dict[str, int | str]:
-    """This process: its id, the machine and space of ids that the id belongs to, and when it began."""
-    pid = os.getpid()
-    return {"pid": pid, "space": process_space(), "start": process_start(pid)}

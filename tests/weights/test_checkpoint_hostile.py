@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 
 from pinas_zoo import cli
 from pinas_zoo.errors import BrokenWeights, NotSafetensors, UserError, WrongShapes
-from pinas_zoo.weights.abandoned import OWNER_FILE
 from pinas_zoo.weights.checkpoint_reader import read_checkpoint
 from pinas_zoo.weights.new_folder import CONFIG_FILE, WEIGHTS_FILE, new_folder
 from pinas_zoo.weights.tensors import load_state, load_tensors, save_tensors
@@ -120,19 +119,21 @@ import os, signal, sys
 from pathlib import Path
 from pinas_zoo.weights.new_folder import new_folder
 with new_folder(Path(sys.argv[1])) as temporary:
-    (temporary / "model.safetensors").write_bytes(b"half")
+    if sys.argv[2] == "half":
+        (temporary / "model.safetensors").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
+@pytest.mark.parametrize("left", ["half", "nothing"])
+def test_what_a_killed_writer_left_is_removed_by_the_next(left, tmp_path):
     place = tmp_path / "net"
-    subprocess.run([sys.executable, "-c", KILLED, str(place)], check=False)
+    subprocess.run([sys.executable, "-c", KILLED, str(place), left], check=False)
     assert len(list(tmp_path.iterdir())) == 1
     with new_folder(place) as living:  # a second writer at the same time keeps this one's
         with new_folder(place) as temporary:
             (temporary / CONFIG_FILE).write_text("{}")
-        assert (living / OWNER_FILE).is_file()
+        assert living.is_dir()
         (living / CONFIG_FILE).write_text("{}")
     assert [p.name for p in tmp_path.iterdir()] == ["net"]
     assert [p.name for p in place.iterdir()] == [CONFIG_FILE]
