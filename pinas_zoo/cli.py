@@ -138,13 +138,18 @@ def main(argv: Sequence[str] | None = None, load_package: Callable[[], None] | N
         0 when it worked; 2 with one line on stderr when the input was wrong; 128 plus the signal's number when it was
         stopped: 130 after Ctrl-C, 143 after SIGTERM, 129 when the terminal was closed.
     """
-    prepare_streams()
-    parser = build_parser()
-    args, unknown = parser.parse_known_args(argv)
-    if unknown:
-        parser.exit(2, f"pinas-zoo {args.command}: unknown {' '.join(unknown)}; see pinas-zoo {args.command} --help\n")
-    with LastingStreams():
-        return _run(args, load_package)
+    try:
+        prepare_streams()
+        parser = build_parser()
+        args, unknown = parser.parse_known_args(argv)
+        if unknown:
+            command = f"pinas-zoo {args.command}"
+            parser.exit(2, f"{command}: unknown {' '.join(unknown)}; see {command} --help\n")
+        with LastingStreams():
+            return _run(args, load_package)
+    except KeyboardInterrupt:  # during the first imports; later ones are told by the command
+        sys.stderr.write("pinas-zoo: stopped\n")
+        return 130
 
 
 def _run(args: argparse.Namespace, load_package: Callable[[], None] | None) -> int:
