@@ -172,7 +172,7 @@ def test_a_package_that_is_not_there_or_an_empty_folder(package, tmp_path, monke
 
 def ending(monkeypatch: pytest.MonkeyPatch, run, command: str = "list", **options) -> None:
     parsed = SimpleNamespace(command=command, run=run, **options)
-    monkeypatch.setattr(cli, "build_parser", lambda: SimpleNamespace(parse_args=lambda argv: parsed))
+    monkeypatch.setattr(cli, "build_parser", lambda: SimpleNamespace(parse_known_args=lambda argv: (parsed, [])))
 
 
 def test_ctrl_c_while_the_package_loads_is_one_line(monkeypatch, capsys):

@@ -255,7 +255,7 @@ def test_a_number_of_the_papers_size():
         ("3013.0", "the float 3013.0, which does not keep the digits"),
         ("1e3", r"the float 1000\.0, which does not keep the digits"),
         ("True", "the bool True"),
-        ("-301", "the number -301"),
+        ("-301", "got -301"),
         ("3019", "candidates 0 to 3 in every layer, got 9"),
         ("None", "text in quotes"),
     ],

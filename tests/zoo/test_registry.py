@@ -311,7 +311,7 @@ def test_only_a_search_goes_on(monkeypatch, capsys, command, said):
     def stopped(args):
         raise KeyboardInterrupt
 
-    parser = SimpleNamespace(parse_args=lambda argv: SimpleNamespace(command=command, run=stopped))
+    parser = SimpleNamespace(parse_known_args=lambda argv: (SimpleNamespace(command=command, run=stopped), []))
     monkeypatch.setattr(cli, "build_parser", lambda: parser)
     assert cli.main([]) == 130
     assert ("rerun the same command to resume" in capsys.readouterr().err) is said
