@@ -42,22 +42,24 @@ def remove_abandoned(parent: Path, name: str) -> None:
     with suppress(OSError):
         for path in list(parent.iterdir()):
             match = form.fullmatch(path.name)
-            if match is None:
-                continue
-            space, pid = match.groups()
-            gone = space == _space_mark() and not process_exists(int(pid)) if pid else _is_abandoned(path)
-            if gone:
+            if match is not None and (_has_ended(*match.groups()) or _is_abandoned(path)):
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
 
 
+def _has_ended(space: str | None, pid: str | None) -> bool:
+    """Whether a temporary name says a process of this machine that has ended."""
+    return pid is not None and space == _space_mark() and not process_exists(int(pid))
+
+
 def _is_abandoned(path: Path) -> bool:
+    """Whether the process that is noted in a folder has ended; or, if none is, nothing was written for an hour."""
     try:
         owner = read_json(path / OWNER_FILE, "the process of a writer", 4096)
         pid, space, start = int(owner["pid"]), str(owner["space"]), str(owner["start"])
-    except (ValueError, KeyError, TypeError):  # of an older version; or a file
+    except (ValueError, KeyError, TypeError):  # a file; or killed before it was noted
         with suppress(OSError):
             return time.time() - path.lstat().st_mtime > _SILENT
         return False

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pinas_zoo.errors import UserError
-from pinas_zoo.weights.abandoned import OWNER_FILE, mark_owner, remove_abandoned
+from pinas_zoo.weights.abandoned import OWNER_FILE, mark_owner, remove_abandoned, temporary_beside
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -46,9 +46,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(folder.parent, folder.name)
-    mark = uuid.uuid4().hex[:12]
-    temporary = folder.with_name(f".{folder.name}.{mark}.tmp")
-    old = folder.with_name(f".{folder.name}.{mark}.old")
+    temporary = temporary_beside(folder)
+    old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.old")
     temporary.mkdir()  # not tempfile, whose folders other users cannot open: this takes the umask's mode
     try:
         mark_owner(temporary)
