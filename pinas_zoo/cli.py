@@ -169,10 +169,7 @@ def _run(args: argparse.Namespace, load_package: Callable[[], None] | None) -> i
         print_error(args.command, str(error))
         return 2
     except KeyboardInterrupt:
-        hint = "; rerun the same command to resume" if args.command in RESUMABLE else ""
-        number = signals.received or 2  # SIGINT
-        print_error(args.command, f"stopped{f' by signal {number}' if number != 2 else ''}{hint}")
-        return 128 + number
+        return _stopped(args.command, signals.received, print_error)
     except OSError as error:  # a place that cannot be read or written, a full disk
         try:
             sys.stdout.flush()
@@ -183,11 +180,30 @@ def _run(args: argparse.Namespace, load_package: Callable[[], None] | None) -> i
         print_error(args.command, f"{error}; {cure}")
         return 2
     except Exception as error:  # what a library makes of a full disk, such as torch's and safetensors' own errors
+        if _comes_of_interrupt(error):
+            return _stopped(args.command, signals.received, print_error)
         if not is_full_disk(error):
             raise
         print_error(args.command, f"{' '.join(str(error).split())[:300]}; free space on the disk, then repeat")
         return 2
     return 0
+
+
+def _stopped(command: str, received: int, print_error: Callable[[str, str], None]) -> int:
+    """Say that a signal has stopped a command; returns its exit code."""
+    hint = "; rerun the same command to resume" if command in RESUMABLE else ""
+    number = received or 2  # SIGINT
+    print_error(command, f"stopped{f' by signal {number}' if number != 2 else ''}{hint}")
+    return 128 + number
+
+
+def _comes_of_interrupt(error: BaseException | None) -> bool:
+    """Whether an error was raised in place of KeyboardInterrupt, as Python does where a class is being made."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _help_width() -> int:

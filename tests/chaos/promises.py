@@ -111,7 +111,8 @@ def _study(workload: Workload, folder: Path, reference: Path, kills: int) -> lis
         problems.append("other candidates than without a kill")
     if here.get("RUNNING"):
         problems.append(f"{len(here['RUNNING'])} trials still run")
-    if len(here.get("FAIL", [])) > 2 * kills:
+    # of two workers that lease the same candidate at once, one gives its trial up before it is scored
+    if not workload.by_workers and len(here.get("FAIL", [])) > 2 * kills:
         problems.append(f"{len(here['FAIL'])} trials failed in {kills} kills of batches of two")
     with (folder / workload.study).with_name("ranking.csv").open(newline="") as file:
         ranked = [row["arch"] for row in csv.DictReader(file)]

@@ -22,7 +22,7 @@ from tests.forked import ForkedCommand
 
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-OPERATIONS, STEPS = 0, 1  # counters that the process shares with this one
+OPERATIONS, STEPS, BEGUN = 0, 1, 2  # counters that the process shares with this one
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Victim:
 
     def __init__(self, words: Sequence[str], folder: Path, env: Mapping[str, str], moment: Moment | None):
         self.moment = moment
-        self._counters = mmap.mmap(-1, 16)
+        self._counters = mmap.mmap(-1, 24)
         self.started = time.monotonic()
 
         def prepare() -> None:
@@ -58,6 +58,7 @@ class Victim:
             os.chdir(folder)
             register_optimizer_step_post_hook(lambda *_: self._count(STEPS))
             self._watch(str(folder))
+            self._count(BEGUN)
 
         self.command = ForkedCommand(words, prepare)
         self.sent = False
@@ -77,7 +78,7 @@ class Victim:
             self.result, self.seconds = self.command.end(), passed
             return True
         due = self.moment is not None and self.moment.seconds is not None and passed >= self.moment.seconds
-        if self.moment is not None and due and not self.sent:
+        if self.moment is not None and due and not self.sent and self._get(BEGUN):
             os.kill(self.command.pid, self.moment.signal)
             self.sent = True
         if passed > limit:

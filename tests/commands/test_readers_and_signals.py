@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pinas_zoo import cli
 from pinas_zoo.output_streams import LastingStream, discard
 from pinas_zoo.search.run_folder import STAGES, is_done
 from tests.forked import ForkedCommand
@@ -63,6 +64,33 @@ def test_a_signal_leaves_the_checkpoint_and_nothing_else(words, tmp_path, number
     assert "Traceback" not in text
     assert (tmp_path / "run" / "learn" / "checkpoint.pth").is_file()
     assert not list((tmp_path / "run").rglob(".*"))
+
+
+def test_an_interrupt_that_a_library_turns_into_another_error(monkeypatch, capsys):
+    """As Python 3.11 does where a class is being made, such as within the import of matplotlib."""
+
+    class Interrupts:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise KeyboardInterrupt
+
+    def run(args: object) -> None:
+        try:
+            type("Made", (), {"member": Interrupts()})
+        except KeyboardInterrupt as error:  # Python 3.12 leaves it as it is
+            raise RuntimeError("Error calling __set_name__") from error
+
+    monkeypatch.setattr("pinas_zoo.commands.paper.run", run)
+    assert cli.main(["paper"]) == 130
+    assert capsys.readouterr().err == "pinas-zoo paper: stopped\n"
+
+
+def test_an_interrupt_before_the_command_is_known(monkeypatch, capsys):
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "build_parser", interrupt)
+    assert cli.main(["paper"]) == 130
+    assert capsys.readouterr().err == "pinas-zoo: stopped\n"
 
 
 def test_hangups_that_are_ignored_stay_so(words, tmp_path):

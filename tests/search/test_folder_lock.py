@@ -105,8 +105,12 @@ def test_a_holder_that_slept_stops_once_another_has_taken_over(tmp_path, monkeyp
 
     def sleep() -> None:
         with hold_folder(tmp_path):
-            (tmp_path / LOCK).write_text(elsewhere())
+            FolderLock(tmp_path)._on_file(take)  # locked, since heartbeats are written at the same time
             time.sleep(10)
+
+    def take(file: int) -> None:
+        os.ftruncate(file, 0)
+        os.pwrite(file, elsewhere().encode(), 0)
 
     with pytest.raises(UserError, match="process 1 on other took it over"):
         sleep()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pinas_zoo.weights.atomic import replacing, write_text
+from pinas_zoo.weights.new_folder import new_folder
 
 
 def killed_writer(path: Path) -> None:
@@ -35,3 +36,19 @@ def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
     os.utime(old, (0, 0))
     write_text(tmp_path / "curve.csv", "text")
     assert {path.name for path in tmp_path.iterdir()} == {"curve.csv", *(n for n in left if n.startswith(".other"))}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes cannot be asked for")
+def test_a_folder_whose_writer_was_killed_before_it_wrote_anything(tmp_path, monkeypatch):
+    pid = os.fork()
+    if pid == 0:
+        monkeypatch.setattr(
+            "pinas_zoo.weights.new_folder.mark_owner", lambda folder: os.kill(os.getpid(), signal.SIGKILL)
+        )
+        with new_folder(tmp_path / "net"):
+            os._exit(1)
+    os.waitpid(pid, 0)
+    assert len(list(tmp_path.iterdir())) == 1
+    with new_folder(tmp_path / "net") as temporary:
+        (temporary / "config.json").write_text("{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["net"]
