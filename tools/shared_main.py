@@ -27,6 +27,11 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--work-dir", help="logs and results (default work_dirs/NAME_OF_THE_CONFIG)")
     parser.add_argument("--data-root", metavar="FOLDER", help="where the data is, instead of the config's own folder")
     parser.add_argument(
+        "--authors",
+        action="store_true",
+        help="follow the authors' libraries, not OpenMMLab (docs/transfer.md)",
+    )
+    parser.add_argument(
         "--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="what started the processes"
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)

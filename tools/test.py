@@ -30,17 +30,15 @@ def test(args: argparse.Namespace) -> None:
     Raises:
         UserError: The config, its data or the weights are not usable.
     """
-    from pinas_zoo.errors import UserError
-    from pinas_zoo.openmmlab import launch
+    from pinas_zoo.openmmlab import authors, launch
 
     cfg = launch.config_of(args)
     launch.read_weights(args.checkpoint)  # raises its errors before a run is built
     cfg.load_from = args.checkpoint
-    if args.tta:
-        if "tta_pipeline" not in cfg or "tta_model" not in cfg:
-            raise UserError(f"expected tta_pipeline and tta_model in {args.config} for --tta, found none")
-        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-        cfg.model = dict(**cfg.tta_model, module=cfg.model)
+    if args.authors:
+        authors.follow_authors(cfg, "test")
+    elif args.tta:
+        authors.use_tta(cfg)
     if args.show_dir:
         cfg.default_hooks.visualization.update(draw=True, interval=1)
         if cfg.default_scope == "mmdet":

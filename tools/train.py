@@ -38,9 +38,11 @@ def train(args: argparse.Namespace) -> None:
         UserError: The config, its data or its weights are not usable.
     """
     from pinas_zoo.errors import UserError
-    from pinas_zoo.openmmlab import launch
+    from pinas_zoo.openmmlab import authors, launch
 
     cfg = launch.config_of(args)
+    if args.authors:
+        authors.follow_authors(cfg, "train")
     if args.amp:
         cfg.optim_wrapper.type = "AmpOptimWrapper"
         cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
