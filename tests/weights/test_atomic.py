@@ -39,16 +39,3 @@ def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="processes cannot be asked for")
-def test_a_folder_whose_writer_was_killed_before_it_wrote_anything(tmp_path, monkeypatch):
-    pid = os.fork()
-    if pid == 0:
-        monkeypatch.setattr(
-            "pinas_zoo.weights.new_folder.mark_owner", lambda folder: os.kill(os.getpid(), signal.SIGKILL)
-        )
-        with new_folder(tmp_path / "net"):
-            os._exit(1)
-    os.waitpid(pid, 0)
-    assert len(list(tmp_path.iterdir())) == 1
-    with new_folder(tmp_path / "net") as temporary:
-        (temporary / "config.json").write_text("{}")
-    assert [path.name for path in tmp_path.iterdir()] == ["net"]
