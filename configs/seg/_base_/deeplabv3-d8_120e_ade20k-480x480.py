@@ -24,7 +24,7 @@ test_pipeline = [
     dict(type="LoadAnnotations", reduce_zero_label=True),
     dict(type="PackSegInputs"),
 ]
-# --tta tests like the authors: pinas_zoo/openmmlab/multi_eval.py.
+# --tta, and --authors, which adds the authors' mean over classes: pinas_zoo/openmmlab/multi_eval.py.
 tta_model = dict(
     _delete_=True, type="EncodingTTAModel", base_size=base, crop_size=crop[0], scales=[0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
 )

@@ -24,7 +24,7 @@ test_pipeline = [
     dict(type="LoadAnnotations"),
     dict(type="PackSegInputs"),
 ]
-# --tta tests like the authors: pinas_zoo/openmmlab/multi_eval.py.
+# --tta, and --authors, which adds the authors' mean over classes: pinas_zoo/openmmlab/multi_eval.py.
 tta_model = dict(
     _delete_=True,
     type="EncodingTTAModel",
