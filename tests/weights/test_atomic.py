@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from pinas_zoo.weights.atomic import replacing, write_text
-from pinas_zoo.weights.new_folder import new_folder
 
 
 def killed_writer(path: Path) -> None:
@@ -36,6 +35,3 @@ def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
     os.utime(old, (0, 0))
     write_text(tmp_path / "curve.csv", "text")
     assert {path.name for path in tmp_path.iterdir()} == {"curve.csv", *(n for n in left if n.startswith(".other"))}
-
-
-@pytest.mark.skipif(os.name != "posix", reason="processes cannot be asked for")
