@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.engine.trainer import check_precision
     from pinas_zoo.train.evaluate import match_classes, predict, results
     from pinas_zoo.train.images import TransformedImages, left_out, readable
+    from pinas_zoo.weights.timm_cfg import check_preparation
 
     check_precision(args.precision, "--precision")
     model = load_model(_trained(args.network), args.device)
@@ -78,6 +79,7 @@ def run(args: argparse.Namespace) -> None:
     config = resolve_data_config(given, model=model, use_test_size=True)
     if config["input_size"][0] != 3:
         raise UserError(f"expected a network for images of 3 channels, got one for {config['input_size'][0]}")
+    check_preparation(config, args.network)
     images, names = open_images(args)
     class_of_label, class_names = match_classes(names, model)
     if args.skip_unreadable:
