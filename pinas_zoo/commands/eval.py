@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from pinas_zoo.terminal import print_json, say, table, warning
+from pinas_zoo.terminal import note, print_json, say, table, warning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from pinas_zoo.data.images import ImageSet
@@ -69,6 +70,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.engine.trainer import check_precision
     from pinas_zoo.train.evaluate import match_classes, predict, results
     from pinas_zoo.train.images import TransformedImages, left_out, readable
+    from pinas_zoo.weights.new_folder import FACTS_FILE
     from pinas_zoo.weights.timm_cfg import check_preparation
 
     check_precision(args.precision, "--precision")
@@ -80,7 +82,12 @@ def run(args: argparse.Namespace) -> None:
     if config["input_size"][0] != 3:
         raise UserError(f"expected a network for images of 3 channels, got one for {config['input_size'][0]}")
     check_preparation(config, args.network)
-    images, names = open_images(args)
+    images, names, trained = open_images(args, facts_of(_trained(args.network)))
+    if trained:
+        note(
+            f"{args.network} was trained on these images, by its {FACTS_FILE}: the accuracy says nothing of new ones; "
+            "take a split that it has not seen"
+        )
     class_of_label, class_names = match_classes(names, model)
     if args.skip_unreadable:
         images, reasons = readable(images, args.workers)
@@ -95,7 +102,7 @@ def run(args: argparse.Namespace) -> None:
     facts = {
         "network": args.network, "data": args.data, "image_size": config["input_size"][-1],
         "batch_size": args.batch_size, "device": args.device, "precision": args.precision,
-        **({"left_out": len(reasons)} if args.skip_unreadable else {}), **facts,
+        "trained_on": trained, **({"left_out": len(reasons)} if args.skip_unreadable else {}), **facts,
     }  # fmt: skip
     if args.html:
         from pinas_zoo.train.results_page import write_page
@@ -109,8 +116,23 @@ def run(args: argparse.Namespace) -> None:
         say(f"page     {args.html}")
 
 
-def open_images(args: argparse.Namespace) -> tuple[ImageSet, tuple[str, ...]]:
-    """The split that the arguments name, and its classes.
+def facts_of(network: str) -> Mapping[str, Any]:
+    """provenance.json of a network's model folder; empty where it has none, or one that cannot be read."""
+    from pinas_zoo.errors import UserError
+    from pinas_zoo.weights.model_folder import read_facts
+    from pinas_zoo.zoo import registry
+    from pinas_zoo.zoo.resolve import resolve
+
+    entry = registry.find(network)
+    try:
+        folder = entry.folder if entry is not None else resolve(network).folder
+        return {} if folder is None else read_facts(folder)
+    except UserError:
+        return {}
+
+
+def open_images(args: argparse.Namespace, facts: Mapping[str, Any]) -> tuple[ImageSet, tuple[str, ...], bool]:
+    """The split that the arguments name, its classes, and whether ``facts`` of the network name it as trained on.
 
     Raises:
         UserError: No such folder or split.
@@ -121,17 +143,19 @@ def open_images(args: argparse.Namespace) -> tuple[ImageSet, tuple[str, ...]]:
     from pinas_zoo.data.splits import load_split
     from pinas_zoo.errors import UserError
     from pinas_zoo.train.images import check_classes, located
+    from pinas_zoo.train.training_images import was_trained_on
 
     if args.data == "digits" and not args.dataset and not Path(args.data).exists():
         data = Data(type="digits", image_size=args.image_size or 32, test_split="validation", workers=args.workers)
-        return load_split(data, "train" if args.split == "train" else "validation")
+        split = "train" if args.split == "train" else "validation"
+        return *load_split(data, split), was_trained_on(facts, data, split)
     if not args.dataset and not Path(args.data).is_dir():
         raise UserError(f"expected a folder of images for --data, got {args.data}, which is no folder")
     data = Data(name=args.dataset, root=args.data, test_split=args.split, workers=args.workers)
     data, split = located(data, args.split)
     images, names = load_split(data, split)
     check_classes(names, data, split)
-    return images, names
+    return images, names, was_trained_on(facts, data, split)
 
 
 def print_results(facts: dict[str, Any]) -> None:

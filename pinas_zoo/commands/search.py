@@ -38,6 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="with --dry-run: print JSON")
     parser.add_argument(
+        "--register-anyway",
+        action="store_true",
+        help="register the winner even where warnings say that the search learned nothing",
+    )
+    parser.add_argument(
         "--worker",
         action="store_true",
         help="only score candidates for the search in this folder, until it has enough (docs/explore.md)",
@@ -82,4 +87,4 @@ def run(args: argparse.Namespace) -> None:
     elif args.worker:
         work(Context.of(config, folder, say))
     else:
-        run_stages(Context.of(config, folder, say))
+        run_stages(Context.of(config, folder, say), args.register_anyway)

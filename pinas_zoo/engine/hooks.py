@@ -44,6 +44,7 @@ class StepHook(Hook):
         state: Checkpoint from :func:`pinas_zoo.engine.checkpoint.load_checkpoint`; None for a new stage.
         options: Intervals of logs and checkpoints.
         bar: Whether to show progress in steps.
+        cure: What to do about a loss or weights that are not finite, in the caller's words.
     """
 
     priority = "VERY_LOW"  # runs after the hook that steps the schedulers
@@ -56,7 +57,9 @@ class StepHook(Hook):
         state: dict[str, Any] | None,
         options: LogOptions,
         bar: bool = True,
+        cure: str = "lower it and start anew in another folder",
     ):
+        self.cure = cure
         self.folder, self.label, self.steps, self.state, self.shows_bar = folder, label, steps, state, bar
         self.log_every, self.checkpoint_every = options.log_every, options.checkpoint_every
         self.seconds_before = state["seconds"] if state else 0.0
@@ -139,7 +142,7 @@ class StepHook(Hook):
         kept = f"the checkpoint of step {self.saved} is kept" if self.saved else "no checkpoint was written"
         raise UserError(
             f"{self.label} stopped after step {step}: expected {problem}; the likely cause is a learning rate that is "
-            f"too high ({self.lr:g} in this step; {kept}): lower {self.label}.lr and search in another folder"
+            f"too high ({self.lr:g} in this step; {kept}): {self.cure}"
         )
 
     def save(self, runner: Runner, step: int) -> None:

@@ -29,6 +29,7 @@ from pinas_zoo.search.pipeline import REPORT, open_context, run
 from pinas_zoo.search.replace_method import load_with_method, without_options_of_another
 from pinas_zoo.search.run_files import read_ranking
 from pinas_zoo.search.run_folder import is_done, read_done
+from pinas_zoo.search.stages.stage_warnings import stored_warnings
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,15 @@ class SearchResult:
     """The results of a run so far. Results of stages that are not complete are None or empty.
 
     Attributes:
-        name: Name of the run. Its winner is registered as ``NAME_winner``.
+        name: Name of the run. Its winner is registered as ``NAME_winner``, unless it learned nothing.
         folder: Folder of the run.
         winner: The best architecture.
         ranking: All scored candidates, best first.
         test_accuracy: Test accuracy in 0..1 of the winner: after stand-alone training if the run has a train stage,
             otherwise with its supernet weights.
         report: Path of ``report.html``.
+        warnings: Reasons to doubt the search, one line each with the likely cure. The winner is not registered if one
+            of them says that nothing was learned.
     """
 
     name: str
@@ -74,6 +77,7 @@ class SearchResult:
     ranking: tuple[RankedArchitecture, ...]
     test_accuracy: float | None
     report: Path | None
+    warnings: tuple[str, ...] = ()
 
     def model(self, **kwargs: Any) -> nn.Module:
         """Load the winner as a timm model in eval mode: the trained weights if there are any, or the supernet's.
@@ -100,6 +104,7 @@ def search(
     work_dir: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     say: Say = print,
+    register_anyway: bool = False,
 ) -> SearchResult:
     """Run a search, or resume it if its folder exists. Complete stages are skipped.
 
@@ -112,6 +117,8 @@ def search(
             name another method (``{"learn.method": "spos"}``), options of the configuration that this method does not
             accept are left out, and a message says which.
         say: Function that receives the one-line messages of the stages.
+        register_anyway: Whether to register the winner of a search that learned nothing, too; ``warnings`` of the
+            result say why it is in doubt.
 
     Returns:
         The results of the run.
@@ -143,7 +150,7 @@ def search(
         checked = load_with_method(find_config(config), changes, note)
     folder = Path(work_dir) if work_dir is not None else Path("work_dirs") / checked.name
     context = Context.of(checked, folder, say)
-    run(context)
+    run(context, register_anyway)
     return result_of(context)
 
 
@@ -189,6 +196,7 @@ def result_of(context: Context) -> SearchResult:
         ranking=tuple(ranking),
         test_accuracy=tested.get("test_accuracy"),
         report=report if report.is_file() else None,
+        warnings=tuple(warning.text for warning in stored_warnings(folder)),
     )
 
 

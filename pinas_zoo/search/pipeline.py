@@ -27,6 +27,7 @@ from pinas_zoo.operating_system import peak_memory_mib
 from pinas_zoo.search.config import load_config
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.folder_lock import FolderLock, hold_folder, refuse_if_held
+from pinas_zoo.search.learned_nothing import warnings_of
 from pinas_zoo.search.preflight import check_run
 from pinas_zoo.search.report.page import write_report
 from pinas_zoo.search.run_files import read_ranking
@@ -37,6 +38,7 @@ from pinas_zoo.search.stages.learn import learn
 from pinas_zoo.search.stages.linear import linear
 from pinas_zoo.search.stages.needed import why_left_out
 from pinas_zoo.search.stages.result import StageResult
+from pinas_zoo.search.stages.stage_warnings import stage_facts, stored_warnings
 from pinas_zoo.search.stages.train import train
 from pinas_zoo.search.stages.winner import winner
 from pinas_zoo.search.study.stored_trials import known_scores
@@ -56,8 +58,12 @@ RUN_STAGE: dict[str, Stage] = {
 assert tuple(RUN_STAGE) == STAGES
 
 
-def run(context: Context) -> None:
+def run(context: Context, register_anyway: bool = False) -> None:
     """Run every stage that is not complete, then write the report and register the winner.
+
+    Args:
+        context: Context of the run.
+        register_anyway: Whether to register the winner of a search that learned nothing, too.
 
     Raises:
         UserError: The images cannot be used, or the method cannot be built. The folder is not created in these cases.
@@ -67,10 +73,10 @@ def run(context: Context) -> None:
         refuse_if_held(context.folder)
     check_run(context)
     with hold_folder(context.folder) if distributed.rank() == 0 else nullcontext() as lock:
-        run_stages(context, lock)
+        run_stages(context, lock, register_anyway)
 
 
-def run_stages(context: Context, lock: FolderLock | None) -> None:
+def run_stages(context: Context, lock: FolderLock | None, register_anyway: bool = False) -> None:
     """Run the stages as :func:`run` does, in a folder whose lock the first process holds."""
     config, folder, say = context.config, context.folder, context.say
     if distributed.rank() == 0:
@@ -91,6 +97,7 @@ def run_stages(context: Context, lock: FolderLock | None) -> None:
             say(f"{stage:8} {reason}")
         elif is_done(folder, stage):
             say(f"{stage:8} complete already: {read_done(folder / stage)['summary']}")
+            say_warnings(context, stage)
             if lock is not None:
                 remove_attempts(folder, stage)
         else:
@@ -106,7 +113,7 @@ def run_stages(context: Context, lock: FolderLock | None) -> None:
             say(f"stopped  after {stage}, as until={stage!r} asks")
             return
     if distributed.rank() == 0:
-        finish(context)
+        finish(context, register_anyway)
 
 
 def finish_stage(context: Context, stage: str, result: StageResult | None) -> None:
@@ -119,12 +126,24 @@ def finish_stage(context: Context, stage: str, result: StageResult | None) -> No
         "peak_memory_mib": round(peak_memory_mib()),
         **result.facts,
     }
-    mark_done(context.folder, stage, facts)
+    scores = stored_scores(context) if stage == "explore" else {}
+    mark_done(context.folder, stage, {**facts, **stage_facts(context, stage, result.facts, scores)})
     context.say(f"{stage:8} {result.summary} ({result.seconds:.0f} s)")
+    say_warnings(context, stage)
 
 
-def finish(context: Context) -> None:
-    """Write the report, register the winner, and print how to load it."""
+def say_warnings(context: Context, stage: str) -> None:
+    """Print the warnings of a complete stage, and how many candidates lie within noise of the winner."""
+    facts = read_done(context.folder / stage)
+    for found in warnings_of(facts):
+        if found.text != facts.get("trouble"):  # the stage's summary has that one
+            context.say(f"warning  {found.text}")
+    if noise := facts.get("within_noise"):
+        context.say(f"noise    {noise['text']}")
+
+
+def finish(context: Context, register_anyway: bool = False) -> None:
+    """Write the report, register the winner unless the search learned nothing, and print how to load it."""
     folder, say = context.folder, context.say
     trained = context.config.train.enabled
     name = f"{context.config.name}_winner"
@@ -132,14 +151,25 @@ def finish(context: Context) -> None:
     value = read_done(done).get("test_accuracy")
     if value is None:
         raise UserError(f"expected a test accuracy in {done / DONE}, found none; delete the file to repeat the stage")
+    network = folder / ("trained" if trained else "winner")
+    checks = [found.check for found in stored_warnings(folder) if found.blocks]
+    load = f"local-dir:{network}" if checks and not register_anyway else name
+    if load == name:
+        registry.register(name, folder=network)
     report = write_run_report(context)
-    registry.register(name, folder=folder / ("trained" if trained else "winner"))
     facts = [read_done(folder / stage) for stage in STAGES if is_done(folder, stage)]
     total, peak = sum(f["seconds"] for f in facts), max(f["peak_memory_mib"] for f in facts)
     say(f"report   {report}")
     say(f"done     {total:.0f} s in stages, peak memory {peak} MiB\n")
+    if load != name:
+        before = registry.find(name)
+        kept = "" if before is None else f"; the name stays that of {before.folder or before.arch}"
+        say(
+            f"warning  {name} is not registered, because the search learned nothing ({', '.join(checks)}){kept}; "
+            "repeat with --register-anyway to register it\n"
+        )
     say("import timm, pinas_zoo")
-    say(f'model = timm.create_model("{name}", pretrained=True)  # test accuracy {value:.2%}')
+    say(f'model = timm.create_model("{load}", pretrained=True)  # test accuracy {value:.2%}')
 
 
 def write_run_report(context: Context) -> Path:

@@ -30,6 +30,24 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Size = Annotated[float, Field(ge=0, le=1e12)]
 
 
+class WarningFacts(BaseModel):
+    """A warning of a stage, as :class:`pinas_zoo.search.learned_nothing.SearchWarning`."""
+
+    model_config = ConfigDict(strict=True)
+    check: str
+    text: str
+    blocks: bool
+
+
+class NoiseFacts(BaseModel):
+    """The candidates within noise of the winner, as :class:`pinas_zoo.search.ranking.winner_noise.WinnerNoise`."""
+
+    model_config = ConfigDict(strict=True)
+    within: int | None
+    others: int
+    text: str
+
+
 class StageFacts(BaseModel):
     """``done.json`` of a stage. Versions before and after this one have other facts beside these."""
 
@@ -45,6 +63,8 @@ class StageFacts(BaseModel):
     similarity: Number | None = None
     test_accuracy: Share | None = None
     test_images: int | None = None
+    warnings: list[WarningFacts] = []
+    within_noise: NoiseFacts | None = None
 
 
 class RankingRow(BaseModel):

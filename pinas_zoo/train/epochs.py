@@ -15,6 +15,7 @@ from timm.utils import distribute_bn
 
 from pinas_zoo.data.images import ImageSet
 from pinas_zoo.engine import distributed
+from pinas_zoo.engine.checkpoint import CHECKPOINT
 from pinas_zoo.engine.curve import Curve, read_curve
 from pinas_zoo.errors import UserError
 from pinas_zoo.train.classifier import Classifier
@@ -23,6 +24,9 @@ from pinas_zoo.weights.tensors import save_tensors
 
 EPOCHS = "epochs.csv"
 BEST = "best.safetensors"
+LOWER_RATE = (
+    "try a tenth of optim.lr, a longer schedule.warmup_epochs or optim.clip_grad=1.0, in another folder (--work-dir)"
+)
 
 
 class EpochHook(Hook):
@@ -70,7 +74,7 @@ class EpochHook(Hook):
         step = runner.iter + 1  # number of completed steps
         epoch_ends = step % self.per_epoch == 0
         if epoch_ends or any(step % every == 0 for every in self.intervals):
-            _check_finite((outputs or {})["loss"], step, self.recipe.precision)
+            _check_finite((outputs or {})["loss"], step, self.recipe.precision, (self.folder / CHECKPOINT).is_file())
         if epoch_ends:
             self._end_epoch(runner, step)
 
@@ -118,7 +122,7 @@ class EpochHook(Hook):
         return len(self.tested) - 1 - self.tested.index(max(self.tested)) >= self.recipe.patience
 
 
-def _check_finite(loss: torch.Tensor, step: int, precision: str) -> None:
+def _check_finite(loss: torch.Tensor, step: int, precision: str, has_checkpoint: bool) -> None:
     """Stop when a loss is not finite.
 
     Raises:
@@ -127,9 +131,9 @@ def _check_finite(loss: torch.Tensor, step: int, precision: str) -> None:
     value = distributed.mean(loss)
     if not math.isfinite(value):
         likely = "a learning rate that is too high" + ("" if precision == "fp32" else f", or the range of {precision}")
+        kept = "the checkpoint from before is kept" if has_checkpoint else "no checkpoint was written before"
         raise UserError(
-            f"expected a finite loss, got {value} in step {step}; the likely cause is {likely}: try a tenth of "
-            "optim.lr, a longer schedule.warmup_epochs or optim.clip_grad=1.0; a checkpoint from before is kept"
+            f"expected a finite loss, got {value} in step {step} ({kept}); the likely cause is {likely}: {LOWER_RATE}"
         )
 
 

@@ -194,7 +194,7 @@ def open_images(recipe: Recipe) -> Splits:
                 f"{len(names)} and {len(test_names)}: {sorted(set(names) ^ set(test_names))[:5]} differ"
             )
     else:
-        train, test = hold_out(train, recipe.holdout, seed)
+        train, test = hold_out(train, recipe.holdout, seed, names)
     if len(names) < 2:
         raise UserError(
             f"expected a folder of images for each of at least 2 classes in {data.root}, got {len(names)}: "
@@ -217,7 +217,7 @@ def open_images(recipe: Recipe) -> Splits:
     return Splits(train, test, names, tuple(unreadable), notes)
 
 
-def hold_out(images: ImageSet, share: float, seed: int) -> tuple[ImageSet, ImageSet]:
+def hold_out(images: ImageSet, share: float, seed: int, names: Sequence[str]) -> tuple[ImageSet, ImageSet]:
     """Split images into those to train and to test on, by class; at least one of each class is on either side.
 
     Raises:
@@ -229,7 +229,7 @@ def hold_out(images: ImageSet, share: float, seed: int) -> tuple[ImageSet, Image
         rows = order[images.labels[order] == label]
         if len(rows) < 2:
             raise UserError(
-                f"expected at least 2 images of every class to hold out {share:.0%}, got one of class {label}; add "
+                f"expected at least 2 images of every class to hold out {share:.0%}, got one of {names[label]!r}; add "
                 "images, or name a test split with --set data.test_split=NAME"
             )
         held[rows[: max(1, round(share * len(rows)))]] = True

@@ -34,7 +34,7 @@ from pinas_zoo.operating_system import peak_memory_mib
 from pinas_zoo.terminal import is_terminal
 from pinas_zoo.train.classifier import Classifier, learning_rate
 from pinas_zoo.train.config import FREE, Recipe
-from pinas_zoo.train.epochs import BEST, EpochHook
+from pinas_zoo.train.epochs import BEST, LOWER_RATE, EpochHook
 from pinas_zoo.train.evaluate import predict, results
 from pinas_zoo.train.images import Splits, TransformedImages, left_out, open_images
 from pinas_zoo.train.network import Start, build, image_config, save
@@ -118,7 +118,7 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
     hook = EpochHook(folder / STAGE, images["test"], batch, intervals, tell)
     seconds = trainer.train(
         network, images, views, options, steps, [], folder / STAGE, STAGE, recipe.seed, recipe.data.workers,
-        recipe.log, [hook], is_terminal(sys.stderr),
+        recipe.log, [hook], is_terminal(sys.stderr), LOWER_RATE,
     )  # fmt: skip
     if not first:
         distributed.wait()

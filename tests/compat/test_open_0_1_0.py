@@ -112,7 +112,7 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Resumed
             known = scores(folder / "explore" / "study.db")
             before = files(folder)
             started = time.perf_counter()
-            said = command("search", place / "config.py", "--work-dir", folder)
+            said = command("search", place / "config.py", "--work-dir", folder, "--register-anyway")
             done[name] = Resumed(folder, before, known, said, time.perf_counter() - started)
         return done[name]
 

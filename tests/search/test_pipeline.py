@@ -26,6 +26,7 @@ from PIL import Image
 
 from pinas_zoo import cli
 from pinas_zoo.data.decoding import fit
+from pinas_zoo.search import open_run
 from pinas_zoo.search.pipeline import open_context
 from pinas_zoo.search.stages.explore import build_scorer
 from pinas_zoo.search.study.storage import open_study
@@ -59,15 +60,21 @@ def tiny(**more: str) -> list[str]:
     return [word for key, value in {**TINY, **more}.items() for word in ("--set", f"{key}={value}")]
 
 
-def search(*words: str, cwd: Path = ROOT, home: Path | None = None, config: str = "digits") -> SimpleNamespace:
-    """The command within this process, which has torch imported; what kills it or must be new starts its own."""
+def search(
+    *words: str, cwd: Path = ROOT, home: Path | None = None, config: str = "digits", anyway: bool = True
+) -> SimpleNamespace:
+    """The command within this process, which has torch imported; what kills it or must be new starts its own.
+
+    Six steps learn nothing, so that the winner is registered on request alone.
+    """
     before, here = {key: os.environ.get(key) for key in environment(home)}, Path.cwd()
     out, err = io.StringIO(), io.StringIO()
     try:
         os.environ.update(environment(home))
         os.chdir(cwd)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = cli.main(["search", str(ROOT / "configs" / "search" / f"{config}.py"), *words])
+            more = ["--register-anyway"] if anyway else []
+            code = cli.main(["search", str(ROOT / "configs" / "search" / f"{config}.py"), *words, *more])
     finally:
         os.chdir(here)
         for key, value in before.items():
@@ -118,6 +125,29 @@ def test_the_winner_loads_by_name_in_a_new_process_from_any_folder(finished, tmp
     )
     assert new.returncode == 0, new.stderr
     assert float(new.stdout) == pytest.approx(claimed, abs=0.01)
+
+
+def test_a_search_that_learned_nothing_says_so_and_registers_no_winner(finished, tmp_path):
+    folder, result = tmp_path / "digits", finished[1]
+    shutil.copytree(finished[0], folder)
+    assert "warning  learn ended at a loss of" in result.stdout
+    assert re.search(r"\nnoise    \d of 5 other candidates lie within noise of the winner \(binomial", result.stdout)
+    again = search("--work-dir", str(folder), *tiny(), home=tmp_path / "home", anyway=False)
+    assert again.returncode == 0, again.stderr
+    assert "warning  learn ended at a loss of" in again.stdout
+    assert "digits_winner is not registered, because the search learned nothing (loss at chance" in again.stdout
+    assert f'timm.create_model("local-dir:{folder / "trained"}", pretrained=True)' in again.stdout
+    assert not list((tmp_path / "home").rglob("digits_winner*"))
+    facts = json.loads((folder / "learn" / "done.json").read_text())
+    assert [warning["check"] for warning in facts["warnings"]] == ["loss at chance"]
+    assert json.loads((folder / "explore" / "done.json").read_text())["within_noise"]["others"] == 5
+    report = (folder / "report.html").read_text()
+    assert "learn ended at a loss of" in report[: report.index("<main")]
+    assert "--register-anyway" in report
+    assert "other candidates lie within noise of the winner" in report
+    assert "create_model(" not in report
+    assert "create_model(" in (finished[0] / "report.html").read_text()
+    assert open_run(folder).warnings[0] == facts["warnings"][0]["text"]
 
 
 def test_what_a_run_leaves(finished):

@@ -47,7 +47,7 @@ def write(folder: Path, *tables: str, name: str = "tiny") -> Path:
 def search(config: Path, folder: Path) -> list[str]:
     """A whole run in this process; what it said."""
     said: list[str] = []
-    run_stages(Context.of(load_config(config), folder, say=said.append))
+    run_stages(Context.of(load_config(config), folder, say=said.append), register_anyway=True)
     return said
 
 

@@ -118,6 +118,6 @@ def test_unreadable_images_are_left_out_on_request_and_counted(tmp_path):
 
 def test_one_image_of_a_class_cannot_be_held_out(tmp_path):
     root = picture_folder(tmp_path, train=1)
-    with pytest.raises(UserError, match="at least 2 images of every class to hold out 20%"):
+    with pytest.raises(UserError, match="at least 2 images of every class to hold out 20%, got one of 'amber'"):
         open_images(recipe(root, holdout=0.2))
     assert len(open_images(recipe(root)).train) == 3  # with a test split, one image of a class is enough

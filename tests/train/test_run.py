@@ -172,10 +172,19 @@ def test_it_stops_early_and_a_rerun_does_not_go_on(tmp_path):
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_leaves_no_network(tmp_path):
     root = picture_folder(tmp_path / "images")
     table = recipe(root, optim=dict(lr=1e30, lr_batch=None), schedule=dict(epochs=4, warmup_epochs=0), log_every=1)
-    with pytest.raises(UserError, match=r"finite loss, got (nan|inf) in step \d+; .* rate .* a checkpoint from before"):
+    with pytest.raises(UserError, match=r"finite loss, got (nan|inf) in step \d+ \(no checkpoint .* rate .*--work-dir"):
         train(table, START, tmp_path / "run", lambda text: None)
     assert not (tmp_path / "run" / "trained").exists()
     assert not (tmp_path / "run" / "done.json").exists()
+
+
+def test_weights_that_the_last_step_ruined_stop_with_advice_for_training(tmp_path):
+    root = picture_folder(tmp_path / "images")
+    table = recipe(root, optim=dict(lr=1e38, lr_batch=None), schedule=dict(epochs=1, warmup_epochs=0), batch_size=24)
+    with pytest.raises(UserError, match=r"train stopped after step 1: expected finite weights.*optim\.lr") as error:
+        train(table, START, tmp_path / "run", lambda text: None)
+    assert "search" not in str(error.value).split("/")[0]
+    assert not (tmp_path / "run" / "trained").exists()
 
 
 @pytest.mark.parametrize(

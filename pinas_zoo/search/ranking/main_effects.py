@@ -13,7 +13,7 @@ they are clipped first. No accuracy of a trained network is used.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -75,6 +75,19 @@ class MainEffects:
         return None
 
 
+def clipped(scores: Iterable[float]) -> NDArray[np.float64]:
+    """Scores whose distance from the median is limited to :data:`CLIP` standard deviations."""
+    values = np.array(list(scores), dtype=np.float64)
+    middle, spread = np.median(values), float(median_abs_deviation(values, scale="normal"))
+    return np.clip(values, middle - CLIP * spread, middle + CLIP * spread) if spread else values
+
+
+def enough_scores(archs: Collection[Arch]) -> bool:
+    """Whether there are two scores for each unknown of the sums over the candidates that occur."""
+    layers = list(zip(*archs, strict=True))
+    return bool(layers) and len(archs) >= 2 * (sum(len(set(layer)) - 1 for layer in layers) + 1)
+
+
 def main_effects(scores: Mapping[Arch, float], num_candidates: int) -> MainEffects:
     """Fit scores by ridge-regularised least squares on the candidates of each layer.
 
@@ -83,10 +96,8 @@ def main_effects(scores: Mapping[Arch, float], num_candidates: int) -> MainEffec
         num_candidates: Candidates per layer.
     """
     choices = np.array([list(arch) for arch in scores])  # N x layers
-    values = np.array(list(scores.values()))
+    values = clipped(scores.values())  # N
     middle = np.median(values)
-    if spread := float(median_abs_deviation(values, scale="normal")):
-        values = np.clip(values, middle - CLIP * spread, middle + CLIP * spread)
     count, mean = len(values), float(values.mean())
     if np.ptp(values) == 0:
         return MainEffects(count, float(middle), np.zeros((choices.shape[1], num_candidates)), 0.0, 0.0)

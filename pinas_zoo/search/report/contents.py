@@ -48,9 +48,11 @@ class Winner:
     Attributes:
         description: What the space calls it.
         picture: Drawn by the space, if it draws any.
-        registered: Its name in timm; None before its weights are written.
+        registered: Its name in timm; None before its weights are written, or if the search learned nothing.
         accuracy: On the test images, in 0..1; None when it was not tested.
         classes: Names of the classes that it tells apart; empty when unknown.
+        model_folder: Its model folder in the run's folder; None before its weights are written.
+        noise: How many candidates lie within noise of it; None when an earlier version explored.
     """
 
     description: str
@@ -58,6 +60,8 @@ class Winner:
     registered: str | None
     accuracy: float | None
     classes: tuple[str, ...]
+    model_folder: str | None = None
+    noise: str | None = None
 
 
 @dataclass(frozen=True)

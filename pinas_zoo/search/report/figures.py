@@ -25,6 +25,7 @@ Draw = Callable[[Any], None]
 INK = "#1b1f24"  # text and axes; in the page, the colour of the text around the figure
 BLUE, ORANGE, GREY = "#3d85c6", "#d9730d", "#8b929a"  # readable on white and on black
 SIZE = (4.6, 2.9)  # inches
+FEW = 20  # logged steps up to which a curve has a marker at each; a line through one of them cannot be seen
 MANY = 2000  # points above which an image within the SVG is smaller than the points themselves
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
@@ -88,9 +89,13 @@ def curve(
 
     def draw(axes: Any) -> None:
         for (name, values), colour in zip(columns.items(), cycle((BLUE, ORANGE, GREY)), strict=False):
-            axes.plot(steps, values, color=colour, linewidth=1.2, label=name if len(columns) > 1 or chance else None)
+            marker = "." if np.isfinite(values).sum() <= FEW else None
+            label_of = name if len(columns) > 1 or chance else None
+            axes.plot(steps, values, color=colour, linewidth=1.2, marker=marker, label=label_of)
         if chance is not None:
-            axes.plot(steps, chance, "--", color=GREY, linewidth=1.2, label="guessing: 2 ln(1 + negatives)")
+            marker = "." if len(steps) <= FEW else None
+            guess = dict(color=GREY, linewidth=1.2, marker=marker, label="guessing: 2 ln(1 + negatives)")
+            axes.plot(steps, chance, "--", **guess)
         if percent:
             axes.yaxis.set_major_formatter(lambda value, position: f"{round(100 * value, 6):g}%")
         if len(columns) > 1 or chance is not None:

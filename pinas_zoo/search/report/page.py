@@ -9,7 +9,6 @@ Figures are drawn anew from numbers.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,9 @@ from markupsafe import Markup
 from pinas_zoo.analysis.paper_tables import ROWS_OF_NAMES, TABLES
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import curve as curve_file
+from pinas_zoo.search.chance_loss import chance_loss
 from pinas_zoo.search.config import SearchConfig
+from pinas_zoo.search.learned_nothing import warnings_of
 from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.ranking import kendall
 from pinas_zoo.search.ranking.main_effects import main_effects
@@ -37,6 +38,7 @@ from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.version import __version__
 from pinas_zoo.weights.atomic import write_text
+from pinas_zoo.zoo import registry
 
 TREE_SIZE = (7.8, 3.6)  # inches
 RANKING_COLUMNS = {"loss": "loss", "params_m": "params, M", "flops_g": "multiply-adds, G", "effects": "sum of effects"}
@@ -87,7 +89,9 @@ def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapp
     chosen = next((found for stage in ("explore", "winner") if (found := facts.get(stage, {}).get("winner"))), None)
     arch = space.parse(chosen) if chosen else None
     winner = _winner(folder, config, space, arch, facts) if arch else None
-    warnings = [facts[stage]["trouble"] for stage in facts if facts[stage].get("trouble")]
+    troubles = [found["trouble"] for found in facts.values() if found.get("trouble")]
+    doubts = [warning for found in facts.values() for warning in warnings_of(found)]
+    warnings = dict.fromkeys([*troubles, *(doubt.text for doubt in doubts)])
     return Page(
         name=config.name,
         method=method,
@@ -129,10 +133,22 @@ def _winner(folder: Path, config: SearchConfig, space: SearchSpace, arch: Arch, 
     return Winner(
         description=description,
         picture=Markup(drawn) if drawn else None,
-        registered=f"{config.name}_winner" if "winner" in facts else None,
+        registered=_registered(folder, f"{config.name}_winner", facts),
         accuracy=tested.get("test_accuracy"),
         classes=classes,
+        model_folder=None if "winner" not in facts else "trained" if "train" in facts else "winner",
+        noise=(facts.get("explore", {}).get("within_noise") or {}).get("text"),
     )
+
+
+def _registered(folder: Path, name: str, facts: Facts) -> str | None:
+    """The winner's name in timm. That of a search that learned nothing has one if the user asked for it."""
+    if "winner" not in facts:
+        return None
+    if not any(warning.blocks for found in facts.values() for warning in warnings_of(found)):
+        return name
+    entry = registry.find(name)
+    return name if entry is not None and entry.folder and folder.resolve() in Path(entry.folder).parents else None
 
 
 def _tiles(
@@ -194,23 +210,6 @@ def _learning(folder: Path, config: SearchConfig, method: str) -> list[Figure]:
             draw = figures.curve(curves[stage]["step"], {"accuracy": values}, "accuracy", percent=True)
             found.append(_figure(draw, f"{caption} on training images"))
     return found
-
-
-def chance_loss(config: SearchConfig, steps: Sequence[float]) -> list[float] | None:
-    """Chance-level loss of Π-NAS at each step, of guessing among the negatives; None for methods without such a loss.
-
-    It is 2 ln(1 + negatives): each of the two paths' losses picks one output among the teacher's and the negatives.
-    """
-    if config.learn.method != "pinas":
-        return None
-    options = config.learn.options
-    default = inspect.signature(method_class("pinas")).parameters.get("queue_size")
-    queue_size = options.get("queue_size", default.default if default else None)
-    if not isinstance(queue_size, int) or not options.get("negatives", True):
-        return None
-    if not options.get("warm_queue", False):
-        return [2 * math.log1p(queue_size)] * len(steps)
-    return [2 * math.log1p(min(queue_size, (step - 1) * config.learn.batch_size)) for step in steps]
 
 
 def _exploration(

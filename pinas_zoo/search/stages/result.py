@@ -71,4 +71,5 @@ def fit(
         context.config.seed,
         context.config.data.workers,
         context.config.log,
+        cure=f"lower {stage}.lr and search in another folder",
     )

@@ -63,7 +63,7 @@ def test_an_example_is_short(name):
 @pytest.mark.parametrize("method", ["gdas", "reinforce"])
 def test_a_method_with_a_phase_on_held_out_images_chooses_its_architecture(method, space, tmp_path, zoo_home):
     said: list[str] = []
-    result = search(configuration(method, space), work_dir=tmp_path / "run", say=said.append)
+    result = search(configuration(method, space), work_dir=tmp_path / "run", say=said.append, register_anyway=True)
     rows = curve(tmp_path / "run")
     second = {"gdas": "gates", "reinforce": "controller"}[method]
     assert f"{second}.loss" in rows[-1]

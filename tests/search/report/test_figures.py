@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.config import Explore
-from pinas_zoo.search.report.figures import random_draws
+from pinas_zoo.search.report.figures import FEW, curve, random_draws
 from pinas_zoo.search.report.tree_figure import action_tree, preferences, tree_figure
 from pinas_zoo.search.scorers.protocol import Score
 
@@ -55,3 +55,18 @@ def test_random_search_is_told_by_what_was_drawn_at_random():
     assert random_draws(Explore(sampler="tpe", random_first=7)) == 7
     assert random_draws(Explore(sampler="nsga2", population=9)) == 9
     assert random_draws(Explore(sampler="random", evaluations=30)) == 30
+
+
+def test_the_points_of_a_short_curve_can_be_seen():
+    def markers(count: int, **more: object) -> list[object]:
+        axes = Figure().add_subplot()
+        steps = list(range(1, count + 1))
+        curve(steps, {"loss": [1.0] * count}, "loss", **more)(axes)
+        return [line.get_marker() for line in axes.lines]
+
+    assert markers(1, chance=[2.0]) == [".", "."]
+    assert markers(FEW + 1) == ["None"]
+    axes = Figure().add_subplot()
+    late = [float("nan")] * FEW + [1.0]  # a phase that starts late
+    curve(list(range(FEW + 1)), {"weights.loss": [1.0] * (FEW + 1), "gates.loss": late}, "loss")(axes)
+    assert [line.get_marker() for line in axes.lines] == ["None", "."]

@@ -17,10 +17,11 @@ import pytest
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
+from pinas_zoo.search.chance_loss import chance_loss
 from pinas_zoo.search.config import SearchConfig, parse_config
 from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.ranking.similarity import write_matrix
-from pinas_zoo.search.report.page import chance_loss, write_report
+from pinas_zoo.search.report.page import write_report
 from pinas_zoo.search.score_kinds import KINDS
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace, build_space
@@ -331,6 +332,15 @@ def test_loss_of_guessing_follows_from_the_queue():
     assert chance(options={}) == pytest.approx([2 * math.log(1 + 49152)] * 3)
     assert chance(options=dict(negatives=False)) is None
     assert chance(method="spos", options={}) is None
+
+
+def test_loss_of_guessing_classes():
+    def chance(**learn: Any) -> list[float] | None:
+        return chance_loss(parse_config(dict(name="tiny", learn=learn)), [1, 2], num_classes=10, num_candidates=4)
+
+    assert chance(method="spos") == pytest.approx([math.log(10)] * 2)
+    assert chance(method="fairnas") == pytest.approx([4 * math.log(10)] * 2)
+    assert chance(method="fairnas", options=dict(update="path")) == pytest.approx([math.log(10)] * 2)
 
 
 def test_accuracies_in_the_supernet_stand_beside_those_of_table_1_in_the_papers_space_alone(tmp_path):

@@ -1,0 +1,182 @@
+"""Signs that a search learned nothing, in the curves, scores and accuracies of its stages.
+
+Each check is a function of plain numbers. It returns a warning with the likely cure, or None. A check stays silent
+where its numbers cannot decide: one logged step does not rise, and few scores do not tell noise from structure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.engine.diagnostics import CHANCE
+from pinas_zoo.search.ranking.main_effects import enough_scores, main_effects
+from pinas_zoo.search.scorers.protocol import Score
+
+ERRORS = 2.0  # standard errors above guessing that an accuracy has to reach
+RISE_ERRORS = 3.0  # standard errors by which the end of a loss has to lie above its beginning
+QUARTER = 4  # logged steps in a quarter of a curve from which its scatter is estimated
+NEAR_CHANCE = 0.9  # share of the loss of guessing above which a rise between a few logged steps counts
+DISTINCT = 1 / 3  # least share of distinct scores; all 15,625 networks of NAS-Bench-201 are 6,466 different ones
+COARSE, MANY = 0.1, 20  # share of distinct accuracies, and number of candidates, from which a ranking is one of losses
+
+
+@dataclass(frozen=True)
+class SearchWarning:
+    """A reason to doubt what a search found.
+
+    Attributes:
+        check: Short name of the check that found it, such as "equal scores".
+        text: One line with numbers and the likely cure.
+        blocks: Whether the winner is left unregistered unless the user asks for it.
+    """
+
+    check: str
+    text: str
+    blocks: bool = True
+
+
+def warnings_of(facts: Mapping[str, Any]) -> list[SearchWarning]:
+    """The warnings in the facts of a stage, ``done.json``; versions before this one wrote none."""
+    rows = facts.get("warnings") or ()
+    return [SearchWarning(str(row["check"]), str(row["text"]), bool(row["blocks"])) for row in rows]
+
+
+def loss_at_chance(loss: Sequence[float], chance: Sequence[float]) -> SearchWarning | None:
+    """Whether the last fifth of a curve lies at or above the loss of guessing.
+
+    Args:
+        loss: Logged losses; NaN where none was logged.
+        chance: Loss of guessing at each of them; 0 where there was nothing to guess among.
+    """
+    rows = [(a, b) for a, b in zip(loss, chance, strict=True) if b > 0 and not math.isnan(a)]
+    if not rows:
+        return None
+    mean, guess = np.mean(rows[-math.ceil(len(rows) / 5) :], axis=0)
+    if mean < CHANCE * guess:
+        return None
+    return SearchWarning(
+        "loss at chance",
+        f"learn ended at a loss of {mean:.2f}, where guessing has {guess:.2f}: nothing was learned; try more "
+        "learn.steps, or another learn.lr",
+    )
+
+
+def loss_rises(loss: Sequence[float], chance: Sequence[float], settled: Sequence[bool]) -> SearchWarning | None:
+    """Whether a loss rises over its steps.
+
+    Quarters of the curve are compared where both hold enough logged steps to know their scatter. Between a few steps a
+    rise counts only near the loss of guessing.
+
+    Args:
+        loss: Logged losses; NaN where none was logged.
+        chance: Loss of guessing at each of them; 0 where there was nothing to guess among.
+        settled: Whether the loss of a row compares with that of later rows: false while the queue of negatives still
+            holds random entries, or fewer than later.
+    """
+    rows = [(a, b, c) for a, b, c in zip(loss, chance, settled, strict=True) if b > 0 and not math.isnan(a)]
+    values = np.array([a for a, _, c in rows if c])
+    quarter = len(values) // 4
+    if quarter >= QUARTER:
+        first, last = values[:quarter], values[-quarter:]
+        error = math.sqrt((first.var(ddof=1) + last.var(ddof=1)) / quarter)
+        rises = last.mean() - first.mean() > max(RISE_ERRORS * error, (1 - CHANCE) * abs(first.mean()))
+        begin, end = float(first.mean()), float(last.mean())
+    else:
+        if len(rows) < 2:
+            return None
+        (begin, *_), (end, guess, _) = rows[0], rows[-1]
+        rises = end > begin and end > NEAR_CHANCE * guess
+    if not rises:
+        return None
+    return SearchWarning(
+        "loss rises",
+        f"the loss of learn rose from {begin:.2f} to {end:.2f}: it learned less and less, or too little to tell; try "
+        "more learn.steps, or a lower learn.lr",
+    )
+
+
+def accuracy_at_chance(
+    accuracy: float, images: int, guess: float, what: str, cure: str, check: str = "accuracy at chance"
+) -> SearchWarning | None:
+    """Whether an accuracy is no more than that of naming the most frequent class.
+
+    Args:
+        accuracy: In 0..1.
+        images: Number of images.
+        guess: Share of the most frequent class, in 0..1.
+        what: Whose accuracy it is.
+        cure: What to try.
+        check: Name of the warning.
+    """
+    if accuracy > guess + ERRORS * math.sqrt(guess * (1 - guess) / max(images, 1)):
+        return None
+    return SearchWarning(check, f"{what} is {accuracy:.1%}, where guessing has {guess:.1%}; try {cure}")
+
+
+def equal_scores(scores: Sequence[Score], name: str, is_accuracy: bool) -> SearchWarning | None:
+    """Whether all candidates have one score, so that it chose none of them."""
+    if len(scores) < 2 or len({score.accuracy for score in scores}) > 1:
+        return None
+    ordered = len({score.loss for score in scores}) > 1
+    by = "their losses alone order them" if ordered else "the winner is an arbitrary one"
+    cure = "more held-out images (data.val_per_class), or a harder task" if is_accuracy else "more learn.steps"
+    if is_accuracy and scores[0].accuracy < 0.9:
+        cure = "more learn.steps and linear.steps"
+    value = f"{scores[0].accuracy:.2%}"
+    return SearchWarning(
+        "equal scores", f"all {len(scores)} candidates have the same {name}, {value}: {by}; try {cure}"
+    )
+
+
+def few_distinct_scores(scores: Sequence[Score], name: str, is_accuracy: bool) -> SearchWarning | None:
+    """Whether many candidates share their score and loss, or accuracies are too coarse to order the candidates.
+
+    Equal scores with different losses are usual for accuracies on few images, so that alone blocks nothing.
+    """
+    count, values = len(scores), len({score.accuracy for score in scores})
+    both = len({(score.accuracy, score.loss) for score in scores})
+    if values < 2:
+        return None  # equal_scores says so
+    if count > 2 and both <= DISTINCT * count:
+        return SearchWarning(
+            "few distinct scores",
+            f"{count} candidates have {both} different scores: the supernet hardly tells its paths apart; try more "
+            "learn.steps, and check that the paths of the space differ",
+        )
+    if is_accuracy and count >= MANY and values <= COARSE * count:
+        return SearchWarning(
+            "coarse scores",
+            f"the {name} of {count} candidates has {values} different values: mostly their losses order them; try more "
+            "held-out images (data.val_per_class), or a harder task",
+            blocks=False,
+        )
+    return None
+
+
+def unexplained_scores(scores: Mapping[Arch, Score], num_candidates: int) -> SearchWarning | None:
+    """Whether sums of main effects predict neither scores nor losses that they were not fitted to.
+
+    Fewer scores than twice the unknowns of the sums decide nothing.
+
+    Args:
+        scores: Of the candidates.
+        num_candidates: Candidates per layer.
+    """
+    if not enough_scores(scores):
+        return None
+    columns = ({a: s.accuracy for a, s in scores.items()}, {a: s.loss for a, s in scores.items()})
+    varying = [column for column in columns if len(set(column.values())) > 1]
+    explained = [main_effects(column, num_candidates).explained for column in varying]
+    if not explained or max(explained) > 0:
+        return None
+    return SearchWarning(
+        "unexplained scores",
+        f"what each choice adds predicts none of the differences between the {len(scores)} scores (R2 "
+        f"{max(explained):.2f} on scores left out): they look like noise; try more learn.steps or held-out images",
+    )
