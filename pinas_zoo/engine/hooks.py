@@ -44,6 +44,8 @@ class StepHook(Hook):
         state: Checkpoint from :func:`pinas_zoo.engine.checkpoint.load_checkpoint`; None for a new stage.
         options: Intervals of logs and checkpoints.
         bar: Whether to show progress in steps.
+        cure: What to do about a learning rate that is too high, in the words of the configuration; empty: those of a
+            search.
     """
 
     priority = "VERY_LOW"  # runs after the hook that steps the schedulers
@@ -56,8 +58,10 @@ class StepHook(Hook):
         state: dict[str, Any] | None,
         options: LogOptions,
         bar: bool = True,
+        cure: str = "",
     ):
         self.folder, self.label, self.steps, self.state, self.shows_bar = folder, label, steps, state, bar
+        self.cure = cure or f"lower {label}.lr and search in another folder"
         self.log_every, self.checkpoint_every = options.log_every, options.checkpoint_every
         self.seconds_before = state["seconds"] if state else 0.0
         self.warned = False
@@ -139,7 +143,7 @@ class StepHook(Hook):
         kept = f"the checkpoint of step {self.saved} is kept" if self.saved else "no checkpoint was written"
         raise UserError(
             f"{self.label} stopped after step {step}: expected {problem}; the likely cause is a learning rate that is "
-            f"too high ({self.lr:g} in this step; {kept}): lower {self.label}.lr and search in another folder"
+            f"too high ({self.lr:g} in this step; {kept}): {self.cure}"
         )
 
     def save(self, runner: Runner, step: int) -> None:

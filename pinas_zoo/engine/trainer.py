@@ -212,6 +212,7 @@ def train(
     log: Log = Log(),  # noqa: B008
     hooks: Sequence[Hook] = (),
     bar: bool = True,
+    cure: str = "",
 ) -> float:
     """Train a network in place, or resume from the checkpoint in the folder. All processes must call it.
 
@@ -229,6 +230,7 @@ def train(
         log: Additional outputs of the curve.
         hooks: Additional hooks of mmengine's Runner.
         bar: Whether to show progress in steps.
+        cure: What a message recommends where the learning rate is too high; empty: the words of a search's stage.
 
     Returns:
         Duration of training in seconds, over all attempts.
@@ -255,7 +257,7 @@ def train(
             ViewsOptions(views.options, network.num_views, seed, SPLIT_STREAMS[split].views),
             workers,
         )
-    hook = StepHook(folder, label, steps, state, options, bar)
+    hook = StepHook(folder, label, steps, state, options, bar, cure)
     runner = Runner(
         model=model,
         work_dir=str(folder),

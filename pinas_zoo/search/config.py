@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origi
 from pydantic import BaseModel, Field, ValidationError
 
 from pinas_zoo.bounded_reading import MIB, read_json
-from pinas_zoo.data.options import Data, Table, Views
+from pinas_zoo.data.options import Data, Share, Table, Views
 from pinas_zoo.engine.python_config import read_python_config
 from pinas_zoo.engine.trainer import Log, Precision
 from pinas_zoo.errors import UserError
@@ -130,6 +130,22 @@ class Explore(Table):
     statistics: Literal["recalibrated", "batch"] = "recalibrated"
 
 
+class Compare(Table):
+    """Networks that stage 5 trains beside the winner, to tell whether the search was worth it; none by default.
+
+    The winner and all of them train alike, with each of several seeds. ``epochs`` and ``lr`` replace ``train``'s.
+    """
+
+    reference: str = ""  # a reference of the space by name, such as "resnest", or an architecture; empty: none
+    random: int = Field(0, ge=0, le=1000)  # architectures drawn at random whose cost is like the winner's
+    within: Share = 0.1  # like cost: multiply-adds that differ by at most this share of the winner's
+    seeds: int = Field(3, ge=1, le=1000)  # trainings of each architecture
+    epochs: int | None = Field(None, ge=1)
+    lr: float | None = Field(None, ge=0)
+    # first weights: new ones, so that the supernet has no part in the comparison, or each one's path of the supernet
+    start: Literal["scratch", "supernet"] = "scratch"
+
+
 class Train(Table):
     """Stage 5: the winner is trained as a stand-alone network, starting from its supernet weights."""
 
@@ -137,7 +153,7 @@ class Train(Table):
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(64, ge=2, le=2**20)
     lr: float = Field(0.05, ge=0)
-    momentum: float = Field(0.9, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     views: Views = Views(scale=(0.5, 1.0), jitter_p=0.0, gray_p=0.0, blur_p=0.0)
@@ -146,6 +162,7 @@ class Train(Table):
     channels_last: bool = False  # order of activations in memory; on GPUs faster in half precision
     compile: bool = False  # torch.compile; worthwhile only for long training, see docs/scale.md
     log_every: int = Field(10, ge=1)
+    compare: Compare = Compare()
 
 
 class SearchConfig(Table):

@@ -188,7 +188,19 @@ def describe(stage: str, config: SearchConfig, space: SearchSpace, method: Metho
         return f"{min(explore.evaluations, space.size)} of {space.size:,} architectures by {explore.sampler}, {how}"
     if stage == "winner":
         return f"the best one {'cut out of the supernet' if SUPERNET in kind.needs else 'untrained'}, and tested"
-    return f"{config.train.epochs} epochs stand-alone, batch {config.train.batch_size}"
+    return f"{config.train.epochs} epochs stand-alone, batch {config.train.batch_size}{describe_comparison(config)}"
+
+
+def describe_comparison(config: SearchConfig) -> str:
+    """Describe the networks that are trained beside the winner; empty without any."""
+    options = config.train.compare
+    others = [f"the reference {options.reference}"] if options.reference else []
+    others += [f"{options.random} random ones of like cost"] if options.random else []
+    if not others:
+        return ""
+    start = "from scratch" if options.start == "scratch" else "from the supernet's weights"
+    epochs = options.epochs or config.train.epochs
+    return f"; the winner, {' and '.join(others)} {start}, {epochs} epochs with each of {options.seeds} seeds"
 
 
 def length(options: Learn | Linear) -> str:

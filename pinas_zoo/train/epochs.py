@@ -23,6 +23,7 @@ from pinas_zoo.weights.tensors import save_tensors
 
 EPOCHS = "epochs.csv"
 BEST = "best.safetensors"
+CURE = "try a tenth of optim.lr, a longer schedule.warmup_epochs or optim.clip_grad=1.0"
 
 
 class EpochHook(Hook):
@@ -37,6 +38,7 @@ class EpochHook(Hook):
         batch_size: Of the evaluation.
         intervals: Steps after which the loss is read for the log or for a checkpoint; it has to be finite there.
         say: Takes a line of progress.
+        cure: What to do about a loss that is not finite, in the words of the configuration.
     """
 
     priority = "LOW"  # before the hook that saves checkpoints, so that none is saved after a loss that is not finite
@@ -48,8 +50,10 @@ class EpochHook(Hook):
         batch_size: int,
         intervals: tuple[int, ...],
         say: Callable[[str], None],
+        cure: str = CURE,
     ):
         self.folder, self.images, self.batch_size, self.intervals, self.say = folder, images, batch_size, intervals, say
+        self.cure = cure
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Read what earlier attempts found; the hook that loads the checkpoint has run."""
@@ -70,7 +74,7 @@ class EpochHook(Hook):
         step = runner.iter + 1  # number of completed steps
         epoch_ends = step % self.per_epoch == 0
         if epoch_ends or any(step % every == 0 for every in self.intervals):
-            _check_finite((outputs or {})["loss"], step, self.recipe.precision)
+            _check_finite((outputs or {})["loss"], step, self.recipe.precision, self.cure)
         if epoch_ends:
             self._end_epoch(runner, step)
 
@@ -118,7 +122,7 @@ class EpochHook(Hook):
         return len(self.tested) - 1 - self.tested.index(max(self.tested)) >= self.recipe.patience
 
 
-def _check_finite(loss: torch.Tensor, step: int, precision: str) -> None:
+def _check_finite(loss: torch.Tensor, step: int, precision: str, cure: str) -> None:
     """Stop when a loss is not finite.
 
     Raises:
@@ -128,8 +132,8 @@ def _check_finite(loss: torch.Tensor, step: int, precision: str) -> None:
     if not math.isfinite(value):
         likely = "a learning rate that is too high" + ("" if precision == "fp32" else f", or the range of {precision}")
         raise UserError(
-            f"expected a finite loss, got {value} in step {step}; the likely cause is {likely}: try a tenth of "
-            "optim.lr, a longer schedule.warmup_epochs or optim.clip_grad=1.0; a checkpoint from before is kept"
+            f"expected a finite loss, got {value} in step {step}; the likely cause is {likely}: {cure}; a checkpoint "
+            "from before is kept"
         )
 
 
