@@ -22,6 +22,7 @@ from pinas_zoo.search.run_folder import STAGES, check_folder, is_done
 from pinas_zoo.search.score_kinds import LABEL_FREE, score_kind
 from pinas_zoo.search.scorers.protocol import SUPERNET
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space
+from pinas_zoo.search.stages.compare import is_wanted
 from pinas_zoo.search.stages.needed import why_left_out
 
 CLASSES = 10  # assumed for counting weights, because a dry run reads no images
@@ -194,10 +195,10 @@ def describe(stage: str, config: SearchConfig, space: SearchSpace, method: Metho
 def describe_comparison(config: SearchConfig) -> str:
     """Describe the networks that are trained beside the winner; empty without any."""
     options = config.train.compare
-    others = [f"the reference {options.reference}"] if options.reference else []
-    others += [f"{options.random} random ones of like cost"] if options.random else []
-    if not others:
+    if not is_wanted(options):
         return ""
+    others = ["the reference"] if options.reference else []
+    others += [f"{options.random} random networks of like cost"] if options.random else []
     start = "from scratch" if options.start == "scratch" else "from the supernet's weights"
     epochs = options.epochs or config.train.epochs
     return f"; the winner, {' and '.join(others)} {start}, {epochs} epochs with each of {options.seeds} seeds"

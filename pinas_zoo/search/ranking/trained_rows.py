@@ -81,7 +81,7 @@ def write_table(path: Path, rows: Sequence[TrainedRow]) -> None:
     writer = csv.DictWriter(text, list(TrainedRow.model_fields), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({key: f"{v:.6g}" if isinstance(v, float) else v for key, v in row.model_dump().items()})
+        writer.writerow(row.model_dump())  # numbers in full, so that the report says what done.json does
     write_text(path, text.getvalue())
 
 

@@ -60,7 +60,7 @@ class Compared:
 
 def is_wanted(options: Compare) -> bool:
     """Whether anything is trained beside the winner."""
-    return bool(options.reference or options.random)
+    return options.seeds > 0 and bool(options.reference or options.random)
 
 
 def check_comparison(config: SearchConfig, space: SearchSpace) -> None:
@@ -70,8 +70,7 @@ def check_comparison(config: SearchConfig, space: SearchSpace) -> None:
         UserError: An unknown reference; or weights of a supernet for a search without one.
     """
     options = config.train.compare
-    if options.reference:
-        reference_of(space, options.reference)
+    reference_of(space, options.reference)
     if is_wanted(options) and options.start == "supernet" and SUPERNET not in score_kind(config).needs:
         raise UserError(
             f"expected train.compare.start='scratch' with explore.score={config.explore.score!r}, which learns no "
@@ -118,12 +117,11 @@ def compared_networks(context: Context, winner: Arch) -> list[tuple[Role, Arch]]
     """Role and architecture of the networks to train: the winner, the reference unless it won, random ones."""
     options, space = context.config.train.compare, context.space
     networks: list[tuple[Role, Arch]] = [(WINNER, winner)]
-    if options.reference:
-        reference = reference_of(space, options.reference)
-        if reference == winner:
-            context.say(f"compare  the winner is the reference {options.reference}")
-        else:
-            networks.append((REFERENCE, reference))
+    reference = reference_of(space, options.reference)
+    if reference == winner:
+        context.say(f"compare  the winner is the reference {reference}")
+    elif reference is not None:
+        networks.append((REFERENCE, reference))
     known = {arch for _, arch in networks}
     drawn = like_cost(space, winner, known, options, context.config.data.image_size, context.config.seed)
     if len(drawn) < options.random:
@@ -134,13 +132,15 @@ def compared_networks(context: Context, winner: Arch) -> list[tuple[Role, Arch]]
     return [*networks, *((RANDOM, arch) for arch in drawn)]
 
 
-def reference_of(space: SearchSpace, word: str) -> Arch:
-    """The architecture that ``train.compare.reference`` names.
+def reference_of(space: SearchSpace, word: str) -> Arch | None:
+    """The architecture that ``train.compare.reference`` names; None for none.
 
     Raises:
         UserError: It is no reference of the space, and no architecture.
     """
     known = space.references()
+    if word in ("", "auto"):
+        return next(iter(known.values()), None) if word else None
     if word in known:
         return known[word]
     try:
