@@ -93,6 +93,9 @@ def read_table(path: Path) -> list[TrainedRow]:
     """
     try:
         reader = csv.DictReader(io.StringIO(read_text(path, "a comparison", 16 * LIMIT), newline=""))
+        missing = set(TrainedRow.model_fields) - set(reader.fieldnames or ())
+        if missing:
+            raise ValueError(f"no column {min(missing)}")
         return [TrainedRow.model_validate(row) for row in reader]
     except (UserError, ValueError, csv.Error) as error:
         raise UserError(

@@ -109,16 +109,16 @@ class Verdict:
         }
 
     @property
-    def clause(self) -> str:
-        """The end of a sentence that begins with the winner."""
+    def words(self) -> tuple[str, str]:
+        """What the winner is or shows, and compared with what: the end of a sentence in two parts."""
         other = "the reference" if self.role == REFERENCE else f"{self.networks} random networks of like cost"
         if self.role == RANDOM and self.networks == 1:
             other = "a random network of like cost"
         if math.isnan(self.difference.low):
-            return f"has {self.difference} to {other}, from too few trainings for an interval"
+            return "was trained too few times for an interval", f"beside {other} ({self.difference})"
         if not self.difference.told:
-            return f"shows no difference that can be told from {other} ({self.difference})"
-        return f"is {'better' if self.difference.value > 0 else 'worse'} than {other} ({self.difference})"
+            return "shows no difference that can be told", f"from {other} ({self.difference})"
+        return f"is {'better' if self.difference.value > 0 else 'worse'}", f"than {other} ({self.difference})"
 
 
 def by_architecture(rows: Sequence[TrainedRow]) -> list[TrainedArch]:
@@ -174,4 +174,9 @@ def welch(first: Sequence[float], second: Sequence[float], rounding: float = 0.0
 
 def sentence(found: Sequence[Verdict]) -> str:
     """One sentence on whether the winner is better; empty without anything to compare it with."""
-    return f"The winner {' and '.join(verdict.clause for verdict in found)}." if found else ""
+    parts: dict[str, list[str]] = {}
+    for verdict in found:
+        outcome, other = verdict.words
+        parts.setdefault(outcome, []).append(other)
+    clauses = [f"{outcome} {' and '.join(others)}" for outcome, others in parts.items()]
+    return f"The winner {' and '.join(clauses)}." if found else ""
