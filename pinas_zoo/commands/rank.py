@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.extras import require_search
 
     require_search()
+    from pinas_zoo.engine.config_values import parse_overrides
     from pinas_zoo.errors import UserError
-    from pinas_zoo.search.config import parse_overrides
     from pinas_zoo.search.pipeline import open_context, write_run_report
     from pinas_zoo.search.ranking import kendall
     from pinas_zoo.search.ranking.main_effects import main_effects

@@ -8,7 +8,7 @@ A run is a folder with a sub-folder for each stage, which contains ``done.json``
                      linear/                  classifier.safetensors, curve.csv
                      explore/                 study.db, ranking.csv
                      winner/                  a timm model folder with the supernet's weights; provenance.json
-                     train/                   curve.csv
+                     train/                   curve.csv; comparison.csv and compare/ of networks that train alike
                      trained/                 a timm model folder of the winner after stand-alone training
                      report.html
 """

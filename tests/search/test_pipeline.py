@@ -53,6 +53,7 @@ TINY = {
     "train.epochs": "1",
     "train.checkpoint_every": "5",
     "train.log_every": "1",
+    "train.compare.seeds": "0",
 }
 
 

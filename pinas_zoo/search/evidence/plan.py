@@ -12,9 +12,10 @@ from pydantic import Field, field_validator, model_validator
 
 from pinas_zoo.config_files import find_config
 from pinas_zoo.data.options import Table
+from pinas_zoo.engine.config_values import parse_overrides, parse_table
 from pinas_zoo.engine.python_config import read_python_config
 from pinas_zoo.models.nasbench201 import EDGES, OPERATIONS
-from pinas_zoo.search.config import SearchConfig, parse_config, parse_overrides, parse_table
+from pinas_zoo.search.config import SearchConfig, parse_config
 from pinas_zoo.search.evidence.results import BY_CLASSIFIER, NEEDS_NO_CLASSIFIER, RANKING_SCORES
 from pinas_zoo.search.methods.base import method_class
 

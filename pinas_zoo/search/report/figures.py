@@ -100,7 +100,7 @@ def curve(
             axes.yaxis.set_major_formatter(lambda value, position: f"{round(100 * value, 6):g}%")
         if len(columns) > 1 or chance is not None:
             axes.legend(frameon=False, fontsize=8)
-        _grid(axes)
+        grid(axes)
         axes.set(xlabel="step", ylabel=label)
 
     return draw
@@ -144,7 +144,7 @@ def best_so_far(scores: Sequence[Score], first: int, name: str) -> Draw:
         label = f"random search, expected from the first {min(first, len(values))}"
         axes.plot(evaluations, random_search, "--", color=ORANGE, linewidth=1.2, label=label)
         axes.legend(frameon=False, fontsize=8, loc="lower right")
-        _grid(axes)
+        grid(axes)
         axes.set(xlabel="evaluation", ylabel=f"{name}, %")
 
     return draw
@@ -179,12 +179,13 @@ def cost_front(points: Sequence[tuple[float, float]], name: str, winner: tuple[f
             axes.plot(*winner, "*", color=ORANGE, markersize=11, label="winner")
         axes.legend(frameon=False, fontsize=8, loc="lower right")
         axes.locator_params(axis="x", nbins=6)
-        _grid(axes)
+        grid(axes)
         axes.set(xlabel="multiply-adds, G", ylabel=f"{name}, %")
 
     return draw
 
 
-def _grid(axes: Any) -> None:
+def grid(axes: Any) -> None:
+    """Draw a faint grid behind everything else."""
     axes.grid(color=INK, alpha=0.12, linewidth=0.6)
     axes.set_axisbelow(True)

@@ -27,10 +27,12 @@ from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.ranking import kendall
 from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.ranking.similarity import heat_map, off_diagonal
+from pinas_zoo.search.ranking.trained_rows import COMPARISON, read_table
 from pinas_zoo.search.report import figures
-from pinas_zoo.search.report.contents import EffectsSection, Figure, Page, Table, Tile, TrueRanking, Winner
+from pinas_zoo.search.report.contents import EffectsSection, Figure, Page, Table, Tile, TrueRanking, Winner, Worth
 from pinas_zoo.search.report.figures import Draw
 from pinas_zoo.search.report.tree_figure import LEAST, tree_figure
+from pinas_zoo.search.report.worth_section import worth_section
 from pinas_zoo.search.run_files import RankFacts, read_label_names, read_matrix, read_rank_facts, read_ranking
 from pinas_zoo.search.run_folder import DONE, STAGES, read_done
 from pinas_zoo.search.score_kinds import ScoreKind, score_kind
@@ -103,6 +105,7 @@ def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapp
         complete=tuple(facts),
         warnings=tuple(warnings),
         tiles=tuple(_tiles(config, space, arch, winner, facts, ranking, len(scores) or len(ranking))),
+        worth=_worth(folder, config) if "train" in facts else None,
         winner=winner,
         learning=tuple(_learning(folder, config, method)),
         exploration=tuple(_exploration(folder, config, list(scores.values()), ranking, chosen)),
@@ -149,6 +152,12 @@ def _registered(folder: Path, name: str, facts: Facts) -> str | None:
         return name
     entry = registry.find(name)
     return name if entry is not None and entry.folder and folder.resolve() in Path(entry.folder).parents else None
+
+
+def _worth(folder: Path, config: SearchConfig) -> Worth | None:
+    """The comparison of trained networks, if the run has one."""
+    path = folder / COMPARISON
+    return worth_section(read_table(path), config.train) if path.is_file() else None
 
 
 def _tiles(
