@@ -94,6 +94,11 @@ class EpochHook(Hook):
             value, test_loss = accuracy(
                 network.evaluated, self.images, views.normalise, self.batch_size, self.recipe.precision
             )
+            if not math.isfinite(test_loss):
+                raise UserError(
+                    f"expected finite outputs after epoch {epoch}, got a test loss of {test_loss}; the likely cause "
+                    f"is a learning rate that is too high: {self.cure}"
+                )
             value = float(f"{value:.6g}")  # as the file has it, so that a resumed run compares the same numbers
             best = not self.tested or value > max(self.tested)
             self.tested.append(value)

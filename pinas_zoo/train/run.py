@@ -114,7 +114,8 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
 
 def words() -> Words:
     """How messages name this training."""
-    return Words(STAGE, CURE, "lower optim.lr and train in another folder with --work-dir", is_terminal(sys.stderr))
+    another = "in another folder (--work-dir)"
+    return Words(STAGE, f"{CURE}, {another}", f"lower optim.lr and train {another}", is_terminal(sys.stderr))
 
 
 def beginning(
