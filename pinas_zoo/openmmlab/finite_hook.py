@@ -1,7 +1,7 @@
 """The stop of a training of mmdet or mmseg at NaN or infinity, before such weights replace a good checkpoint.
 
-Runs of OpenMMLab do not stop by themselves: with a learning rate that is too high they write checkpoints of NaN up to the
-last iteration and end with exit code 0.
+Runs of OpenMMLab do not stop by themselves: with a learning rate that is too high they write checkpoints of NaN up to
+the last iteration and end with exit code 0.
 """
 
 from __future__ import annotations
