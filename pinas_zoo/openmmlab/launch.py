@@ -22,6 +22,7 @@ from pinas_zoo.config_files import find_config
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.python_config import read_python_config
 from pinas_zoo.errors import UserError, WrongShapes
+from pinas_zoo.made_with import made_with
 from pinas_zoo.openmmlab.checkpoints import read_weights, state_dict_of
 from pinas_zoo.openmmlab.data_checks import check_data, datasets
 from pinas_zoo.openmmlab.failures import in_one_line
@@ -118,6 +119,7 @@ def start(cfg: Config, launcher: str, mode: str) -> Runner:
             cfg.resume = cfg.load_from is not None
         if _first_of_machine():
             check_initial_weights(cfg)
+        cfg.made_with = made_with()  # the run's log, its copy of the config and its checkpoints say it
         _add_hooks(cfg, "ResumeAsDataHook", "BatchOfOneHook", "CollectGarbageHook", FiniteNumbersHook.__name__)
     if cfg.optim_wrapper.get("type") == "AmpOptimWrapper" and mode == "train" and not torch.cuda.is_available():
         raise UserError("expected a GPU for mixed precision (--amp), found none; leave out --amp")

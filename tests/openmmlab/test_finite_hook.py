@@ -11,10 +11,12 @@ import pytest
 import torch
 
 pytest.importorskip("mmdet")
+from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.made_with import made_with
 from pinas_zoo.openmmlab.finite_hook import OVERFLOWS, FiniteNumbersHook
 from tests.openmmlab.made_up_data import ade, error_of
 from tests.openmmlab.small import SEG, SEG_OPTIONS, tool
@@ -39,6 +41,8 @@ def test_a_segmenter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     one = ("default_hooks.checkpoint.max_keep_ckpts=1", "train_cfg.max_iters=1")
     assert tool("train").main(arguments(root, work, *one)) == 0
     kept = (work / "iter_1.pth").read_bytes()
+    config = Config.fromstring(torch.load(work / "iter_1.pth", weights_only=True)["meta"]["cfg"], ".py")
+    assert config.made_with == made_with()
     shutil.copytree(work, tmp_path / "other")
     heavy = (one[0], "train_cfg.max_iters=3", "model.decode_head.loss_decode.loss_weight=1e999")
     text = error_of(tool("train").main, arguments(root, work, *heavy, more=("--resume",)), capsys)
