@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
 
     from pinas_zoo.errors import UserError
     from pinas_zoo.extras import require_search
+    from pinas_zoo.made_with import made_with
 
     for option in ("batch_size", "image_size"):
         if getattr(args, option) is not None and getattr(args, option) < 1:
@@ -103,6 +104,7 @@ def run(args: argparse.Namespace) -> None:
         "network": args.network, "data": args.data, "image_size": config["input_size"][-1],
         "batch_size": args.batch_size, "device": args.device, "precision": args.precision,
         "trained_on": trained, **({"left_out": len(reasons)} if args.skip_unreadable else {}), **facts,
+        "made_with": made_with(),
     }  # fmt: skip
     if args.html:
         from pinas_zoo.train.results_page import write_page

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from pinas_zoo.data.options import Views
 from pinas_zoo.engine import distributed, trainer
 from pinas_zoo.engine.compiler import check_compiler
 from pinas_zoo.errors import UserError
+from pinas_zoo.made_with import made_with
 from pinas_zoo.operating_system import peak_memory_mib
 from pinas_zoo.terminal import is_terminal
 from pinas_zoo.train.classifier import Classifier, learning_rate
@@ -34,7 +34,6 @@ from pinas_zoo.train.epochs import CURE
 from pinas_zoo.train.fit import Words, fit, fitted, remove_attempts
 from pinas_zoo.train.images import Splits, TransformedImages, left_out, open_images
 from pinas_zoo.train.network import Start, build, image_config, save
-from pinas_zoo.version import __version__
 from pinas_zoo.weights.atomic import write_json
 
 Say = Callable[[str], None]
@@ -65,6 +64,7 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
             say(f"complete already: {done['summary']}")
             remove_attempts(folder / STAGE)
         return done if first else None
+    made_with()  # before hours in which the sources may change
     trainer.check_precision(recipe.precision, "precision")
     trainer.log_backends(recipe.log, folder)  # raises an error if one is not installed
     if recipe.compile:
@@ -100,7 +100,9 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
         f"{recipe.schedule.epochs} epochs, test accuracy {facts['top1']:.2%} (top-5 {facts['top5']:.2%}) on "
         f"{facts['images']} images"
     )
-    done = {"summary": summary, "seconds": round(trained.seconds, 2), "weights": weights, **facts}
+    done = {
+        "summary": summary, "seconds": round(trained.seconds, 2), "weights": weights, **facts, "made_with": made_with(),
+    }  # fmt: skip
     save(
         folder / NETWORK, trained.state_dict, start, recipe.model_args, config, splits.class_names,
         provenance(recipe, weights, facts),
@@ -148,7 +150,7 @@ def provenance(recipe: Recipe, weights: str, facts: Mapping[str, Any]) -> dict[s
         "source": weights,
         "metrics": [{**metric, "dataset": {"name": name, "split": "test"}} for metric in accuracies],
         "config": recipe.model_dump(mode="json"),
-        "versions": {name: version(name) for name in ("torch", "timm", "mmengine")} | {"pinas_zoo": __version__},
+        **made_with(),
     }
 
 

@@ -17,6 +17,7 @@ from pinas_zoo.analysis.hardware import hardware
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine.curve import read_curve
 from pinas_zoo.errors import UserError
+from pinas_zoo.made_with import made_with
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import SearchConfig, read_config
 from pinas_zoo.search.context import Context
@@ -93,6 +94,7 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
         **{key: round(float(np.mean(curve[key][-10:])), 4) for key in ("loss", "spread", "drift") if key in curve},
         "machine": machine(),
         "version": __version__,
+        "made_with": made_with(),
         "config": config.model_dump(mode="json", include={"space", "views", "learn", "linear"}),
     }
     rows = [

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from pinas_zoo.analysis.paper_tables import ROWS_OF_NAMES, TABLES
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import curve as curve_file
+from pinas_zoo.made_with import made_with
 from pinas_zoo.search.chance_loss import chance_loss
 from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.learned_nothing import warnings_of
@@ -38,7 +39,6 @@ from pinas_zoo.search.run_folder import DONE, STAGES, read_done
 from pinas_zoo.search.score_kinds import ScoreKind, score_kind
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace
-from pinas_zoo.version import __version__
 from pinas_zoo.weights.atomic import write_text
 from pinas_zoo.zoo import registry
 
@@ -81,6 +81,14 @@ def render(page: Page) -> str:
     return environment.get_template("report.html.j2").render(page=page)
 
 
+def _origin(config: SearchConfig) -> str:
+    """Version, commit and digest of the code that wrote the page, and the run's seed."""
+    made = made_with()
+    commit = f" of commit {made['commit'][:12]}" if made["commit"] else ""
+    versions = made["versions"]
+    return f"{versions['pinas_zoo']}{commit}, code {made['code']}, torch {versions['torch']}, seed {config.seed}"
+
+
 def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapping[Arch, Score]) -> Page:
     """Collect the contents of a report from a run; the arguments are those of :func:`write_report`."""
     facts = {stage: read_done(folder / stage) for stage in STAGES if (folder / stage / DONE).is_file()}
@@ -97,7 +105,7 @@ def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapp
     return Page(
         name=config.name,
         method=method,
-        version=__version__,
+        version=_origin(config),
         image_size=config.data.image_size,
         kind=kind,
         rank_by=config.explore.rank_by,

@@ -34,7 +34,7 @@ def write_ranking(
     if rank_by == "effects":
         order.sort(key=lambda arch: -sums[arch])
     evaluated = {arch: k for k, arch in enumerate(scores)}
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["rank", "arch", "accuracy", "loss", "params_m", "flops_g", "evaluation", "effects"])
         for rank, arch in enumerate(order, 1):
