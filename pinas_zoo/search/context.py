@@ -185,6 +185,7 @@ class Context:
             statistics=options.statistics,
             view_stream=Stream.CONSISTENCY_VIEWS if self.config.streams > 1 else Stream.SPLIT,
             recalibration_batch_size=options.recalibration_batch_size,
+            zero_cost_images=options.zero_cost_images,
         )
 
     def recalibration(self) -> ImageSet | FixedViews:
