@@ -65,7 +65,9 @@ def az_trainability(model: nn.Module, images: torch.Tensor, seed: int = 0, block
         features = block_features(model, random_input(images, generator), blocks)
         for before, after in pairwise(features):
             signs = (torch.randint(0, 2, after.shape, generator=generator) * 2 - 1).to(after)
-            (back,) = torch.autograd.grad(after, before, signs, retain_graph=True, allow_unused=True)
+            back = None
+            if before.requires_grad and after.requires_grad:  # neither is a constant
+                (back,) = torch.autograd.grad(after, before, signs, retain_graph=True, allow_unused=True)
             found.append(0.0 if back is None else float(spectral_norm(back, signs)))
     return sum(2 - max(norm, EPS) - 1 / max(norm, EPS) for norm in found) / len(found)
 

@@ -37,9 +37,8 @@ def reachable_cost(model: nn.Module, images: torch.Tensor) -> Cost:
     """Parameters that get a gradient of the outputs, and multiply-adds of one image of the layers that hold them."""
     two = torch.zeros(2, *images.shape[1:], device=images.device)  # batch statistics need two images
     names, parameters = zip(*model.named_parameters(), strict=True)
-    layers: dict[str, nn.Module] = {
-        name: module for name, module in model.named_modules() if isinstance(module, tuple(MULTIPLY_ADDS))
-    }
+    kinds = list(MULTIPLY_ADDS)
+    layers = {name: module for name, module in model.named_modules() if any(isinstance(module, k) for k in kinds)}
     with as_scored(model):
         with counting(layers, MULTIPLY_ADDS) as macs:
             output = model(two)

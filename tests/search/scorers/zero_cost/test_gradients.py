@@ -78,7 +78,7 @@ def test_fisher_is_the_square_of_what_scaling_a_channel_of_an_image_changes(per_
                         return output * factor
 
                     hook = double.get_submodule(layer).register_forward_hook(scale)
-                    losses.append(float(F.cross_entropy(double(images.double()), labels)))
+                    losses.append(F.cross_entropy(double(images.double()), labels).item())
                     hook.remove()
                 change = (losses[0] - losses[1]) / (2 * STEP)
                 expected += (weights if per_weight else 1) * change**2 / (2 * len(images))
@@ -100,7 +100,7 @@ def test_tokens_of_a_linear_layer_count_as_positions():
     output = model.layer(tokens).detach().requires_grad_()
     (gradient,) = torch.autograd.grad(F.cross_entropy(output.mean(1), labels), output)
     expected = 0.25 * ((output * gradient).sum(1) ** 2).sum()  # 1/(2N), N = 2
-    assert fisher(model, tokens, labels, per_weight=False) == pytest.approx(float(expected), rel=1e-5)
+    assert fisher(model, tokens, labels, per_weight=False) == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("score", [grad_norm, snip, fisher])

@@ -59,6 +59,6 @@ def test_reachable_costs_are_the_published_ones(name, column):
     scorer = build.__self__(space, 32)  # type: ignore[union-attr]
     scores = [score.accuracy for score in scorer.scores([parse_arch(row.text("net_str")) for row in rows])]
     published = [row.number(column) for row in rows]
-    assert spearmanr(scores, published).statistic > 0.999
+    assert spearmanr(scores, published).statistic > 0.99  # published multiply-adds count norms and pooling too
     if column == "params":
         assert np.allclose(np.array(scores) + 650 / 1e6, published, atol=1e-6)  # with the classifier

@@ -47,7 +47,7 @@ def test_a_space_without_none_keeps_its_architectures():
     assert ResNeSt50Space().reachable(Arch((1,) * 16)) == Arch((1,) * 16)
 
 
-@pytest.mark.parametrize("arch", ["333333", "030303", "330000", "203140", "310300", "030110"])
+@pytest.mark.parametrize("arch", ["333333", "030303", "203140", "310300", "030110"])
 def test_a_network_and_its_space_agree(arch):
     space = NASBench201Space(channels=4, cells=1)
     model = timm.create_model("nasbench201", arch=arch, channels=4, cells=1, num_classes=10)
