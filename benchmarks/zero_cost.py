@@ -42,7 +42,7 @@ COLUMNS = {"naswot": "nwot", "reachable_flops": "flops", "reachable_params": "pa
 ACCURACY = "cifar10_test_acc"
 
 
-def scoring_data(folder: Path, count: int, seed: int) -> ScoringData:
+def scoring_data(folder: Path, count: int, seed: int, mean: int) -> ScoringData:
     """A random batch of training images, normalised as the benchmark's networks are."""
     files = sorted((folder / "train").glob("*/*"))
     chosen = [files[k] for k in np.random.default_rng(0).permutation(len(files))[:count]]
@@ -55,7 +55,7 @@ def scoring_data(folder: Path, count: int, seed: int) -> ScoringData:
 
     return ScoringData(
         NASBench201Space(), None, None, len(CLASSES), images, images, normalise, lambda x, g: x, count, 32, seed,
-        zero_cost_images=count,
+        zero_cost_images=count, zero_cost_initialisations=mean,
     )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def measure(args: argparse.Namespace, folder: Path) -> str:
     found: dict[tuple[str, int], list[float]] = defaultdict(list)
     seconds: dict[str, float] = defaultdict(float)
     seeds = range(args.initialisations)
-    batches = [scoring_data(folder, args.batch, seed) for seed in seeds]
+    batches = [scoring_data(folder, args.batch, seed, args.mean) for seed in seeds]
     builders = {name: KINDS[name].build for name in names}
     scorers = {(n, s): build(batches[s]) for n, build in builders.items() for s in seeds if build is not None}
     for name, seed in scorers:
@@ -87,8 +87,9 @@ def measure(args: argparse.Namespace, folder: Path) -> str:
         "# Training-free scores on NAS-Bench-201",
         "",
         f"`python benchmarks/zero_cost.py --count {args.count} --batch {args.batch} --threads {args.threads} --seed "
-        f"{args.seed} --initialisations {args.initialisations} --images IMAGES --published TABLE --truth TABLE`; "
-        f"{machine()}. {len(archs)} random cells of the published table, {args.batch} images of 32 x 32 pixels, the "
+        f"{args.seed} --initialisations {args.initialisations} --mean {args.mean} --images IMAGES --published TABLE "
+        f"--truth TABLE`; {machine()}. {len(archs)} random cells of the published table, {args.batch} images of 32 x 32 "
+        "pixels, the "
         "benchmark's own network. ρ: Spearman with the published column. Self: Spearman of two of our initialisations. "
         "tau: Kendall with the 200-epoch CIFAR-10 test accuracy, of ours and of the published column. ms: CPU time of "
         "a score, with building the network.",
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64, help="images (default: %(default)s)")
     parser.add_argument("--scores", nargs="+", choices=sorted(UNTRAINED), help="(default: all)")
     parser.add_argument("--initialisations", type=int, default=1, help="(default: %(default)s)")
+    parser.add_argument("--mean", type=int, default=1, help="initialisations that a score averages (default: 1)")
     parser.add_argument("--threads", type=int, default=1, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the architectures (default: %(default)s)")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/nb201"))

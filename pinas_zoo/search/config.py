@@ -113,6 +113,7 @@ class Explore(Table):
         "reachable_flops", "reachable_params", "convolutions",
     ] = "classifier"  # fmt: skip
     zero_cost_images: int = Field(64, ge=2, le=2**16)  # images of the batch on which an untrained network is scored
+    zero_cost_initialisations: int = Field(1, ge=1, le=1000)  # initial weights over which such a score is averaged
     # augmentation for score="consistency" and "identification"
     views: Views = Views(scale=(0.3, 1.0), jitter=(0.8, 0.8, 0.8, 0.2), jitter_p=1.0, blur_p=0.0)
     # the winner has the best score, or the best sum of main effects of its choices

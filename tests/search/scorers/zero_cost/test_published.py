@@ -23,7 +23,8 @@ COLUMNS = {
     "naswot": "nwot", "jacov": "jacov", "synflow": "synflow", "grad_norm": "grad_norm", "snip": "snip",
     "fisher": "fisher", "zen": "zen",
 }  # fmt: skip
-COUNT, IMAGES = 100, 64
+COUNT, IMAGES = 60, 64
+NOISY = {"jacov": 3}  # initialisations, where two of our own agree less than 0.95 with each other
 pytestmark = pytest.mark.skipif(not (PUBLISHED.is_file() and PIXELS.is_file()), reason="needs ../shared/data")
 
 
@@ -46,7 +47,8 @@ def test_a_score_ranks_as_the_published_one(name, batch):
     build = KINDS[name].build
     kind = build.__self__  # type: ignore[union-attr]  # the scorer class
     assert issubclass(kind, ZeroCostScorer)
-    scores = kind(NASBench201Space(), *batch, num_classes=10).scores([parse_arch(r.text("net_str")) for r in rows])
+    scorer = kind(NASBench201Space(), *batch, num_classes=10, initialisations=NOISY.get(name, 1))
+    scores = scorer.scores([parse_arch(row.text("net_str")) for row in rows])
     published = [row.number(COLUMNS[name]) for row in rows]
     assert spearmanr([score.accuracy for score in scores], published).statistic >= 0.95
 

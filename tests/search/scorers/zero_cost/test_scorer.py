@@ -89,6 +89,17 @@ def test_all_networks_see_the_same_random_held_out_images():
     assert len(NASWOTScorer.build(small).images) == 24  # all there are
 
 
+def test_a_score_may_be_the_mean_over_initialisations():
+    arch = ARCHS[CELLS][0]
+    one = NASWOTScorer.build(data(CELLS))
+    seeds = [one.network_seed(arch, k) for k in range(3)]
+    values = [one.score_network(one.network(arch, s), one.images, one.labels, s) for s in seeds]
+    assert len(set(values)) == 3
+    assert one.score(arch).accuracy == values[0]
+    three = NASWOTScorer.build(replace(data(CELLS), zero_cost_initialisations=3))
+    assert three.score(arch).accuracy == pytest.approx(sum(values) / 3)
+
+
 def test_a_score_that_is_not_finite_is_one_line():
     class Broken(NASWOTScorer):
         def score_network(self, model, images, labels, seed):
