@@ -6,7 +6,7 @@ Random rows of a table of published scores (NAS-Bench-201 on CIFAR-10, dead oper
 benchmark's own network (16 channels, 5 cells a stage, 10 classes) on one batch of 64 images of CIFAR-10. Prints the
 Spearman correlation with the published column, Kendall's tau with the accuracies of both, and the time of a score. With
 ``--initialisations 2``, each network is scored from two initial weights, and the correlation of the two is the largest
-that one initialisation can be expected to reach. Writes results/zero_cost.md.
+that one initialisation can be expected to reach. results/zero_cost.md has a run's table.
 
 The published table has a column net_str, a pruned cell, and one for each score; --truth is read by read_table.
 """
@@ -37,7 +37,6 @@ from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 from pinas_zoo.terminal import progress
 from pinas_zoo.weights.atomic import write_text
 
-RESULT = Path(__file__).parent / "results" / "zero_cost.md"
 COLUMNS = {"naswot": "nwot", "reachable_flops": "flops", "reachable_params": "params"}  # of other names
 ACCURACY = "cifar10_test_acc"
 
@@ -88,9 +87,9 @@ def measure(args: argparse.Namespace, folder: Path) -> str:
         "",
         f"`python benchmarks/zero_cost.py --count {args.count} --batch {args.batch} --threads {args.threads} --seed "
         f"{args.seed} --initialisations {args.initialisations} --mean {args.mean} --images IMAGES --published TABLE "
-        f"--truth TABLE`; {machine()}. {len(archs)} random cells of the published table, {args.batch} images of 32 x 32 "
-        "pixels, the "
-        "benchmark's own network. ρ: Spearman with the published column. Self: Spearman of two of our initialisations. "
+        f"--truth TABLE`; {machine()}. {len(archs)} random cells of the published table, {args.batch} images of "
+        "32 x 32 pixels, the benchmark's own network. ρ: Spearman with the published column. Self: Spearman of two of "
+        "our initialisations. "
         "tau: Kendall with the 200-epoch CIFAR-10 test accuracy, of ours and of the published column. ms: CPU time of "
         "a score, with building the network.",
         "",
@@ -126,10 +125,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the architectures (default: %(default)s)")
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/nb201"))
-    parser.add_argument("--out", type=Path, default=RESULT, help="page of results (default: results/zero_cost.md)")
+    parser.add_argument("--out", type=Path, help="file for the table (default: printed alone)")
     args = parser.parse_args()
     text = measure(args, image_folder(args.images, args.work_dir))
-    write_text(args.out, text)
+    if args.out is not None:
+        write_text(args.out, text)
     print(text)
 
 
