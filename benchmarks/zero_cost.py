@@ -41,7 +41,7 @@ COLUMNS = {"naswot": "nwot", "reachable_flops": "flops", "reachable_params": "pa
 ACCURACY = "cifar10_test_acc"
 
 
-def scoring_data(folder: Path, count: int, seed: int, mean: int) -> ScoringData:
+def scoring_data(folder: Path, count: int, seed: int, averaged: int) -> ScoringData:
     """A random batch of training images, normalised as the benchmark's networks are."""
     files = sorted((folder / "train").glob("*/*"))
     chosen = [files[k] for k in np.random.default_rng(0).permutation(len(files))[:count]]
@@ -54,7 +54,7 @@ def scoring_data(folder: Path, count: int, seed: int, mean: int) -> ScoringData:
 
     return ScoringData(
         NASBench201Space(), None, None, len(CLASSES), images, images, normalise, lambda x, g: x, count, 32, seed,
-        zero_cost_images=count, zero_cost_initialisations=mean,
+        zero_cost_images=count, zero_cost_initialisations=averaged,
     )  # fmt: skip
 
 
