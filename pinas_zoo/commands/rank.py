@@ -96,8 +96,8 @@ def run(args: argparse.Namespace) -> None:
     facts["points"] = dict(zip(("arch", "score", "flops_g", "truth"), zip(*rows, strict=True), strict=True))
     save_figure(
         opened.folder / "rank.svg",
-        kendall.scatter(rows, found, kind.name),
-        f"{column} over {kind.name} in the supernet",
+        kendall.scatter(rows, found, kind.name, kind.percent),
+        f"{column} over {kind.name}{' in the supernet' if kind.percent else ''}",
     )
     registry.write_json(opened.folder / "rank.json", facts)
     report = write_run_report(opened) if (opened.folder / "report.html").is_file() else None

@@ -96,8 +96,15 @@ class Explore(Table):
     evaluations: int = Field(1000, ge=1)  # number of distinct architectures to score
     # classifier: accuracy of the shared classifier (sec. 3.3); probe: accuracy of a ridge regression per candidate on
     # the recalibration images; consistency: similarity of views, without labels; identification: Eqn. 4 of whitened
-    # features of views, without labels; flops: multiply-adds, without training. Only the first needs a linear stage
-    score: Literal["classifier", "probe", "consistency", "identification", "flops"] = "classifier"
+    # features of views, without labels; flops: multiply-adds, without training. Only the first needs a linear stage.
+    # The others are functions of an untrained network (docs/read_a_search.md): nothing is learned
+    score: Literal[
+        "classifier", "probe", "consistency", "identification", "flops", "naswot", "jacov", "synflow", "grad_norm",
+        "snip", "fisher", "zen", "zico", "az_expressivity", "az_progressivity", "az_trainability", "az_complexity",
+        "reachable_flops", "reachable_params", "convolutions",
+    ] = "classifier"  # fmt: skip
+    zero_cost_images: int = Field(64, ge=2, le=2**16)  # images of the batch on which an untrained network is scored
+    zero_cost_initialisations: int = Field(1, ge=1, le=1000)  # initial weights over which such a score is averaged
     # augmentation for score="consistency" and "identification"
     views: Views = Views(scale=(0.3, 1.0), jitter=(0.8, 0.8, 0.8, 0.2), jitter_p=1.0, blur_p=0.0)
     # the winner has the best score, or the best sum of main effects of its choices

@@ -19,7 +19,7 @@ from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import Learn, Linear, SearchConfig
 from pinas_zoo.search.methods.base import Method, build_method
 from pinas_zoo.search.run_folder import STAGES, check_folder, is_done
-from pinas_zoo.search.score_kinds import LABEL_FREE, score_kind
+from pinas_zoo.search.score_kinds import LABEL_FREE, UNTRAINED, score_kind
 from pinas_zoo.search.scorers.protocol import SUPERNET
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space
 from pinas_zoo.search.stages.compare import is_wanted
@@ -182,7 +182,7 @@ def describe(stage: str, config: SearchConfig, space: SearchSpace, method: Metho
     if stage == "linear":
         return f"{length(config.linear)} of {config.linear.batch_size} images, a random path each"
     if stage == "explore":
-        known = dict.fromkeys(LABEL_FREE, "scored without labels") | {"flops": "scored without training"}
+        known = dict.fromkeys(LABEL_FREE, "scored without labels") | dict.fromkeys(UNTRAINED, "scored without training")
         crops = "" if explore.recalibration_views is None else "augmented "
         how = known.get(explore.score, f"{explore.recalibration_images} {crops}images each to recalibrate")
         how = "scored by the method" if kind.build is None else how

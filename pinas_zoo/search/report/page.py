@@ -119,7 +119,7 @@ def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapp
         exploration=tuple(_exploration(folder, config, list(scores.values()), ranking, chosen)),
         candidates=_candidates(ranking, kind) if ranking else None,
         references=_references(space, facts.get("explore", {}), ranking),
-        effects=_effects(scores, space.num_candidates) if scores else None,
+        effects=_effects(scores, space.num_candidates, kind) if scores else None,
         tree=_tree(scores, space.num_candidates) if len(scores) >= LEAST else None,
         truth=_truth(folder / "rank.json", kind) if (folder / "rank.json").is_file() else None,
         stages=_stages(facts) if facts else None,
@@ -187,8 +187,10 @@ def _tiles(
         held_out = facts.get("explore", {}).get("held_out")
         score = next((float(row["accuracy"]) for row in ranking if row["arch"] == str(arch)), None)
         if score is not None:
+            kind = score_kind(config)
             note = f"in the supernet, {held_out} held-out images" if held_out else "in the supernet"
-            tiles.append(Tile(f"Held-out {score_kind(config).name}", f"{score:.2%}", note))
+            note = note if kind.percent else "of the untrained network"
+            tiles.append(Tile(capitalised(kind.title), kind.shown(score), note))
         size = config.data.image_size
         params_m, flops_g = space.cost(arch, size)
         tiles.append(Tile("Parameters", f"{params_m:.3f} M", "without classifier"))
@@ -200,6 +202,11 @@ def _tiles(
         peak = max(stage["peak_memory_mib"] for stage in facts.values())
         tiles.append(Tile("Time", _duration(seconds), f"in {len(facts)} stages, peak memory {peak} MiB"))
     return tiles
+
+
+def capitalised(text: str) -> str:
+    """The text with a capital first letter; the others stay as they are, as in ZiCo."""
+    return text[:1].upper() + text[1:]
 
 
 def _duration(seconds: float) -> str:
@@ -236,20 +243,21 @@ def _exploration(
     ranking: Sequence[Mapping[str, str]],
     winner: str | None,
 ) -> list[Figure]:
-    quantity = f"held-out {score_kind(config).name}"
-    title = quantity.capitalize()
+    kind = score_kind(config)
+    quantity, title = kind.title, capitalised(kind.title)
     found = []
     if scores:
-        found.append(_figure(figures.histogram(scores, quantity), f"{title} of the candidates"))
+        found.append(_figure(figures.histogram(scores, quantity, kind.percent), f"{title} of the candidates"))
         first = figures.random_draws(config.explore)
         caption = (
             f"Best {quantity} over evaluations. Random search is estimated from the first {min(first, len(scores))} "
             "candidates, which were drawn at random. It cannot exceed their best: from few, the estimate is low."
         )
-        found.append(_figure(figures.best_so_far(scores, first, quantity), caption))
+        found.append(_figure(figures.best_so_far(scores, first, quantity, kind.percent), caption))
     if ranking:
-        points = {row["arch"]: (float(row["flops_g"]), 100 * float(row["accuracy"])) for row in ranking}
-        draw = figures.cost_front(list(points.values()), quantity, points.get(winner or ""))
+        unit = 100 if kind.percent else 1
+        points = {row["arch"]: (float(row["flops_g"]), unit * float(row["accuracy"])) for row in ranking}
+        draw = figures.cost_front(list(points.values()), quantity, points.get(winner or ""), kind.percent)
         found.append(_figure(draw, f"{title} over multiply-adds, and the Pareto front"))
     for path, by in (
         (folder / "explore" / "similarity.csv", ""),
@@ -265,7 +273,7 @@ def _exploration(
 def _candidates(ranking: Sequence[Mapping[str, str]], kind: ScoreKind) -> Table:
     """The ten best."""
     rows = [
-        [row["rank"], row["arch"], f"{float(row['accuracy']):.2%}", *(row.get(key, "") for key in RANKING_COLUMNS)]
+        [row["rank"], row["arch"], kind.shown(float(row["accuracy"])), *(row.get(key, "") for key in RANKING_COLUMNS)]
         for row in ranking[:10]
     ]
     head = ["rank", "architecture", kind.name, *RANKING_COLUMNS.values()]
@@ -292,13 +300,14 @@ def _references(space: SearchSpace, explored: Mapping[str, Any], ranking: Sequen
     return _table(["path", "architecture", "ours", "paper"], rows, (2, 3), code=frozenset((1,)))
 
 
-def _effects(scores: Mapping[Arch, Score], num_candidates: int) -> EffectsSection:
-    """Table of the main effects of all choices, in percentage points of the score."""
+def _effects(scores: Mapping[Arch, Score], num_candidates: int, kind: ScoreKind) -> EffectsSection:
+    """Table of the main effects of all choices, in percentage points or in units of the score."""
     fit = main_effects({arch: score.accuracy for arch, score in scores.items()}, num_candidates)
-    largest = 100 * float(abs(fit.table).max())
+    unit = 100 if kind.percent else 1
+    largest = unit * float(abs(fit.table).max())
     decimals = min(6, max(2, 1 - math.floor(math.log10(largest)))) if largest else 2
-    rows = [[layer, *(f"{100 * v:+.{decimals}f}" for v in row)] for layer, row in enumerate(fit.table, 1)]
-    shades = tuple((0.0, *(round(100 * float(v) / (largest or 1), 2) for v in row)) for row in fit.table)
+    rows = [[layer, *(f"{unit * v:+.{decimals}f}" for v in row)] for layer, row in enumerate(fit.table, 1)]
+    shades = tuple((0.0, *(round(unit * float(v) / (largest or 1), 2) for v in row)) for row in fit.table)
     head = ["layer", *(f"candidate {k}" for k in range(num_candidates))]
     return EffectsSection(fit, _table(head, rows, range(num_candidates + 1), shades=shades))
 
@@ -319,7 +328,8 @@ def _truth(path: Path, kind: ScoreKind) -> TrueRanking:
     rows = [[name, f"{tau.value:+.3f}", f"{tau.low:+.3f}", f"{tau.high:+.3f}"] for name, tau in taus.items()]
     figure = None
     if found.points is not None:  # older versions wrote a file rank.svg alone
-        caption = f"{found.column} of {found.truth} over held-out {kind.name} in the supernet"
+        where = f"held-out {kind.name} in the supernet" if kind.percent else kind.name
+        caption = f"{found.column} of {found.truth} over {where}"
         figure = _figure(_scatter(found, kind), caption)
     table = _table(["order by", "tau", "from", "to"], rows, (1, 2, 3))
     paper = "" if found.paper is None else found.paper.text
@@ -333,7 +343,7 @@ def _scatter(found: RankFacts, kind: ScoreKind) -> Draw:
     taus = {key: kendall.KendallTau(**dict(getattr(found, key))) for key in ("score", "flops", "difference")}
     best = {"best": found.best, "best_truth": found.best_truth, "top_truth": found.top_truth}
     ranking = kendall.RankCorrelation(count=found.count, **taus, **best)  # type: ignore[arg-type]
-    return kendall.scatter(list(zip(*columns, strict=True)), ranking, kind.name)
+    return kendall.scatter(list(zip(*columns, strict=True)), ranking, kind.name, kind.percent)
 
 
 def _stages(facts: Facts) -> Table:

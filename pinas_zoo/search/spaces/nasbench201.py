@@ -20,6 +20,7 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import (
     EDGES,
     KERNELS,
+    NONE,
     OPERATIONS,
     POOL,
     SKIP,
@@ -29,6 +30,7 @@ from pinas_zoo.models.nasbench201 import (
     arch_string,
     check_sizes,
     parse_arch,
+    prune,
     stage_widths,
 )
 from pinas_zoo.search.spaces.balanced_paths import TRAINING_PATHS, BalancedPaths, TrainingPaths
@@ -283,6 +285,13 @@ class NASBench201Space(SearchSpace):
                     cells = sum([conv_cost(width, width, KERNELS[code], size) + norm] * self.cells, cells)
             row.append(cells)
         return rest, [tuple(row)] * self.num_layers
+
+    def reachable(self, arch: Arch) -> Arch:
+        """The architecture with ``none`` on edges that no path from the cell's input to its output takes."""
+        if NONE not in self._codes:
+            return arch  # every edge passes something on
+        pruned = prune(self.operations_of(arch).choices)
+        return self.from_operations(Arch(pruned))
 
     def describe(self, arch: Arch) -> str:
         return arch_string(self.operations_of(arch))

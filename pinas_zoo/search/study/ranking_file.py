@@ -44,12 +44,17 @@ def write_ranking(
                 [
                     rank,
                     arch,
-                    f"{score.accuracy:.5f}",
-                    f"{score.loss:.5f}",
+                    digits(score.accuracy),
+                    digits(score.loss),
                     f"{params_m:.6f}",
                     f"{flops_g:.6f}",
                     evaluated[arch],
-                    f"{sums[arch]:.5f}",
+                    digits(sums[arch]),
                 ]
             )
     return order[0]
+
+
+def digits(value: float) -> str:
+    """A score to five decimals, or to six digits if it is small or large, as scores of untrained networks can be."""
+    return f"{value:.5f}" if value == 0 or 0.1 <= abs(value) < 1e6 else f"{value:.6g}"
