@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from pinas_zoo.bounded_reading import MIB, read_json
 from pinas_zoo.data.options import Data, Table, Views
@@ -19,6 +19,7 @@ from pinas_zoo.engine.trainer import Log, Precision
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.plain_data import check_plain
 from pinas_zoo.search.plugins import is_file
+from pinas_zoo.search.score_list import ScoreName, checked_score
 from pinas_zoo.weights.size_limits import shortened
 
 T = TypeVar("T", bound=BaseModel)
@@ -105,8 +106,9 @@ class Explore(Table):
     evaluations: int = Field(1000, ge=1)  # number of distinct architectures to score
     # classifier: accuracy of the shared classifier (sec. 3.3); probe: accuracy of a ridge regression per candidate on
     # the recalibration images; consistency: similarity of views, without labels; identification: Eqn. 4 of whitened
-    # features of views, without labels; flops: multiply-adds, without training. Only the first needs a linear stage
-    score: Literal["classifier", "probe", "consistency", "identification", "flops"] = "classifier"
+    # features of views, without labels; flops: multiply-adds, without training. Only the first needs a linear stage.
+    # A list, such as ["consistency", ["flops", 0.5]], adds the logarithms of the ranks by each, times weights
+    score: Annotated[ScoreName | tuple[tuple[ScoreName, float], ...], BeforeValidator(checked_score)] = "classifier"
     # augmentation for score="consistency" and "identification"
     views: Views = Views(scale=(0.3, 1.0), jitter=(0.8, 0.8, 0.8, 0.2), jitter_p=1.0, blur_p=0.0)
     # the winner has the best score, or the best sum of main effects of its choices
@@ -128,6 +130,16 @@ class Explore(Table):
     held_out_images: int | None = Field(None, ge=2)  # size of a fixed subset of the held-out images; None: all
     # batch-norm statistics in scoring: recalibrated for each path (as in the paper), or of each batch
     statistics: Literal["recalibrated", "batch"] = "recalibrated"
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of scores of each candidate: one, or several whose ranks are combined."""
+        return (self.score,) if isinstance(self.score, str) else tuple(name for name, _ in self.score)
+
+    @property
+    def weights(self) -> dict[str, float] | None:
+        """Weights of the combined kinds, by name; None if ``score`` is one kind, whose values rank as they are."""
+        return None if isinstance(self.score, str) else dict(self.score)
 
 
 class Train(Table):

@@ -104,6 +104,24 @@ def correlate(rows: Sequence[Row], seed: int = 0, resamples: int = RESAMPLES) ->
     )
 
 
+def correlate_ranks(
+    ranking: Sequence[Mapping[str, str]], rows: Sequence[Row], columns: Mapping[str, str], seed: int = 0
+) -> dict[str, RankCorrelation]:
+    """Correlations of further ranks that a run's ranking holds, over the architectures that :func:`common` returned.
+
+    Args:
+        ranking: Rows of a run's ranking.csv.
+        rows: Those that :func:`common` returned.
+        columns: Columns of ranks, 1 for the best, by any names.
+        seed: Seed of the bootstrap.
+    """
+    by_arch = {row["arch"]: row for row in ranking}
+    return {
+        name: correlate([(arch, -float(by_arch[arch][column]), flops, true) for arch, _, flops, true in rows], seed)
+        for name, column in columns.items()
+    }
+
+
 def tau(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Kendall's tau-b; 0 if one side is constant."""
     value = float(kendalltau(a, b, method="asymptotic").statistic)
