@@ -261,7 +261,7 @@ def _candidates(ranking: Sequence[Mapping[str, str]], kind: ScoreKind, parts: Co
     for row in ranking[:10]:
         cells = [row["rank"], row["arch"], f"{float(row['accuracy']):.2%}"]
         for value, _, rank in map(part_columns, parts):
-            cells.append(f"{float(row[value]):.2%} ({row[rank]})")
+            cells.append(f"{float(row[value]):.4g} ({row[rank]})")
         cells += [f"{float(row[LOG_RANKS]):.3f}"] if parts else []
         rows.append([*cells, *(row.get(key, "") for key in RANKING_COLUMNS)])
     sums = [*(f"{name} (rank)" for name in parts), "sum of log ranks"] if parts else []
