@@ -67,6 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of result files; the page goes beside it (default: benchmarks/results/NAME in a checkout, else "
         "work_dirs/evidence/NAME)",
     )  # fmt: skip
+    parser.add_argument(
+        "--training-free", action="store_true", help="only score the kinds that need no supernet; learn nothing"
+    )
     parser.add_argument("--report", action="store_true", help="only write the tables and figures of measured runs")
     parser.add_argument("--json", action="store_true", help="print the measured runs as JSON instead of the tables")
     parser.set_defaults(run=run)
@@ -86,6 +89,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.evidence.plan import find_evidence, load_evidence
     from pinas_zoo.search.evidence.report import run_facts, write_report
     from pinas_zoo.search.evidence.tables import Evidence
+    from pinas_zoo.search.evidence.training_free import measure_training_free
     from pinas_zoo.search.evidence.truth import load_truth
 
     config = load_evidence(find_evidence(args.config))
@@ -102,7 +106,9 @@ def run(args: argparse.Namespace) -> None:
         images = image_folder(Path(args.images), work)
         for planned in planned_runs:
             planned.search_config(images, 1)  # a wrong key is an error before the first run is learned
-        for planned in planned_runs:
+        counts = {planned.scored: min(args.count or config.count, planned.scored) for planned in planned_runs}
+        measure_training_free(config, counts, args.threads or config.threads, images, work, results, say)
+        for planned in [] if args.training_free else planned_runs:
             count = min(args.count or config.count, planned.scored)
             if is_measured(planned, count, results):
                 say(f"{planned.result_name(count)}: measured already")

@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.ranking.printed_taus import papers_taus
     from pinas_zoo.search.ranking.truth_csv import read_truth
     from pinas_zoo.search.report.figures import save_figure
-    from pinas_zoo.search.run_files import read_ranking
-    from pinas_zoo.search.score_kinds import METHODS_OWN, score_kind
+    from pinas_zoo.search.run_files import part_columns, read_ranking
+    from pinas_zoo.search.score_kinds import score_kind, score_words
     from pinas_zoo.zoo import registry
 
     truth_file = Path(args.truth)
@@ -67,20 +67,23 @@ def run(args: argparse.Namespace) -> None:
         except (UserError, ValueError):
             return None
 
-    ranking = read_ranking(opened.folder / "explore" / "ranking.csv")
+    weights = opened.config.explore.weights or {}
+    ranking = read_ranking(opened.folder / "explore" / "ranking.csv", weights)
     rows = kendall.common(ranking, truth, canonical)
     found = kendall.correlate(rows, args.seed)
     scores = {opened.space.parse(row["arch"]): float(row["accuracy"]) for row in ranking}
     effects = main_effects(scores, opened.space.num_candidates)
     sums = kendall.correlate([(a, effects.score(opened.space.parse(a)), s, t) for a, s, _, t in rows], args.seed)
+    parts = kendall.correlate_ranks(ranking, rows, {name: part_columns(name)[2] for name in weights}, args.seed)
     kind = score_kind(opened.config)
-    score = "the method's own score" if kind is METHODS_OWN else opened.config.explore.score
-    printed = papers_taus(opened.space, [row[0] for row in rows], column, score)
+    printed = papers_taus(opened.space, [row[0] for row in rows], column, score_words(opened.config))
     if not args.json:
         if len({row[1] for row in rows}) == 1:
             note("the scores are all equal: they rank nothing, and tau is 0 by definition")
         print(f"architectures       {found.count} (truth: {escape(column)} of {escape(truth_file.name)})")
-        print(f"tau of the scores   {found.score}")
+        print(f"tau of the scores   {found.score}{f' by {score_words(opened.config)}' if weights else ''}")
+        for name, one in parts.items():
+            print(f"  {name:<18}{one.score}")
         if printed is not None:
             print(f"the paper's tau     {escape(printed.text)}")
         print(f"tau of FLOPs alone  {found.flops}")
@@ -91,6 +94,10 @@ def run(args: argparse.Namespace) -> None:
         print(f"best by effects     {sums.best}, {sums.best_truth:g} alone")
     facts: dict[str, Any] = {"truth": truth_file.name, "column": column, "seed": args.seed, **found.to_dict()}
     facts["effects"] = {key: sums.to_dict()[key] for key in ("score", "difference", "best", "best_truth")}
+    if parts:
+        facts["parts"] = {
+            name: {"weight": weights[name], "score": one.to_dict()["score"]} for name, one in parts.items()
+        }
     if printed is not None:
         facts["paper"] = printed.to_dict()
     facts["points"] = dict(zip(("arch", "score", "flops_g", "truth"), zip(*rows, strict=True), strict=True))

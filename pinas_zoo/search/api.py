@@ -12,7 +12,7 @@ model = result.model()                   # a timm model in eval mode, with its w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class RankedArchitecture:
         params_m: Parameters in millions, without classifier.
         flops_g: Multiply-adds in billions for one image, without classifier.
         effects: Sum of the main effects of the architecture's choices, in units of the score.
+        parts: The score of each kind, by name, if ``explore.score`` combines several; ``score`` is then the sum of the
+            logarithms of the ranks by each, as a share: 1 is first by each, 0 last by each.
     """
 
     rank: int
@@ -53,6 +55,7 @@ class RankedArchitecture:
     params_m: float
     flops_g: float
     effects: float
+    parts: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -180,12 +183,13 @@ def result_of(context: Context) -> SearchResult:
     """Read the results of a run from its folder."""
     folder, parse = context.folder, context.space.parse
     explored = read_done(folder / "explore")
-    ranking = []
-    for row in read_ranking(folder / "explore" / "ranking.csv") if explored else []:
+    weights, ranking = context.config.explore.weights or {}, []
+    for row in read_ranking(folder / "explore" / "ranking.csv", weights) if explored else []:
         score, loss, params_m, flops_g = (float(row[key]) for key in ("accuracy", "loss", "params_m", "flops_g"))
         effects = float(row.get("effects") or "nan")  # versions before 0.1 had none
+        parts = {name: float(row[name]) for name in weights}
         ranking.append(
-            RankedArchitecture(int(row["rank"]), parse(row["arch"]), score, loss, params_m, flops_g, effects)
+            RankedArchitecture(int(row["rank"]), parse(row["arch"]), score, loss, params_m, flops_g, effects, parts)
         )
     tested = read_done(folder / "train") or read_done(folder / "winner")
     report = folder / REPORT

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pinas_zoo.data.options import Data, Share, Table, Views
 from pinas_zoo.engine.config_values import parse_overrides, parse_table, read_config  # noqa: F401  were here before
 from pinas_zoo.engine.trainer import Log, Precision
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.plugins import is_file
+from pinas_zoo.search.score_list import ScoreName, checked_score
 
 
 class Learn(Table):
@@ -97,12 +98,9 @@ class Explore(Table):
     # classifier: accuracy of the shared classifier (sec. 3.3); probe: accuracy of a ridge regression per candidate on
     # the recalibration images; consistency: similarity of views, without labels; identification: Eqn. 4 of whitened
     # features of views, without labels; flops: multiply-adds, without training. Only the first needs a linear stage.
-    # The others are functions of an untrained network (docs/read_a_search.md): nothing is learned
-    score: Literal[
-        "classifier", "probe", "consistency", "identification", "flops", "naswot", "jacov", "synflow", "grad_norm",
-        "snip", "fisher", "zen", "zico", "az_expressivity", "az_progressivity", "az_trainability", "az_complexity",
-        "reachable_flops", "reachable_params", "convolutions",
-    ] = "classifier"  # fmt: skip
+    # The others are functions of an untrained network (docs/read_a_search.md): nothing is learned. A list, such as
+    # ["consistency", ["flops", 0.5]], adds the logarithms of the ranks by each, times weights
+    score: Annotated[ScoreName | tuple[tuple[ScoreName, float], ...], BeforeValidator(checked_score)] = "classifier"
     zero_cost_images: int = Field(64, ge=2, le=2**16)  # images of the batch on which an untrained network is scored
     zero_cost_initialisations: int = Field(1, ge=1, le=1000)  # initial weights over which such a score is averaged
     # augmentation for score="consistency" and "identification"
@@ -126,6 +124,16 @@ class Explore(Table):
     held_out_images: int | None = Field(None, ge=2)  # size of a fixed subset of the held-out images; None: all
     # batch-norm statistics in scoring: recalibrated for each path (as in the paper), or of each batch
     statistics: Literal["recalibrated", "batch"] = "recalibrated"
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of scores of each candidate: one, or several whose ranks are combined."""
+        return (self.score,) if isinstance(self.score, str) else tuple(name for name, _ in self.score)
+
+    @property
+    def weights(self) -> dict[str, float] | None:
+        """Weights of the combined kinds, by name; None if ``score`` is one kind, whose values rank as they are."""
+        return None if isinstance(self.score, str) else dict(self.score)
 
 
 class Compare(Table):

@@ -15,7 +15,7 @@ A run is a folder with a sub-folder for each stage, which contains ``done.json``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,9 @@ from pinas_zoo.search.folder_lock import FolderLock, hold_folder, refuse_if_held
 from pinas_zoo.search.learned_nothing import warnings_of
 from pinas_zoo.search.preflight import check_run
 from pinas_zoo.search.report.page import write_report
-from pinas_zoo.search.run_files import read_ranking
+from pinas_zoo.search.run_files import part_columns, read_ranking
 from pinas_zoo.search.run_folder import DONE, STAGES, is_done, mark_done, read_done, remove_attempts, sweep
+from pinas_zoo.search.scorers.log_ranks import combined
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.stages.explore import explore, explore_paths, run_study
 from pinas_zoo.search.stages.learn import learn
@@ -187,12 +188,13 @@ def stored_scores(context: Context) -> dict[Arch, Score]:
     Raises:
         UserError: The stage is not complete, and the study cannot be read.
     """
+    weights = context.config.explore.weights
     if not is_done(context.folder, "explore"):
-        return known_scores(run_study(context))
-    rows = read_ranking(context.folder / "explore" / "ranking.csv")
+        return known_scores(run_study(context), weights)
+    rows = read_ranking(context.folder / "explore" / "ranking.csv", weights or ())
     try:
         if context.config.explore.storage or (context.folder / "explore" / "study.db").is_file():
-            scores = known_scores(run_study(context))
+            scores = known_scores(run_study(context), weights)
             if len(scores) >= len(rows):
                 return scores
         problem = f"the study of {context.folder} does not hold all candidates"
@@ -200,7 +202,15 @@ def stored_scores(context: Context) -> dict[Arch, Score]:
         problem = str(error)
     warning(f"{problem}; the report takes the scores of ranking.csv, to five digits")
     order = sorted(rows, key=lambda row: int(row.get("evaluation") or row["rank"]))
-    return {context.space.parse(row["arch"]): Score(float(row["accuracy"]), float(row["loss"])) for row in order}
+    stored = {context.space.parse(row["arch"]): _stored_score(row, weights or ()) for row in order}
+    return combined(stored, weights)
+
+
+def _stored_score(row: Mapping[str, str], parts: Collection[str]) -> Score:
+    """The score in a row of ``ranking.csv``, with its parts."""
+    columns = {name: part_columns(name)[:2] for name in parts}
+    found = {name: Score(float(row[value]), float(row[loss])) for name, (value, loss) in columns.items()}
+    return Score(float(row["accuracy"]), float(row["loss"]), found)
 
 
 def work(context: Context) -> None:

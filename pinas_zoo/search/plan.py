@@ -19,7 +19,7 @@ from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import Learn, Linear, SearchConfig
 from pinas_zoo.search.methods.base import Method, build_method
 from pinas_zoo.search.run_folder import STAGES, check_folder, is_done
-from pinas_zoo.search.score_kinds import LABEL_FREE, UNTRAINED, score_kind
+from pinas_zoo.search.score_kinds import recalibrates, score_kind
 from pinas_zoo.search.scorers.protocol import SUPERNET
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space
 from pinas_zoo.search.stages.compare import is_wanted
@@ -182,10 +182,14 @@ def describe(stage: str, config: SearchConfig, space: SearchSpace, method: Metho
     if stage == "linear":
         return f"{length(config.linear)} of {config.linear.batch_size} images, a random path each"
     if stage == "explore":
-        known = dict.fromkeys(LABEL_FREE, "scored without labels") | dict.fromkeys(UNTRAINED, "scored without training")
         crops = "" if explore.recalibration_views is None else "augmented "
-        how = known.get(explore.score, f"{explore.recalibration_images} {crops}images each to recalibrate")
-        how = "scored by the method" if kind.build is None else how
+        how = f"{explore.recalibration_images} {crops}images each to recalibrate"
+        if kind.build is None:
+            how = "scored by the method"
+        elif SUPERNET not in kind.needs:
+            how = "scored without training"
+        elif not recalibrates(config):
+            how = "scored without labels"
         return f"{min(explore.evaluations, space.size)} of {space.size:,} architectures by {explore.sampler}, {how}"
     if stage == "winner":
         return f"the best one {'cut out of the supernet' if SUPERNET in kind.needs else 'untrained'}, and tested"
@@ -223,7 +227,7 @@ def scoring_images(config: SearchConfig, supernet: Supernet | None) -> int:
     if supernet is None or SUPERNET not in score_kind(config).needs:
         return 0
     batch = explore.batch_size
-    return batch if explore.score in LABEL_FREE else max(batch, explore.recalibration_batch_size or batch)
+    return max(batch, explore.recalibration_batch_size or batch) if recalibrates(config) else batch
 
 
 def scoring_mib(supernet: Supernet, path: Arch, images: int, size: int) -> float:

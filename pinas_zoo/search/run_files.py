@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +24,7 @@ from pinas_zoo.operating_system import kind_of
 JSON_LIMIT = 16 * MIB  # of config.json, done.json and rank.json, which holds one point for each architecture
 TABLE_LIMIT = 64 * MIB  # of ranking.csv: a million candidates
 MATRIX_LIMIT = MIB  # of similarity.csv
+LOG_RANKS = "log_ranks"  # column of ranking.csv: the sum of the logarithms of ranks, of combined scores
 
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e12, le=1e12)]  # what figures can be drawn of
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -107,6 +108,13 @@ class Points(BaseModel):
     truth: list[Number]
 
 
+class PartFacts(BaseModel):
+    """What ``rank.json`` holds about one of the scores that are combined."""
+
+    weight: Number
+    score: Tau
+
+
 class PaperFacts(BaseModel):
     """What the paper prints, in ``rank.json``."""
 
@@ -114,7 +122,7 @@ class PaperFacts(BaseModel):
 
 
 class RankFacts(BaseModel):
-    """``rank.json``, as ``pinas-zoo rank`` writes it. Older versions wrote no effects, points and paper's tau."""
+    """``rank.json``, as ``pinas-zoo rank`` writes it. Older versions wrote no effects, points, paper's tau or parts."""
 
     model_config = ConfigDict(strict=True)
     count: Annotated[int, Field(ge=0)]
@@ -129,6 +137,7 @@ class RankFacts(BaseModel):
     effects: EffectsFacts | None = None
     points: Points | None = None
     paper: PaperFacts | None = None
+    parts: dict[str, PartFacts] = {}
 
 
 def read_facts(path: Path, cure: str) -> dict[str, Any]:
@@ -180,8 +189,17 @@ def _first(error: ValidationError) -> str:
     return f"{where}: {first['msg']}" if where else first["msg"]
 
 
-def read_ranking(path: Path) -> list[dict[str, str]]:
+def part_columns(name: str) -> tuple[str, str, str]:
+    """The columns of ``ranking.csv`` with the score, the loss and the rank by one of the scores that are combined."""
+    return name, f"{name}_loss", f"{name}_rank"
+
+
+def read_ranking(path: Path, parts: Collection[str] = ()) -> list[dict[str, str]]:
     """The rows of a ``ranking.csv`` as text by column, best first.
+
+    Args:
+        path: The file.
+        parts: Scores that are combined, which have columns of their own.
 
     Raises:
         UserError: It is missing or damaged, or has no row.
@@ -189,19 +207,21 @@ def read_ranking(path: Path) -> list[dict[str, str]]:
     what, cure = "a ranking", f"delete {path.parent / 'done.json'} to write it anew from the study"
     try:
         reader = csv.DictReader(io.StringIO(read_text(path, what, TABLE_LIMIT), newline=""))
-        required = {key for key, field in RankingRow.model_fields.items() if field.is_required()}
+        numbers = [LOG_RANKS, *(column for name in parts for column in part_columns(name))] if parts else []
+        required = {key for key, field in RankingRow.model_fields.items() if field.is_required()} | set(numbers)
         missing = required - set(reader.fieldnames or ())
         if missing:
             raise UserError(f"expected {what} in {path}, got no column {min(missing)}")
         rows = list(reader)
     except (UserError, csv.Error) as error:
         raise UserError(f"{error}; {cure}") from None
-    check = TypeAdapter(RankingRow)
+    check, check_numbers = TypeAdapter(RankingRow), TypeAdapter(dict[str, Number])
     for number, row in enumerate(rows, 1):
         if None in row or None in row.values():
             raise UserError(f"expected {what} in {path}, got row {number} of another length; {cure}")
         try:
             check.validate_python({key: value for key, value in row.items() if value})
+            check_numbers.validate_python({key: row[key] for key in numbers})
         except ValidationError as error:
             raise UserError(f"expected {what} in {path}, got row {number} with {_first(error)}; {cure}") from None
     if not rows:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.methods.base import method_class
+from pinas_zoo.search.score_list import in_words
+from pinas_zoo.search.scorers.aggregate import AggregateScorer
 from pinas_zoo.search.scorers.classifier import ClassifierScorer
 from pinas_zoo.search.scorers.consistency import ConsistencyScorer
 from pinas_zoo.search.scorers.flops import FLOPsScorer
 from pinas_zoo.search.scorers.identification import IdentificationScorer
 from pinas_zoo.search.scorers.probe import ProbeScorer
-from pinas_zoo.search.scorers.protocol import SUPERNET, Scorer, ScoringData
+from pinas_zoo.search.scorers.protocol import CLASSIFIER, LABELS, SUPERNET, Scorer, ScoringData
 from pinas_zoo.search.scorers.zero_cost.az_nas import (
     AZComplexityScorer,
     AZExpressivityScorer,
@@ -131,7 +134,6 @@ KINDS = {
         "convolutions", "the number of convolutions that have an effect on the output", ConvolutionsScorer
     ),
 }
-LABEL_FREE = frozenset(name for name, kind in KINDS.items() if kind.needs == {SUPERNET})
 UNTRAINED = frozenset(name for name, kind in KINDS.items() if SUPERNET not in kind.needs)
 METHODS_OWN = ScoreKind(
     "score", "the score of the method itself", "the method scores candidates", frozenset({SUPERNET}), None
@@ -142,6 +144,46 @@ def score_kind(config: SearchConfig) -> ScoreKind:
     """The kind of scores of a run: the method's own if it scores paths itself, otherwise ``explore.score``.
 
     Raises:
-        UserError: The method is unknown.
+        UserError: The method is unknown; or it scores paths itself, and ``explore.score`` combines kinds.
     """
-    return METHODS_OWN if method_class(config.learn.method).scores_paths else KINDS[config.explore.score]
+    own, score = method_class(config.learn.method).scores_paths, config.explore.score
+    if isinstance(score, str):
+        return METHODS_OWN if own else KINDS[score]
+    if own:
+        raise UserError(
+            f"expected no list as explore.score, since method {config.learn.method!r} scores paths itself, got "
+            f"{in_words(score)}; leave explore.score out"
+        )
+    return aggregate_kind(score)
+
+
+def aggregate_kind(parts: tuple[tuple[str, float], ...]) -> ScoreKind:
+    """The kind of a list of kinds and weights. It needs what any of its parts needs."""
+    kinds = {name: KINDS[name] for name, _ in parts}
+
+    def build(data: ScoringData) -> Scorer:
+        return AggregateScorer({name: kind.build(data) for name, kind in kinds.items() if kind.build is not None})
+
+    return ScoreKind(
+        "aggregate",
+        f"the sum of the logarithms of the ranks by {in_words(parts)}, as a share: 1 is first by each, 0 last by each",
+        max(kinds.values(), key=lambda kind: len(kind.needs & {SUPERNET, CLASSIFIER, LABELS})).left_out,
+        frozenset().union(*(kind.needs for kind in kinds.values())),
+        build,
+    )
+
+
+def score_words(config: SearchConfig) -> str:
+    """What ranks the candidates of a run, as ``explore.score`` names it: "consistency + 0.5 flops"."""
+    if score_kind(config) is METHODS_OWN:
+        return "the method's own score"
+    score = config.explore.score
+    return score if isinstance(score, str) else in_words(score)
+
+
+def recalibrates(config: SearchConfig) -> bool:
+    """Whether scoring runs the recalibration images through the supernet, as scorers with a classifier do."""
+    if score_kind(config) is METHODS_OWN:
+        return True
+    needs = [KINDS[name].needs for name in config.explore.kinds]
+    return any(SUPERNET in some and some & {CLASSIFIER, LABELS} for some in needs)

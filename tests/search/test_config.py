@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pinas_zoo.errors import UserError
-from pinas_zoo.search.config import ActionSpaceSettings, SearchConfig, load_config, parse_config
+from pinas_zoo.search.config import ActionSpaceSettings, SearchConfig, load_config, parse_config, parse_overrides
 from pinas_zoo.search.spaces.base import build_space
 
 SEARCH = Path(__file__).resolve().parents[2] / "configs" / "search"
@@ -49,6 +49,24 @@ def test_the_compared_methods_differ_from_the_papers_search_only_in_learning():
         ({"name": "../x"}, "'name'"),
         ({"name": "x", "explore": {"action_space": {"preset": "lanas"}}}, "'explore.action_space.preset'.*got 'lanas'"),
         ({"name": "x", "explore": {"action_space": {"preset": ["authors"]}}}, "'explore.action_space.preset'"),
+        ({"name": "x", "explore": {"score": "evil"}}, "'explore.score': expected one of classifier, .*, got 'evil'"),
+        ({"name": "x", "explore": {"score": {"flops": 1}}}, "expected one of classifier, .*, or a list of several"),
+        ({"name": "x", "explore": {"score": []}}, "expected at least one score in the list, got \\[\\]"),
+        ({"name": "x", "explore": {"score": ["flops", "evil"]}}, "scores of classifier, .* in the list, got .*'evil'"),
+        (
+            {"name": "x", "explore": {"score": ["flops", 0.5]}},
+            r"expected names of scores or pairs like \['flops', 0.5\]",
+        ),
+        ({"name": "x", "explore": {"score": [["flops", 1, 2]]}}, "expected names of scores or pairs"),
+        ({"name": "x", "explore": {"score": [[["flops"], 1]]}}, "expected names of scores or pairs"),
+        ({"name": "x", "explore": {"score": ["flops", ["flops", 2]]}}, "expected each score once in the list"),
+        ({"name": "x", "explore": {"score": [["flops", -1]]}}, "expected a weight of 1e-06 to 1e.06 for flops"),
+        ({"name": "x", "explore": {"score": [["flops", 0]]}}, "expected a weight"),
+        ({"name": "x", "explore": {"score": [["flops", math.inf]]}}, "'explore.score.0.1': expected a finite number"),
+        ({"name": "x", "explore": {"score": [["flops", math.nan]]}}, "'explore.score.0.1': expected a finite number"),
+        ({"name": "x", "explore": {"score": [["flops", 10**400]]}}, "'explore.score.0.1': expected a finite number"),
+        ({"name": "x", "explore": {"score": [["flops", "2"]]}}, "expected a weight"),
+        ({"name": "x", "explore": {"score": [["flops", True]]}}, "expected a weight"),
         ({"name": "x", "explore": {"action_space": {"height": 0}}}, "'explore.action_space.height'.*got 0"),
         ({"name": "x", "explore": {"action_space": {"height": "x"}}}, "height': expected a valid integer, got 'x'$"),
         (
@@ -91,6 +109,21 @@ def test_a_preset_replaces_that_of_a_saved_configuration(tmp_path):
     saved.write_text(parse_config({"name": "x"}).model_dump_json())
     explore = load_config(saved, {"explore.action_space.preset": "authors"}).explore
     assert explore.action_space.settings(explore.random_first) == (80, 1, 0.0, False, "median")
+
+
+def test_a_list_of_scores_is_kept_as_pairs_and_replaces_one_score(tmp_path):
+    (tmp_path / "x.py").write_text('name = "x"\nexplore = dict(score=["identification", ["flops", 0.5]])\n')
+    config = load_config(tmp_path / "x.py")
+    assert config.explore.score == (("identification", 1.0), ("flops", 0.5))
+    assert config.explore.weights == {"identification": 1.0, "flops": 0.5}
+    assert config.explore.kinds == ("identification", "flops")
+    assert parse_config(config.model_dump(mode="json")) == config
+    for text, kinds, weights in (
+        ("explore.score=('consistency','flops')", ("consistency", "flops"), {"consistency": 1.0, "flops": 1.0}),
+        ("explore.score=flops", ("flops",), None),
+    ):
+        explore = load_config(tmp_path / "x.py", parse_overrides([text])).explore
+        assert (explore.kinds, explore.weights) == (kinds, weights)
 
 
 def test_overrides_replace_single_values(tmp_path):

@@ -27,8 +27,8 @@ from PIL import Image
 from pinas_zoo import cli
 from pinas_zoo.data.decoding import fit
 from pinas_zoo.made_with import made_with
-from pinas_zoo.search import open_run
-from pinas_zoo.search.pipeline import open_context
+from pinas_zoo.search.api import open_run
+from pinas_zoo.search.pipeline import open_context, stored_scores
 from pinas_zoo.search.stages.explore import build_scorer
 from pinas_zoo.search.study.storage import open_study
 from tests.data.test_images import cifar_folder
@@ -575,6 +575,54 @@ def test_candidates_scored_by_other_means_need_no_linear_stage(score, why, words
     assert plain.returncode == 0, plain.stderr
     assert "best" in plain.stdout
     assert "WARNING" not in plain.stdout
+
+
+def test_several_scores_are_combined_from_the_command_to_the_report(tmp_path):
+    """The classifier's part decides the linear stage and Acc@S; rank and report show each part and the sum."""
+    score = '["classifier","consistency",["flops",0.5]]'
+    words = ["--work-dir", str(tmp_path / "run"), *tiny(**{"explore.score": score, "train.enabled": "False"})]
+    ran = search(*words, home=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "linear   6 steps" in ran.stdout
+    assert "held-out aggregate " in ran.stdout
+    folder = tmp_path / "run"
+    with (folder / "explore" / "ranking.csv").open(newline="") as file:
+        ranking = list(csv.DictReader(file))
+    own = f"Acc@S: winner {float(ranking[0]['classifier']):.1%}, resnest"
+    assert own in ran.stdout
+    assert [float(row["log_ranks"]) for row in ranking] == sorted(float(row["log_ranks"]) for row in ranking)
+    (tmp_path / "truth.csv").write_text(
+        "arch,accuracy\n" + "".join(f"{row['arch']},{90 + float(row['flops'])}\n" for row in ranking)
+    )
+    ranked = command("rank", str(folder), "--truth", str(tmp_path / "truth.csv"))
+    assert ranked.returncode == 0, ranked.stderr
+    assert "by classifier + consistency + 0.5 flops" in ranked.stdout
+    assert "  flops             +1.000 [" in ranked.stdout
+    facts = json.loads((folder / "rank.json").read_text())
+    assert {name: part["weight"] for name, part in facts["parts"].items()} == {
+        "classifier": 1, "consistency": 1, "flops": 0.5,
+    }  # fmt: skip
+    report = (folder / "report.html").read_text()
+    for text in (
+        "consistency (rank)",
+        "sum of log ranks",
+        "of these, flops alone",
+        "ranks by classifier + consistency",
+    ):
+        assert text in report
+    (folder / "explore" / "study.db").unlink()  # the report follows from the ranking alone, to the last digit
+    found = stored_scores(open_context(folder, "explore"))
+    assert {str(a): f"{s.accuracy:.9f}" for a, s in found.items()} == {r["arch"]: r["accuracy"] for r in ranking}
+    assert open_run(folder).ranking[0].parts["flops"] == float(ranking[0]["flops"])
+
+
+def test_a_list_of_scores_is_no_business_of_a_method_that_scores_paths_itself(tmp_path):
+    method = ROOT / "tests" / "search" / "methods" / "examples" / "blockwise.py"
+    words = tiny(**{"learn.method": str(method), "explore.score": "['flops']"})
+    ran = search("--work-dir", str(tmp_path / "run"), *words, home=tmp_path)
+    assert ran.returncode == 2
+    assert "scores paths itself, got flops; leave explore.score out" in ran.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_scores_by_an_earlier_kind_of_consistency_are_not_ranked_beside_these(tmp_path):

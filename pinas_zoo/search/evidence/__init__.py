@@ -5,7 +5,8 @@ images     CIFAR-10 as a folder
 budget     how many steps the budget pays for
 measure    learns one supernet, scores its paths, keeps scores and facts
 scoring    the scores of a path
+training_free   scores that need no supernet: measured, kept and read back
 truth      accuracies of the architectures trained from scratch
 results    kept runs, read back
-tables, regime_tables, figures, report    what the kept runs say
+tables, scores_table, regime_tables, figures, report    what the kept runs say
 """

@@ -18,6 +18,9 @@ from pinas_zoo.models.nasbench201 import EDGES, OPERATIONS
 from pinas_zoo.search.config import SearchConfig, parse_config
 from pinas_zoo.search.evidence.results import BY_CLASSIFIER, NEEDS_NO_CLASSIFIER, RANKING_SCORES
 from pinas_zoo.search.methods.base import method_class
+from pinas_zoo.search.score_kinds import KINDS
+from pinas_zoo.search.score_list import weighted
+from pinas_zoo.search.scorers.protocol import SUPERNET
 
 PACKAGE = Path(__file__).resolve().parents[2]
 
@@ -28,6 +31,8 @@ class TruthColumns(Table):
     column: str  # what scores are compared with
     label: str  # the column in words, for the tables
     others: dict[str, str] = Field(default_factory=dict)  # by words: accuracies that are ranked beside the runs
+    # by data set: accuracies on other data, which the same scores are compared with where the table has them
+    transfer: dict[str, str] = Field(default_factory=dict)
 
 
 class TunedHalf(Table):
@@ -78,6 +83,10 @@ class EvidenceConfig(Table):
     tuned: TunedHalf
     protocols: tuple[Protocol, ...] = Field(min_length=1)  # the first is that of the headline
     rank_by: str = "consistency"  # the score that ranks runs unless a table says otherwise
+    training_free: tuple[str, ...] = ()  # kinds of explore.score that need no supernet, ranked beside the runs
+    # sums of log ranks, each as explore.score lists them; parts are scores of a run (results.RANKING_SCORES) and kinds
+    # that training_free names
+    sums: tuple[tuple[tuple[str, float], ...], ...] = ()
     search: dict[str, Any]  # the search configuration that all runs share
     reference: str  # the run that others are compared with
     runs: dict[str, MethodPlan] = Field(min_length=1)
@@ -94,6 +103,21 @@ class EvidenceConfig(Table):
         if name not in NEEDS_NO_CLASSIFIER:
             raise ValueError(f"expected a score that all kept runs have: {' or '.join(NEEDS_NO_CLASSIFIER)}")
         return name
+
+    @field_validator("training_free")
+    @classmethod
+    def _need_no_supernet(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = [name for name, kind in KINDS.items() if SUPERNET not in kind.needs]
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"expected scores that need no supernet, {', '.join(known)}, got {unknown[0]!r}")
+        return names
+
+    @field_validator("sums", mode="before")
+    @classmethod
+    def _weighted(cls, sums: Any) -> Any:
+        if not isinstance(sums, list | tuple) or not all(isinstance(one, list | tuple) for one in sums):
+            raise ValueError("expected a list of lists of scores")
+        return tuple(weighted(tuple(one), (*RANKING_SCORES, *KINDS)) for one in sums)
 
     @field_validator("spaces")
     @classmethod
@@ -114,6 +138,11 @@ class EvidenceConfig(Table):
                 raise ValueError(f"expected {key} to name one of {', '.join(self.runs)}, got {unknown[0]!r}")
         if nested := [name for name, plan in self.runs.items() if plan.base and self.runs[plan.base].base]:
             raise ValueError(f"expected the base of runs.{nested[0]} to have no base of its own")
+        parts = {name for one in self.sums for name, _ in one}
+        if unknown := sorted(parts - {*RANKING_SCORES, *self.training_free}):
+            raise ValueError(
+                f"expected sums of {', '.join(RANKING_SCORES)} and what training_free names, got {unknown[0]!r}"
+            )
         sizes = {"tuned.size": self.tuned.size}
         for k, protocol in enumerate(self.protocols):
             sizes |= {f"protocols[{k}].supernet": protocol.supernet, f"protocols[{k}].scored": protocol.scored}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pinas_zoo.search.evidence.regime_tables import (
     tried_runs,
 )
 from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
+from pinas_zoo.search.evidence.scores_table import RankedBy, best_of_first, scores_table, ways_to_rank
 from pinas_zoo.search.evidence.tables import (
     Evidence,
     Ranking,
@@ -40,7 +41,7 @@ class EvidenceReport:
 
 def write_report(evidence: Evidence, results: Path) -> EvidenceReport:
     """Write the page and the overview beside the folder of results, and a figure of each run into it."""
-    shown = Evidence(evidence.config, evidence.truth, shown_runs(evidence))
+    shown = replace(evidence, runs=shown_runs(evidence))
     text = report_text(evidence)
     page, overview = results.with_name(f"{results.name}.md"), results.with_name(f"{results.name}.svg")
     write_text(page, text)
@@ -59,18 +60,21 @@ def shown_runs(evidence: Evidence) -> list[MeasuredRun]:
 def report_text(evidence: Evidence) -> str:
     """The page."""
     config = evidence.config
-    shown = Evidence(config, evidence.truth, shown_runs(evidence))
+    shown = replace(evidence, runs=shown_runs(evidence))
     lines = [f"# {config.title}", ""]
     for paragraph in config.introduction:
         lines += [paragraph, ""]
     for protocol in config.protocols:
         ranking = Ranking(protocol.supernet, protocol.scored)
         lines += protocol_table(shown, ranking) + seeds_table(shown, ranking) + pairs_table(shown, ranking)
+        lines += scores_table(shown, ranking) if shown.of(ranking) else []
     for size in config.spaces:
         if shown.of_size(size):
             whole = Ranking(size, size)
             lines += ranking_table(shown, size) + seeds_table(shown, whole)
-            lines += fits_table(shown, size) + pairs_table(shown, whole)
+            lines += fits_table(shown, size) + pairs_table(shown, whole) + scores_table(shown, whole)
+        elif any(one.size == size for one in shown.training_free):
+            lines += [f"## {size:,} architectures, without supernets", "", *scores_table(shown, Ranking(size, size))]
     lines += ablations_table(shown) + skips_table(shown)
     lines += replacements_table(shown) + trials_table(evidence)
     return "\n".join(lines).rstrip() + "\n"
@@ -95,4 +99,22 @@ def run_facts(evidence: Evidence, run: MeasuredRun) -> dict[str, Any]:
             }
             for name in run.known_scores
         },
+        "single_scores": {way.words: _way_facts(evidence, run, way) for way in _ways(evidence, run)},
+    }
+
+
+def _ways(evidence: Evidence, run: MeasuredRun) -> list[RankedBy]:
+    return ways_to_rank(evidence, Ranking(run.size, run.scored), run)
+
+
+def _way_facts(evidence: Evidence, run: MeasuredRun, way: RankedBy) -> dict[str, Any]:
+    """Taus of a score or sum over the scored architectures, and the best of the first ten by it in percent."""
+    truth = evidence.truth
+    half = truth.better_half(evidence.archs(run.scored))
+    inside = {arch: value for arch, value in way.values.items() if arch in half}
+    return {
+        "tau": truth.tau(way.values),
+        "tau_within_better_half": truth.tau(inside),
+        "best_of_first_ten": best_of_first(truth, way.values),
+        "transfer": {label: truth.on(label).tau(way.values) for label in truth.transfer},
     }

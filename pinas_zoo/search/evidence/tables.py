@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import rankdata
 
 from pinas_zoo.search.evidence.plan import EvidenceConfig
 from pinas_zoo.search.evidence.results import CLASSIFIER, RANKING_SCORES, MeasuredRun, effect_sums, read_runs
+from pinas_zoo.search.evidence.training_free import TrainingFree, read_training_free
 from pinas_zoo.search.evidence.truth import Truth, tuned_half
+from pinas_zoo.search.scorers.log_ranks import log_rank_sums, shares
 
 Lines = list[str]  # of Markdown
 LEAST = 30  # scores for a tau that says anything
@@ -36,6 +39,7 @@ class Evidence:
     config: EvidenceConfig
     truth: Truth
     runs: Sequence[MeasuredRun]
+    training_free: Sequence[TrainingFree] = ()
 
     @classmethod
     def load(cls, config: EvidenceConfig, truth: Truth, results: Path) -> Evidence:
@@ -48,6 +52,7 @@ class Evidence:
             config,
             truth,
             [run for run in read_runs(results, config.reference) if {run.size, run.scored} <= set(config.spaces)],
+            [one for one in read_training_free(results) if one.kind in config.training_free],
         )
 
     def of_size(self, size: int) -> list[MeasuredRun]:
@@ -71,6 +76,22 @@ class Evidence:
         archs = set(self.archs(ranking.scored))
         values = {arch: value for arch, value in run.values(score).items() if arch in archs}
         return values if len(values) >= LEAST else {}
+
+    def log_rank_sums(
+        self, columns: Mapping[str, Mapping[str, float]], weights: Mapping[str, float]
+    ) -> dict[str, float]:
+        """Sums of log ranks, as shares of which higher is better, of the architectures that all columns have.
+
+        Args:
+            columns: Values by architecture, higher is better, of each part.
+            weights: Weight of each part.
+        """
+        first, *rest = columns.values()
+        archs = [arch for arch in first if arch in self.truth.networks and all(arch in column for column in rest)]
+        if not archs:
+            return {}
+        ranks = {name: rankdata([-column[arch] for arch in archs]) for name, column in columns.items()}
+        return dict(zip(archs, shares(log_rank_sums(ranks, weights), weights).tolist(), strict=True))
 
     def archs(self, size: int) -> list[str]:
         """Architectures of the truth that the space of that size has."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import OPERATIONS, arch_string
 from pinas_zoo.search.evidence.plan import TruthColumns
 from pinas_zoo.search.ranking.benchmark_table import read_table
-from pinas_zoo.search.ranking.kendall import KendallTau, RankCorrelation, correlate, tau
+from pinas_zoo.search.ranking.kendall import KendallTau, RankCorrelation, correlate, tau, tau_of
 
 MANY = 5000  # architectures from which a quarter of the resamples is enough
 
@@ -24,6 +24,7 @@ class TrainedAlone:
     accuracy: float
     flops: float  # multiply-adds
     others: Mapping[str, float]  # other accuracies, by their words in the configuration
+    transfer: Mapping[str, float] = field(default_factory=dict)  # those on other data that the table has, by data set
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,34 @@ class Truth:
         digits = {str(OPERATIONS.index(name)) for name in operations}
         return [arch for arch in self.networks if set(arch) <= digits]
 
+    @property
+    def transfer(self) -> list[str]:
+        """Other data sets on which all architectures have an accuracy."""
+        first = next(iter(self.networks.values()), None)
+        names = [] if first is None else list(first.transfer)
+        return [name for name in names if all(name in network.transfer for network in self.networks.values())]
+
+    def on(self, data: str) -> Truth:
+        """The same architectures with their accuracies on another data set of ``transfer``."""
+        networks = {arch: replace(one, accuracy=one.transfer[data]) for arch, one in self.networks.items()}
+        return replace(self, networks=networks)
+
+    def better_half(self, archs: Sequence[str]) -> set[str]:
+        """Those of the architectures whose accuracy is at least the median of all of them."""
+        middle = np.median([self.networks[arch].accuracy for arch in archs]) if archs else 0.0
+        return {arch for arch in archs if self.networks[arch].accuracy >= middle}
+
     def tau(self, values: Mapping[str, float]) -> float:
         """Kendall's tau of values that rank known architectures."""
         known = [arch for arch in values if arch in self.networks]
         accuracies = [self.networks[arch].accuracy for arch in known]
         return tau(np.array([values[arch] for arch in known]), np.array(accuracies))
+
+    def interval(self, values: Mapping[str, float]) -> KendallTau:
+        """Kendall's tau of values, with an interval from a quarter of the resamples."""
+        known = [arch for arch in values if arch in self.networks]
+        accuracies = np.array([self.networks[arch].accuracy for arch in known])
+        return tau_of(np.array([values[arch] for arch in known]), accuracies, resamples=max(1, self.resamples // 4))
 
     def correlation(self, values: Mapping[str, float], among: Container[str] | None = None) -> RankCorrelation:
         """Kendall's tau of values, beside that of multiply-adds; of all architectures that have one, or of some."""
@@ -74,7 +98,9 @@ def load_truth(path: Path, columns: TruthColumns, resamples: int) -> Truth:
                 "docs/nasbench201.md says what the table holds"
             )
         others = {label: trained.accuracies[name] for label, name in columns.others.items()}
-        networks[str(arch)] = TrainedAlone(trained.accuracies[columns.column], trained.flops, others)
+        known = {label: name for label, name in columns.transfer.items() if name in trained.accuracies}
+        transfer = {label: trained.accuracies[name] for label, name in known.items()}
+        networks[str(arch)] = TrainedAlone(trained.accuracies[columns.column], trained.flops, others, transfer)
     return Truth(networks, resamples)
 
 

@@ -34,7 +34,15 @@ from pinas_zoo.search.report.contents import EffectsSection, Figure, Page, Table
 from pinas_zoo.search.report.figures import Draw
 from pinas_zoo.search.report.tree_figure import LEAST, tree_figure
 from pinas_zoo.search.report.worth_section import worth_section
-from pinas_zoo.search.run_files import RankFacts, read_label_names, read_matrix, read_rank_facts, read_ranking
+from pinas_zoo.search.run_files import (
+    LOG_RANKS,
+    RankFacts,
+    part_columns,
+    read_label_names,
+    read_matrix,
+    read_rank_facts,
+    read_ranking,
+)
 from pinas_zoo.search.run_folder import DONE, STAGES, read_done
 from pinas_zoo.search.score_kinds import ScoreKind, score_kind
 from pinas_zoo.search.scorers.protocol import Score
@@ -93,7 +101,8 @@ def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapp
     """Collect the contents of a report from a run; the arguments are those of :func:`write_report`."""
     facts = {stage: read_done(folder / stage) for stage in STAGES if (folder / stage / DONE).is_file()}
     ranking_file = folder / "explore" / "ranking.csv"
-    ranking = read_ranking(ranking_file) if ranking_file.is_file() else []
+    weights = config.explore.weights or {}
+    ranking = read_ranking(ranking_file, weights) if ranking_file.is_file() else []
     kind = score_kind(config)
     method = method_class(config.learn.method).title
     chosen = next((found for stage in ("explore", "winner") if (found := facts.get(stage, {}).get("winner"))), None)
@@ -117,7 +126,7 @@ def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapp
         winner=winner,
         learning=tuple(_learning(folder, config, method)),
         exploration=tuple(_exploration(folder, config, list(scores.values()), ranking, chosen)),
-        candidates=_candidates(ranking, kind) if ranking else None,
+        candidates=_candidates(ranking, kind, weights) if ranking else None,
         references=_references(space, facts.get("explore", {}), ranking),
         effects=_effects(scores, space.num_candidates, kind) if scores else None,
         tree=_tree(scores, space.num_candidates) if len(scores) >= LEAST else None,
@@ -270,14 +279,18 @@ def _exploration(
     return found
 
 
-def _candidates(ranking: Sequence[Mapping[str, str]], kind: ScoreKind) -> Table:
-    """The ten best."""
-    rows = [
-        [row["rank"], row["arch"], kind.shown(float(row["accuracy"])), *(row.get(key, "") for key in RANKING_COLUMNS)]
-        for row in ranking[:10]
-    ]
-    head = ["rank", "architecture", kind.name, *RANKING_COLUMNS.values()]
-    return _table(head, rows, (0, 2, 3, 4, 5, 6), code=frozenset((1,)))
+def _candidates(ranking: Sequence[Mapping[str, str]], kind: ScoreKind, parts: Collection[str]) -> Table:
+    """The ten best. Combined scores have a column each, with the rank by it, and one with the sum of log ranks."""
+    rows = []
+    for row in ranking[:10]:
+        cells = [row["rank"], row["arch"], kind.shown(float(row["accuracy"]))]
+        for value, _, rank in map(part_columns, parts):
+            cells.append(f"{float(row[value]):.4g} ({row[rank]})")
+        cells += [f"{float(row[LOG_RANKS]):.3f}"] if parts else []
+        rows.append([*cells, *(row.get(key, "") for key in RANKING_COLUMNS)])
+    sums = [*(f"{name} (rank)" for name in parts), "sum of log ranks"] if parts else []
+    head = ["rank", "architecture", kind.name, *sums, *RANKING_COLUMNS.values()]
+    return _table(head, rows, (0, *range(2, len(head))), code=frozenset((1,)))
 
 
 def _references(space: SearchSpace, explored: Mapping[str, Any], ranking: Sequence[Mapping[str, str]]) -> Table | None:
@@ -286,7 +299,8 @@ def _references(space: SearchSpace, explored: Mapping[str, Any], ranking: Sequen
     if not accuracies:
         return None
     winner = explored["winner"]
-    score = next((f"{float(row['accuracy']):.2%}" for row in ranking if row["arch"] == winner), "")
+    own = next((row for row in ranking if row["arch"] == winner), None)
+    score = "" if own is None else f"{float(own.get('classifier') or own['accuracy']):.2%}"
     rows = [["winner", winner, score, ""]]
     names, printed = space.references(), TABLES[1]
     of_paper = {name: row for name, (table, row) in ROWS_OF_NAMES.items() if table == 1}
@@ -321,7 +335,9 @@ def _tree(scores: Mapping[Arch, Score], num_candidates: int) -> Figure:
 def _truth(path: Path, kind: ScoreKind) -> TrueRanking:
     """The results of ``pinas-zoo rank``."""
     found = read_rank_facts(path)
-    taus = {"scores in the supernet": found.score, "multiply-adds alone": found.flops, "difference": found.difference}
+    taus = {"scores in the supernet": found.score}
+    taus |= {f"of these, {name} alone": part.score for name, part in found.parts.items()}
+    taus |= {"multiply-adds alone": found.flops, "difference": found.difference}
     if found.effects is not None:
         taus["main effects of the scores"] = found.effects.score
         taus["difference to the scores"] = found.effects.difference

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 import torch
@@ -26,10 +26,12 @@ class Score:
         accuracy: The value by which paths are ranked; higher is better. It is top-1 accuracy in 0..1 for scorers with a
             classifier, and another quantity for others.
         loss: Breaks ties; lower is better. It is the mean cross-entropy in nats for scorers with a classifier.
+        parts: The scores of each kind, by name, if ``explore.score`` combines several.
     """
 
     accuracy: float
     loss: float
+    parts: Mapping[str, Score] = field(default_factory=dict, hash=False)
 
 
 class Scorer(Protocol):

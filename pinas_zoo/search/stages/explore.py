@@ -57,7 +57,9 @@ def explore(context: Context) -> StageResult | None:
     kind = score_kind(context.config)
     values = {arch: score.accuracy for arch, score in scores.items()}
     effects = main_effects(values, context.space.num_candidates)
-    winner = write_ranking(folder / "ranking.csv", context.space, scores, size, effects, options.rank_by)
+    winner = write_ranking(
+        folder / "ranking.csv", context.space, scores, size, effects, options.rank_by, options.weights
+    )
     low, high = min(values.values()), max(values.values())
     summary = (
         f"{len(scores)} of {context.space.size} architectures, {kind.title} {kind.shown(low, 1)} to "
@@ -67,9 +69,10 @@ def explore(context: Context) -> StageResult | None:
         warning = effects.warning()
         summary += " by effects" + (f"; WARNING: {warning}" if warning else "")
     facts: dict[str, Any] = {"winner": str(winner), "held_out": len(context.scoring_data().held_out)}
-    if options.score == "classifier" and kind.build is not None:
-        facts["references"] = score_references(context, scores)
-        known = {"winner": values[winner], **facts["references"]}
+    if "classifier" in options.kinds and kind.build is not None:
+        by_classifier = scores if options.weights is None else {a: s.parts["classifier"] for a, s in scores.items()}
+        facts["references"] = score_references(context, by_classifier)
+        known = {"winner": by_classifier[winner].accuracy, **facts["references"]}
         summary += f"; Acc@S: {', '.join(f'{name} {accuracy:.1%}' for name, accuracy in known.items())}"
     if context.supernet is not None:
         matrix = similarity(context, SIMILARITY_IMAGES, SIMILARITY_PATHS)
@@ -87,7 +90,7 @@ def explore_paths(context: Context) -> dict[Arch, Score]:
         UserError: No architecture is within the limits, or the study contains scores of another kind.
     """
     study, options, size = run_study(context), context.config.explore, context.config.data.image_size
-    if options.score == "consistency":
+    if "consistency" in options.kinds:
         check_consistency(context, study)
     scorer = build_scorer(context)
     learned = context.folder / "learn"
@@ -97,12 +100,12 @@ def explore_paths(context: Context) -> dict[Arch, Score]:
             arch = context.space.parse(chosen)
         except ValueError as error:
             raise UserError(f"expected what learn chose in {learned / DONE}, got {error}; delete the file") from None
-        if distributed.rank() == 0 and arch not in known_scores(study):
+        if distributed.rank() == 0 and arch not in known_scores(study, options.weights):
             found = scorer.scores([arch])
             check_scores([arch], found)
             add_score(study, context.space, arch, found[0])
         distributed.wait()
-        return known_scores(study)
+        return known_scores(study, options.weights)
 
     def latency(arch: Arch) -> float:
         network = timm.create_model(context.space.architecture, **network_args(context, arch))
@@ -119,7 +122,7 @@ def score_references(context: Context, scores: Mapping[Arch, Score]) -> dict[str
 
     Args:
         context: Context of the run.
-        scores: Scores of the exploration, which may contain some of them.
+        scores: Scores by the classifier, of the exploration, which may contain some of them.
     """
     references = context.space.references()
     if "pinas_alpha" in references:  # the paper's space: a user may have registered what stands in a picture alone
@@ -128,7 +131,8 @@ def score_references(context: Context, scores: Mapping[Arch, Score]) -> dict[str
     missing = [arch for arch in dict.fromkeys(references.values()) if arch not in scores]
     known = dict(scores)
     if missing:
-        known |= dict(zip(missing, build_scorer(context).scores(missing), strict=True))
+        found = build_scorer(context).scores(missing)
+        known |= {arch: one.parts.get("classifier", one) for arch, one in zip(missing, found, strict=True)}
     return {name: known[arch].accuracy for name, arch in references.items()}
 
 
@@ -161,7 +165,8 @@ def run_study(context: Context) -> optuna.Study:
         study = open_study(storage, folder)
     else:
         study = open_study(storage, folder, context.config.name, signature(context.config))
-    check_trials(study, context.space, without_password(storage) if storage else str(folder / "study.db"))
+    where = without_password(storage) if storage else str(folder / "study.db")
+    check_trials(study, context.space, where, context.config.explore.weights or ())
     return study
 
 

@@ -44,7 +44,7 @@ def cut_out(context: Context, arch: Arch) -> dict[str, Any]:
     supernet = context.supernet
     assert supernet is not None
     data = context.scoring_data()
-    shared = data.classifier if context.config.explore.score == "classifier" else None
+    shared = data.classifier if "classifier" in context.config.explore.kinds else None
     classifier = data.num_classes if shared is None else shared
     evaluator = PathEvaluator(
         supernet, classifier, data.recalibration, data.held_out, data.normalise, data.batch_size,

@@ -1,7 +1,8 @@
 """The loop of exploration: a sampler proposes architectures, and one or more workers score each of them once.
 
 All state is in the Optuna study, which is in the run folder or in ``explore.storage``. An interrupted exploration
-resumes from it.
+resumes from it. Where several scores are combined, the study keeps the single scores, and the sums of log ranks are
+computed from those that are known at the time: at each batch of proposals, and once all are scored.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search import config
 from pinas_zoo.search.samplers.action_space import ActionSpaceSampler
+from pinas_zoo.search.scorers.log_ranks import combined
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.search.study import leases
 from pinas_zoo.search.study.constraints import Limits
 from pinas_zoo.search.study.leases import CandidateLeases
-from pinas_zoo.search.study.stored_trials import known_scores, layer_name
+from pinas_zoo.search.study.stored_trials import known_scores, layer_name, scored_facts, trial_scores
 from pinas_zoo.terminal import progress
 
 MAX_REPEATS = 20  # consecutive proposals that are known or exceed a limit, after which a new one is random
@@ -65,7 +67,7 @@ def explore_study(
     """
     limits = Limits(space, options, image_size)
     goal = min(options.evaluations, limits.reachable(seed))
-    scores = known_scores(study)
+    scores = known_scores(study, options.weights)
     with (
         CandidateLeases(study, goal).heartbeats() as own,
         progress(goal, len(scores), "explore", "arch") as bar,
@@ -75,10 +77,10 @@ def explore_study(
             batch = proposals.batch(options.batch)
             if batch:
                 started = time.perf_counter()
-                found = evaluate([arch for _, arch in batch])
-                check_scores([arch for _, arch in batch], found)
-                losses = {str(arch): score.loss for (_, arch), score in zip(batch, found, strict=True)}
-                scored = {"seconds": time.perf_counter() - started, "losses": losses}
+                archs = [arch for _, arch in batch]
+                found = evaluate(archs)
+                check_scores(archs, found)
+                scored = scored_facts(archs, found, time.perf_counter() - started)
                 for trial, _ in batch:  # one write for the whole batch, before any trial is finished
                     with suppress(UpdateFinishedTrialError):  # another worker has marked this trial as failed
                         trial.set_user_attr("scored", scored)
@@ -87,7 +89,7 @@ def explore_study(
                     study.tell(trial, score.accuracy, skip_if_finished=True)
             else:  # other workers score the remaining candidates
                 time.sleep(leases.POLL)
-            scores = known_scores(study)
+            scores = known_scores(study, options.weights)
             best = {"best": max(s.accuracy for s in scores.values())} if scores else {}
             bar.update(len(scores) - bar.done, **best)
     return scores
@@ -98,6 +100,10 @@ class Proposals:
 
     Samplers use an in-memory copy of the study without the failed trials. A rejected proposal therefore costs no write
     to the storage, and trials of killed workers do not influence later proposals.
+
+    A sum of log ranks moves with every further score. The copy of a study of such sums is made anew whenever it has
+    further scores, with the sums among those, so that proposals depend on what the study holds and not on when it was
+    read. A single score does not move, and its trials are copied once.
     """
 
     def __init__(
@@ -115,14 +121,19 @@ class Proposals:
             layer_name(k): CategoricalDistribution(choices) for k, choices in enumerate(space.choices)
         }
         self.settings = options.action_space.settings(options.random_first)
+        self._new_copy()
+        self.held: set[str] = set()  # architectures that are scored or being scored
+        self.slow: set[str] = set()  # architectures that exceed the latency limit
+        self.misses: list[float] = []  # milliseconds of consecutive candidates that exceed it
+
+    def _new_copy(self) -> None:
+        """Begin the copy of the study, and samplers that know nothing of an earlier one."""
         self.learned = self._action_space(self.settings.random_first)
         self.random = self._action_space(sys.maxsize)
         self.copy = optuna.create_study(direction="maximize", sampler=self.learned)
         self.copied: dict[int, int] = {}  # trial number in the study to number in the copy
         self.open: set[int] = set()  # numbers in the study of copied trials that were running
-        self.held: set[str] = set()  # architectures that are scored or being scored
-        self.slow: set[str] = set()  # architectures that exceed the latency limit
-        self.misses: list[float] = []  # milliseconds of consecutive candidates that exceed it
+        self.values: dict[str, float] = {}  # sums of log ranks by architecture, where the score is such a sum
 
     def _action_space(self, random_first: int) -> ActionSpaceSampler:
         feasible = (lambda params: self.limits.allow(_arch(params))) if self.limits.bounded else None
@@ -174,16 +185,17 @@ class Proposals:
                 self.copy.sampler = self._sampler(step_rng(self.seed, number, Stream.PROPOSALS, attempt))
             else:
                 self.copy.sampler = self.random
-            proposal = self.copy.ask(self.distributions)
+            copy = self.copy  # a lost lease may begin another one
+            proposal = copy.ask(self.distributions)
             arch = _arch(proposal.params)
             if str(arch) not in self.held | self.slow and self.limits.allow(arch):
                 proposal.set_user_attr("arch", str(arch))
-                template = self.copy.get_trials(deepcopy=False)[proposal.number]
+                template = copy.get_trials(deepcopy=False)[proposal.number]
                 won = self._lease(template, copied=proposal.number)
                 if won is not None:
                     return won
                 self._copy_trials()
-            self.copy.tell(proposal, state=TrialState.FAIL)
+            copy.tell(proposal, state=TrialState.FAIL)
         raise UserError(
             f"expected {self.own.goal} architectures within {self.limits}, found {len(self.held)}; "
             f"{self.limits.smallest(arch)}; raise the limit or lower explore.evaluations"
@@ -200,17 +212,21 @@ class Proposals:
     def _copy_trials(self) -> None:
         """Update the in-memory copy, and the sets of held and slow architectures, from the study."""
         trials = self.own.trials()
+        if self.options.weights is not None:
+            scores = trial_scores(trials)
+            if len(scores) != len(self.values):
+                self._new_copy()
+                self.values = {str(a): s.accuracy for a, s in combined(scores, self.options.weights).items()}
         for trial in trials:
             if trial.number in self.copied:
                 if trial.number in self.open and trial.state.is_finished():
                     self.open.remove(trial.number)
-                    values = trial.value if trial.state == TrialState.COMPLETE else None
-                    self.copy.tell(self.copied[trial.number], values, state=trial.state)
+                    self.copy.tell(self.copied[trial.number], self._value(trial), state=trial.state)
             elif trial.state in leases.HELD or trial.state == TrialState.PRUNED:
                 self.copy.add_trial(
                     optuna.create_trial(
                         state=trial.state,
-                        value=trial.value,
+                        value=self._value(trial),
                         params=trial.params,
                         distributions=trial.distributions,
                         system_attrs=trial.system_attrs,
@@ -219,6 +235,12 @@ class Proposals:
                 self._copied(trial.number, len(self.copy.get_trials(deepcopy=False)) - 1, trial.state)
         self.held = leases.held(trials)
         self.slow = {t.user_attrs["arch"] for t in trials if t.state == TrialState.PRUNED}
+
+    def _value(self, trial: FrozenTrial) -> float | None:
+        """What the sampler maximises: the trial's own score, or its sum of log ranks; None if it has none."""
+        if trial.state != TrialState.COMPLETE:
+            return None
+        return trial.value if self.options.weights is None else self.values[trial.user_attrs["arch"]]
 
     def _copied(self, number: int, copy: int, state: TrialState = TrialState.RUNNING) -> None:
         self.copied[number] = copy
@@ -271,9 +293,10 @@ def check_scores(archs: Sequence[Arch], scores: Sequence[Score]) -> None:
     """Check that scores can be ranked.
 
     Raises:
-        UserError: A score or its loss is NaN or infinite.
+        UserError: A score or its loss, or that of a part, is NaN or infinite.
     """
-    for arch, score in zip(archs, scores, strict=True):
+    found = [(arch, part) for arch, one in zip(archs, scores, strict=True) for part in (one, *one.parts.values())]
+    for arch, score in found:
         if not (math.isfinite(score.accuracy) and math.isfinite(score.loss)):
             raise UserError(
                 f"explore stopped at architecture {arch}: expected a finite score, got {score.accuracy:g} with loss "

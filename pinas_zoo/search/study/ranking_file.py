@@ -8,13 +8,21 @@ from pathlib import Path
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.ranking.main_effects import MainEffects
+from pinas_zoo.search.run_files import LOG_RANKS, part_columns
+from pinas_zoo.search.scorers.log_ranks import log_rank_sums, part_ranks
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.weights.atomic import replacing
 
 
 def write_ranking(
-    path: Path, space: SearchSpace, scores: Mapping[Arch, Score], image_size: int, effects: MainEffects, rank_by: str
+    path: Path,
+    space: SearchSpace,
+    scores: Mapping[Arch, Score],
+    image_size: int,
+    effects: MainEffects,
+    rank_by: str,
+    weights: Mapping[str, float] | None = None,
 ) -> Arch:
     """Write a CSV of all scored architectures, best first. Parameters are in millions, multiply-adds in billions.
 
@@ -25,6 +33,8 @@ def write_ranking(
         image_size: Height and width in pixels, on which multiply-adds depend.
         effects: Main effects of the scores.
         rank_by: ``score`` ranks by score, then by loss. ``effects`` ranks by the sum of main effects first.
+        weights: Weights of the parts of combined scores. The file then has further columns: the sum of log ranks, and
+            each part's score, loss and rank, in full precision.
 
     Returns:
         The best architecture.
@@ -34,9 +44,13 @@ def write_ranking(
     if rank_by == "effects":
         order.sort(key=lambda arch: -sums[arch])
     evaluated = {arch: k for k, arch in enumerate(scores)}
+    parts = _part_columns(scores, weights) if weights else {}
+    # sums of log ranks of many architectures are close to each other
+    text = digits if weights is None else "{:.9f}".format
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["rank", "arch", "accuracy", "loss", "params_m", "flops_g", "evaluation", "effects"])
+        names = ["rank", "arch", "accuracy", "loss", "params_m", "flops_g", "evaluation", "effects"]
+        writer.writerow([*names, *parts])
         for rank, arch in enumerate(order, 1):
             params_m, flops_g = space.cost(arch, image_size)
             score = scores[arch]
@@ -44,12 +58,13 @@ def write_ranking(
                 [
                     rank,
                     arch,
-                    digits(score.accuracy),
-                    digits(score.loss),
+                    text(score.accuracy),
+                    text(score.loss),
                     f"{params_m:.6f}",
                     f"{flops_g:.6f}",
                     evaluated[arch],
-                    digits(sums[arch]),
+                    text(sums[arch]),
+                    *(column[evaluated[arch]] for column in parts.values()),
                 ]
             )
     return order[0]
@@ -58,3 +73,15 @@ def write_ranking(
 def digits(value: float) -> str:
     """A score to five decimals, or to six digits if it is small or large, as scores of untrained networks can be."""
     return f"{value:.5f}" if value == 0 or 0.1 <= abs(value) < 1e6 else f"{value:.6g}"
+
+
+def _part_columns(scores: Mapping[Arch, Score], weights: Mapping[str, float]) -> dict[str, list[str]]:
+    """Cells of the further columns by their names, in the order of ``scores``."""
+    ranks = part_ranks(scores, weights)
+    columns = {LOG_RANKS: [f"{value:.9f}" for value in log_rank_sums(ranks, weights)]}
+    for name in weights:
+        value, loss, rank = part_columns(name)
+        columns[value] = [repr(score.parts[name].accuracy) for score in scores.values()]
+        columns[loss] = [repr(score.parts[name].loss) for score in scores.values()]
+        columns[rank] = [f"{place:g}" for place in ranks[name]]
+    return columns

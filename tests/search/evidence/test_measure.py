@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pinas_zoo.arch import Arch
 from pinas_zoo.cli import main
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.evidence import budget
@@ -18,6 +19,7 @@ from pinas_zoo.search.evidence.measure import scored_archs
 from pinas_zoo.search.evidence.plan import PlannedRun, find_evidence, load_evidence
 from pinas_zoo.search.evidence.replacements import replacements
 from pinas_zoo.search.evidence.results import SCORES, read_run
+from pinas_zoo.search.evidence.training_free import read_training_free
 from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 from tests.search.evidence.made_up_runs import CONFIG, write_truth
 
@@ -74,6 +76,12 @@ def test_a_run_is_learned_scored_kept_and_skipped_the_next_time(tmp_path, capsys
     assert "learn    complete already" in capsys.readouterr().err
     assert (results / f"{name}.csv").read_bytes() == kept
     assert read_run(results / f"{name}.json").facts["steps"] == run.facts["steps"]
+
+    (free,) = read_training_free(results)
+    assert (free.kind, free.size, list(free.values)) == ("flops", 729, list(run.scores))
+    assert "| SPOS | 3 | 0.002 x 1 | consistency + probe + flops | 30 |" in results.with_suffix(".md").read_text()
+    costs = {arch: space.cost(space.from_operations(Arch.parse(arch)), 16)[1] for arch in free.values}
+    assert sorted(costs, key=lambda a: costs[a]) == sorted(free.values, key=lambda a: (free.values[a], costs[a]))
 
     page = results.with_suffix(".md").read_bytes()
     assert main([*words[:4], "--results", str(results), "--report"]) == 0  # needs no images

@@ -162,7 +162,7 @@ def test_trials_stand_apart_by_the_tuned_half_and_in_full_where_they_have_scores
     write_run(results, "fairnas", "FairNAS", consistency=1)
     written = write_report(load(results, truth_csv), results)
     assert len(written.shown) == 3
-    assert written.text.count("SPOS, learn.lr=0.2") == 1
+    assert written.text.count("| SPOS, learn.lr=0.2 | 0 | 2 x 1 | 60 | ") == 1
     assert "learn.lr" not in written.overview.read_text()
     written = write_report(load(results, truth_csv, fitted=61), results)
     assert [run.title for run in written.shown] == ["FairNAS"]  # where nothing was tried, nothing is a trial

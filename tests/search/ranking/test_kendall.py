@@ -119,3 +119,17 @@ def test_too_few_in_common_says_how_many_of_what():
     truth = {"0000": 1.0, "0001": 2.0, "other": 3.0}
     with pytest.raises(UserError, match=r"got 2: 4 are scored, 3 known, 2 of these belong to the run's space"):
         common(ranking, truth, lambda text: None if text == "other" else text)
+
+
+def test_tau_of_values_alone_has_the_interval_that_it_has_beside_flops():
+    rng = np.random.default_rng(5)
+    values, truth = rng.normal(size=(2, 40))
+    rows = [(str(k), float(v), 1.0, float(t)) for k, (v, t) in enumerate(zip(values, truth, strict=True))]
+    assert kendall.tau_of(values, truth, seed=3, resamples=50) == kendall.correlate(rows, 3, 50).score
+
+
+def test_further_ranks_are_compared_with_the_same_truth():
+    ranking = [{"arch": str(k), "flops_rank": str(1 + (7 * k) % 11)} for k in range(11)]
+    rows = [(str(k), 0.0, 1.0, -float((7 * k) % 11)) for k in range(10)]
+    (found,) = kendall.correlate_ranks(ranking, rows, {"flops": "flops_rank"}).values()
+    assert (found.count, found.score.value) == (10, pytest.approx(1))

@@ -1,0 +1,106 @@
+"""The table of scores: supernets, sums of log ranks and training-free scores side by side, and what each costs.
+
+Every score has its tau on all that it ranks and within the better half, where a search ends up: a score can tell bad
+architectures from good ones and say nothing about the good ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
+from pinas_zoo.search.evidence.tables import LEAST, Evidence, Lines, Ranking, header
+from pinas_zoo.search.evidence.training_free import TrainingFree
+from pinas_zoo.search.evidence.truth import Truth
+from pinas_zoo.search.score_list import in_words
+
+FIRST = 10  # architectures among which the best is looked for
+FEW = 15  # architectures of the better half for a tau that says anything
+UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class RankedBy:
+    """One way to rank architectures.
+
+    Attributes:
+        words: What ranks.
+        values: By architecture; higher is better.
+        run: The supernet; None if the score needs none.
+        seconds: Of scoring these architectures, without learning; None if unknown.
+    """
+
+    words: str
+    values: Mapping[str, float]
+    run: MeasuredRun | None
+    seconds: float | None
+
+
+def ways_to_rank(evidence: Evidence, ranking: Ranking, run: MeasuredRun | None) -> list[RankedBy]:
+    """All single scores and sums of log ranks of a run; without a run, all that needs no supernet."""
+    free = {one.kind: one for one in evidence.training_free if one.size == ranking.scored}
+    found = []
+    if run is not None:
+        for name in run.known_scores:
+            if values := evidence.values(run, name, ranking):
+                found.append(RankedBy(RANKING_SCORES[name], values, run, run.facts.get("scoring_seconds")))
+    else:
+        found += [RankedBy(one.kind, one.values, None, one.seconds) for one in free.values()]
+    for parts in evidence.config.sums:
+        columns: dict[str, Mapping[str, float]] = {name: free[name].values for name, _ in parts if name in free}
+        if run is not None:
+            columns |= {name: evidence.values(run, name, ranking) for name, _ in parts if name in run.known_scores}
+        of_supernet = any(name in RANKING_SCORES for name, _ in parts)
+        if len(columns) < len(parts) or of_supernet != (run is not None):
+            continue  # a part is not known, or the row is one of those without a supernet
+        values = evidence.log_rank_sums(columns, dict(parts))
+        if len(values) >= LEAST:
+            words = in_words(tuple((RANKING_SCORES.get(name, name), weight) for name, weight in parts))
+            found.append(RankedBy(words, values, run, _seconds(run, [free[n] for n, _ in parts if n in free], values)))
+    return found
+
+
+def _seconds(run: MeasuredRun | None, free: Sequence[TrainingFree], values: Mapping[str, float]) -> float | None:
+    """Seconds of scoring these architectures by all parts."""
+    own = 0.0 if run is None else run.facts.get("scoring_seconds")
+    return None if own is None else own + sum(one.seconds / len(one.values) * len(values) for one in free)
+
+
+def best_of_first(truth: Truth, values: Mapping[str, float]) -> float:
+    """The highest true accuracy in percent among the first ten by these values."""
+    first = sorted(values, key=lambda arch: -values[arch])[:FIRST]
+    return max(truth.networks[arch].accuracy for arch in first)
+
+
+def scores_table(evidence: Evidence, ranking: Ranking) -> Lines:
+    """Taus of all scores of these architectures on every accuracy of the truth, with the cost of each score."""
+    truth, config = evidence.truth, evidence.config
+    archs = evidence.archs(ranking.scored)
+    half = truth.better_half(archs)
+    others = {label: truth.on(label) for label in truth.transfer}
+    further = "".join(f"| tau on {label} " for label in others)
+    lines = header(
+        f"| supernet | seed | minutes x threads | ranked by | scored, of {ranking.scored:,} | tau "
+        f"| tau within the better half | best of the first {FIRST} {further}| seconds of learning | of scoring |"
+    )
+    for run in [*evidence.of(ranking), None]:
+        names = ["needs none", "", ""] if run is None else [run.title, f"{run.seed}", run.budget]
+        learning = 0.0 if run is None else run.facts["wall_seconds"]
+        for way in ways_to_rank(evidence, ranking, run):
+            inside = {arch: value for arch, value in way.values.items() if arch in half}
+            cells = [way.words, f"{len(way.values):,}", f"{truth.interval(way.values)}"]
+            cells.append(f"{truth.interval(inside)}" if len(inside) >= FEW else UNKNOWN)
+            cells.append(f"{best_of_first(truth, way.values):.2f}%")
+            cells += [f"{other.interval(way.values)}" for other in others.values()]
+            cells += [f"{learning:.0f}", UNKNOWN if way.seconds is None else f"{way.seconds:.1f}"]
+            lines.append(f"| {' | '.join([*names, *cells])} |")
+        if run is not None:  # many architectures: the tables above have their intervals
+            sums = run.effect_sums(config.rank_by, archs)
+            inside = {arch: value for arch, value in sums.items() if arch in half}
+            cells = [f"effects of {RANKING_SCORES[config.rank_by]}", f"{len(run.scores):,}"]
+            cells += [f"{truth.tau(sums):+.3f}", f"{truth.tau(inside):+.3f}", f"{best_of_first(truth, sums):.2f}%"]
+            cells += [f"{other.tau(sums):+.3f}" for other in others.values()]
+            cells += [f"{learning:.0f}", f"{run.facts.get('scoring_seconds', UNKNOWN)}"]
+            lines.append(f"| {' | '.join([*names, *cells])} |")
+    return [*lines, ""] if len(lines) > 2 else []

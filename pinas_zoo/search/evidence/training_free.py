@@ -1,0 +1,155 @@
+"""Scores that need no supernet: measured once for the architectures of a space, and kept beside the runs.
+
+They are the baselines of every supernet, and parts of sums of log ranks. A kind leaves two files in the sub-folder
+``training_free`` of the results: ``NAME.csv`` with the scores, ``NAME.json`` with facts.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.bounded_reading import MIB, read_json, read_text
+from pinas_zoo.errors import UserError
+from pinas_zoo.search.context import Context
+from pinas_zoo.search.evidence.measure import machine, scored_archs
+from pinas_zoo.search.evidence.plan import EvidenceConfig, PlannedRun
+from pinas_zoo.search.score_kinds import KINDS
+from pinas_zoo.search.scorers.protocol import Score, ScoringData
+from pinas_zoo.search.spaces.base import build_space
+from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
+from pinas_zoo.terminal import progress
+from pinas_zoo.version import __version__
+from pinas_zoo.weights.atomic import write_json, write_text
+
+FOLDER = "training_free"
+TABLE_LIMIT, FACTS_LIMIT = 16 * MIB, MIB  # bytes
+TOGETHER = 27  # architectures that are scored between two updates of the progress bar
+
+
+class Facts(BaseModel):
+    """What the JSON file holds; later versions may add to it."""
+
+    model_config = ConfigDict(extra="allow")
+    kind: str
+    architectures: int  # of the space
+    scored: int
+    seconds: float = Field(ge=0, allow_inf_nan=False)  # of scoring
+    machine: str
+
+
+@dataclass(frozen=True)
+class TrainingFree:
+    """Scores by one kind, by architecture in the benchmark's digits; higher is better."""
+
+    kind: str
+    size: int  # of the space
+    seconds: float  # of scoring all of them
+    machine: str
+    values: Mapping[str, float]
+
+
+def result_path(kind: str, size: int, count: int, results: Path) -> Path:
+    """The JSON file of a kind's scores of ``count`` architectures of the space of ``size``."""
+    return results / FOLDER / (f"{kind}_{size}" + ("" if count >= size else f"_of_{count}") + ".json")
+
+
+def measure_training_free(
+    evidence: EvidenceConfig,
+    counts: Mapping[int, int],
+    threads: int,
+    images: Path,
+    work: Path,
+    results: Path,
+    say: Callable[[str], None],
+) -> None:
+    """Score architectures by all kinds of the configuration that need no supernet; skip what is kept.
+
+    The architectures are those that runs score. Initial weights and images follow from the first of the configuration's
+    seeds. Seconds are those of scoring, without reading the images, which all kinds share.
+
+    Args:
+        evidence: The configuration.
+        counts: Architectures that are scored at most, random ones, by the size of their space.
+        threads: Threads of scoring.
+        images: CIFAR-10 as a folder.
+        work: Folder of the runs; nothing is kept there.
+        results: Folder of result files.
+        say: Takes progress messages, one line each.
+    """
+    missing = []
+    for (size, count), kind in product(counts.items(), evidence.training_free):
+        path = result_path(kind, size, count, results)
+        if path.is_file() and path.with_suffix(".csv").is_file():
+            say(f"{path.stem}: measured already")
+        else:
+            missing.append((size, count, kind, path))
+    if not missing:
+        return
+    torch.set_num_threads(threads)
+    planned = PlannedRun(evidence, evidence.reference, missing[0][0], evidence.seeds[0], evidence.minutes, threads)
+    config = planned.search_config(images, 1)
+    data = Context.of(config, work / FOLDER, say=lambda text: None).scoring_data()
+    for size, count, kind, path in missing:
+        space = build_space({**config.space, "operations": evidence.spaces[size]})
+        assert isinstance(space, NASBench201Space)
+        _measure(kind, replace(data, space=space), scored_archs(space, space.operations, count), size, path)
+        say(f"{path.stem}: written")
+
+
+def _measure(kind: str, data: ScoringData, archs: Sequence[Arch], size: int, path: Path) -> None:
+    """Score architectures by one kind, and write the two files."""
+    space, build = data.space, KINDS[kind].build
+    assert isinstance(space, NASBench201Space)
+    assert build is not None  # of every kind in the table
+    scorer, found = build(data), list[Score]()
+    started = time.perf_counter()
+    with progress(len(archs), label=f"score by {kind}", unit="arch") as bar:
+        for start in range(0, len(archs), TOGETHER):
+            found += scorer.scores(archs[start : start + TOGETHER])
+            bar.update(len(found) - bar.done)
+    seconds = round(time.perf_counter() - started, 3)
+    rows = [f"{space.operations_of(a)},{s.accuracy!r},{s.loss!r}\n" for a, s in zip(archs, found, strict=True)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path.with_suffix(".csv"), "".join(["arch,score,loss\n", *rows]))
+    facts = Facts(kind=kind, architectures=size, scored=len(archs), seconds=seconds, machine=machine())
+    setting = {"channels": space.channels, "cells": space.cells, "image_size": data.image_size, "seed": data.seed}
+    write_json(path, {**facts.model_dump(), **setting, "version": __version__})
+
+
+def read_training_free(folder: Path) -> list[TrainingFree]:
+    """The kept scores in a folder of results; of a kind and space that was scored several times, the most.
+
+    Raises:
+        UserError: A file is damaged.
+    """
+    most: dict[tuple[str, int], TrainingFree] = {}
+    for one in sorted(map(_read, sorted((folder / FOLDER).glob("*.json"))), key=lambda one: len(one.values)):
+        most[one.kind, one.size] = one
+    return sorted(most.values(), key=lambda one: (one.size, one.kind))
+
+
+def _read(path: Path) -> TrainingFree:
+    cure = f"delete {path} and the .csv beside it to measure it again"
+    try:
+        facts = Facts.model_validate(read_json(path, "the facts of training-free scores", FACTS_LIMIT))
+        table = read_text(path.with_suffix(".csv"), "training-free scores", TABLE_LIMIT)
+        values = {row["arch"]: float(row["score"]) for row in csv.DictReader(io.StringIO(table, newline=""))}
+        if not values or not all(map(math.isfinite, values.values())):
+            raise ValueError("expected finite scores of at least one architecture")
+    except UserError as error:
+        raise UserError(f"{error}; {cure}") from None
+    except (ValidationError, ValueError, KeyError, TypeError, csv.Error) as error:
+        said = " ".join(str(error).split())[:200]
+        raise UserError(f"expected {path} and the .csv beside it as they are measured, got {said}; {cure}") from None
+    return TrainingFree(facts.kind, facts.architectures, facts.seconds, facts.machine, values)

@@ -1,0 +1,62 @@
+"""Sums of the logarithms of ranks: how several scores of the same architectures become one.
+
+Ranks have no unit, so accuracies, cosines and multiply-adds can be added. The logarithm gives the first places the most
+weight: to fall from rank 1 to 2 costs as much as to fall from 100 to 200. Ranks are those among the architectures that
+are scored when a ranking is made, so that a sum changes with every further architecture, and single scores do not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.search.scorers.protocol import Score
+
+Ranks = NDArray[np.float64]
+
+
+def ranks_of(scores: Sequence[Score]) -> Ranks:
+    """Ranks by score, then by loss: 1 is the best, and equal ones have their mean rank."""
+    keys = np.array([(-score.accuracy, score.loss) for score in scores])  # N x 2, lower is better
+    return rankdata(np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1))
+
+
+def log_rank_sums(ranks: Mapping[str, Ranks], weights: Mapping[str, float]) -> Ranks:
+    """The weighted sum of the logarithms of ranks, N; lower is better, and 0 is the first by every score.
+
+    Args:
+        ranks: Ranks of the same N architectures by each score, 1 to N.
+        weights: Weight of each score.
+    """
+    return sum((weight * np.log(ranks[name]) for name, weight in weights.items()), np.zeros(1))
+
+
+def shares(sums: Ranks, weights: Mapping[str, float]) -> Ranks:
+    """Sums of log ranks on a scale on which higher is better: 1 is the first by every score, 0 the last by every."""
+    most = sum(weights.values()) * math.log(len(sums))
+    return 1 - sums / most if most else np.ones(len(sums))
+
+
+def part_ranks(scores: Mapping[Arch, Score], weights: Mapping[str, float]) -> dict[str, Ranks]:
+    """Ranks of all architectures by each part, in the order of ``scores``."""
+    return {name: ranks_of([score.parts[name] for score in scores.values()]) for name in weights}
+
+
+def combined(scores: Mapping[Arch, Score], weights: Mapping[str, float] | None) -> dict[Arch, Score]:
+    """Scores by which architectures are ranked, computed from their parts.
+
+    Args:
+        scores: Scores of all architectures among which ranks count. Each has the parts that ``weights`` names.
+        weights: Weight of each part; None: scores are single ones, and stay as they are.
+    """
+    if weights is None or not scores:
+        return dict(scores)
+    values = shares(log_rank_sums(part_ranks(scores, weights), weights), weights).tolist()
+    return {
+        arch: Score(value, 1 - value, score.parts) for (arch, score), value in zip(scores.items(), values, strict=True)
+    }
