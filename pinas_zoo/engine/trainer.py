@@ -7,6 +7,7 @@ averages of gradients over processes, checkpoints that are read without executin
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -273,7 +274,9 @@ def train(
         visualizer=dict(type="Visualizer", vis_backends=log_backends(log, folder)),
         experiment_name=f"{label}-{uuid.uuid4().hex[:8]}",
     )
-    runner.train()
+    with warnings.catch_warnings():  # a phase that starts late has not stepped its optimiser when its scheduler steps
+        warnings.filterwarnings("ignore", message="Detected call of `scheduler.step")
+        runner.train()
     distributed.wait()
     return hook.seconds
 

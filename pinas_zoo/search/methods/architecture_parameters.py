@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.engine.precision import at_least_fp32
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.spaces.base import SearchSpace
 
@@ -37,10 +38,10 @@ class ArchitectureParameters(nn.Module):
         self.logits = nn.Parameter(start)  # layers x candidates
 
     def log_probabilities(self) -> torch.Tensor:
-        return torch.log_softmax(self.logits.float(), 1)  # layers x candidates
+        return torch.log_softmax(at_least_fp32(self.logits), 1)  # layers x candidates
 
     def probabilities(self) -> torch.Tensor:
-        return torch.softmax(self.logits.float(), 1)  # layers x candidates
+        return torch.softmax(at_least_fp32(self.logits), 1)  # layers x candidates
 
     def entropy(self) -> torch.Tensor:
         """Entropy of the distribution over paths, in nats; it is the sum over layers."""
@@ -107,15 +108,21 @@ def gumbel_softmax(logits: torch.Tensor, noise: torch.Tensor, temperature: float
         temperature: Divisor; towards 0 rows become one-hot samples.
 
     Returns:
-        Layers x candidates, in fp32; rows sum to 1.
+        Layers x candidates, in fp32 at least; rows sum to 1.
     """
-    return torch.softmax((torch.log_softmax(logits.float(), 1) + noise) / temperature, 1)
+    return torch.softmax((torch.log_softmax(at_least_fp32(logits), 1) + noise) / temperature, 1)
 
 
 def one_hot_straight_through(soft: torch.Tensor) -> torch.Tensor:
     """One-hot rows of the largest gates, whose gradient is that of the soft gates: layers x candidates to the same."""
     hard = torch.zeros_like(soft).scatter_(1, soft.argmax(1, keepdim=True), 1.0)
     return hard + soft - soft.detach()
+
+
+def mean_flops_g(space: SearchSpace, image_size: int) -> float:
+    """Multiply-adds in billions, the mean over all paths of the supernet, for images of ``image_size`` pixels."""
+    base, rows = space.cost_table(image_size)
+    return (base.macs + sum(sum(cost.macs for cost in row) / len(row) for row in rows)) / 1e9
 
 
 class CandidateCosts(nn.Module):

@@ -27,6 +27,9 @@ METHODS = {  # built-in values of ``learn.method``
     "pinas": "pinas_zoo.search.methods.pinas:PiNASMethod",
     "spos": "pinas_zoo.search.methods.spos:SPOSMethod",
     "fairnas": "pinas_zoo.search.methods.fairnas:FairNASMethod",
+    "dna": "pinas_zoo.search.methods.dna:DNAMethod",
+    "fbnetv2": "pinas_zoo.search.methods.fbnetv2:FBNetV2Method",
+    "tunas": "pinas_zoo.search.methods.tunas:TuNASMethod",
 }
 
 
@@ -40,6 +43,7 @@ class Method(Trainable, ABC):
         title: Name of the method in reports, such as "Π-NAS".
         supervised: Whether the method learns a classifier that all paths share. If so, the run has no linear stage.
         scores_paths: Whether the method scores paths itself, by :meth:`scorer`, instead of ``explore.score``.
+        sums_stages: Whether these scores are sums over stages, which ``explore.sampler="traversal"`` needs.
         takes_image_size: Whether the constructor takes ``image_size``, the height and width of the images in pixels, on
             which the multiply-adds of paths depend. It is that of the configuration's data, not an option.
 
@@ -81,6 +85,7 @@ class Method(Trainable, ABC):
     title: str
     supervised = False
     scores_paths = False
+    sums_stages = False
     takes_image_size = False
 
     @property

@@ -14,6 +14,7 @@ from pinas_zoo.search.methods.architecture_parameters import (
     ArchitectureParameters,
     CandidateCosts,
     gumbel_softmax,
+    mean_flops_g,
     one_hot_straight_through,
 )
 from pinas_zoo.search.spaces.base import build_space
@@ -106,3 +107,9 @@ def test_equal_logits_are_flat_and_preferences_are_not():
     assert not parameters(std=3.0).is_flat()
     assert parameters().warning(99) is None
     assert "prefer no candidate" in parameters().warning(100)
+
+
+def test_the_mean_cost_is_that_of_equal_probabilities():
+    space = build_space(RESNEST)
+    expected = sum(space.cost(path, 32)[1] for path in all_paths(space)) / space.size
+    assert mean_flops_g(space, 32) == pytest.approx(expected)
