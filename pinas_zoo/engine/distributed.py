@@ -101,11 +101,16 @@ def average_gradients(parameters: Iterable[torch.Tensor]) -> None:
     dist.all_reduce_params(gradients, bucket_size_mb=BUCKET_MIB, op="mean")
 
 
+def averaged(x: torch.Tensor) -> torch.Tensor:
+    """Mean over ranks, in fp32 and without gradient, on the device."""
+    x = at_least_fp32(x.detach()).clone()
+    dist.all_reduce(x, "mean")
+    return x
+
+
 def mean(value: torch.Tensor) -> float:
     """Mean of a scalar over ranks."""
-    value = at_least_fp32(value.detach()).clone()
-    dist.all_reduce(value, "mean")
-    return float(value)
+    return float(averaged(value))
 
 
 def wait() -> None:

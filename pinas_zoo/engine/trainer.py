@@ -7,6 +7,7 @@ averages of gradients over processes, checkpoints that are read without executin
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -122,7 +123,7 @@ class RunnerModel(BaseModel):
 
     def forward(self, step: int, phase: Phase | None = None, mode: str = "loss", **images: Any) -> Losses:
         """Losses of one phase (the first by default) on a batch; ``images`` are the arguments of :meth:`batch`."""
-        batch = self.batch(**images)
+        batch = self.batch(**images)._replace(progress=step / self.steps)
         with torch.autocast(batch.views.device.type, self.dtype, enabled=self.dtype is not None):
             return self.network.losses(batch, step, phase or self.network.phases[0])
 
@@ -265,7 +266,7 @@ def train(
         train_cfg=dict(type=StepLoop, max_iters=steps),
         optim_wrapper=optimisers(model, options),
         param_scheduler={
-            p.name: [dict(by_epoch=False, **part) for part in schedule] if p.optim is None else []
+            p.name: [dict(by_epoch=False, **part) for part in (schedule if p.optim is None else p.schedule(steps))]
             for p in network.phases
         },
         default_hooks=dict(logger=None, checkpoint=None, sampler_seed=None, timer=None, runtime_info=None),
@@ -275,7 +276,9 @@ def train(
         visualizer=dict(type="Visualizer", vis_backends=log_backends(log, folder)),
         experiment_name=f"{label}-{uuid.uuid4().hex[:8]}",
     )
-    runner.train()
+    with warnings.catch_warnings():  # a phase that starts late has not stepped its optimiser when its scheduler steps
+        warnings.filterwarnings("ignore", message="Detected call of `scheduler.step")
+        runner.train()
     distributed.wait()
     return hook.seconds
 

@@ -107,7 +107,8 @@ class Explore(Table):
     views: Views = Views(scale=(0.3, 1.0), jitter=(0.8, 0.8, 0.8, 0.2), jitter_p=1.0, blur_p=0.0)
     # the winner has the best score, or the best sum of main effects of its choices
     rank_by: Literal["score", "effects"] = "score"
-    sampler: Literal["action_space", "nsga2", "tpe", "random"] = "action_space"
+    # traversal: the best ones within the limits, exactly; for scores that are sums over stages, as those of dna
+    sampler: Literal["action_space", "nsga2", "tpe", "random", "traversal"] = "action_space"
     random_first: int = Field(20, ge=1)  # uniform proposals first, for action_space and tpe
     action_space: ActionSpace = ActionSpace()  # for action_space
     population: int = Field(50, ge=2, le=10**6)  # for nsga2

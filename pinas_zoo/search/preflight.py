@@ -12,7 +12,7 @@ from pinas_zoo.engine.trainer import check_precision, log_backends
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Learn, Linear
 from pinas_zoo.search.context import Context
-from pinas_zoo.search.methods.base import Method
+from pinas_zoo.search.methods.base import Method, method_class
 from pinas_zoo.search.run_folder import STAGES, is_done
 from pinas_zoo.search.stages.compare import check_comparison
 from pinas_zoo.search.stages.needed import needs_labels, why_left_out
@@ -44,6 +44,11 @@ def check_run(context: Context) -> None:
             "as no accuracy can be told"
         )
     if config.until not in ("learn", "linear") and not is_done(folder, "explore"):
+        if config.explore.sampler == "traversal" and not method_class(config.learn.method).sums_stages:
+            raise UserError(
+                "expected a method whose scores are sums over stages, such as dna, for explore.sampler='traversal', "
+                f"got {config.learn.method!r}; try explore.sampler='action_space'"
+            )
         Limits(context.space, config.explore, config.data.image_size).reachable(config.seed)
         if distributed.rank() == 0:
             check_storage(config.explore.storage)

@@ -123,6 +123,7 @@ def random_draws(options: Explore) -> int:
     """Number of first candidates that the sampler draws uniformly."""
     tree = options.action_space.settings(options.random_first)
     first = {"nsga2": options.population, "random": options.evaluations, "action_space": tree.random_first}
+    first["traversal"] = 0  # it draws none
     return first.get(options.sampler, options.random_first)
 
 
@@ -131,19 +132,21 @@ def best_so_far(scores: Sequence[Score], first: int, name: str, percent: bool = 
 
     Args:
         scores: At least one score.
-        first: Number of first scores whose candidates were drawn at random; the expectation is computed from them.
+        first: Number of first scores whose candidates were drawn at random; the expectation is computed from them. 0:
+            none is drawn.
         name: Name of the score.
         percent: Whether scores are shares, which are shown in percent.
     """
     values = np.array([(100 if percent else 1) * score.accuracy for score in scores])
-    random_search = expected_best(values[:first], len(values))
+    random_search = expected_best(values[:first], len(values)) if first else None
 
     def draw(axes: Any) -> None:
         evaluations = np.arange(1, len(values) + 1)
         axes.plot(evaluations, values, ".", color=GREY, markersize=3)
         axes.plot(evaluations, np.maximum.accumulate(values), color=BLUE, linewidth=1.5, label="this search")
-        label = f"random search, expected from the first {min(first, len(values))}"
-        axes.plot(evaluations, random_search, "--", color=ORANGE, linewidth=1.2, label=label)
+        if random_search is not None:
+            label = f"random search, expected from the first {min(first, len(values))}"
+            axes.plot(evaluations, random_search, "--", color=ORANGE, linewidth=1.2, label=label)
         axes.legend(frameon=False, fontsize=8, loc="lower right")
         grid(axes)
         axes.set(xlabel="evaluation", ylabel=f"{name}, %" if percent else name)

@@ -258,10 +258,12 @@ def _exploration(
     if scores:
         found.append(_figure(figures.histogram(scores, quantity, kind.percent), f"{title} of the candidates"))
         first = figures.random_draws(config.explore)
-        caption = (
-            f"Best {quantity} over evaluations. Random search is estimated from the first {min(first, len(scores))} "
-            "candidates, which were drawn at random. It cannot exceed their best: from few, the estimate is low."
-        )
+        caption = f"Best {quantity} over evaluations."
+        if first:
+            caption += (
+                f" Random search is estimated from the first {min(first, len(scores))} candidates, which were drawn at "
+                "random. It cannot exceed their best: from few, the estimate is low."
+            )
         found.append(_figure(figures.best_so_far(scores, first, quantity, kind.percent), caption))
     if ranking:
         unit = 100 if kind.percent else 1

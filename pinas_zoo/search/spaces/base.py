@@ -54,6 +54,9 @@ class Supernet(nn.Module, ABC):
         num_features: Width of the pooled output.
         num_stages: Number of stages.
         stage_channels: Channels of each stage's output.
+        stage_strides: Stride of each stage's output to the image. Empty: stages do not run alone.
+        stage_layers: Layers on whose choices each stage depends.
+        stage_prefixes: Beginnings of the names of each stage's tensors.
 
     Example:
         >>> import torch
@@ -67,6 +70,9 @@ class Supernet(nn.Module, ABC):
     num_features: int
     num_stages = 1
     stage_channels: tuple[int, ...] = ()
+    stage_strides: tuple[int, ...] = ()
+    stage_layers: tuple[tuple[int, ...], ...] = ()
+    stage_prefixes: tuple[tuple[str, ...], ...] = ()
 
     @abstractmethod
     def forward(self, x: torch.Tensor, path: Path) -> torch.Tensor:

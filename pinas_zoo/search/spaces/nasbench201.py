@@ -52,6 +52,9 @@ class NASBench201Supernet(Supernet):
     """
 
     num_stages = STAGES
+    stage_strides = tuple(2**stage for stage in range(STAGES))
+    stage_layers = (tuple(range(len(EDGES))),) * STAGES  # all stages repeat one cell
+    stage_prefixes = (("conv1.", "bn1.", "stage1."), *((f"stage{k + 1}.",) for k in range(1, STAGES)))
 
     def __init__(
         self,

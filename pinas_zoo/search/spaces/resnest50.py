@@ -57,6 +57,13 @@ class ResNeStSupernet(Supernet):
             self.add_module(f"layer{stage + 1}", layers)
         self.num_stages = len(stages)
         self.stage_channels = tuple({spec.stage: spec.out_chs for spec in specs}.values())
+        self.stage_strides = tuple(4 * 2**stage for stage in range(self.num_stages))
+        self.stage_layers = tuple(
+            tuple(k for k, spec in enumerate(specs) if spec.stage == stage) for stage in range(self.num_stages)
+        )
+        self.stage_prefixes = tuple(
+            (*(("conv1.", "bn1.") if stage == 0 else ()), f"layer{stage + 1}.") for stage in range(self.num_stages)
+        )
         self.num_features = specs[-1].planes * EXPANSION
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,13 @@ from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.ranking.similarity import off_diagonal, path_similarity, write_matrix
 from pinas_zoo.search.run_folder import DONE, read_done
 from pinas_zoo.search.score_kinds import score_kind
+from pinas_zoo.search.scorers.block_losses import BlockLossScorer
 from pinas_zoo.search.scorers.consistency import COMPARED
 from pinas_zoo.search.scorers.protocol import CLASSIFIER, SUPERNET, Score, Scorer
 from pinas_zoo.search.stages.learn import learned_method
 from pinas_zoo.search.stages.result import StageResult
 from pinas_zoo.search.stages.winner import network_args
-from pinas_zoo.search.study.constraints import latency_ms
+from pinas_zoo.search.study.constraints import Limits, latency_ms
 from pinas_zoo.search.study.loop import check_scores, explore_study
 from pinas_zoo.search.study.ranking_file import write_ranking
 from pinas_zoo.search.study.storage import open_study, storage_errors
@@ -111,8 +113,37 @@ def explore_paths(context: Context) -> dict[Arch, Score]:
         network = timm.create_model(context.space.architecture, **network_args(context, arch))
         return latency_ms(network, size, get_device())
 
+    if options.sampler == "traversal":
+        if distributed.rank() == 0:
+            add_best(context, study, scorer, latency)
+        distributed.wait()
+        return known_scores(study)
     with storage_errors(options.storage or str(context.folder / "explore" / "study.db")):
         return explore_study(context.space, scorer.scores, options, study, context.config.seed, size, latency)
+
+
+def add_best(context: Context, study: optuna.Study, scorer: Scorer, latency: Callable[[Arch], float]) -> None:
+    """Add the best architectures within the limits to the study, by an exact traversal of the space.
+
+    Raises:
+        UserError: No architecture is within the limits.
+    """
+    options, size = context.config.explore, context.config.data.image_size
+    assert isinstance(scorer, BlockLossScorer)  # as checked before the run
+    limits = Limits(context.space, options, size)
+    known = known_scores(study)
+    found = set()
+    for arch in scorer.traverse((options.max_params_m or math.inf, options.max_flops_g or math.inf)):
+        if len(found) >= options.evaluations:
+            break
+        if limits.allow(arch) and (options.max_latency_ms is None or latency(arch) <= options.max_latency_ms):
+            found.add(arch)
+            if arch not in known:
+                scores = scorer.scores([arch])
+                check_scores([arch], scores)
+                add_score(study, context.space, arch, scores[0])
+    if not found:
+        raise UserError("expected architectures within the limits of explore, found none; raise the limit")
 
 
 def score_references(context: Context, scores: Mapping[Arch, Score]) -> dict[str, float]:
