@@ -39,6 +39,7 @@ class Stream(IntEnum):
     LEAF_CANDIDATES = 21  # candidates that it draws from a leaf, which takes the place of the rank
     SINGLE_PARAMETERS = 22  # parameters that it draws one at a time; a hash of the name takes the place of the rank
     RECALIBRATION_VIEWS = 23  # augmentation of the recalibration images; the rank is their position among them
+    GATES = 24  # Gumbel noise of architecture parameters; the position of the phase takes the place of the rank
     TRAIN_NOISE = 30  # mixup, cutmix, erasing and dropout of a step of stand-alone training; the rank is the process's
     TRAIN_TRANSFORM = 31  # timm's transforms of the training images of a step; a number for each position in the batch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ class Batch(NamedTuple):
 
     views: torch.Tensor  # N x num_views x C x H x W
     labels: torch.Tensor  # N
+    progress: float = 0.0  # fraction of the stage's steps that are completed, for schedules of a method's own
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,11 @@ class Phase:
     Attributes:
         name: Name of the phase, unique in the network. It identifies the optimiser in the checkpoint.
         split: Images from which the batch is drawn: ``train``, or ``held_out``, on which candidates are scored later.
-        optim: mmengine's arguments of the optimiser with its ``type``; its learning rate is constant. None: the stage's
-            SGD with its schedule.
+        optim: mmengine's arguments of the optimiser with its ``type``. None: the stage's SGD with its schedule.
         start: Fraction of the stage's steps after which the phase becomes active.
         stop: Fraction of the stage's steps after which the phase ends.
+        final_lr: Learning rate of ``optim`` at the end of the phase, as a multiple of the first one. It changes
+            exponentially, by the same factor in each step of the phase. 1: it is constant.
 
     Example:
         Architecture parameters trained by Adam on held-out images, in the second half of the stage::
@@ -43,10 +46,18 @@ class Phase:
     optim: Mapping[str, Any] | None = None
     start: float = 0.0
     stop: float = 1.0
+    final_lr: float = 1.0
 
     def is_active(self, step: int, steps: int) -> bool:
         """Whether the phase is active in step ``step`` (from 0) of ``steps`` steps."""
         return self.start * steps <= step < self.stop * steps
+
+    def schedule(self, steps: int) -> list[dict[str, Any]]:
+        """mmengine's schedulers of ``optim`` in a stage of ``steps`` steps, in units of steps."""
+        begin, end = math.ceil(self.start * steps), math.ceil(self.stop * steps)
+        if self.final_lr == 1 or end <= begin:
+            return []
+        return [dict(type="ExponentialLR", gamma=self.final_lr ** (1 / (end - begin)), begin=begin, end=end)]
 
 
 class Trainable(nn.Module):

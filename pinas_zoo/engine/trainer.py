@@ -122,7 +122,7 @@ class RunnerModel(BaseModel):
 
     def forward(self, step: int, phase: Phase | None = None, mode: str = "loss", **images: Any) -> Losses:
         """Losses of one phase (the first by default) on a batch; ``images`` are the arguments of :meth:`batch`."""
-        batch = self.batch(**images)
+        batch = self.batch(**images)._replace(progress=step / self.steps)
         with torch.autocast(batch.views.device.type, self.dtype, enabled=self.dtype is not None):
             return self.network.losses(batch, step, phase or self.network.phases[0])
 
@@ -263,7 +263,7 @@ def train(
         train_cfg=dict(type=StepLoop, max_iters=steps),
         optim_wrapper=optimisers(model, options),
         param_scheduler={
-            p.name: [dict(by_epoch=False, **part) for part in schedule] if p.optim is None else []
+            p.name: [dict(by_epoch=False, **part) for part in (schedule if p.optim is None else p.schedule(steps))]
             for p in network.phases
         },
         default_hooks=dict(logger=None, checkpoint=None, sampler_seed=None, timer=None, runtime_info=None),

@@ -100,7 +100,8 @@ class Context:
         """Build the method, freshly initialised from the run's seed."""
         learn = self.config.learn
         torch.manual_seed(self.config.seed)
-        return build_method(learn.method, learn.options, self.space, self.splits.num_classes, self.config.seed)
+        classes, seed, size = self.splits.num_classes, self.config.seed, self.config.data.image_size
+        return build_method(learn.method, learn.options, self.space, classes, seed, size)
 
     @cached_property
     def supernet(self) -> Supernet | None:

@@ -131,7 +131,7 @@ def plan(config: SearchConfig, folder: Path) -> RunPlan:
     space = build_space(config.space)
     learn, world, size = config.learn, distributed.world(), config.data.image_size
     with torch.device("meta"):
-        method = build_method(learn.method, learn.options, space, CLASSES, config.seed)
+        method = build_method(learn.method, learn.options, space, CLASSES, config.seed, size)
     tensors = [*method.parameters(), *method.buffers()]
     weights = sum(t.numel() * t.element_size() for t in tensors) / 2**20
     trained = sum(p.numel() * p.element_size() for p in method.parameters() if p.requires_grad) / 2**20

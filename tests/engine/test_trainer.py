@@ -9,6 +9,7 @@ from mmengine.registry import PARAM_SCHEDULERS
 from pinas_zoo.data.augmentation import BatchViews
 from pinas_zoo.data.images import Images, ViewsOptions
 from pinas_zoo.data.loader import BatchPart
+from pinas_zoo.engine.trainable import Phase
 from pinas_zoo.engine.trainer import RunnerModel, cosine
 from pinas_zoo.search.config import Views
 from pinas_zoo.search.methods.pinas import PiNASMethod
@@ -72,3 +73,11 @@ def test_a_warm_up_of_any_length_reaches_the_full_rate(steps, warmup):
             part.step()
     assert max(rates) == pytest.approx(1)
     assert min(rates) > 0
+
+
+def test_the_rate_of_a_phase_reaches_its_final_multiple_at_the_end_of_the_phase():
+    phase = Phase("arch", optim=dict(type="Adam", lr=0.5), start=0.25, stop=0.75, final_lr=10.0)
+    (part,) = phase.schedule(16)
+    assert (part["begin"], part["end"]) == (4, 12)
+    assert part["gamma"] ** 8 == pytest.approx(10)
+    assert Phase("arch", optim=dict(type="Adam")).schedule(16) == []

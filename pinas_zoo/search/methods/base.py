@@ -40,6 +40,8 @@ class Method(Trainable, ABC):
         title: Name of the method in reports, such as "Π-NAS".
         supervised: Whether the method learns a classifier that all paths share. If so, the run has no linear stage.
         scores_paths: Whether the method scores paths itself, by :meth:`scorer`, instead of ``explore.score``.
+        takes_image_size: Whether the constructor takes ``image_size``, the height and width of the images in pixels, on
+            which the multiply-adds of paths depend. It is that of the configuration's data, not an option.
 
     Example:
         A method that trains the first candidate of every layer, in a file that ``learn.method`` names::
@@ -79,6 +81,7 @@ class Method(Trainable, ABC):
     title: str
     supervised = False
     scores_paths = False
+    takes_image_size = False
 
     @property
     def learned(self) -> Supernet | None:
@@ -164,10 +167,13 @@ def option_names(kind: type[Method]) -> frozenset[str]:
         names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
-    return frozenset(names - {"self", "space", "num_classes", "seed"})
+    given = {"self", "space", "num_classes", "seed"} | ({"image_size"} if kind.takes_image_size else set())
+    return frozenset(names - given)
 
 
-def build_method(name: str, options: Mapping[str, Any], space: SearchSpace, num_classes: int, seed: int) -> Method:
+def build_method(
+    name: str, options: Mapping[str, Any], space: SearchSpace, num_classes: int, seed: int, image_size: int = 224
+) -> Method:
     """Build the method that a configuration names, with freshly initialised weights.
 
     Args:
@@ -176,6 +182,7 @@ def build_method(name: str, options: Mapping[str, Any], space: SearchSpace, num_
         space: The search space.
         num_classes: Number of classes of the images.
         seed: Seed of the run; paths and other random choices derive from it.
+        image_size: Height and width of the images in pixels, for methods that compute costs of paths.
 
     Raises:
         UserError: The method is unknown, or does not accept an option.
@@ -187,8 +194,11 @@ def build_method(name: str, options: Mapping[str, Any], space: SearchSpace, num_
         'Π-NAS'
     """
     kind = method_class(name)
+    given: dict[str, Any] = dict(num_classes=num_classes, seed=seed)
+    if kind.takes_image_size:
+        given["image_size"] = image_size
     try:
-        method = kind(space, num_classes=num_classes, seed=seed, **options)
+        method = kind(space, **given, **options)
     except WRONG_ARGUMENTS as error:
         known = option_names(kind)
         unknown = [key for key in options if key not in known] if isinstance(error, TypeError) else []
