@@ -27,6 +27,11 @@ METHODS = {  # built-in values of ``learn.method``
     "pinas": "pinas_zoo.search.methods.pinas:PiNASMethod",
     "spos": "pinas_zoo.search.methods.spos:SPOSMethod",
     "fairnas": "pinas_zoo.search.methods.fairnas:FairNASMethod",
+    "proxylessnas": "pinas_zoo.search.methods.proxylessnas:ProxylessNASMethod",
+    "gdas": "pinas_zoo.search.methods.gdas:GDASMethod",
+    "wpl": "pinas_zoo.search.methods.wpl:WPLMethod",
+    "nsas": "pinas_zoo.search.methods.nsas:NSASMethod",
+    "gdas_nsas": "pinas_zoo.search.methods.nsas:GDASNSASMethod",
 }
 
 
@@ -42,6 +47,8 @@ class Method(Trainable, ABC):
         scores_paths: Whether the method scores paths itself, by :meth:`scorer`, instead of ``explore.score``.
         takes_image_size: Whether the constructor takes ``image_size``, the height and width of the images in pixels, on
             which the multiply-adds of paths depend. It is that of the configuration's data, not an option.
+        paths_at_once: Largest number of paths whose activations a step keeps at the same time, for the plan of a run.
+            0: as many as :meth:`sample_paths` returns.
 
     Example:
         A method that trains the first candidate of every layer, in a file that ``learn.method`` names::
@@ -82,6 +89,7 @@ class Method(Trainable, ABC):
     supervised = False
     scores_paths = False
     takes_image_size = False
+    paths_at_once = 0
 
     @property
     def learned(self) -> Supernet | None:
