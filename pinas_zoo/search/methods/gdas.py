@@ -82,7 +82,7 @@ class GDASMethod(LearnedPathsMethod):
         sampled = (logits.detach().cpu() + noise).argmax(1)  # layers, on the host
         soft = gumbel_softmax(logits, noise.to(logits), self.temperature(progress))  # layers x candidates
         chosen = soft.gather(1, sampled.unsqueeze(1).to(logits.device))  # layers x 1
-        return SampledGates(tuple((k,) for k in sampled.tolist()), 1 + chosen - chosen.detach())
+        return SampledGates(tuple((k,) for k in sampled.tolist()), 1 + (chosen - chosen.detach()))
 
     def arch_losses(self, batch: Batch, step: int) -> dict[str, torch.Tensor]:
         return self.path_losses(batch, [self.gates(step, batch.progress)])

@@ -117,7 +117,7 @@ class ProxylessNASMethod(LearnedPathsMethod):
         """The cross-entropy through binary gates and the expected cost; both have gradients to the two logits."""
         pairs = self.sampled = self.sample_pairs(step)
         chances = torch.softmax(self.arch.logits.gather(1, pairs.index), 1)  # q, layers x 2
-        gates = pairs.is_open + chances - chances.detach()  # layers x 2
+        gates = pairs.is_open + (chances - chances.detach())  # layers x 2
         values = self.path_losses(batch, [SampledGates(pairs.candidates, gates)])
         everywhere = torch.zeros_like(self.arch.logits).scatter(1, pairs.index, chances)  # layers x candidates
         cost_g = self.costs.expected(everywhere)

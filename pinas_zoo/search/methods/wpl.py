@@ -30,6 +30,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.diagnostics import PATIENCE
 from pinas_zoo.engine.trainable import Batch, Phase
+from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.methods.single_path import SinglePathMethod
 from pinas_zoo.search.spaces.base import SearchSpace
@@ -148,14 +149,17 @@ class WPLMethod(SinglePathMethod):
         """Diagonal of the Fisher information of a path, for each tensor of :meth:`shared`; None where it uses none.
 
         It is the mean over groups of images of the squared gradient of their mean negative log-likelihood.
+
+        Raises:
+            UserError: ``fisher_groups`` does not divide the images.
         """
         weights, images = self.shared(), batch.views.squeeze(1)  # N x C x H x W
         world = distributed.world()
         groups = max(self.fisher_groups // world, 1)
         if self.fisher_groups > 1 and (self.fisher_groups % world or len(images) % groups):
-            raise ValueError(
+            raise UserError(
                 f"expected learn.options.fisher_groups to divide {len(images) * world} images on {world} processes, "
-                f"got {self.fisher_groups}"
+                f"got {self.fisher_groups}; try 1 or {len(images) * world}"
             )
         with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
             logits = self.fc(self.supernet(images, path))  # N x num_classes
