@@ -116,7 +116,7 @@ def test_the_cost_is_expected_over_the_pair_with_gradients_by_finite_differences
         return 2.0 * total / 0.001
 
     logits = method.arch.logits.detach().double()
-    assert float(values["cost_loss"]) == pytest.approx(cost(logits), rel=1e-4)
+    assert values["cost_loss"].item() == pytest.approx(cost(logits), rel=1e-4)
     for layer in (0, 3):
         for candidate in range(5):
             shift = torch.zeros_like(logits)
