@@ -97,8 +97,12 @@ def average_gradients(parameters: Iterable[torch.Tensor]) -> None:
     Parameters that the step's paths do not use have no gradient on any rank. They are neither communicated nor updated,
     as in a single process.
     """
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    dist.all_reduce_params(gradients, bucket_size_mb=BUCKET_MIB, op="mean")
+    average(p.grad for p in parameters if p.grad is not None)
+
+
+def average(tensors: Iterable[torch.Tensor]) -> None:
+    """Average tensors over ranks in place, in buckets. All ranks must have the same shapes."""
+    dist.all_reduce_params(list(tensors), bucket_size_mb=BUCKET_MIB, op="mean")
 
 
 def averaged(x: torch.Tensor) -> torch.Tensor:

@@ -140,6 +140,8 @@ def plan(config: SearchConfig, folder: Path) -> RunPlan:
     images, pixels = learn.batch_size // world, 3 * size**2 / 2**20
     supernet, dtype = method.learned, DTYPES[learn.precision]
     kept = 0.0 if supernet is None else sum(path_mib(supernet, path, images, size, dtype) for path in paths)
+    at_once = max(method.paths_at_once, len(paths))
+    kept *= at_once / max(len(paths), 1)
     scored, scoring, supernet_weights = scoring_images(config, supernet), 0.0, 0.0
     if supernet is not None and scored:
         path = space.sample(step_rng(config.seed, 0, Stream.LEARN_PATHS))[0]
@@ -160,7 +162,7 @@ def plan(config: SearchConfig, folder: Path) -> RunPlan:
         stages=tuple(stages),
         processes=world,
         images_per_process=learn.batch_size / world,
-        paths_per_step=len(paths),
+        paths_per_step=at_once,
         weights_mib=weights + 2 * trained,
         activations_mib=kept,
         images_mib_per_1000=1000 * pixels,

@@ -1,8 +1,9 @@
 """Nothing in a training step, or in scoring a candidate, reads a value back from the device, which would make it wait.
 
-Steps that are logged are an exception (:mod:`pinas_zoo.engine.trainable`), and so is the loss scaling of fp16 in phases
-with an optimiser of their own, whose scaler asks whether all gradients are finite. The forward and backward passes of
-fp16 are tested without a scaler, and the stage's SGD with one in tests/engine/test_fused_sgd.py.
+Steps that are logged are an exception (:mod:`pinas_zoo.engine.trainable`). So are methods that sample paths from logits
+that they learn, because the host has to know which modules run. The loss scaling of fp16 is one in phases with an
+optimiser of their own, whose scaler asks whether all gradients are finite. The forward and backward passes of fp16 are
+tested without a scaler, and the stage's SGD with one in tests/engine/test_fused_sgd.py.
 """
 
 from __future__ import annotations
@@ -50,13 +51,16 @@ TRAINED = {  # the network and its options, of every built-in method and of the 
     "fairnas": ("fairnas", {}),
     "fairnas, a path": ("fairnas", dict(update="path")),
     "fbnetv2": ("fbnetv2", {}),
+    "wpl": ("wpl", dict(steps_per_path=2, start=0.0)),
+    "nsas": ("nsas", dict(archive_size=2)),
     "linear": ("linear", {}),
     "linear in groups": ("linear", dict(batch_norm_images=4)),
     "train": ("train", {}),
 }
 
 
-READS_A_POLICY = {"tunas"}  # the sampled path says which modules run, and follows from logits on the device
+# the sampled path says which modules run, and follows from logits on the device
+LEARNED_PATHS = {"tunas", "proxylessnas", "gdas", "gdas_nsas"}
 NEEDS_A_TEACHER = {"dna"}
 
 
@@ -89,7 +93,7 @@ def run_steps(trained: Trainable, precision: str, channels_last: bool, first: in
 
 
 def test_the_table_has_every_built_in_method():
-    assert {name for name, _ in TRAINED.values()} | READS_A_POLICY | NEEDS_A_TEACHER >= set(METHODS)
+    assert {name for name, _ in TRAINED.values()} | LEARNED_PATHS | NEEDS_A_TEACHER >= set(METHODS)
 
 
 @pytest.mark.parametrize("space", SPACES)

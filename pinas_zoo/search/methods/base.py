@@ -30,6 +30,11 @@ METHODS = {  # built-in values of ``learn.method``
     "dna": "pinas_zoo.search.methods.dna:DNAMethod",
     "fbnetv2": "pinas_zoo.search.methods.fbnetv2:FBNetV2Method",
     "tunas": "pinas_zoo.search.methods.tunas:TuNASMethod",
+    "proxylessnas": "pinas_zoo.search.methods.proxylessnas:ProxylessNASMethod",
+    "gdas": "pinas_zoo.search.methods.gdas:GDASMethod",
+    "wpl": "pinas_zoo.search.methods.wpl:WPLMethod",
+    "nsas": "pinas_zoo.search.methods.nsas:NSASMethod",
+    "gdas_nsas": "pinas_zoo.search.methods.nsas:GDASNSASMethod",
 }
 
 
@@ -46,6 +51,8 @@ class Method(Trainable, ABC):
         sums_stages: Whether these scores are sums over stages, which ``explore.sampler="traversal"`` needs.
         takes_image_size: Whether the constructor takes ``image_size``, the height and width of the images in pixels, on
             which the multiply-adds of paths depend. It is that of the configuration's data, not an option.
+        paths_at_once: Largest number of paths whose activations a step keeps at the same time, for the plan of a run.
+            0: as many as :meth:`sample_paths` returns.
 
     Example:
         A method that trains the first candidate of every layer, in a file that ``learn.method`` names::
@@ -87,6 +94,7 @@ class Method(Trainable, ABC):
     scores_paths = False
     sums_stages = False
     takes_image_size = False
+    paths_at_once = 0
 
     @property
     def learned(self) -> Supernet | None:

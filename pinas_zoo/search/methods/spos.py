@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -11,7 +13,7 @@ from pinas_zoo.engine.trainable import Batch, Phase
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.methods.base import Method
 from pinas_zoo.search.methods.heads import new_classifier
-from pinas_zoo.search.spaces.base import SearchSpace, Supernet
+from pinas_zoo.search.spaces.base import Path, SearchSpace, Supernet
 
 
 class SPOSMethod(Method):
@@ -56,9 +58,13 @@ class SPOSMethod(Method):
 
     def losses(self, batch: Batch, step: int, phase: Phase) -> dict[str, torch.Tensor]:
         """The cross-entropy summed over the step's paths, and their mean accuracy; all paths see the same images."""
+        return self.path_losses(batch, self.sample_paths(step))
+
+    def path_losses(self, batch: Batch, paths: Sequence[Path]) -> dict[str, torch.Tensor]:
+        """The cross-entropy summed over paths, or over mixtures of candidates, and their mean accuracy."""
         images = batch.views.squeeze(1)  # N x C x H x W
         losses, right = [], []
-        for path in self.sample_paths(step):
+        for path in paths:
             logits = self.fc(self.supernet(images, path))  # N x num_classes
             losses.append(F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing))
             right.append((logits.detach().argmax(1) == batch.labels).float().mean())

@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,15 +37,45 @@ class Piece:
     run: Callable[[torch.Tensor], torch.Tensor]
 
 
-Path = Arch | torch.Tensor
+@dataclass(frozen=True)
+class SampledGates:
+    """Gates of some candidates of each layer. The others are not run, so they cost no time and no memory.
+
+    Attributes:
+        candidates: Candidates of each layer, layers x K.
+        gates: Their weights, layers x K.
+    """
+
+    candidates: tuple[tuple[int, ...], ...]
+    gates: torch.Tensor
+
+
+class LayerGates(NamedTuple):
+    """The candidates of one layer that a mixture runs, and their weights."""
+
+    candidates: tuple[int, ...]
+    gates: torch.Tensor  # one for each of the candidates
+
+
+Path = Arch | torch.Tensor | SampledGates
+
+
+def gates_of_layers(path: torch.Tensor | SampledGates) -> list[LayerGates]:
+    """Split gates, of all candidates or of sampled ones, into those of each layer."""
+    if isinstance(path, SampledGates):
+        rows = zip(path.candidates, path.gates.unbind(0), strict=True)
+        return [LayerGates(tuple(candidates), gates) for candidates, gates in rows]
+    everything = tuple(range(path.shape[1]))
+    return [LayerGates(everything, gates) for gates in path.unbind(0)]
 
 
 class Supernet(nn.Module, ABC):
     """All candidates of all layers, with weights that architectures share.
 
     A path is an :class:`Arch` or, for methods such as DARTS, a tensor of gates, layers x candidates. With gates, the
-    output of a layer is the sum of its candidates' outputs, each multiplied by its gate, and gates receive gradients. A
-    supernet does not have to support gates.
+    output of a layer is the sum of its candidates' outputs, each multiplied by its gate, and gates receive gradients.
+    :class:`SampledGates` are gates of some candidates; the supernet runs these alone. A supernet does not have to
+    support gates.
 
     A supernet may be divided into ``num_stages`` consecutive stages, each of which maps the unpooled output of the
     stage before to its own.

@@ -34,7 +34,17 @@ from pinas_zoo.models.nasbench201 import (
     stage_widths,
 )
 from pinas_zoo.search.spaces.balanced_paths import TRAINING_PATHS, BalancedPaths, TrainingPaths
-from pinas_zoo.search.spaces.base import Path, Piece, SearchSpace, Supernet, check_subspace, mixture
+from pinas_zoo.search.spaces.base import (
+    LayerGates,
+    Path,
+    Piece,
+    SampledGates,
+    SearchSpace,
+    Supernet,
+    check_subspace,
+    gates_of_layers,
+    mixture,
+)
 
 NOISE = 0.3  # factor of the usual random weights that are added to the identity
 
@@ -96,8 +106,8 @@ class NASBench201Supernet(Supernet):
         for layer in self._modules[f"stage{index + 1}"]:  # type: ignore[union-attr]
             if not isinstance(layer, Cell):
                 x = layer(x)
-            elif isinstance(path, torch.Tensor):
-                x = mixed_cell(layer, x, path, self.operations)
+            elif isinstance(path, torch.Tensor | SampledGates):
+                x = mixed_cell(layer, x, gates_of_layers(path), self.operations)
             else:
                 x = layer(x, self.chosen(path))
         return x
@@ -139,13 +149,13 @@ class NASBench201Supernet(Supernet):
         yield "bn2", self.bn2
 
 
-def mixed_cell(cell: Cell, x: torch.Tensor, gates: torch.Tensor, operations: Sequence[int]) -> torch.Tensor:
-    """Run a cell whose edges are mixtures of all candidates.
+def mixed_cell(cell: Cell, x: torch.Tensor, gates: Sequence[LayerGates], operations: Sequence[int]) -> torch.Tensor:
+    """Run a cell whose edges are mixtures of candidates.
 
     Args:
         cell: Cell that contains all candidates.
         x: Input, N x channels x H x W.
-        gates: Weights, edges x candidates.
+        gates: Candidates of each edge and their weights.
         operations: The candidates, as indices into OPERATIONS.
 
     Returns:
@@ -156,8 +166,9 @@ def mixed_cell(cell: Cell, x: torch.Tensor, gates: torch.Tensor, operations: Seq
         terms = []
         for edge, (source, to) in enumerate(EDGES):
             if to == node:
-                outputs = (edge_output(cell, edge, operation, nodes[source]) for operation in operations)
-                terms.append(mixture(outputs, gates[edge]))
+                chosen = gates[edge]
+                outputs = (edge_output(cell, edge, operations[c], nodes[source]) for c in chosen.candidates)
+                terms.append(mixture(outputs, chosen.gates))
         nodes.append(torch.stack(terms).sum(0))
     return nodes[-1]
 

@@ -29,7 +29,17 @@ from pinas_zoo.models.pinas import (
     make_stem,
 )
 from pinas_zoo.models.spec import NetworkSpec, largest_path, read_sizes
-from pinas_zoo.search.spaces.base import Path, Piece, SearchSpace, Supernet, check_subspace, mixture
+from pinas_zoo.search.spaces.base import (
+    LayerGates,
+    Path,
+    Piece,
+    SampledGates,
+    SearchSpace,
+    Supernet,
+    check_subspace,
+    gates_of_layers,
+    mixture,
+)
 from pinas_zoo.weights.size_limits import check_parameters
 
 RESNEST = [str(candidate) for candidate in CANDIDATES].index("2s1x64d")  # the candidate that is ResNeSt's block
@@ -80,11 +90,12 @@ class ResNeStSupernet(Supernet):
         """Run one stage. The first stage includes the stem."""
         if index == 0:
             x = self.stem(x)
-        for name, chosen in zip(self.layer_names, path, strict=True):
+        layers = gates_of_layers(path) if isinstance(path, torch.Tensor | SampledGates) else path
+        for name, chosen in zip(self.layer_names, layers, strict=True):
             if name.startswith(f"layer{index + 1}."):
-                layer = self.get_submodule(name)
-                if isinstance(chosen, torch.Tensor):  # gates of this layer's candidates
-                    x = mixture((candidate(x) for candidate in layer.children()), chosen)
+                if isinstance(chosen, LayerGates):
+                    outputs = (self.get_submodule(f"{name}.{choice}")(x) for choice in chosen.candidates)
+                    x = mixture(outputs, chosen.gates)
                 else:
                     x = self.get_submodule(f"{name}.{chosen}")(x)
         return x

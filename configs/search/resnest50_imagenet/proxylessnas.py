@@ -1,0 +1,14 @@
+"""ProxylessNAS on the paper's space: binary gates learned on held-out images, with multiply-adds in the loss.
+
+torchrun --nproc-per-node 8 -m pinas_zoo.cli search resnest50_imagenet/proxylessnas --set data.root=FOLDER
+
+It differs from spos.py, whose head says where the settings come from, only in the method, whose docstring says where
+the defaults of its options come from. Nobody has tried them on ImageNet with this package. A step has three
+passes instead of one.
+"""
+
+_base_ = "spos.py"
+
+name = "resnest50_imagenet_proxylessnas"
+
+learn = dict(method="proxylessnas")
