@@ -30,17 +30,23 @@ evidence-nb201: $(READY) ## rank NAS-Bench-201's networks: IMAGES=cifar10.npz TA
 	$(if $(and $(IMAGES),$(TABLE)),,$(error expected IMAGES=... and TABLE=..., as in: make evidence-nb201 IMAGES=cifar10.npz TABLE=nb201.csv))
 	$(BIN)/pinas-zoo evidence nasbench201 --images $(IMAGES) --truth $(TABLE) $(ARGS)
 
+# the same commit gives the same bytes: its time, or without git a fixed one, is that of every file in the two archives
+wheel: export SOURCE_DATE_EPOCH ?= $(or $(if $(wildcard .git),$(shell git log -1 --format=%ct)),1580601600)
 wheel: $(READY) ## dist/pinas_zoo-VERSION-py3-none-any.whl and the sdist
 	$(BIN)/python -m build --no-isolation
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# as variables, which pip also hands to the build of a package in an environment of its own
+$(READY): export PIP_CONSTRAINT := constraints.txt
+$(READY): export PIP_BUILD_CONSTRAINT := constraints.txt
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "expected Python 3.10 or newer, got " + sys.version.split()[0] + "; try make PYTHON=python3.11")'
 	@echo "set-up   .venv with the versions of constraints.txt; the first time takes minutes and about 6 GB of disk"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet pip
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	@touch $@
 
 clean: ## remove .venv, work_dirs and built packages

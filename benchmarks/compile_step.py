@@ -21,7 +21,8 @@ import torch
 
 import pinas_zoo  # noqa: F401
 from pinas_zoo.engine.trainable import Batch
-from pinas_zoo.search.stages.train import StandAlone
+from pinas_zoo.train.classifier import Classifier
+from pinas_zoo.train.config import Recipe
 
 TINY: dict[str, Any] = dict(arch="0123", depths=[1, 1, 1, 1], widths=[16, 16, 16, 16], stem_width=8)
 
@@ -35,11 +36,11 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(0)
     model = timm.create_model("pinas_cls" if args.whole else "pinas", num_classes=10, **({} if args.whole else TINY))
-    networks = {
-        "plain": StandAlone(copy.deepcopy(model), 0.1).train(),
-        "compiled": StandAlone(model, 0.1, compiled=True).train(),
-    }
     views, labels = torch.randn(args.images, 1, 3, args.size, args.size), torch.arange(args.images) % 10
+    networks = {
+        name: Classifier(copy.deepcopy(model), Recipe(compile=name == "compiled"), labels, 10, 1).train()
+        for name in ("plain", "compiled")
+    }
     taken: dict[str, list[float]] = {name: [] for name in networks}
     for step in range(1 + args.steps):
         for name, network in networks.items():

@@ -3,8 +3,10 @@
     python benchmarks/learn_step.py                 # 16 images of 112 x 112, the paper's space, one thread
 
 Bare compute is what any implementation must do: two forward and backward passes and two forward passes of the
-stand-alone networks of the step's two paths, at the same batch size and precision. A step adds the head, the queue of
-49,152 negatives, both losses, the teacher's moving averages, normalisation of the views, and the optimiser.
+stand-alone networks of the step's two paths, at the same batch size and precision. The forward passes have networks of
+their own, as a mean teacher has: with the student's, autocast would keep the casts of its weights for them. A step adds
+the head, the queue of 49,152 negatives, both losses, the teacher's moving averages, normalisation of the views, and the
+optimiser.
 
 Times are CPU time of this process in one thread, as medians over steps. Step and bare compute run in turn, so that
 other load affects both. The operators, casts and bytes of both are the same on every machine. What a step adds is
@@ -15,6 +17,7 @@ batches, and larger where a processor computes bf16 faster.
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -104,10 +107,11 @@ class Step:
         Args:
             networks: Networks that map images to vectors.
             student: Whether each runs forward and backward.
-            teacher: Whether each runs forward without gradient.
+            teacher: Whether a copy of each runs forward without gradient.
             group: Images of a pass, as in groups of batch norm. None: all.
         """
         networks = [network.to(self.device).to(memory_format=self.memory_format).train() for network in networks]
+        teachers = [copy.deepcopy(network).requires_grad_(False) for network in networks] if teacher else []
         x = torch.randn(len(self.views), 3, *self.views.shape[3:], device=self.device)
         parts = x.contiguous(memory_format=self.memory_format).split(group or len(x))
 
@@ -115,7 +119,7 @@ class Step:
             with torch.autocast(self.device, self.dtype, enabled=self.dtype is not None):
                 outputs = [network(part) for network in networks for part in parts if student]
                 with torch.no_grad():
-                    for network in networks if teacher else ():
+                    for network in teachers:
                         for part in parts:
                             network(part)
             for output in outputs:

@@ -39,8 +39,11 @@ class Stream(IntEnum):
     LEAF_CANDIDATES = 21  # candidates that it draws from a leaf, which takes the place of the rank
     SINGLE_PARAMETERS = 22  # parameters that it draws one at a time; a hash of the name takes the place of the rank
     RECALIBRATION_VIEWS = 23  # augmentation of the recalibration images; the rank is their position among them
+    COMPARED = 24  # architectures of like cost that are trained beside a search's winner
     TRAIN_NOISE = 30  # mixup, cutmix, erasing and dropout of a step of stand-alone training; the rank is the process's
     TRAIN_TRANSFORM = 31  # timm's transforms of the training images of a step; a number for each position in the batch
+    ZERO_COST_IMAGES = 50  # held-out images on which training-free scores are computed
+    ZERO_COST_WEIGHTS = 51  # initial weights of a network that such a score rates; a hash of its name takes the rank
 
 
 def step_rng(seed: int, step: int, stream: int, rank: int = 0) -> np.random.Generator:

@@ -129,7 +129,8 @@ def test_exact_versions_cover_what_is_required():
     project = text[text.index("\ndependencies = [") : text.index("[project.scripts]")]
     required = {name.lower() for name in re.findall(r'^    "([A-Za-z0-9-]+)', project, re.M)}
     assert len(required) > 25
-    assert required - pinned == {"pinas-zoo", "setuptools"}  # setuptools has an upper bound of its own
+    assert required - pinned == {"pinas-zoo"}
+    assert {"pip", "hatchling", "build"} <= pinned  # what installs and builds
 
 
 @pytest.mark.parametrize("checkout", [True, False])
@@ -206,6 +207,45 @@ def test_the_wheel_in_a_clean_environment(tmp_path):
         assert "usage:" in run(python, "-m", f"pinas_zoo.tools.{tool}", "--help", cwd=empty)
     for name in TOOLS[-3:]:
         assert os.access(site / "pinas_zoo/tools" / name, os.X_OK)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("git", [True, False])
+def test_two_builds_of_one_commit_have_the_same_bytes(git, tmp_path):
+    """Elsewhere, later, with other permissions, time zone and language; and without git, where no commit has a time."""
+    pytest.importorskip("build")
+    if shutil.which("make") is None or shutil.which("git") is None:
+        pytest.skip("make or git is absent")
+    folders = (tmp_path / "one", tmp_path / "an other" / "place")
+    built = []
+    for folder, (umask, zone, language) in zip(
+        folders, [(0o022, "UTC", "C"), (0o077, "Asia/Tokyo", "C.UTF-8")], strict=True
+    ):
+        before = os.umask(umask)
+        try:
+            clone(folder)
+            shutil.copy(ROOT / "Makefile", folder)
+            for path in folder.rglob("*"):
+                path.chmod((0o777 if path.is_dir() or os.access(path, os.X_OK) else 0o666) & ~umask)
+                os.utime(path, (1e9 + umask, 1e9 + umask))
+            if git:
+                commit = ["git", "-c", "user.name=A", "-c", "user.email=a@b", "commit", "--quiet", "-m", "one"]
+                run("git", "init", "--quiet", cwd=folder)
+                run("git", "add", ".", cwd=folder)
+                run(*commit, "--date=2026-01-02T03:04:05Z", cwd=folder, GIT_COMMITTER_DATE="2026-01-02T03:04:05Z")
+            build = ["make", "wheel", f"BIN={Path(sys.executable).parent}", "READY="]
+            run(*build, cwd=folder, TZ=zone, LC_ALL=language, PYTHONHASHSEED=str(umask))
+        finally:
+            os.umask(before)
+        built.append({path.name: path.read_bytes() for path in (folder / "dist").iterdir()})
+    assert len(built[0]) == 2
+    assert built[0] == built[1]
+    with zipfile.ZipFile(next((folders[1] / "dist").glob("*.whl"))) as wheel:
+        assert {info.date_time for info in wheel.infolist()} == {
+            (2026, 1, 2, 3, 4, 4) if git else (2020, 2, 2, 0, 0, 0)  # a zip file counts seconds by two
+        }
+        modes = {info.external_attr >> 16 & 0o777 for info in wheel.infolist()}
+    assert modes == {0o644, 0o755}
 
 
 @pytest.mark.slow

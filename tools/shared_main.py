@@ -43,9 +43,13 @@ def run(parser: argparse.ArgumentParser, tool: str, work: Work, argv: Sequence[s
     if "local_rank" in args:
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     from pinas_zoo import extras
+    from pinas_zoo.config_files import find_config
     from pinas_zoo.errors import UserError, is_full_disk
 
     try:
+        find_config(args.config, "det", "seg")  # before the seconds that OpenMMLab's imports take
+        if getattr(args, "data_root", None) and not os.path.isdir(args.data_root):
+            raise UserError(f"expected a folder as --data-root, got {args.data_root}; give that of the images")
         extras.require()
         if args.cfg_options is not None:
             from mmengine.config import DictAction

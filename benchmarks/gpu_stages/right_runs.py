@@ -36,7 +36,7 @@ CHANNELS: dict[str, Any] = dict(depths=(1, 2, 2, 1), widths=(16, 32, 64, 128), s
 TINY: dict[str, Any] = dict(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
 SHORT = {  # the demo with fewer steps, for a search that changes devices
     "learn.steps": "60", "learn.checkpoint_every": "20", "learn.log_every": "1", "linear.steps": "40",
-    "linear.checkpoint_every": "20", "explore.evaluations": "16", "train.epochs": "1",
+    "linear.checkpoint_every": "20", "explore.evaluations": "16", "train.epochs": "1", "train.compare.seeds": "0",
 }  # fmt: skip
 SHORTER = {  # for smoke
     "space.depths": "(1,1,1,1)", "space.widths": "(16,16,16,16)", "data.image_size": "16", "learn.steps": "6",

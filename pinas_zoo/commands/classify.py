@@ -81,10 +81,12 @@ def classify(paths: Sequence[str], args: argparse.Namespace) -> Iterator[tuple[s
 
     from pinas_zoo.data.image_files import central_part, read_image
     from pinas_zoo.errors import UserError
+    from pinas_zoo.weights.timm_cfg import check_preparation
 
     model = load_model(args.model, args.device)
     name, topk = label_lookup(model), min(args.topk, model.num_classes)
     config = resolve_data_config({}, model=model)
+    check_preparation(config, args.model)
     channels = config["input_size"][0]
     if channels not in (1, 3):
         raise UserError(f"expected a model of 1 or 3 input channels, got {channels} in {args.model}")

@@ -162,6 +162,8 @@ def _facts(checkpoint: Path, layout: str, args: argparse.Namespace, path: Any) -
     """Facts for provenance.json: where the weights come from."""
     import hashlib
 
+    from pinas_zoo.made_with import made_with
+
     digest = hashlib.sha256()
     with checkpoint.open("rb") as stream:
         while chunk := stream.read(1 << 20):
@@ -170,6 +172,7 @@ def _facts(checkpoint: Path, layout: str, args: argparse.Namespace, path: Any) -
         "converted_from": checkpoint.name,
         "sha256_of_checkpoint": digest.hexdigest(),
         "layout": layout,
+        **made_with(),
         **({"path": str(path), "weights": "teacher" if args.teacher else "student"} if path else {}),
     }
 

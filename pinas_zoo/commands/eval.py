@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
 
     from pinas_zoo.errors import UserError
     from pinas_zoo.extras import require_search
+    from pinas_zoo.made_with import made_with
 
     for option in ("batch_size", "image_size"):
         if getattr(args, option) is not None and getattr(args, option) < 1:
@@ -71,6 +72,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.train.evaluate import match_classes, predict, results
     from pinas_zoo.train.images import TransformedImages, left_out, readable
     from pinas_zoo.weights.new_folder import FACTS_FILE
+    from pinas_zoo.weights.timm_cfg import check_preparation
 
     check_precision(args.precision, "--precision")
     model = load_model(_trained(args.network), args.device)
@@ -80,6 +82,7 @@ def run(args: argparse.Namespace) -> None:
     config = resolve_data_config(given, model=model, use_test_size=True)
     if config["input_size"][0] != 3:
         raise UserError(f"expected a network for images of 3 channels, got one for {config['input_size'][0]}")
+    check_preparation(config, args.network)
     images, names, trained = open_images(args, facts_of(_trained(args.network)))
     if trained:
         note(
@@ -101,6 +104,7 @@ def run(args: argparse.Namespace) -> None:
         "network": args.network, "data": args.data, "image_size": config["input_size"][-1],
         "batch_size": args.batch_size, "device": args.device, "precision": args.precision,
         "trained_on": trained, **({"left_out": len(reasons)} if args.skip_unreadable else {}), **facts,
+        "made_with": made_with(),
     }  # fmt: skip
     if args.html:
         from pinas_zoo.train.results_page import write_page

@@ -53,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", metavar="N", type=int, help="threads of learning and scoring")
     parser.add_argument("--count", metavar="N", type=int, help="score at most so many architectures, random ones")
     parser.add_argument(
+        "--scores", metavar="NAME", nargs="+",
+        help="which scores are measured: consistency, identification, squared_error (of a probe), cross_entropy and "
+        "classifier_accuracy (of the shared classifier), beside that by which the configuration ranks; default: all",
+    )  # fmt: skip
+    parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE",
         help="measure a trial: change the runs' search configuration, such as --set learn.lr=0.1; may be repeated",
     )  # fmt: skip
@@ -144,10 +149,12 @@ def _planned_runs(args: argparse.Namespace, config: EvidenceConfig) -> list[Plan
 
     from pinas_zoo.errors import UserError
     from pinas_zoo.search.evidence.plan import PlannedRun
+    from pinas_zoo.search.evidence.results import RANKING_SCORES
 
     runs, sizes = args.runs or config.measured, args.sizes or list(config.spaces)
     choices: tuple[tuple[str, Collection[Any], Collection[Any]], ...]
-    choices = ("--runs", runs, config.runs), ("--sizes", sizes, config.spaces)
+    scores = tuple(dict.fromkeys([config.rank_by, *(args.scores or RANKING_SCORES)]))  # tables rank by the first
+    choices = ("--runs", runs, config.runs), ("--sizes", sizes, config.spaces), ("--scores", scores, RANKING_SCORES)
     for option, asked, known in choices:
         if unknown := [value for value in asked if value not in known]:
             raise UserError(f"expected {option} of {', '.join(map(str, known))}, got {unknown[0]}")
@@ -162,7 +169,7 @@ def _planned_runs(args: argparse.Namespace, config: EvidenceConfig) -> list[Plan
             )
     minutes, threads = args.minutes or config.minutes, args.threads or config.threads
     return [
-        PlannedRun(config, name, size, seed, float(minutes), threads, tuple(args.set), subspace)
+        PlannedRun(config, name, size, seed, float(minutes), threads, tuple(args.set), subspace, scores)
         for size, seed, name in product(sizes, args.seeds or config.seeds, runs)
     ]
 

@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.extras import require_search
 
     require_search()
+    from pinas_zoo.engine.config_values import parse_overrides
     from pinas_zoo.errors import UserError
-    from pinas_zoo.search.config import parse_overrides
     from pinas_zoo.search.pipeline import open_context, write_run_report
     from pinas_zoo.search.ranking import kendall
     from pinas_zoo.search.ranking.main_effects import main_effects
@@ -96,8 +96,8 @@ def run(args: argparse.Namespace) -> None:
     facts["points"] = dict(zip(("arch", "score", "flops_g", "truth"), zip(*rows, strict=True), strict=True))
     save_figure(
         opened.folder / "rank.svg",
-        kendall.scatter(rows, found, kind.name),
-        f"{column} over {kind.name} in the supernet",
+        kendall.scatter(rows, found, kind.name, kind.percent),
+        f"{column} over {kind.name}{' in the supernet' if kind.percent else ''}",
     )
     registry.write_json(opened.folder / "rank.json", facts)
     report = write_run_report(opened) if (opened.folder / "report.html").is_file() else None

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("expected --dry-run with --json, got --json alone; a run's results are files in its folder")
     require_search()
     from pinas_zoo.engine import distributed
-    from pinas_zoo.search.config import parse_overrides
+    from pinas_zoo.engine.config_values import parse_overrides
     from pinas_zoo.search.config_files import find_config
     from pinas_zoo.search.context import Context
     from pinas_zoo.search.pipeline import run as run_stages

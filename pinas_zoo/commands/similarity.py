@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.extras import require_search
 
     require_search()
+    from pinas_zoo.engine.config_values import parse_overrides
     from pinas_zoo.errors import UserError
-    from pinas_zoo.search.config import parse_overrides
     from pinas_zoo.search.pipeline import open_context
     from pinas_zoo.search.ranking.similarity import heat_map, off_diagonal, write_matrix
     from pinas_zoo.search.report.figures import save_figure

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
 
     require_search()
     from pinas_zoo.config_files import find_config
-    from pinas_zoo.search.config import parse_overrides
+    from pinas_zoo.engine.config_values import parse_overrides
 
     overrides = parse_overrides(args.set)
     for key, value in (("model", args.network), ("data.root", args.data), ("name", args.name)):
@@ -139,8 +139,8 @@ def read_recipe(path: Path, overrides: Mapping[str, Any]) -> Recipe:
     """
     from mmengine.config import Config
 
+    from pinas_zoo.engine.config_values import parse_table, read_config
     from pinas_zoo.errors import UserError
-    from pinas_zoo.search.config import parse_table, read_config
     from pinas_zoo.train.config import Recipe
 
     config = Config(read_config(path))

@@ -100,6 +100,8 @@ def restore(
             wrapper.load_state_dict(state["optimizers"][name])
             _check_optimizer(wrapper.optimizer)
         for name, some in schedulers.items():
+            if not some:  # the network sets its rates itself; in the last stage of a search it once did not
+                continue
             for scheduler, kept in zip(some, state["schedulers"][name], strict=True):
                 _check_scheduler(kept, scheduler.state_dict())
                 scheduler.load_state_dict(kept)

@@ -42,7 +42,7 @@ class Curve:
             self.file.close()
             rows = _rows(self.path)[1:]
             self.columns += new
-            with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
+            with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows([self.columns, *(row + [""] * len(new) for row in rows)])
             self.file = self._append()
         cells = [values.get(key, "") for key in self.columns]
@@ -90,7 +90,7 @@ def truncate_curve(folder: Path, done: int, name: str = CURVE) -> None:
         if len(row) != len(rows[0]) or not _fits(row, rows[0].index("step"), done):
             break
         kept.append(row)
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(kept)
 
 

@@ -44,7 +44,8 @@ class StepHook(Hook):
         state: Checkpoint from :func:`pinas_zoo.engine.checkpoint.load_checkpoint`; None for a new stage.
         options: Intervals of logs and checkpoints.
         bar: Whether to show progress in steps.
-        cure: What to do about a loss or weights that are not finite, in the caller's words.
+        cure: What to do about a learning rate that is too high, in the words of the configuration; empty: those of a
+            search.
     """
 
     priority = "VERY_LOW"  # runs after the hook that steps the schedulers
@@ -57,10 +58,10 @@ class StepHook(Hook):
         state: dict[str, Any] | None,
         options: LogOptions,
         bar: bool = True,
-        cure: str = "lower it and start anew in another folder",
+        cure: str = "",
     ):
-        self.cure = cure
         self.folder, self.label, self.steps, self.state, self.shows_bar = folder, label, steps, state, bar
+        self.cure = cure or f"lower {label}.lr and search in another folder"
         self.log_every, self.checkpoint_every = options.log_every, options.checkpoint_every
         self.seconds_before = state["seconds"] if state else 0.0
         self.warned = False

@@ -21,7 +21,7 @@ def machine_memory_mib() -> float | None:
     except (ValueError, OSError, AttributeError):  # Windows
         return None
     try:
-        return min(memory, int(_CGROUP.read_text()) / 2**20)
+        return min(memory, int(_CGROUP.read_text(encoding="utf-8")) / 2**20)
     except (OSError, ValueError):  # no such file, or "max"
         return memory
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -29,8 +30,14 @@ def read_python_config(path: Path) -> Config:
 
     Raises:
         UserError: It cannot be read or run, calls ``exit``, imports what is not installed, or is based on a file that
-            is missing or based on itself.
+            is missing or based on itself. Or there is no place for temporary files, which mmengine copies it to.
     """
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        raise UserError(
+            f"expected a folder for temporary files, got: {error.strerror}; set TMPDIR to one that can be written"
+        ) from None
     try:
         _follow(path.absolute(), ())
         config: Config = Config.fromfile(str(path))

@@ -212,7 +212,7 @@ def train(
     log: Log = Log(),  # noqa: B008
     hooks: Sequence[Hook] = (),
     bar: bool = True,
-    cure: str = "lower it and start anew in another folder",
+    cure: str = "",
 ) -> float:
     """Train a network in place, or resume from the checkpoint in the folder. All processes must call it.
 
@@ -230,7 +230,7 @@ def train(
         log: Additional outputs of the curve.
         hooks: Additional hooks of mmengine's Runner.
         bar: Whether to show progress in steps.
-        cure: What the message of a loss or weights that are not finite advises.
+        cure: What a message recommends where the learning rate is too high; empty: the words of a search's stage.
 
     Returns:
         Duration of training in seconds, over all attempts.

@@ -135,7 +135,8 @@ def layer_specs(
                     stride=stride if first else 1,
                     dilation=previous if first else dilation,
                     pool=first and stage > 0,
-                    downsample=first and (stride > 1 or in_chs != planes * EXPANSION),
+                    # of the undilated network's weights, so that they fit at any output stride
+                    downsample=first and (stage > 0 or in_chs != planes * EXPANSION),
                 )
             )
             in_chs = planes * EXPANSION

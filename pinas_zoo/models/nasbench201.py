@@ -113,6 +113,20 @@ def cell_plan(operations: tuple[int, ...]) -> tuple[tuple[int, tuple[tuple[int, 
     return tuple((node, tuple(incoming[node])) for node in (1, 2, 3) if node in needed)
 
 
+def prune(operations: tuple[int, ...]) -> tuple[int, ...]:
+    """Six operations with ``none`` on every edge that lies on no path from the cell's input to its output."""
+    kept = [operation != NONE for operation in operations]
+    forward, back = {0}, {EDGES[-1][1]}  # nodes that the input reaches, and that reach the output
+    for edge, (source, to) in enumerate(EDGES):  # edges are sorted by the node that they lead to
+        if kept[edge] and source in forward:
+            forward.add(to)
+    for edge, (source, to) in reversed(list(enumerate(EDGES))):
+        if kept[edge] and to in back:
+            back.add(source)
+    on_path = [source in forward and to in back for source, to in EDGES]
+    return tuple(op if on else NONE for op, on in zip(operations, on_path, strict=True))
+
+
 class ConvNorm(nn.Module):
     """Convolution without bias and batch norm; the caller rectifies what goes in, once for all edges of a node."""
 
@@ -134,7 +148,13 @@ class Cell(nn.Module):
         channels: Of every node.
         candidates: Operations per edge, as indices into :data:`OPERATIONS`.
         affine: Whether batch norms have weights.
+
+    Attributes:
+        reuses_activations: Whether a node is rectified once for all of its edges, each of which has a rectifier of its
+            own in the benchmark. NASWOT, which counts rectifiers, switches it off.
     """
+
+    reuses_activations = True
 
     def __init__(self, channels: int, candidates: Sequence[Sequence[int]], affine: bool, **dd: Any):
         super().__init__()
@@ -169,7 +189,7 @@ class Cell(nn.Module):
                         pooled[source] = F.avg_pool2d(nodes[source], 3, 1, 1, count_include_pad=False)
                     term = pooled[source]
                 else:
-                    if source not in rectified:
+                    if source not in rectified or not self.reuses_activations:
                         rectified[source] = F.relu(nodes[source])
                     term = self.conv(edge, operation)(rectified[source])
                 total = term if total is None else total + term

@@ -22,9 +22,11 @@ from pinas_zoo.config_files import find_config
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.python_config import read_python_config
 from pinas_zoo.errors import UserError, WrongShapes
+from pinas_zoo.made_with import made_with
 from pinas_zoo.openmmlab.checkpoints import read_weights, state_dict_of
 from pinas_zoo.openmmlab.data_checks import check_data, datasets
 from pinas_zoo.openmmlab.failures import in_one_line
+from pinas_zoo.openmmlab.finite_hook import FiniteNumbersHook
 from pinas_zoo.openmmlab.loader_checks import fit_loaders
 from pinas_zoo.openmmlab.resume import checkpoint_to_resume
 from pinas_zoo.openmmlab.weight_checks import check_initial_weights
@@ -117,7 +119,8 @@ def start(cfg: Config, launcher: str, mode: str) -> Runner:
             cfg.resume = cfg.load_from is not None
         if _first_of_machine():
             check_initial_weights(cfg)
-        _add_hooks(cfg, "ResumeAsDataHook", "BatchOfOneHook", "CollectGarbageHook")
+        cfg.made_with = made_with()  # the run's log, its copy of the config and its checkpoints say it
+        _add_hooks(cfg, "ResumeAsDataHook", "BatchOfOneHook", "CollectGarbageHook", FiniteNumbersHook.__name__)
     if cfg.optim_wrapper.get("type") == "AmpOptimWrapper" and mode == "train" and not torch.cuda.is_available():
         raise UserError("expected a GPU for mixed precision (--amp), found none; leave out --amp")
     cfg.launcher = launcher
@@ -134,7 +137,8 @@ def run(runner: Runner, mode: str) -> Any:
     """Train or test.
 
     Raises:
-        UserError: A failure that wrong data cause; see :mod:`pinas_zoo.openmmlab.failures`.
+        UserError: A failure that wrong data cause; see :mod:`pinas_zoo.openmmlab.failures`. A loss or a weight that is
+            not finite; see :mod:`pinas_zoo.openmmlab.finite_hook`.
     """
     collecting = gc.isenabled()
     if mode == "train":

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import ast
-import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field
 
-from pinas_zoo.bounded_reading import MIB, read_json
-from pinas_zoo.data.options import Data, Table, Views
-from pinas_zoo.engine.python_config import read_python_config
+from pinas_zoo.data.options import Data, Share, Table, Views
+from pinas_zoo.engine.config_values import parse_overrides, parse_table, read_config  # noqa: F401  were here before
 from pinas_zoo.engine.trainer import Log, Precision
 from pinas_zoo.errors import UserError
-from pinas_zoo.search.plain_data import check_plain
 from pinas_zoo.search.plugins import is_file
-from pinas_zoo.weights.size_limits import shortened
-
-T = TypeVar("T", bound=BaseModel)
-JSON_LIMIT = 16 * MIB  # of a JSON configuration
 
 
 class Learn(Table):
@@ -105,8 +96,15 @@ class Explore(Table):
     evaluations: int = Field(1000, ge=1)  # number of distinct architectures to score
     # classifier: accuracy of the shared classifier (sec. 3.3); probe: accuracy of a ridge regression per candidate on
     # the recalibration images; consistency: similarity of views, without labels; identification: Eqn. 4 of whitened
-    # features of views, without labels; flops: multiply-adds, without training. Only the first needs a linear stage
-    score: Literal["classifier", "probe", "consistency", "identification", "flops"] = "classifier"
+    # features of views, without labels; flops: multiply-adds, without training. Only the first needs a linear stage.
+    # The others are functions of an untrained network (docs/read_a_search.md): nothing is learned
+    score: Literal[
+        "classifier", "probe", "consistency", "identification", "flops", "naswot", "jacov", "synflow", "grad_norm",
+        "snip", "fisher", "zen", "zico", "az_expressivity", "az_progressivity", "az_trainability", "az_complexity",
+        "reachable_flops", "reachable_params", "convolutions",
+    ] = "classifier"  # fmt: skip
+    zero_cost_images: int = Field(64, ge=2, le=2**16)  # images of the batch on which an untrained network is scored
+    zero_cost_initialisations: int = Field(1, ge=1, le=1000)  # initial weights over which such a score is averaged
     # augmentation for score="consistency" and "identification"
     views: Views = Views(scale=(0.3, 1.0), jitter=(0.8, 0.8, 0.8, 0.2), jitter_p=1.0, blur_p=0.0)
     # the winner has the best score, or the best sum of main effects of its choices
@@ -130,6 +128,24 @@ class Explore(Table):
     statistics: Literal["recalibrated", "batch"] = "recalibrated"
 
 
+class Compare(Table):
+    """Networks that stage 5 trains beside the winner, to tell whether the search was worth it; none by default.
+
+    The winner and all of them train alike, with each of several seeds. ``epochs`` and ``lr`` replace ``train``'s.
+    """
+
+    # a reference of the space by name, such as "resnest", or an architecture; "auto": the first one that the space
+    # names, if it names any; empty: none
+    reference: str = ""
+    random: int = Field(0, ge=0, le=1000)  # architectures drawn at random whose cost is like the winner's
+    within: Share = 0.1  # like cost: multiply-adds that differ by at most this share of the winner's
+    seeds: int = Field(3, ge=0, le=1000)  # trainings of each architecture; 0: no comparison
+    epochs: int | None = Field(None, ge=1)
+    lr: float | None = Field(None, ge=0)
+    # first weights: new ones, so that the supernet has no part in the comparison, or each one's path of the supernet
+    start: Literal["scratch", "supernet"] = "scratch"
+
+
 class Train(Table):
     """Stage 5: the winner is trained as a stand-alone network, starting from its supernet weights."""
 
@@ -137,7 +153,7 @@ class Train(Table):
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(64, ge=2, le=2**20)
     lr: float = Field(0.05, ge=0)
-    momentum: float = Field(0.9, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     views: Views = Views(scale=(0.5, 1.0), jitter_p=0.0, gray_p=0.0, blur_p=0.0)
@@ -146,6 +162,7 @@ class Train(Table):
     channels_last: bool = False  # order of activations in memory; on GPUs faster in half precision
     compile: bool = False  # torch.compile; worthwhile only for long training, see docs/scale.md
     log_every: int = Field(10, ge=1)
+    compare: Compare = Compare()
 
 
 class SearchConfig(Table):
@@ -191,23 +208,6 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Searc
     return override_config(read_config(path), overrides or {}, path)
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Read a configuration file as plain data, which is not validated.
-
-    Raises:
-        UserError: The file does not exist or cannot be read.
-    """
-    if not path.is_file():
-        raise UserError(f"expected a configuration file, found none at {path}; configs/search has examples")
-    if path.suffix == ".py":
-        return read_python_config(path).to_dict()
-    # read JSON as plain data: mmengine's reader would execute what `_base_` and `custom_imports` name
-    values = read_json(path, "a configuration", JSON_LIMIT)
-    if not isinstance(values, dict):
-        raise UserError(f"expected a configuration in {path}, a JSON object, got a {type(values).__name__}")
-    return values
-
-
 def override_config(values: Mapping[str, Any], overrides: Mapping[str, Any], path: Path) -> SearchConfig:
     """Replace values of a configuration that was read from a file, and validate it.
 
@@ -247,88 +247,3 @@ def parse_config(values: Mapping[str, Any], where: str = "configuration") -> Sea
             error.
     """
     return parse_table(SearchConfig, values, where)
-
-
-def parse_table(table: type[T], values: Mapping[str, Any], where: str) -> T:
-    """Validate plain data against any table of a configuration.
-
-    Raises:
-        UserError: A key is unknown or missing, or a value has the wrong type or range. The message names the first
-            error.
-    """
-    try:
-        check_plain(values, where)
-        return table.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise UserError(f"{where}: unknown key {key!r}; {_hint(table, first['loc'])}") from error
-        if first["type"] == "missing":
-            raise UserError(f"{where}: expected a key {key!r}, found none") from error
-        if not first["loc"]:  # an error that concerns several keys
-            raise UserError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from error
-        if first["type"] == "model_type":  # one value for a table
-            known = "', '".join(_table_of(table, first["loc"]).model_fields)
-            raise UserError(
-                f"{where}: {key!r}: expected a table of the keys '{known}', got {shortened(first['input'], 200)}; set "
-                f"them one by one, as in {key}.KEY=VALUE"
-            ) from error
-        message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-        message = message.split(", unable to parse")[0]
-        message = message[0].lower() + message[1:]
-        if isinstance(first["input"], Mapping):  # of several keys, whose values the message names
-            raise UserError(f"{where}: {message}") from error
-        raise UserError(f"{where}: {key!r}: {message}, got {shortened(first['input'], 200)}") from error
-    except RecursionError:
-        raise UserError(f"{where}: expected plain data, got tables within tables without end") from None
-
-
-def _table_of(table: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
-    """The innermost table on the way from ``table`` along the keys."""
-    inner: Any = table
-    for part in loc:
-        by_name = get_origin(inner) is dict  # then the part is a name
-        inner = get_args(inner)[1] if by_name else table.model_fields[str(part)].annotation
-        if get_origin(inner) in (Union, UnionType):  # None, or a table
-            inner = get_args(inner)[0]
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            table = inner
-        elif get_origin(inner) is not dict:
-            break
-    return table
-
-
-def _hint(table: type[BaseModel], loc: tuple[int | str, ...]) -> str:
-    table = _table_of(table, loc[:-1])
-    close = difflib.get_close_matches(str(loc[-1]), table.model_fields, n=1)
-    if close:
-        return f"did you mean {'.'.join([*map(str, loc[:-1]), close[0]])!r}?"
-    return f"known are {', '.join(sorted(table.model_fields))}"
-
-
-def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
-    """Parse the arguments of ``--set``. A value that is not a Python literal is read as text.
-
-    Raises:
-        UserError: An argument has no ``=`` or no key, or its value calls ``dict``.
-
-    Example:
-        >>> parse_overrides(["learn.steps=100", "data.root=images"])
-        {'learn.steps': 100, 'data.root': 'images'}
-    """
-    overrides = {}
-    for text in texts:
-        key, sign, value = text.partition("=")
-        if not sign or not key:
-            raise UserError(f"expected --set KEY=VALUE, got {text!r}")
-        try:
-            overrides[key] = ast.literal_eval(value)
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-            if value.startswith("dict("):
-                raise UserError(
-                    f"expected a Python literal, got {text!r}; set keys one by one, as in "
-                    f"`--set {key}.KEY=VALUE`, or write it as {{'KEY': VALUE}}"
-                ) from None
-            overrides[key] = value
-    return overrides

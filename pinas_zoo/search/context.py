@@ -185,6 +185,8 @@ class Context:
             statistics=options.statistics,
             view_stream=Stream.CONSISTENCY_VIEWS if self.config.streams > 1 else Stream.SPLIT,
             recalibration_batch_size=options.recalibration_batch_size,
+            zero_cost_images=options.zero_cost_images,
+            zero_cost_initialisations=options.zero_cost_initialisations,
         )
 
     def recalibration(self) -> ImageSet | FixedViews:

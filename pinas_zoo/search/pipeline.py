@@ -8,7 +8,7 @@ A run is a folder with a sub-folder for each stage, which contains ``done.json``
                      linear/                  classifier.safetensors, curve.csv
                      explore/                 study.db, ranking.csv
                      winner/                  a timm model folder with the supernet's weights; provenance.json
-                     train/                   curve.csv
+                     train/                   curve.csv; comparison.csv and compare/ of networks that train alike
                      trained/                 a timm model folder of the winner after stand-alone training
                      report.html
 """
@@ -23,6 +23,7 @@ from typing import Any
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import distributed
 from pinas_zoo.errors import UserError
+from pinas_zoo.made_with import made_with
 from pinas_zoo.operating_system import peak_memory_mib
 from pinas_zoo.search.config import load_config
 from pinas_zoo.search.context import Context
@@ -79,6 +80,7 @@ def run(context: Context, register_anyway: bool = False) -> None:
 def run_stages(context: Context, lock: FolderLock | None, register_anyway: bool = False) -> None:
     """Run the stages as :func:`run` does, in a folder whose lock the first process holds."""
     config, folder, say = context.config, context.folder, context.say
+    made_with()  # before hours in which the sources may change
     if distributed.rank() == 0:
         write_json(folder / "config.json", config.model_dump(mode="json"))
         sweep(folder)
@@ -125,6 +127,7 @@ def finish_stage(context: Context, stage: str, result: StageResult | None) -> No
         "seconds": round(result.seconds, 2),
         "peak_memory_mib": round(peak_memory_mib()),
         **result.facts,
+        "made_with": made_with(),
     }
     scores = stored_scores(context) if stage == "explore" else {}
     mark_done(context.folder, stage, {**facts, **stage_facts(context, stage, result.facts, scores)})

@@ -19,9 +19,10 @@ from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import Learn, Linear, SearchConfig
 from pinas_zoo.search.methods.base import Method, build_method
 from pinas_zoo.search.run_folder import STAGES, check_folder, is_done
-from pinas_zoo.search.score_kinds import LABEL_FREE, score_kind
+from pinas_zoo.search.score_kinds import LABEL_FREE, UNTRAINED, score_kind
 from pinas_zoo.search.scorers.protocol import SUPERNET
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space
+from pinas_zoo.search.stages.compare import is_wanted
 from pinas_zoo.search.stages.needed import why_left_out
 
 CLASSES = 10  # assumed for counting weights, because a dry run reads no images
@@ -181,14 +182,26 @@ def describe(stage: str, config: SearchConfig, space: SearchSpace, method: Metho
     if stage == "linear":
         return f"{length(config.linear)} of {config.linear.batch_size} images, a random path each"
     if stage == "explore":
-        known = dict.fromkeys(LABEL_FREE, "scored without labels") | {"flops": "scored without training"}
+        known = dict.fromkeys(LABEL_FREE, "scored without labels") | dict.fromkeys(UNTRAINED, "scored without training")
         crops = "" if explore.recalibration_views is None else "augmented "
         how = known.get(explore.score, f"{explore.recalibration_images} {crops}images each to recalibrate")
         how = "scored by the method" if kind.build is None else how
         return f"{min(explore.evaluations, space.size)} of {space.size:,} architectures by {explore.sampler}, {how}"
     if stage == "winner":
         return f"the best one {'cut out of the supernet' if SUPERNET in kind.needs else 'untrained'}, and tested"
-    return f"{config.train.epochs} epochs stand-alone, batch {config.train.batch_size}"
+    return f"{config.train.epochs} epochs stand-alone, batch {config.train.batch_size}{describe_comparison(config)}"
+
+
+def describe_comparison(config: SearchConfig) -> str:
+    """Describe the networks that are trained beside the winner; empty without any."""
+    options = config.train.compare
+    if not is_wanted(options):
+        return ""
+    others = ["the reference"] if options.reference else []
+    others += [f"{options.random} random networks of like cost"] if options.random else []
+    start = "from scratch" if options.start == "scratch" else "from the supernet's weights"
+    epochs = options.epochs or config.train.epochs
+    return f"; the winner, {' and '.join(others)} {start}, {epochs} epochs with each of {options.seeds} seeds"
 
 
 def length(options: Learn | Linear) -> str:

@@ -14,6 +14,7 @@ from pinas_zoo.search.config import Learn, Linear
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.methods.base import Method
 from pinas_zoo.search.run_folder import STAGES, is_done
+from pinas_zoo.search.stages.compare import check_comparison
 from pinas_zoo.search.stages.needed import needs_labels, why_left_out
 from pinas_zoo.search.study.constraints import Limits
 from pinas_zoo.search.study.storage import check_storage
@@ -30,6 +31,8 @@ def check_run(context: Context) -> None:
     config, folder = context.config, context.folder
     if config.train.enabled and config.train.compile and not is_done(folder, "train"):
         check_compiler("train.compile")
+    if config.train.enabled and not is_done(folder, "train"):
+        check_comparison(config, context.space)
     tables: dict[str, Learn | Linear] = {"learn": config.learn, "linear": config.linear}
     trained = {stage: table for stage, table in tables.items() if why_left_out(config, stage) is None}
     if all(is_done(folder, stage) for stage in (*trained, "explore")):

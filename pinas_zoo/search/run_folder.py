@@ -19,7 +19,7 @@ from pinas_zoo.weights.atomic import write_json
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # as pinas_zoo.weights.atomic names them
 DONE = "done.json"
 STAGES = ("learn", "linear", "explore", "winner", "train")
-FOLDERS = (*STAGES, "trained")
+FOLDERS = (*STAGES, "trained", "train/compare")
 FREE = ("until", "streams", "data.workers", "log")  # may differ from the folder; its streams are kept
 
 

@@ -13,6 +13,23 @@ from pinas_zoo.search.scorers.flops import FLOPsScorer
 from pinas_zoo.search.scorers.identification import IdentificationScorer
 from pinas_zoo.search.scorers.probe import ProbeScorer
 from pinas_zoo.search.scorers.protocol import SUPERNET, Scorer, ScoringData
+from pinas_zoo.search.scorers.zero_cost.az_nas import (
+    AZComplexityScorer,
+    AZExpressivityScorer,
+    AZProgressivityScorer,
+    AZTrainabilityScorer,
+)
+from pinas_zoo.search.scorers.zero_cost.base import CountScorer, ZeroCostScorer
+from pinas_zoo.search.scorers.zero_cost.convolutions import ConvolutionsScorer
+from pinas_zoo.search.scorers.zero_cost.fisher import FisherScorer
+from pinas_zoo.search.scorers.zero_cost.grad_norm import GradNormScorer
+from pinas_zoo.search.scorers.zero_cost.jacov import JacovScorer
+from pinas_zoo.search.scorers.zero_cost.naswot import NASWOTScorer
+from pinas_zoo.search.scorers.zero_cost.reachable import ReachableFLOPsScorer, ReachableParamsScorer
+from pinas_zoo.search.scorers.zero_cost.snip import SNIPScorer
+from pinas_zoo.search.scorers.zero_cost.synflow import SynFlowScorer
+from pinas_zoo.search.scorers.zero_cost.zen import ZenScorer
+from pinas_zoo.search.scorers.zero_cost.zico import ZiCoScorer
 
 
 @dataclass(frozen=True)
@@ -25,6 +42,7 @@ class ScoreKind:
         left_out: Reason to print if the run has no linear stage.
         needs: What the scorer requires; see :class:`pinas_zoo.search.scorers.protocol.Scorer`.
         build: Builds the scorer; None for scores of the method itself.
+        percent: Whether values are shares, which are shown in percent.
     """
 
     name: str
@@ -32,6 +50,21 @@ class ScoreKind:
     left_out: str
     needs: frozenset[str]
     build: Callable[[ScoringData], Scorer] | None
+    percent: bool = True
+
+    @property
+    def title(self) -> str:
+        """Name of the quantity with what it is measured on: held-out images, unless nothing was learned."""
+        return f"held-out {self.name}" if self.percent else self.name
+
+    def shown(self, value: float, decimals: int = 2) -> str:
+        """A value as text: a share in percent, anything else with five digits."""
+        return f"{value:.{decimals}%}" if self.percent else f"{value:.5g}"
+
+
+def _untrained(name: str, words: str, scorer: type[ZeroCostScorer] | type[CountScorer]) -> ScoreKind:
+    """A kind of scores of untrained networks."""
+    return ScoreKind(name, words, "candidates are scored without training", scorer.needs, scorer.build, percent=False)
 
 
 KINDS = {
@@ -70,8 +103,36 @@ KINDS = {
         FLOPsScorer.needs,
         FLOPsScorer.build,
     ),
+    "naswot": _untrained("NASWOT", "the log-determinant of the kernel of activation codes", NASWOTScorer),
+    "jacov": _untrained("jacov", "how uncorrelated the gradients of different images are", JacovScorer),
+    "synflow": _untrained("SynFlow", "the logarithm of the flow along all paths of weights", SynFlowScorer),
+    "grad_norm": _untrained("GradNorm", "the sum of the layers' gradient norms", GradNormScorer),
+    "snip": _untrained("SNIP", "the loss's sensitivity to removing single weights", SNIPScorer),
+    "fisher": _untrained("Fisher", "the loss's sensitivity to removing single channels", FisherScorer),
+    "zen": _untrained("Zen-score", "how much features change with the input, corrected for batch norm", ZenScorer),
+    "zico": _untrained("ZiCo", "the logarithms of gradients' means over deviations, summed over layers", ZiCoScorer),
+    "az_expressivity": _untrained(
+        "expressivity", "the isotropy of features, summed over blocks (AZ-NAS)", AZExpressivityScorer
+    ),
+    "az_progressivity": _untrained(
+        "progressivity", "the smallest increase in isotropy from block to block (AZ-NAS)", AZProgressivityScorer
+    ),
+    "az_trainability": _untrained(
+        "trainability", "how near to 1 the spectral norms of blocks' Jacobians are (AZ-NAS)", AZTrainabilityScorer
+    ),
+    "az_complexity": _untrained("complexity", "multiply-adds in billions (AZ-NAS)", AZComplexityScorer),
+    "reachable_flops": _untrained(
+        "reachable multiply-adds", "multiply-adds in billions of what has an effect on the output", ReachableFLOPsScorer
+    ),
+    "reachable_params": _untrained(
+        "reachable parameters", "parameters in millions that have an effect on the output", ReachableParamsScorer
+    ),
+    "convolutions": _untrained(
+        "convolutions", "the number of convolutions that have an effect on the output", ConvolutionsScorer
+    ),
 }
 LABEL_FREE = frozenset(name for name, kind in KINDS.items() if kind.needs == {SUPERNET})
+UNTRAINED = frozenset(name for name, kind in KINDS.items() if SUPERNET not in kind.needs)
 METHODS_OWN = ScoreKind(
     "score", "the score of the method itself", "the method scores candidates", frozenset({SUPERNET}), None
 )

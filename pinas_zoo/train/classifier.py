@@ -17,6 +17,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from pinas_zoo.engine import distributed
+from pinas_zoo.engine.fused_sgd import FusedSGD
 from pinas_zoo.engine.precision import at_least_fp32
 from pinas_zoo.engine.trainable import Batch, Phase, Trainable
 from pinas_zoo.errors import UserError
@@ -62,6 +63,11 @@ class Classifier(Trainable):
         )
         self._optimizer = optimizer(model, recipe.optim, recipe.batch_size)
         self.schedule = self._schedule()
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        """As in torch; a checkpoint of a search's last stage of version 0.1 has no sum of losses."""
+        state_dict.setdefault(f"{prefix}loss_sum", torch.zeros_like(self.loss_sum))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _schedule(self) -> Any:
         options = self.recipe.schedule
@@ -201,20 +207,28 @@ def learning_rate(options: Optim, batch_size: int) -> float:
 def optimizer(model: nn.Module, options: Optim, batch_size: int) -> torch.optim.Optimizer:
     """timm's optimiser of a recipe, over all parameters of a network that require gradients.
 
+    SGD with plain momentum and one group of parameters is the engine's, which is that of timm but fused on CPUs too.
+
     Raises:
         UserError: An optimiser or an option that timm does not know.
     """
+    made: torch.optim.Optimizer
+    numbers: dict[str, Any] = dict(
+        lr=learning_rate(options, batch_size), weight_decay=options.weight_decay, momentum=options.momentum
+    )
+    one_group = not (options.weight_decay_exclude_1d or options.layer_decay or options.options)
     try:
-        made: torch.optim.Optimizer = create_optimizer_v2(
-            model,
-            opt=options.opt,
-            lr=learning_rate(options, batch_size),
-            weight_decay=options.weight_decay,
-            momentum=options.momentum,
-            filter_bias_and_bn=options.weight_decay_exclude_1d,
-            layer_decay=options.layer_decay,
-            **options.options,
-        )
+        if options.opt == "momentum" and one_group:
+            made = FusedSGD((p for p in model.parameters() if p.requires_grad), **numbers)
+        else:
+            made = create_optimizer_v2(
+                model,
+                opt=options.opt,
+                filter_bias_and_bn=options.weight_decay_exclude_1d,
+                layer_decay=options.layer_decay,
+                **numbers,
+                **options.options,
+            )
     except (ValueError, TypeError, AssertionError, ImportError) as error:
         raise UserError(f"expected an optimiser of timm for optim.opt={options.opt!r}, got: {error}; try sgd") from None
     limit = options.clip_grad

@@ -24,9 +24,7 @@ from pinas_zoo.weights.tensors import save_tensors
 
 EPOCHS = "epochs.csv"
 BEST = "best.safetensors"
-LOWER_RATE = (
-    "try a tenth of optim.lr, a longer schedule.warmup_epochs or optim.clip_grad=1.0, in another folder (--work-dir)"
-)
+CURE = "try a tenth of optim.lr, a longer schedule.warmup_epochs or optim.clip_grad=1.0"
 
 
 class EpochHook(Hook):
@@ -41,6 +39,7 @@ class EpochHook(Hook):
         batch_size: Of the evaluation.
         intervals: Steps after which the loss is read for the log or for a checkpoint; it has to be finite there.
         say: Takes a line of progress.
+        cure: What to do about a loss that is not finite, in the words of the configuration.
     """
 
     priority = "LOW"  # before the hook that saves checkpoints, so that none is saved after a loss that is not finite
@@ -52,8 +51,10 @@ class EpochHook(Hook):
         batch_size: int,
         intervals: tuple[int, ...],
         say: Callable[[str], None],
+        cure: str = CURE,
     ):
         self.folder, self.images, self.batch_size, self.intervals, self.say = folder, images, batch_size, intervals, say
+        self.cure = cure
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Read what earlier attempts found; the hook that loads the checkpoint has run."""
@@ -74,7 +75,9 @@ class EpochHook(Hook):
         step = runner.iter + 1  # number of completed steps
         epoch_ends = step % self.per_epoch == 0
         if epoch_ends or any(step % every == 0 for every in self.intervals):
-            _check_finite((outputs or {})["loss"], step, self.recipe.precision, (self.folder / CHECKPOINT).is_file())
+            _check_finite(
+                (outputs or {})["loss"], step, self.recipe.precision, self.cure, (self.folder / CHECKPOINT).is_file()
+            )
         if epoch_ends:
             self._end_epoch(runner, step)
 
@@ -91,6 +94,11 @@ class EpochHook(Hook):
             value, test_loss = accuracy(
                 network.evaluated, self.images, views.normalise, self.batch_size, self.recipe.precision
             )
+            if not math.isfinite(test_loss):
+                raise UserError(
+                    f"expected finite outputs after epoch {epoch}, got a test loss of {test_loss}; the likely cause "
+                    f"is a learning rate that is too high: {self.cure}"
+                )
             value = float(f"{value:.6g}")  # as the file has it, so that a resumed run compares the same numbers
             best = not self.tested or value > max(self.tested)
             self.tested.append(value)
@@ -122,7 +130,7 @@ class EpochHook(Hook):
         return len(self.tested) - 1 - self.tested.index(max(self.tested)) >= self.recipe.patience
 
 
-def _check_finite(loss: torch.Tensor, step: int, precision: str, has_checkpoint: bool) -> None:
+def _check_finite(loss: torch.Tensor, step: int, precision: str, cure: str, has_checkpoint: bool) -> None:
     """Stop when a loss is not finite.
 
     Raises:
@@ -133,7 +141,7 @@ def _check_finite(loss: torch.Tensor, step: int, precision: str, has_checkpoint:
         likely = "a learning rate that is too high" + ("" if precision == "fp32" else f", or the range of {precision}")
         kept = "the checkpoint from before is kept" if has_checkpoint else "no checkpoint was written before"
         raise UserError(
-            f"expected a finite loss, got {value} in step {step} ({kept}); the likely cause is {likely}: {LOWER_RATE}"
+            f"expected a finite loss, got {value} in step {step} ({kept}); the likely cause is {likely}: {cure}"
         )
 
 

@@ -17,6 +17,7 @@ from pinas_zoo.train.config import TrainData
 from pinas_zoo.train.evaluate import classes_of
 from pinas_zoo.weights.model_folder import save_model_folder
 from pinas_zoo.weights.tensors import shape_problems, shapes_of
+from pinas_zoo.weights.timm_cfg import check_preparation
 from pinas_zoo.weights.timm_folder import save_timm_folder
 
 
@@ -104,7 +105,7 @@ def image_config(model: nn.Module, data: TrainData) -> dict[str, Any]:
     """timm's data configuration of a network, with those values that the recipe sets.
 
     Raises:
-        UserError: A network whose images have other than three channels.
+        UserError: A network whose images have other than three channels, or are prepared in a way that is not possible.
     """
     args: dict[str, Any] = {key: getattr(data, key) for key in ("crop_pct", "interpolation", "mean", "std")}
     if data.image_size is not None:
@@ -112,6 +113,7 @@ def image_config(model: nn.Module, data: TrainData) -> dict[str, Any]:
     config = resolve_data_config(args, model=model)
     if config["input_size"][0] != 3:
         raise UserError(f"expected a network for images of 3 channels, got one for {config['input_size'][0]}")
+    check_preparation(config, "the recipe or its network")
     return config
 
 

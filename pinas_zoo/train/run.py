@@ -11,54 +11,33 @@ A run is a folder; the same call resumes it::
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.device import get_device
 from timm.layers import convert_sync_batchnorm
 
 from pinas_zoo.bounded_reading import MIB, read_json
 from pinas_zoo.data.augmentation import BatchViews
 from pinas_zoo.data.options import Views
 from pinas_zoo.engine import distributed, trainer
-from pinas_zoo.engine.checkpoint import CHECKPOINT
 from pinas_zoo.engine.compiler import check_compiler
 from pinas_zoo.errors import UserError
+from pinas_zoo.made_with import made_with
 from pinas_zoo.operating_system import peak_memory_mib
 from pinas_zoo.terminal import is_terminal
 from pinas_zoo.train.classifier import Classifier, learning_rate
 from pinas_zoo.train.config import FREE, Recipe
-from pinas_zoo.train.epochs import BEST, LOWER_RATE, EpochHook
-from pinas_zoo.train.evaluate import predict, results
+from pinas_zoo.train.epochs import CURE
+from pinas_zoo.train.fit import Words, fit, fitted, remove_attempts
 from pinas_zoo.train.images import Splits, TransformedImages, left_out, open_images
 from pinas_zoo.train.network import Start, build, image_config, save
-from pinas_zoo.version import __version__
 from pinas_zoo.weights.atomic import write_json
-from pinas_zoo.weights.tensors import load_tensors
 
 Say = Callable[[str], None]
 DONE, LOG, STAGE, NETWORK = "done.json", "train.log", "train", "trained"
-
-
-@dataclass(frozen=True)
-class EngineOptions:
-    """What the engine reads of a recipe (:class:`pinas_zoo.engine.trainer.TrainOptions`)."""
-
-    batch_size: int
-    lr: float
-    momentum: float
-    weight_decay: float
-    precision: trainer.Precision
-    channels_last: bool
-    log_every: int
-    checkpoint_every: int
-    accumulate: int
 
 
 def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[str, Any] | None:
@@ -83,8 +62,9 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
     if done is not None:
         if first:
             say(f"complete already: {done['summary']}")
-            _remove_attempts(folder)
+            remove_attempts(folder / STAGE)
         return done if first else None
+    made_with()  # before hours in which the sources may change
     trainer.check_precision(recipe.precision, "precision")
     trainer.log_backends(recipe.log, folder)  # raises an error if one is not installed
     if recipe.compile:
@@ -111,85 +91,33 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
     for line in beginning(asked, recipe, start, splits, config, weights):
         tell(line)
     views = BatchViews(Views(), config["mean"], config["std"])
-    steps = recipe.schedule.epochs * network.steps_per_epoch
-    options = engine_options(recipe, network.steps_per_epoch)
-    batch = min(256, 2 * recipe.batch_size)
-    intervals = (options.log_every, options.checkpoint_every)
-    hook = EpochHook(folder / STAGE, images["test"], batch, intervals, tell)
-    seconds = trainer.train(
-        network, images, views, options, steps, [], folder / STAGE, STAGE, recipe.seed, recipe.data.workers,
-        recipe.log, [hook], is_terminal(sys.stderr), LOWER_RATE,
-    )  # fmt: skip
-    if not first:
+    trained = fit(network, images, views, splits.class_names, folder / STAGE, words(), tell)
+    if trained is None:
         distributed.wait()
         return None
-    state = {name: value.detach().cpu() for name, value in network.evaluated.state_dict().items()}
-    if recipe.keep == "best":
-        state = load_tensors(folder / STAGE / BEST)
-    network.model.load_state_dict(state)
-    found = predict(network.model.to(get_device()), images["test"], views.normalise, batch, None, recipe.precision)
-    facts = results(found, splits.class_names)
+    facts = trained.facts
     summary = (
         f"{recipe.schedule.epochs} epochs, test accuracy {facts['top1']:.2%} (top-5 {facts['top5']:.2%}) on "
         f"{facts['images']} images"
     )
-    done = {"summary": summary, "seconds": round(seconds, 2), "weights": weights, **facts}
+    done = {
+        "summary": summary, "seconds": round(trained.seconds, 2), "weights": weights, **facts, "made_with": made_with(),
+    }  # fmt: skip
     save(
-        folder / NETWORK, state, start, recipe.model_args, config, splits.class_names,
+        folder / NETWORK, trained.state_dict, start, recipe.model_args, config, splits.class_names,
         provenance(recipe, weights, facts),
     )  # fmt: skip
     write_json(folder / DONE, {**done, "training_peak_memory_mib": round(peak_memory_mib())})
-    _remove_attempts(folder)
+    remove_attempts(folder / STAGE)
     tell(summary)
     distributed.wait()
     return done
 
 
-def _remove_attempts(folder: Path) -> None:
-    """Delete what only an unfinished run needs; a kill just after its end leaves it."""
-    for left in (CHECKPOINT, BEST):
-        (folder / STAGE / left).unlink(missing_ok=True)
-    for log in (folder / STAGE).glob("20[0-9][0-9]*_*"):  # logs of mmengine's Runner, one pair per attempt
-        shutil.rmtree(log) if log.is_dir() else log.unlink()
-
-
-def fitted(recipe: Recipe, images: int) -> Recipe:
-    """The recipe with a batch that the images fill, and that the processes and parts share equally.
-
-    Raises:
-        UserError: Fewer than two images for each process and part, whose batch statistics would be of one image; or an
-            odd number of images to mix in pairs.
-    """
-    shares = distributed.world() * recipe.accumulate
-    size = min(recipe.batch_size, images // shares * shares)
-    if recipe.mix.on:
-        size -= size % (2 * shares)
-    if size < 2 * shares:
-        raise UserError(
-            f"expected at least 2 images for each of {shares} processes and parts of a batch, got {images} images and "
-            f"batch_size={recipe.batch_size}; lower accumulate, or add images"
-        )
-    if size % shares:
-        raise UserError(
-            f"expected a batch_size that {shares} processes and parts share equally, got {size}; try "
-            f"{size // shares * shares}"
-        )
-    return recipe if size == recipe.batch_size else recipe.model_copy(update={"batch_size": size})
-
-
-def engine_options(recipe: Recipe, steps_per_epoch: int) -> EngineOptions:
-    """The engine's view of a recipe."""
-    return EngineOptions(
-        batch_size=recipe.batch_size,
-        lr=learning_rate(recipe.optim, recipe.batch_size),
-        momentum=recipe.optim.momentum,
-        weight_decay=recipe.optim.weight_decay,
-        precision=recipe.precision,
-        channels_last=recipe.channels_last,
-        log_every=recipe.log_every,
-        checkpoint_every=recipe.checkpoint_every or steps_per_epoch,
-        accumulate=recipe.accumulate,
-    )
+def words() -> Words:
+    """How messages name this training."""
+    another = "in another folder (--work-dir)"
+    return Words(STAGE, f"{CURE}, {another}", f"lower optim.lr and train {another}", is_terminal(sys.stderr))
 
 
 def beginning(
@@ -222,7 +150,7 @@ def provenance(recipe: Recipe, weights: str, facts: Mapping[str, Any]) -> dict[s
         "source": weights,
         "metrics": [{**metric, "dataset": {"name": name, "split": "test"}} for metric in accuracies],
         "config": recipe.model_dump(mode="json"),
-        "versions": {name: version(name) for name in ("torch", "timm", "mmengine")} | {"pinas_zoo": __version__},
+        **made_with(),
     }
 
 

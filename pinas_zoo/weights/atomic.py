@@ -45,9 +45,13 @@ def replacing(path: Path, empty: bool = True) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically; line endings stay as given."""
+    """Write UTF-8 text atomically; line endings stay as given.
+
+    Bytes of a path that are not text under this system's encoding, as those of ``ä`` are under ``LANG=C``, are written
+    as ``\\udcc3``. JSON reads that as the same path.
+    """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

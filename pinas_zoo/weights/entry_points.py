@@ -201,12 +201,12 @@ def check_shares(args: Args, names: Sequence[str]) -> None:
     """Check arguments that are probabilities; None stands for one that is not given.
 
     Raises:
-        ValueError: With the first that is no number from 0 up to but not including 1.
+        ValueError: With the first that is no number from 0 to 1.
     """
     for name in names:
         value = args.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1):
-            raise ValueError(f"expected {name} of at least 0 and below 1, got {shortened(value)}")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1):
+            raise ValueError(f"expected {name} from 0 to 1, got {shortened(value)}")
 
 
 def check_pool(args: Args) -> None:

@@ -19,6 +19,7 @@ from huggingface_hub import HfFileMetadata, constants, get_hf_file_metadata, hf_
 from huggingface_hub.errors import EntryNotFoundError
 
 from pinas_zoo.errors import HubBusy, HubError, HubOffline, NotSafetensors, WrongHash
+from pinas_zoo.operating_system import replace
 from pinas_zoo.weights import hub_http
 from pinas_zoo.weights.hub_cache import CachedFile, is_commit, is_digest, remember_branch, repo_folder
 from pinas_zoo.weights.hub_client import (
@@ -120,7 +121,7 @@ def _fetch_blob(file: CachedFile, url: str, size: int | None, limit: int, expect
             raise
         fetch(url, file.partial, size, limit)  # the part that was left was damaged, and has been deleted
         checked(file.partial, expected, what)
-    os.replace(file.partial, file.blob)
+    replace(file.partial, file.blob)
 
 
 def _ask(url: str) -> HfFileMetadata:

@@ -80,7 +80,7 @@ def save_model_folder(
     with new_folder(folder) as temporary:
         save_tensors(temporary / WEIGHTS_FILE, state_dict)
         for name, text in texts.items():
-            (temporary / name).write_text(text, encoding="utf-8")
+            (temporary / name).write_text(text, encoding="utf-8", errors="backslashreplace")
     return folder
 
 

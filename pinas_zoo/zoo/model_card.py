@@ -109,7 +109,7 @@ def _parts(
     ]
     details += [
         (key.capitalize(), _plain(facts[key]))
-        for key in ("source", "score", "seed", "versions", "commands")
+        for key in ("source", "score", "seed", "versions", "commit", "code", "commands")
         if key in facts
     ]
     metrics = [[card_text(r.metric_name or r.metric_type), _plain(r.metric_value), _where(r)] for r in results]

@@ -46,7 +46,7 @@ EXPLORE = {
     ("fairnas", "nasbench201"): dict(score="classifier", sampler="random"),
 }
 TIMES = re.compile(r"\d+ views/s|\(\d+ s\)")
-TIMED = ("seconds", "peak_memory_mib")
+TIMED = ("seconds", "peak_memory_mib", "made_with", "versions", "commit", "code")
 
 
 def run(out: Path, repo: Path, only: list[str] | None = None) -> None:
@@ -110,7 +110,7 @@ def content(path: Path) -> Any:
         parser.feed(path.read_text())
         return sorted(TIMES.sub("", cell) for cell in parser.cells if not cell.isdigit())
     if path.suffix == ".json" and path.parent.name in ("winner", "trained"):
-        return json.loads(path.read_text())
+        return {k: v for k, v in json.loads(path.read_text()).items() if k not in TIMED}
     return None
 
 

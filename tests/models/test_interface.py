@@ -163,6 +163,14 @@ def test_drop_block_acts_in_the_last_two_stages_in_training_only(images: torch.T
 # Features
 
 
+@pytest.mark.parametrize("output_stride", [16, 8])
+def test_weights_fit_at_any_output_stride_also_where_adjacent_stages_are_equally_wide(output_stride: int) -> None:
+    sizes = dict(arch="0123", depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8, num_classes=2)
+    whole = timm.create_model("pinas", **sizes)
+    dilated = timm.create_model("pinas", **sizes, output_stride=output_stride)
+    dilated.load_state_dict(whole.state_dict())
+
+
 @pytest.mark.parametrize("output_stride", [32, 16, 8])
 @pytest.mark.parametrize("feature_cls", ["list", "dict", "hook", "fx", "getter"])
 def test_features_only(images: torch.Tensor, feature_cls: str, output_stride: int) -> None:

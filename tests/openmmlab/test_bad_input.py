@@ -81,6 +81,15 @@ def test_images_smaller_than_the_crop_are_padded(tmp_path: Path) -> None:
     assert tool("train").main([*args, "--cfg-options", *options]) == 0
 
 
+def test_places_that_are_not_there_are_told_before_anything_is_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = str(tmp_path / "missing")
+    for args, reason in (([str(DET), "--data-root", missing], "a folder as --data-root"), ([missing], missing)):
+        # a wrong option is read later
+        assert reason in error_of(tool("train").main, [*args, "--cfg-options", "no_sign"], capsys)
+
+
 def test_classes_that_do_not_match_the_heads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = coco(tmp_path / "coco", [{"image_id": 0, **POLYGON}])
     options = [*DET_OPTIONS, "model.roi_head.bbox_head.num_classes=81"]

@@ -31,7 +31,8 @@ from pinas_zoo.search.scorers.evaluator import PathEvaluator
 from pinas_zoo.search.scorers.identification import IdentificationScorer
 from pinas_zoo.search.spaces.base import build_space
 from pinas_zoo.search.stages.linear import LinearEvaluation
-from pinas_zoo.search.stages.train import StandAlone
+from pinas_zoo.train.classifier import Classifier
+from pinas_zoo.train.config import Recipe
 from tests.device_reads import DeviceRead, no_device_reads
 
 SPACES: dict[str, dict[str, Any]] = {
@@ -61,7 +62,8 @@ def network(name: str, options: dict[str, Any], space_name: str) -> Trainable:
         return LinearEvaluation(space, space.supernet(), 10, 0, **options)
     if name == "train":
         (path,) = space.sample(np.random.default_rng(0))
-        return StandAlone(timm.create_model(space.architecture, **space.model_args(path), num_classes=10), 0.1, False)
+        alone = timm.create_model(space.architecture, **space.model_args(path), num_classes=10)
+        return Classifier(alone, Recipe(), torch.arange(10), 10, 1)
     return build_method(name, options, space, 10, 0)
 
 

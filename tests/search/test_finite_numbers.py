@@ -61,7 +61,7 @@ def test_the_checkpoint_before_is_kept(tmp_path, zoo_home, monkeypatch):
 
 
 def test_a_network_that_training_ruined_is_not_registered(tmp_path, zoo_home):
-    with pytest.raises(UserError, match=r"train stopped after step \d"):
+    with pytest.raises(UserError, match=r"(train stopped after|in) step \d.* lower train\.lr and search in another"):
         run(tmp_path, train__lr=1e9)
     assert [is_done(tmp_path, stage) for stage in STAGES] == [True, True, True, True, False]
     assert not (tmp_path / "trained").exists()

@@ -26,6 +26,7 @@ from PIL import Image
 
 from pinas_zoo import cli
 from pinas_zoo.data.decoding import fit
+from pinas_zoo.made_with import made_with
 from pinas_zoo.search import open_run
 from pinas_zoo.search.pipeline import open_context
 from pinas_zoo.search.stages.explore import build_scorer
@@ -53,6 +54,7 @@ TINY = {
     "train.epochs": "1",
     "train.checkpoint_every": "5",
     "train.log_every": "1",
+    "train.compare.seeds": "0",
 }
 
 
@@ -214,12 +216,16 @@ def test_the_winner_says_where_it_came_from_and_its_commands_work(finished, tmp_
     import timm
 
     folder, _ = finished
+    for stage in ("learn", "linear", "explore", "winner", "train"):
+        assert json.loads((folder / stage / "done.json").read_text())["made_with"] == made_with()
+    report = (folder / "report.html").read_text()
+    assert f"code {made_with()['code']}, torch {made_with()['versions']['torch']}, seed 0" in report
     for where in ("winner", "trained"):
         facts = json.loads((folder / where / "provenance.json").read_text())
         assert facts["config"]["explore"]["evaluations"] == 6
         assert facts["seed"] == 0
         assert facts["score"]["rank"] == "1"
-        assert {"torch", "timm", "pinas_zoo"} <= set(facts["versions"])
+        assert {key: facts[key] for key in made_with()} == made_with()
         monkeypatch.setenv("PINAS_ZOO_HOME", str(tmp_path / where))
         monkeypatch.chdir(folder / where)
         command = shlex.split(facts["commands"]["register"])

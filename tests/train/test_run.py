@@ -180,8 +180,9 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_leaves_no_network(tmp
 
 def test_weights_that_the_last_step_ruined_stop_with_advice_for_training(tmp_path):
     root = picture_folder(tmp_path / "images")
-    table = recipe(root, optim=dict(lr=1e38, lr_batch=None), schedule=dict(epochs=1, warmup_epochs=0), batch_size=24)
-    with pytest.raises(UserError, match=r"train stopped after step 1: expected finite weights.*optim\.lr") as error:
+    optim = dict(lr=1e38, lr_batch=None, weight_decay=1e6)  # decay alone overflows
+    table = recipe(root, optim=optim, schedule=dict(epochs=1, warmup_epochs=0), batch_size=24)
+    with pytest.raises(UserError, match=r"expected finite outputs after epoch 1.*optim\.lr") as error:
         train(table, START, tmp_path / "run", lambda text: None)
     assert "search" not in str(error.value).split("/")[0]
     assert not (tmp_path / "run" / "trained").exists()
@@ -234,3 +235,15 @@ def test_what_kills_at_the_beginning_and_just_after_the_end_leave(tmp_path):
         (run / "train" / name).touch()
     train(table, START, run, lambda text: None)
     assert sorted(path.name for path in (run / "train").iterdir()) == ["curve.csv", "epochs.csv"]
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_finite_weights_of_which_outputs_overflow_are_not_kept(keep, tmp_path):
+    """One update of a rate that leaves weights of 1e30, whose loss is still that of the first weights."""
+    root = picture_folder(tmp_path / "images")
+    table = recipe(
+        root, batch_size=24, optim=dict(lr=1e33, lr_batch=None), schedule=dict(epochs=1, warmup_epochs=0), keep=keep
+    )
+    with pytest.raises(UserError, match=r"finite outputs after epoch 1.* optim\.lr"):
+        train(table, START, tmp_path / "run", lambda text: None)
+    assert not (tmp_path / "run" / "trained").exists()

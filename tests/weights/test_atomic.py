@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from pinas_zoo.weights.atomic import replacing, write_text
+from pinas_zoo.weights.atomic import replacing, write_json, write_text
 
 
 def killed_writer(path: Path) -> None:
@@ -35,3 +36,12 @@ def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
     os.utime(old, (0, 0))
     write_text(tmp_path / "curve.csv", "text")
     assert {path.name for path in tmp_path.iterdir()} == {"curve.csv", *(n for n in left if n.startswith(".other"))}
+
+
+def test_a_path_that_is_no_text_here_is_the_same_path_when_it_is_read_again(tmp_path):
+    """As ``Läufe`` under LANG=C, which Python decodes to lone surrogates."""
+    place = b"L\xc3\xa4ufe".decode("ascii", "surrogateescape")
+    write_json(tmp_path / "x.json", {"folder": place})
+    found = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))["folder"]
+    assert found == place
+    assert os.fsencode(found) == "Läufe".encode()

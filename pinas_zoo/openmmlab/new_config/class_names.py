@@ -27,6 +27,15 @@ def find_names(root: Path) -> tuple[tuple[str, ...], Path] | None:
     return None
 
 
+def ade20k_names(root: Path) -> tuple[str, ...] | None:
+    """ADE20K's 150 names if the folder has the name of its scene parsing data; in its masks 0 is none of them."""
+    if not root.resolve().name.lower().startswith("adechallenge"):
+        return None
+    from mmseg.utils import ade_classes
+
+    return tuple(ade_classes())
+
+
 def _read(file: Path) -> Any:
     try:
         text = file.read_text(encoding="utf-8-sig")

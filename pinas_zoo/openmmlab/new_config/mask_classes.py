@@ -11,7 +11,7 @@ from pathlib import Path
 from pinas_zoo.errors import UserError
 from pinas_zoo.openmmlab.image_checks import read_header
 from pinas_zoo.openmmlab.index_masks import IGNORED, label_counts
-from pinas_zoo.openmmlab.new_config.class_names import find_names
+from pinas_zoo.openmmlab.new_config.class_names import ade20k_names, find_names
 from pinas_zoo.openmmlab.new_config.coco_folder import listed
 from pinas_zoo.openmmlab.new_config.mask_folder import Group, Pair, find_pairs, groups, split_pairs
 from pinas_zoo.openmmlab.new_config.splits import hold_out, no_validation
@@ -72,7 +72,13 @@ def look(root: Path) -> MaskData:
     notes: list[str] = []
     train, val = split_pairs(root, find_pairs(root, notes), notes)
     counts, sizes = _read([*train, *val])
-    numbers = _numbers(find_names(root), Counter(n for count in counts.values() for n in count), notes)
+    seen = Counter(n for count in counts.values() for n in count)
+    names, ade = find_names(root), ade20k_names(root)
+    if names is None and ade is not None and max(seen) <= len(ade):
+        notes.append(f"read as ADE20K: its {len(ade)} classes count from 1, 0 is ignored")
+        numbers = Numbers(ade, ignore_zero=True)
+    else:
+        numbers = _numbers(names, seen, notes)
     if not val:
         train, val = _held_out(train, counts, notes)
     _say_what_is_rare(numbers, [[counts[pair.mask] for pair in pairs] for pairs in (train, val)], notes)

@@ -17,13 +17,14 @@ from pinas_zoo.analysis.hardware import hardware
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine.curve import read_curve
 from pinas_zoo.errors import UserError
+from pinas_zoo.made_with import made_with
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import SearchConfig, read_config
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.evidence.budget import learning_step, step_seconds, steps_within
 from pinas_zoo.search.evidence.plan import PlannedRun
 from pinas_zoo.search.evidence.replacements import replacements, write_estimates
-from pinas_zoo.search.evidence.results import SCORES
+from pinas_zoo.search.evidence.results import BY_CLASSIFIER, SCORES
 from pinas_zoo.search.evidence.scoring import classifier_accuracies, score_paths
 from pinas_zoo.search.pipeline import run as run_stages
 from pinas_zoo.search.ranking.similarity import off_diagonal
@@ -66,10 +67,11 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
     assert isinstance(space, NASBench201Space)
     archs = scored_archs(space, planned.evidence.spaces[planned.scored], count)
     started = time.perf_counter()
-    scores = score_paths(context, archs)
+    scores = score_paths(context, archs, planned.scores)
     scoring = time.perf_counter() - started
     path = results / f"{planned.result_name(count)}.csv"
-    if planned.scored == planned.size and "skip_connect" in space.operations:
+    by_classifier = bool(set(BY_CLASSIFIER) & set(planned.scores))
+    if by_classifier and planned.scored == planned.size and "skip_connect" in space.operations:
         write_estimates(path, estimate_replacements(context, space, archs))
     curve = read_curve(folder / "learn")
     facts: dict[str, Any] = {
@@ -87,11 +89,12 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
         "wall_seconds": read_done(folder / "learn")["seconds"],
         **_linear_facts(config, folder),
         "scoring_seconds": round(scoring, 1),
-        "accuracy": round(float(np.mean([values[0] for values in scores])), 4),
+        **({"accuracy": mean} if math.isfinite(mean := round(float(np.mean([v[0] for v in scores])), 4)) else {}),
         "similarity": round(off_diagonal(similarity(context, SIMILARITY_IMAGES, SIMILARITY_PATHS)), 4),
         **{key: round(float(np.mean(curve[key][-10:])), 4) for key in ("loss", "spread", "drift") if key in curve},
         "machine": machine(),
         "version": __version__,
+        "made_with": made_with(),
         "config": config.model_dump(mode="json", include={"space", "views", "learn", "linear"}),
     }
     rows = [

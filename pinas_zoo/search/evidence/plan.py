@@ -12,10 +12,11 @@ from pydantic import Field, field_validator, model_validator
 
 from pinas_zoo.config_files import find_config
 from pinas_zoo.data.options import Table
+from pinas_zoo.engine.config_values import parse_overrides, parse_table
 from pinas_zoo.engine.python_config import read_python_config
 from pinas_zoo.models.nasbench201 import EDGES, OPERATIONS
-from pinas_zoo.search.config import SearchConfig, parse_config, parse_overrides, parse_table
-from pinas_zoo.search.evidence.results import NEEDS_NO_CLASSIFIER
+from pinas_zoo.search.config import SearchConfig, parse_config
+from pinas_zoo.search.evidence.results import BY_CLASSIFIER, NEEDS_NO_CLASSIFIER, RANKING_SCORES
 from pinas_zoo.search.methods.base import method_class
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -147,6 +148,7 @@ class PlannedRun:
     threads: int
     changes: tuple[str, ...] = ()  # KEY=VALUE of the search configuration: a trial
     subspace: int | None = None  # of evidence.spaces: the architectures that are scored; None: those of the supernet
+    scores: tuple[str, ...] = tuple(RANKING_SCORES)  # which scores are measured
 
     @property
     def scored(self) -> int:
@@ -188,7 +190,7 @@ class PlannedRun:
         )
         config = parse_config(values.to_dict(), f"run {self.run}")
         supervised = method_class(config.learn.method).supervised  # it has learned the classifier that its paths share
-        if supervised or config.linear.enabled is not None:
+        if supervised or config.linear.enabled is not None or not set(BY_CLASSIFIER) & set(self.scores):
             return config
         return config.model_copy(update={"linear": config.linear.model_copy(update={"enabled": True})})
 

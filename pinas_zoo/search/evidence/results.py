@@ -28,6 +28,7 @@ RANKING_SCORES = {  # in words
     "cross_entropy": "classifier",
     "classifier_accuracy": "classifier's accuracy",
 }
+BY_CLASSIFIER = ("cross_entropy", "classifier_accuracy")
 CLASSIFIER = "cross_entropy"  # the score that shows whether a run has a classifier
 NEEDS_NO_CLASSIFIER = ("consistency", "squared_error")  # so that runs of earlier versions have them, too
 TABLE_LIMIT, FACTS_LIMIT = 16 * MIB, MIB  # bytes; all scores of the 15,625 networks take one MiB

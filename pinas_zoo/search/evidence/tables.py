@@ -139,10 +139,11 @@ def ranking_table(evidence: Evidence, size: int) -> Lines:
             for name in run.known_scores
             if name != by
         ]
+        probes = f"{facts['accuracy']:.1%}" if "accuracy" in facts else "–"
         rate = facts["steps"] * facts["images_per_step"] / (60 * run.core_minutes)
         lines.append(
             f"| {run.title} | {run.seed} | {run.budget} | {facts['steps']:,} "
-            f"| {rate:.0f} | {facts['accuracy']:.1%} "
+            f"| {rate:.0f} | {probes} "
             f"| {everything.score} | {half} | {everything.difference} "
             f"| {everything.best_truth:.2f}% | {len(run.scores):,} | {truth.correlation(values).score} "
             f"| {truth.difference(sums, values)} | {', '.join(others)} | {facts['machine']} |"

@@ -132,12 +132,19 @@ def _interval(value: float, samples: NDArray[np.float64]) -> KendallTau:
     return KendallTau(value, float(low), float(high))
 
 
-def scatter(rows: Sequence[Row], ranking: RankCorrelation, name: str = "accuracy") -> Callable[[Any], None]:
-    """A function that draws accuracy after training over the score ``name`` on matplotlib axes (Figures 3 and 8)."""
+def scatter(
+    rows: Sequence[Row], ranking: RankCorrelation, name: str = "accuracy", percent: bool = True
+) -> Callable[[Any], None]:
+    """A function that draws accuracy after training over the score ``name`` on matplotlib axes (Figures 3 and 8).
+
+    Scores in percent are those of paths in a supernet; others are of untrained networks.
+    """
 
     def draw(axes: Any) -> None:
-        axes.plot([100 * row[1] for row in rows], [row[3] for row in rows], ".", markersize=4, alpha=0.6)
-        axes.set(xlabel=f"{name} in the supernet, %", ylabel="accuracy alone")
+        axes.plot(
+            [(100 if percent else 1) * row[1] for row in rows], [row[3] for row in rows], ".", markersize=4, alpha=0.6
+        )
+        axes.set(xlabel=f"{name} in the supernet, %" if percent else name, ylabel="accuracy alone")
         axes.set_title(f"tau {ranking.score}, n = {ranking.count}", fontsize=8)
 
     return draw

@@ -58,7 +58,7 @@ def off_diagonal(matrix: NDArray[np.float64]) -> float:
 
 
 def write_matrix(path: Path, matrix: NDArray[np.float64]) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([[f"{value:.6f}" for value in row] for row in matrix])
 
 

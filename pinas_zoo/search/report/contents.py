@@ -65,6 +65,31 @@ class Winner:
 
 
 @dataclass(frozen=True)
+class Worth:
+    """The winner beside the reference and random networks, all trained alike.
+
+    Attributes:
+        sentence: Whether the winner is better.
+        figure: Test accuracy over multiply-adds.
+        table: A row for each architecture.
+        start: First weights of each training, in words.
+        epochs: Length of each training.
+        seeds: Trainings of each architecture.
+        images: Test images.
+        notes: Further sentences.
+    """
+
+    sentence: str
+    figure: Figure
+    table: Table
+    start: str
+    epochs: int
+    seeds: int
+    images: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class EffectsSection:
     """The additive model of the scores, and its table of contributions."""
 
@@ -101,6 +126,7 @@ class Page:
     complete: tuple[str, ...]
     warnings: tuple[str, ...]
     tiles: tuple[Tile, ...]
+    worth: Worth | None
     winner: Winner | None
     learning: tuple[Figure, ...]
     exploration: tuple[Figure, ...]

@@ -100,21 +100,21 @@ def curve(
             axes.yaxis.set_major_formatter(lambda value, position: f"{round(100 * value, 6):g}%")
         if len(columns) > 1 or chance is not None:
             axes.legend(frameon=False, fontsize=8)
-        _grid(axes)
+        grid(axes)
         axes.set(xlabel="step", ylabel=label)
 
     return draw
 
 
-def histogram(scores: Sequence[Score], name: str) -> Draw:
-    """Histogram of the candidates' scores."""
+def histogram(scores: Sequence[Score], name: str, percent: bool = True) -> Draw:
+    """Histogram of the candidates' scores, which are shown in percent if they are shares."""
 
     def draw(axes: Any) -> None:
         bins = min(20, max(5, len(scores) // 5))
-        axes.hist([100 * score.accuracy for score in scores], bins=bins, color=BLUE)
+        axes.hist([(100 if percent else 1) * score.accuracy for score in scores], bins=bins, color=BLUE)
         axes.locator_params(axis="x", nbins=6)
         axes.yaxis.get_major_locator().set_params(integer=True)
-        axes.set(xlabel=f"{name}, %", ylabel="architectures")
+        axes.set(xlabel=f"{name}, %" if percent else name, ylabel="architectures")
 
     return draw
 
@@ -126,15 +126,16 @@ def random_draws(options: Explore) -> int:
     return first.get(options.sampler, options.random_first)
 
 
-def best_so_far(scores: Sequence[Score], first: int, name: str) -> Draw:
+def best_so_far(scores: Sequence[Score], first: int, name: str, percent: bool = True) -> Draw:
     """Scores in the order of evaluation, the best of them so far, and what random search is expected to reach.
 
     Args:
         scores: At least one score.
         first: Number of first scores whose candidates were drawn at random; the expectation is computed from them.
         name: Name of the score.
+        percent: Whether scores are shares, which are shown in percent.
     """
-    values = np.array([100 * score.accuracy for score in scores])
+    values = np.array([(100 if percent else 1) * score.accuracy for score in scores])
     random_search = expected_best(values[:first], len(values))
 
     def draw(axes: Any) -> None:
@@ -144,8 +145,8 @@ def best_so_far(scores: Sequence[Score], first: int, name: str) -> Draw:
         label = f"random search, expected from the first {min(first, len(values))}"
         axes.plot(evaluations, random_search, "--", color=ORANGE, linewidth=1.2, label=label)
         axes.legend(frameon=False, fontsize=8, loc="lower right")
-        _grid(axes)
-        axes.set(xlabel="evaluation", ylabel=f"{name}, %")
+        grid(axes)
+        axes.set(xlabel="evaluation", ylabel=f"{name}, %" if percent else name)
 
     return draw
 
@@ -158,13 +159,19 @@ def expected_best(sample: NDArray[np.float64], count: int) -> NDArray[np.float64
     return (order * (below[1:] ** draws - below[:-1] ** draws)).sum(1)
 
 
-def cost_front(points: Sequence[tuple[float, float]], name: str, winner: tuple[float, float] | None = None) -> Draw:
+def cost_front(
+    points: Sequence[tuple[float, float]],
+    name: str,
+    winner: tuple[float, float] | None = None,
+    percent: bool = True,
+) -> Draw:
     """Scores over cost, and the Pareto front.
 
     Args:
-        points: At least one point (multiply-adds in billions, score in percent).
+        points: At least one point (multiply-adds in billions, score).
         name: Name of the score.
         winner: Point of the winner, which is marked.
+        percent: Whether the scores are in percent.
     """
     front: list[tuple[float, float]] = []
     for flops_g, score in sorted(points):
@@ -179,12 +186,13 @@ def cost_front(points: Sequence[tuple[float, float]], name: str, winner: tuple[f
             axes.plot(*winner, "*", color=ORANGE, markersize=11, label="winner")
         axes.legend(frameon=False, fontsize=8, loc="lower right")
         axes.locator_params(axis="x", nbins=6)
-        _grid(axes)
-        axes.set(xlabel="multiply-adds, G", ylabel=f"{name}, %")
+        grid(axes)
+        axes.set(xlabel="multiply-adds, G", ylabel=f"{name}, %" if percent else name)
 
     return draw
 
 
-def _grid(axes: Any) -> None:
+def grid(axes: Any) -> None:
+    """Draw a faint grid behind everything else."""
     axes.grid(color=INK, alpha=0.12, linewidth=0.6)
     axes.set_axisbelow(True)

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from pinas_zoo.analysis.paper_tables import ROWS_OF_NAMES, TABLES
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import curve as curve_file
+from pinas_zoo.made_with import made_with
 from pinas_zoo.search.chance_loss import chance_loss
 from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.learned_nothing import warnings_of
@@ -27,16 +28,17 @@ from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.ranking import kendall
 from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.ranking.similarity import heat_map, off_diagonal
+from pinas_zoo.search.ranking.trained_rows import COMPARISON, read_table
 from pinas_zoo.search.report import figures
-from pinas_zoo.search.report.contents import EffectsSection, Figure, Page, Table, Tile, TrueRanking, Winner
+from pinas_zoo.search.report.contents import EffectsSection, Figure, Page, Table, Tile, TrueRanking, Winner, Worth
 from pinas_zoo.search.report.figures import Draw
 from pinas_zoo.search.report.tree_figure import LEAST, tree_figure
+from pinas_zoo.search.report.worth_section import worth_section
 from pinas_zoo.search.run_files import RankFacts, read_label_names, read_matrix, read_rank_facts, read_ranking
 from pinas_zoo.search.run_folder import DONE, STAGES, read_done
 from pinas_zoo.search.score_kinds import ScoreKind, score_kind
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace
-from pinas_zoo.version import __version__
 from pinas_zoo.weights.atomic import write_text
 from pinas_zoo.zoo import registry
 
@@ -79,6 +81,14 @@ def render(page: Page) -> str:
     return environment.get_template("report.html.j2").render(page=page)
 
 
+def _origin(config: SearchConfig) -> str:
+    """Version, commit and digest of the code that wrote the page, and the run's seed."""
+    made = made_with()
+    commit = f" of commit {made['commit'][:12]}" if made["commit"] else ""
+    versions = made["versions"]
+    return f"{versions['pinas_zoo']}{commit}, code {made['code']}, torch {versions['torch']}, seed {config.seed}"
+
+
 def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapping[Arch, Score]) -> Page:
     """Collect the contents of a report from a run; the arguments are those of :func:`write_report`."""
     facts = {stage: read_done(folder / stage) for stage in STAGES if (folder / stage / DONE).is_file()}
@@ -95,7 +105,7 @@ def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapp
     return Page(
         name=config.name,
         method=method,
-        version=__version__,
+        version=_origin(config),
         image_size=config.data.image_size,
         kind=kind,
         rank_by=config.explore.rank_by,
@@ -103,12 +113,13 @@ def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapp
         complete=tuple(facts),
         warnings=tuple(warnings),
         tiles=tuple(_tiles(config, space, arch, winner, facts, ranking, len(scores) or len(ranking))),
+        worth=_worth(folder, config) if "train" in facts else None,
         winner=winner,
         learning=tuple(_learning(folder, config, method)),
         exploration=tuple(_exploration(folder, config, list(scores.values()), ranking, chosen)),
         candidates=_candidates(ranking, kind) if ranking else None,
         references=_references(space, facts.get("explore", {}), ranking),
-        effects=_effects(scores, space.num_candidates) if scores else None,
+        effects=_effects(scores, space.num_candidates, kind) if scores else None,
         tree=_tree(scores, space.num_candidates) if len(scores) >= LEAST else None,
         truth=_truth(folder / "rank.json", kind) if (folder / "rank.json").is_file() else None,
         stages=_stages(facts) if facts else None,
@@ -151,6 +162,12 @@ def _registered(folder: Path, name: str, facts: Facts) -> str | None:
     return name if entry is not None and entry.folder and folder.resolve() in Path(entry.folder).parents else None
 
 
+def _worth(folder: Path, config: SearchConfig) -> Worth | None:
+    """The comparison of trained networks, if the run has one."""
+    path = folder / COMPARISON
+    return worth_section(read_table(path), config.train) if path.is_file() else None
+
+
 def _tiles(
     config: SearchConfig,
     space: SearchSpace,
@@ -170,8 +187,10 @@ def _tiles(
         held_out = facts.get("explore", {}).get("held_out")
         score = next((float(row["accuracy"]) for row in ranking if row["arch"] == str(arch)), None)
         if score is not None:
+            kind = score_kind(config)
             note = f"in the supernet, {held_out} held-out images" if held_out else "in the supernet"
-            tiles.append(Tile(f"Held-out {score_kind(config).name}", f"{score:.2%}", note))
+            note = note if kind.percent else "of the untrained network"
+            tiles.append(Tile(capitalised(kind.title), kind.shown(score), note))
         size = config.data.image_size
         params_m, flops_g = space.cost(arch, size)
         tiles.append(Tile("Parameters", f"{params_m:.3f} M", "without classifier"))
@@ -183,6 +202,11 @@ def _tiles(
         peak = max(stage["peak_memory_mib"] for stage in facts.values())
         tiles.append(Tile("Time", _duration(seconds), f"in {len(facts)} stages, peak memory {peak} MiB"))
     return tiles
+
+
+def capitalised(text: str) -> str:
+    """The text with a capital first letter; the others stay as they are, as in ZiCo."""
+    return text[:1].upper() + text[1:]
 
 
 def _duration(seconds: float) -> str:
@@ -219,20 +243,21 @@ def _exploration(
     ranking: Sequence[Mapping[str, str]],
     winner: str | None,
 ) -> list[Figure]:
-    quantity = f"held-out {score_kind(config).name}"
-    title = quantity.capitalize()
+    kind = score_kind(config)
+    quantity, title = kind.title, capitalised(kind.title)
     found = []
     if scores:
-        found.append(_figure(figures.histogram(scores, quantity), f"{title} of the candidates"))
+        found.append(_figure(figures.histogram(scores, quantity, kind.percent), f"{title} of the candidates"))
         first = figures.random_draws(config.explore)
         caption = (
             f"Best {quantity} over evaluations. Random search is estimated from the first {min(first, len(scores))} "
             "candidates, which were drawn at random. It cannot exceed their best: from few, the estimate is low."
         )
-        found.append(_figure(figures.best_so_far(scores, first, quantity), caption))
+        found.append(_figure(figures.best_so_far(scores, first, quantity, kind.percent), caption))
     if ranking:
-        points = {row["arch"]: (float(row["flops_g"]), 100 * float(row["accuracy"])) for row in ranking}
-        draw = figures.cost_front(list(points.values()), quantity, points.get(winner or ""))
+        unit = 100 if kind.percent else 1
+        points = {row["arch"]: (float(row["flops_g"]), unit * float(row["accuracy"])) for row in ranking}
+        draw = figures.cost_front(list(points.values()), quantity, points.get(winner or ""), kind.percent)
         found.append(_figure(draw, f"{title} over multiply-adds, and the Pareto front"))
     for path, by in (
         (folder / "explore" / "similarity.csv", ""),
@@ -248,7 +273,7 @@ def _exploration(
 def _candidates(ranking: Sequence[Mapping[str, str]], kind: ScoreKind) -> Table:
     """The ten best."""
     rows = [
-        [row["rank"], row["arch"], f"{float(row['accuracy']):.2%}", *(row.get(key, "") for key in RANKING_COLUMNS)]
+        [row["rank"], row["arch"], kind.shown(float(row["accuracy"])), *(row.get(key, "") for key in RANKING_COLUMNS)]
         for row in ranking[:10]
     ]
     head = ["rank", "architecture", kind.name, *RANKING_COLUMNS.values()]
@@ -275,13 +300,14 @@ def _references(space: SearchSpace, explored: Mapping[str, Any], ranking: Sequen
     return _table(["path", "architecture", "ours", "paper"], rows, (2, 3), code=frozenset((1,)))
 
 
-def _effects(scores: Mapping[Arch, Score], num_candidates: int) -> EffectsSection:
-    """Table of the main effects of all choices, in percentage points of the score."""
+def _effects(scores: Mapping[Arch, Score], num_candidates: int, kind: ScoreKind) -> EffectsSection:
+    """Table of the main effects of all choices, in percentage points or in units of the score."""
     fit = main_effects({arch: score.accuracy for arch, score in scores.items()}, num_candidates)
-    largest = 100 * float(abs(fit.table).max())
+    unit = 100 if kind.percent else 1
+    largest = unit * float(abs(fit.table).max())
     decimals = min(6, max(2, 1 - math.floor(math.log10(largest)))) if largest else 2
-    rows = [[layer, *(f"{100 * v:+.{decimals}f}" for v in row)] for layer, row in enumerate(fit.table, 1)]
-    shades = tuple((0.0, *(round(100 * float(v) / (largest or 1), 2) for v in row)) for row in fit.table)
+    rows = [[layer, *(f"{unit * v:+.{decimals}f}" for v in row)] for layer, row in enumerate(fit.table, 1)]
+    shades = tuple((0.0, *(round(unit * float(v) / (largest or 1), 2) for v in row)) for row in fit.table)
     head = ["layer", *(f"candidate {k}" for k in range(num_candidates))]
     return EffectsSection(fit, _table(head, rows, range(num_candidates + 1), shades=shades))
 
@@ -302,7 +328,8 @@ def _truth(path: Path, kind: ScoreKind) -> TrueRanking:
     rows = [[name, f"{tau.value:+.3f}", f"{tau.low:+.3f}", f"{tau.high:+.3f}"] for name, tau in taus.items()]
     figure = None
     if found.points is not None:  # older versions wrote a file rank.svg alone
-        caption = f"{found.column} of {found.truth} over held-out {kind.name} in the supernet"
+        where = f"held-out {kind.name} in the supernet" if kind.percent else kind.name
+        caption = f"{found.column} of {found.truth} over {where}"
         figure = _figure(_scatter(found, kind), caption)
     table = _table(["order by", "tau", "from", "to"], rows, (1, 2, 3))
     paper = "" if found.paper is None else found.paper.text
@@ -316,7 +343,7 @@ def _scatter(found: RankFacts, kind: ScoreKind) -> Draw:
     taus = {key: kendall.KendallTau(**dict(getattr(found, key))) for key in ("score", "flops", "difference")}
     best = {"best": found.best, "best_truth": found.best_truth, "top_truth": found.top_truth}
     ranking = kendall.RankCorrelation(count=found.count, **taus, **best)  # type: ignore[arg-type]
-    return kendall.scatter(list(zip(*columns, strict=True)), ranking, kind.name)
+    return kendall.scatter(list(zip(*columns, strict=True)), ranking, kind.name, kind.percent)
 
 
 def _stages(facts: Facts) -> Table:

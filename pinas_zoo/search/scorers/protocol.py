@@ -74,6 +74,8 @@ class ScoringData:
         statistics: Batch-norm statistics in scoring: ``recalibrated`` for each path, or of each ``batch``.
         view_stream: Random stream of ``two_views``.
         recalibration_batch_size: Number of recalibration images in a batch; None: ``batch_size``.
+        zero_cost_images: Number of held-out images on which training-free scores are computed, as one batch.
+        zero_cost_initialisations: Number of initial weights over which such a score is averaged.
     """
 
     space: SearchSpace
@@ -90,6 +92,8 @@ class ScoringData:
     statistics: str = "recalibrated"
     view_stream: Stream = Stream.CONSISTENCY_VIEWS
     recalibration_batch_size: int | None = None
+    zero_cost_images: int = 64
+    zero_cost_initialisations: int = 1
 
     def learned(self) -> Supernet:
         """The trained supernet, for a scorer whose ``needs`` contain it."""

@@ -229,6 +229,13 @@ class SearchSpace(ABC):
             macs += more_macs
         return params / 1e6, macs / 1e9
 
+    def reachable(self, arch: Arch) -> Arch:
+        """The architecture without choices that have no effect on its output, in the space's own candidates.
+
+        The default returns the architecture: all of its layers form one chain. A space of cells overrides it.
+        """
+        return arch
+
     def describe(self, arch: Arch) -> str:
         """Description of an architecture in a report."""
         return str(arch)

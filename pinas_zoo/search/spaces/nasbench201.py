@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -19,6 +20,7 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import (
     EDGES,
     KERNELS,
+    NONE,
     OPERATIONS,
     POOL,
     SKIP,
@@ -28,8 +30,10 @@ from pinas_zoo.models.nasbench201 import (
     arch_string,
     check_sizes,
     parse_arch,
+    prune,
     stage_widths,
 )
+from pinas_zoo.search.spaces.balanced_paths import TRAINING_PATHS, BalancedPaths, TrainingPaths
 from pinas_zoo.search.spaces.base import Path, Piece, SearchSpace, Supernet, check_subspace, mixture
 
 NOISE = 0.3  # factor of the usual random weights that are added to the identity
@@ -181,9 +185,12 @@ class NASBench201Space(SearchSpace):
             to ``zero_init_last`` in the paper's space.
         subspace: Operations that architectures to be scored may use; None for all of ``operations``. Sec. 4.3 trains
             all five and ranks the 729 architectures that use three.
+        training_paths: Which paths are trained. ``uniform``: all alike, as in the paper. ``connected``: those by which
+            the image reaches the output. ``balanced``: connected ones with depths 0 to 1, 2 and 3 equally often, where
+            the depth is the number of convolutions on the longest way.
 
     Raises:
-        ValueError: An operation is unknown or repeated, or a size is out of range.
+        ValueError: An operation is unknown or repeated, a size is out of range, or ``training_paths`` is unknown.
     """
 
     architecture = "nasbench201"
@@ -196,7 +203,10 @@ class NASBench201Space(SearchSpace):
         affine: bool = True,
         identity_init: bool = True,
         subspace: Sequence[str] | None = None,
+        training_paths: TrainingPaths = "uniform",
     ):
+        if training_paths not in TRAINING_PATHS:
+            raise ValueError(f"expected training_paths to be {' or '.join(TRAINING_PATHS)}, got {training_paths!r}")
         unknown = [o for o in operations if o not in OPERATIONS]
         if isinstance(operations, str) or unknown or not operations or len(set(operations)) != len(operations):
             raise ValueError(f"expected different operations of {', '.join(OPERATIONS)}, got {operations}")
@@ -212,6 +222,12 @@ class NASBench201Space(SearchSpace):
             )
         chosen = None if subspace is None else [self.operations.index(o) for o in subspace]
         self.subspace = check_subspace(chosen, self.num_candidates)
+        self.balanced = (
+            None if training_paths == "uniform" else BalancedPaths(self._codes, by_depth=training_paths == "balanced")
+        )
+
+    def sample(self, rng: np.random.Generator, count: int = 1) -> list[Arch]:
+        return super().sample(rng, count) if self.balanced is None else self.balanced.sample(rng, count)
 
     def supernet(self, in_chans: int = 3) -> NASBench201Supernet:
         return NASBench201Supernet(self._codes, self.channels, self.cells, self.affine, in_chans, self.identity_init)
@@ -269,6 +285,13 @@ class NASBench201Space(SearchSpace):
                     cells = sum([conv_cost(width, width, KERNELS[code], size) + norm] * self.cells, cells)
             row.append(cells)
         return rest, [tuple(row)] * self.num_layers
+
+    def reachable(self, arch: Arch) -> Arch:
+        """The architecture with ``none`` on edges that no path from the cell's input to its output takes."""
+        if NONE not in self._codes:
+            return arch  # every edge passes something on
+        pruned = prune(self.operations_of(arch).choices)
+        return self.from_operations(Arch(pruned))
 
     def describe(self, arch: Arch) -> str:
         return arch_string(self.operations_of(arch))

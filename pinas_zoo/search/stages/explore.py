@@ -60,8 +60,8 @@ def explore(context: Context) -> StageResult | None:
     winner = write_ranking(folder / "ranking.csv", context.space, scores, size, effects, options.rank_by)
     low, high = min(values.values()), max(values.values())
     summary = (
-        f"{len(scores)} of {context.space.size} architectures, held-out {kind.name} {low:.1%} to {high:.1%}, "
-        f"best {winner}"
+        f"{len(scores)} of {context.space.size} architectures, {kind.title} {kind.shown(low, 1)} to "
+        f"{kind.shown(high, 1)}, best {winner}"
     )
     if options.rank_by == "effects":
         warning = effects.warning()

@@ -27,7 +27,8 @@ def why_left_out(config: SearchConfig, stage: str) -> str | None:
 
 def needs_labels(config: SearchConfig) -> bool:
     """Whether the stages up to explore need images of at least two classes."""
-    return LABELS in score_kind(config).needs or method_class(config.learn.method).supervised
+    needs = score_kind(config).needs
+    return LABELS in needs or (SUPERNET in needs and method_class(config.learn.method).supervised)
 
 
 def _has_linear(config: SearchConfig) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -13,10 +12,10 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import ImageSet
 from pinas_zoo.engine.finite_checks import first_of, non_finite_tensors
 from pinas_zoo.errors import UserError
+from pinas_zoo.made_with import made_with
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.run_files import read_ranking
 from pinas_zoo.search.run_folder import DONE
-from pinas_zoo.version import __version__
 from pinas_zoo.weights.entry_points import on_meta
 from pinas_zoo.weights.model_folder import plain_args, read_config, save_model_folder
 from pinas_zoo.weights.new_folder import WEIGHTS_FILE
@@ -68,8 +67,7 @@ def save_network(
         },
         "config": context.config.shown().model_dump(mode="json"),
         "score": read_ranking(context.folder / "explore" / "ranking.csv")[0],
-        "versions": {name: version(name) for name in ("torch", "timm", "mmengine", "optuna")}
-        | {"pinas_zoo": __version__},
+        **made_with(),
         **values,
     }
     args = {**context.space.model_args(arch), "num_classes": context.splits.num_classes}

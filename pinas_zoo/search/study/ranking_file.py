@@ -34,7 +34,7 @@ def write_ranking(
     if rank_by == "effects":
         order.sort(key=lambda arch: -sums[arch])
     evaluated = {arch: k for k, arch in enumerate(scores)}
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["rank", "arch", "accuracy", "loss", "params_m", "flops_g", "evaluation", "effects"])
         for rank, arch in enumerate(order, 1):
@@ -44,12 +44,17 @@ def write_ranking(
                 [
                     rank,
                     arch,
-                    f"{score.accuracy:.5f}",
-                    f"{score.loss:.5f}",
+                    digits(score.accuracy),
+                    digits(score.loss),
                     f"{params_m:.6f}",
                     f"{flops_g:.6f}",
                     evaluated[arch],
-                    f"{sums[arch]:.5f}",
+                    digits(sums[arch]),
                 ]
             )
     return order[0]
+
+
+def digits(value: float) -> str:
+    """A score to five decimals, or to six digits if it is small or large, as scores of untrained networks can be."""
+    return f"{value:.5f}" if value == 0 or 0.1 <= abs(value) < 1e6 else f"{value:.6g}"

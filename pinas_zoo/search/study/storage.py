@@ -19,7 +19,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
-from pinas_zoo.errors import UserError
+from pinas_zoo.errors import UserError, is_full_disk
 from pinas_zoo.search.config import without_password
 from pinas_zoo.search.study.patient_storage import PATIENCE, PatientStorage
 
@@ -135,6 +135,8 @@ def _not_opened(storage: str, error: Exception) -> UserError:
         said = said.replace(text, "***")
     missing = getattr(error, "name", None) if isinstance(error, ImportError) else None
     cure = f"pip install {missing}" if missing else "see docs/explore.md"
+    if is_full_disk(error) or "disk I/O error" in said:  # SQLite's words, also for a limit of file sizes
+        cure = "free space on the disk, or raise the limit of file sizes"
     shown = without_password(storage)[:MOST_SHOWN]
     return UserError(f"explore.storage {shown} cannot be opened: {said[:MOST_SHOWN]}; {cure}")
 

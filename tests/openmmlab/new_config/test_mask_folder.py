@@ -56,6 +56,16 @@ def test_usual_layouts(layout: str, tmp_path: Path) -> None:
     assert set(found.sizes) == {(64, 48)}
 
 
+@pytest.mark.parametrize("name", ["ADEChallengeData2016", "scenes"])
+def test_ade20k_is_known_by_the_name_of_its_folder(name: str, tmp_path: Path) -> None:
+    found = look(fill(tmp_path / name, "images/training/*.jpg", "annotations/training/*.png"))
+    ade = name.startswith("ADE")
+    assert (found.ignore_zero, found.classes[0], len(found.classes)) == (
+        (True, "wall", 150) if ade else (False, "class_0", 3)
+    )
+    assert any("ADE20K" in note for note in found.notes) == ade
+
+
 def test_voc_lists_and_what_has_no_mask(tmp_path: Path) -> None:
     fill(tmp_path, "JPEGImages/*.jpg", "SegmentationClass/*.png")
     image(tmp_path / "JPEGImages" / "f.jpg")

@@ -185,3 +185,20 @@ def test_threads_share_no_time_on_a_device(monkeypatch):
 def test_a_budget_buys_steps_by_their_cpu_seconds():
     assert steps_within(minutes=2, threads=3, seconds=0.5) == 720
     assert steps_within(minutes=0.001, threads=1, seconds=10) == 1
+
+
+def test_only_the_wanted_scores_are_measured_and_no_classifier_is_trained_for_others(tmp_path, capsys):
+    (tmp_path / "tiny.py").write_text(TINY)
+    results = tmp_path / "results" / "tiny"
+    words = ["evidence", str(tmp_path / "tiny.py"), "--truth", str(write_truth(tmp_path / "truth.csv"))]
+    words += ["--images", str(tiny_images(tmp_path / "images")), "--runs", "pinas", "--sizes", "729", "--seeds", "3"]
+    words += ["--minutes", "0.002", "--threads", "1", "--count", "30", "--results", str(results)]
+    words += ["--work-dir", str(tmp_path / "work")]
+    assert main([*words, "--scores", "accuracy"]) == 2
+    assert "expected --scores of consistency, identification" in capsys.readouterr().err
+    assert main([*words, "--scores", "identification"]) == 0
+    told = capsys.readouterr().out
+    run = read_run(results / "pinas_729_0.002x1_3_of_30.json")
+    assert "linear   left out" in told
+    assert run.known_scores == ["consistency", "identification"]  # tables rank by consistency
+    assert "| Π-NAS | 3 | 0.002 x 1 |" in told

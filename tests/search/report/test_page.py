@@ -21,7 +21,7 @@ from pinas_zoo.search.chance_loss import chance_loss
 from pinas_zoo.search.config import SearchConfig, parse_config
 from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.ranking.similarity import write_matrix
-from pinas_zoo.search.report.page import write_report
+from pinas_zoo.search.report.page import capitalised, write_report
 from pinas_zoo.search.score_kinds import KINDS
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace, build_space
@@ -234,7 +234,9 @@ def test_every_kind_of_score_is_named(score, tmp_path):
     Tags(page)
     kind = KINDS[score]
     assert kind.words in html.unescape(page)
-    assert f"Held-out {kind.name} of the candidates" in page
+    assert f"{capitalised(kind.title)} of the candidates" in page
+    assert kind.percent == ("on held-out images in the supernet" in page)
+    assert kind.percent == ("Percentage points that" in page)
     assert f"<th class=n>{kind.name}</th>" in page
     assert ("column <code>accuracy</code> holds the consistency" in page) == (score == "consistency")
 

@@ -11,11 +11,13 @@ import timm
 import torch
 
 from pinas_zoo.engine.compiler import check_compiler
+from pinas_zoo.engine.trainable import Batch
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import parse_config
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.pipeline import run as run_stages
-from pinas_zoo.search.stages.train import StandAlone
+from pinas_zoo.train.classifier import Classifier
+from pinas_zoo.train.config import Recipe
 
 TINY = dict(arch="0312", depths=[1, 1, 1, 1], widths=[16, 16, 16, 16], stem_width=8)
 
@@ -25,11 +27,13 @@ TINY = dict(arch="0312", depths=[1, 1, 1, 1], widths=[16, 16, 16, 16], stem_widt
 def test_a_compiled_step_is_the_same_but_for_rounding():
     torch.manual_seed(0)
     model = timm.create_model("pinas", num_classes=3, **TINY)
-    plain, compiled = StandAlone(copy.deepcopy(model), 0.1).train(), StandAlone(model, 0.1, compiled=True).train()
     x, labels = torch.randn(8, 1, 3, 32, 32), torch.arange(8) % 3
+    plain, compiled = (
+        Classifier(copy.deepcopy(model), Recipe(compile=compiles), labels, 3, 1).train() for compiles in (False, True)
+    )
     losses = []
     for network in (plain, compiled):
-        loss = network(x, labels, 0)["loss"]
+        loss = network.losses(Batch(x, labels), 0, network.phases[0])["loss"]
         loss.backward()
         losses.append(loss.item())
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)

@@ -1,0 +1,233 @@
+"""The trainings that tell whether a search was worth it: winner, reference and random networks, all trained alike.
+
+They leave small files in ``train/compare/ARCH-SEED`` and one table, ``train/comparison.csv``. A training that is
+complete is skipped, one that was stopped resumes, and no weights are kept. How the table is read stands in
+:mod:`pinas_zoo.search.ranking.worth`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import torch
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.engine import distributed
+from pinas_zoo.errors import UserError
+from pinas_zoo.rng import Stream, step_rng
+from pinas_zoo.search.config import Compare, SearchConfig, Train
+from pinas_zoo.search.context import Context
+from pinas_zoo.search.ranking.trained_rows import (
+    COMPARISON,
+    RANDOM,
+    REFERENCE,
+    WINNER,
+    Role,
+    TrainedRow,
+    read_training,
+    write_table,
+    write_training,
+)
+from pinas_zoo.search.ranking.worth import by_architecture, sentence, verdicts
+from pinas_zoo.search.run_folder import DONE
+from pinas_zoo.search.score_kinds import score_kind
+from pinas_zoo.search.scorers.protocol import SUPERNET
+from pinas_zoo.search.spaces.base import SearchSpace
+from pinas_zoo.search.stages.alone import train_alone
+from pinas_zoo.search.stages.winner import cut_out, network_args
+from pinas_zoo.train.fit import remove_attempts
+
+DRAWS, ROUNDS = 1000, 20  # random architectures drawn at once, and how often, to find some of like cost
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The outcome of a comparison.
+
+    Attributes:
+        summary: What was trained, and one sentence on whether the winner is better.
+        facts: Plain data for ``done.json``.
+        seconds: Duration of all trainings.
+    """
+
+    summary: str
+    facts: dict[str, Any]
+    seconds: float
+
+
+def is_wanted(options: Compare) -> bool:
+    """Whether anything is trained beside the winner."""
+    return options.seeds > 0 and bool(options.reference or options.random)
+
+
+def check_comparison(config: SearchConfig, space: SearchSpace) -> None:
+    """Check what can be checked of ``train.compare`` before a search.
+
+    Raises:
+        UserError: An unknown reference; or weights of a supernet for a search without one.
+    """
+    options = config.train.compare
+    reference_of(space, options.reference)
+    if is_wanted(options) and options.start == "supernet" and SUPERNET not in score_kind(config).needs:
+        raise UserError(
+            f"expected train.compare.start='scratch' with explore.score={config.explore.score!r}, which learns no "
+            "supernet, got 'supernet'"
+        )
+
+
+def compare(context: Context, winner: Arch) -> Compared | None:
+    """Train the networks of ``train.compare`` with each seed, and compare them. All processes must call it.
+
+    Returns:
+        None if nothing is compared, and in processes other than the first.
+    """
+    options = context.config.train.compare
+    if not is_wanted(options):
+        return None
+    rows: list[TrainedRow] = []
+    for role, arch in compared_networks(context, winner):
+        trained = [train_once(context, role, arch, number) for number in range(options.seeds)]
+        rows += [row for row in trained if row is not None]
+        if rows:
+            (network,) = by_architecture(rows)[-1:]
+            spread = f" ± {100 * network.deviation:.2f} over {options.seeds} seeds" if options.seeds > 1 else ""
+            context.say(f"compare  {role:9} {arch}, {network.flops_g:.4f} G: test accuracy {network.mean:.2%}{spread}")
+    if distributed.rank() > 0:
+        return None
+    write_table(context.folder / COMPARISON, rows)
+    found = verdicts(rows)
+    text = sentence(found) or "There was nothing to compare the winner with."
+    epochs = variant(context.config.train).epochs
+    start = "from scratch" if options.start == "scratch" else "from the supernet's weights"
+    summary = f"{text} Compared: {start}, {epochs} epochs, {options.seeds} seeds each, on the test images"
+    facts = {
+        "sentence": text,
+        "start": options.start,
+        "epochs": epochs,
+        "seeds": options.seeds,
+        "verdicts": [verdict.facts for verdict in found],
+    }
+    return Compared(summary, facts, sum(row.seconds for row in rows))
+
+
+def compared_networks(context: Context, winner: Arch) -> list[tuple[Role, Arch]]:
+    """Role and architecture of the networks to train: the winner, the reference unless it won, random ones."""
+    options, space = context.config.train.compare, context.space
+    networks: list[tuple[Role, Arch]] = [(WINNER, winner)]
+    reference = reference_of(space, options.reference)
+    if reference == winner:
+        context.say(f"compare  the winner is the reference {reference}")
+    elif reference is not None:
+        networks.append((REFERENCE, reference))
+    known = {arch for _, arch in networks}
+    drawn = like_cost(space, winner, known, options, context.config.data.image_size, context.config.seed)
+    if len(drawn) < options.random:
+        context.say(
+            f"compare  {len(drawn)} other architectures were found within {options.within:.0%} of the winner's "
+            f"multiply-adds, not {options.random}; raise train.compare.within"
+        )
+    return [*networks, *((RANDOM, arch) for arch in drawn)]
+
+
+def reference_of(space: SearchSpace, word: str) -> Arch | None:
+    """The architecture that ``train.compare.reference`` names; None for none.
+
+    Raises:
+        UserError: It is no reference of the space, and no architecture.
+    """
+    known = space.references()
+    if word in ("", "auto"):
+        return next(iter(known.values()), None) if word else None
+    if word in known:
+        return known[word]
+    try:
+        return space.parse(word)
+    except UserError as error:
+        names = ", ".join(map(repr, known)) or "none"
+        raise UserError(
+            f"expected train.compare.reference to be a reference of the space ({names}) or one of its architectures, "
+            f"got {word!r}: {error}"
+        ) from None
+
+
+def like_cost(
+    space: SearchSpace, winner: Arch, known: set[Arch], options: Compare, image_size: int, seed: int
+) -> list[Arch]:
+    """Different random architectures whose multiply-adds are like the winner's.
+
+    Args:
+        space: The search space, of which architectures that may be scored are drawn uniformly.
+        winner: The winner.
+        known: Architectures that are not drawn.
+        options: ``random`` and ``within`` of ``train.compare``.
+        image_size: Height and width of the images.
+        seed: Seed of the run.
+
+    Returns:
+        At most ``options.random`` of them; fewer where the space has few of that cost.
+    """
+    flops_g = space.cost(winner, image_size)[1]
+    found: dict[Arch, None] = {}
+    for arch in _draws(space, seed) if options.random else ():
+        if arch not in known and abs(space.cost(arch, image_size)[1] - flops_g) <= options.within * flops_g:
+            found[arch] = None
+            if len(found) == options.random:
+                break
+    return list(found)
+
+
+def _draws(space: SearchSpace, seed: int) -> Iterator[Arch]:
+    for number in range(ROUNDS):
+        rng = step_rng(seed, number, Stream.COMPARED)
+        columns = [[some[k] for k in rng.integers(len(some), size=DRAWS)] for some in space.choices]
+        yield from (Arch(choices) for choices in zip(*columns, strict=True))
+
+
+def variant(options: Train) -> Train:
+    """The ``train`` table with the comparison's epochs and learning rate."""
+    changes = {key: value for key in ("epochs", "lr") if (value := getattr(options.compare, key)) is not None}
+    return options.model_copy(update=changes)
+
+
+def train_once(context: Context, role: Role, arch: Arch, number: int) -> TrainedRow | None:
+    """One training of the comparison, or its result if it is complete; None in processes other than the first."""
+    seed = (context.config.seed + number) % 2**32
+    folder = context.folder / "train" / "compare" / f"{arch}-{seed}"
+    done = folder / DONE
+    complete = done.is_file()
+    distributed.wait()  # all have looked before the first one writes
+    if complete:
+        if distributed.rank() == 0:
+            remove_attempts(folder)
+        return read_training(done, role, str(arch))
+    model = first_network(context, arch, seed)
+    key = "train.lr" if context.config.train.compare.lr is None else "train.compare.lr"
+    label = f"{role}, seed {seed}"
+    trained = train_alone(context, model, variant(context.config.train), seed, folder, label, key)
+    if trained is None:
+        distributed.wait()
+        return None
+    params_m, flops_g = context.space.cost(arch, context.config.data.image_size)
+    accuracy, images = trained.facts["top1"], trained.facts["images"]
+    row = TrainedRow(
+        role=role, arch=str(arch), params_m=params_m, flops_g=flops_g, seed=seed, test_accuracy=accuracy,
+        test_images=images, seconds=round(trained.seconds, 2),
+    )  # fmt: skip
+    write_training(done, row)
+    remove_attempts(folder)
+    distributed.wait()
+    return row
+
+
+def first_network(context: Context, arch: Arch, seed: int) -> Any:
+    """The network before its training: with new weights that follow from the seed, or with its path of the supernet."""
+    torch.manual_seed(seed)
+    model: Any = timm.create_model(context.space.architecture, **network_args(context, arch))
+    if context.config.train.compare.start == "supernet":
+        model.load_state_dict(cut_out(context, arch))
+        torch.manual_seed(seed)
+        model.reset_classifier(context.splits.num_classes)  # as in the training of the winner
+    return model

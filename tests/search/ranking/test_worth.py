@@ -1,0 +1,111 @@
+"""Whether a search was worth it: intervals of differences, and the sentence that they give."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pinas_zoo.errors import UserError
+from pinas_zoo.search.ranking.trained_rows import (
+    Role,
+    TrainedRow,
+    read_table,
+    read_training,
+    write_table,
+    write_training,
+)
+from pinas_zoo.search.ranking.worth import sentence, verdicts, welch
+
+
+def rows(role: Role, arch: str, accuracies: list[float], flops_g: float = 1.0) -> list[TrainedRow]:
+    return [
+        TrainedRow(
+            role=role, arch=arch, params_m=1.0, flops_g=flops_g, seed=seed, test_accuracy=value, test_images=1000,
+            seconds=1.0,
+        )
+        for seed, value in enumerate(accuracies)
+    ]  # fmt: skip
+
+
+WINNER = rows("winner", "0000", [0.95, 0.96, 0.955])
+ALIKE = rows("reference", "1111", [0.94, 0.97, 0.955])
+WORSE = [row for k in range(4) for row in rows("random", f"000{k + 1}", [0.80 + 0.01 * k, 0.81])]
+BETTER = [row for k in range(4) for row in rows("random", f"000{k + 1}", [0.98, 0.99 - 0.001 * k])]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_interval_is_that_of_scipys_welch_test(seed):
+    rng = np.random.default_rng(seed)
+    first, second = (rng.normal(rng.random(), rng.random(), size=rng.integers(2, 8)).tolist() for _ in range(2))
+    expected = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    found = welch(first, second)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
+
+
+def test_an_interval_holds_the_true_difference_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(2000):
+        found = welch(rng.normal(0.9, 0.01, 3).tolist(), rng.normal(0.88, 0.03, 5).tolist())
+        hits += found.low <= 0.02 <= found.high
+    assert 0.93 < hits / 2000 < 0.98
+
+
+def test_seeds_that_agree_on_few_images_tell_no_difference_of_one_image():
+    images = 100
+    found = welch([0.95, 0.95], [0.94, 0.94], 1 / images)
+    assert not found.told
+    assert welch([0.95, 0.95], [0.5, 0.5], 1 / images).told
+
+
+def test_a_single_training_gives_no_interval():
+    found = welch([0.95], [0.94, 0.93])
+    assert found.value == pytest.approx(0.015)
+    assert math.isnan(found.low)
+    assert not found.told
+    assert "too few times" in sentence(verdicts(WINNER[:1] + ALIKE))
+    (verdict,) = verdicts(WINNER[:1] + ALIKE)
+    assert verdict.facts["interval"] is None
+
+
+def test_the_sentence_says_better_worse_or_that_no_difference_can_be_told():
+    assert sentence(verdicts(WINNER + ALIKE)).startswith(
+        "The winner shows no difference that can be told from the reference (+0.00 points ["
+    )
+    assert "is better than 4 random networks of like cost (+14." in sentence(verdicts(WINNER + WORSE))
+    assert "is worse than 4 random networks of like cost (-" in sentence(verdicts(WINNER + BETTER))
+    both = sentence(verdicts(WINNER + ALIKE + WORSE))
+    assert both.index("the reference") < both.index("4 random networks")
+    assert both.count(".") > 1
+    assert both.endswith(".")
+    alike = sentence(verdicts(WINNER + ALIKE + rows("random", "0001", [0.94, 0.97]) + rows("random", "0002", [0.96])))
+    assert alike.count("no difference that can be told") == 1
+    assert ") and from 2 random networks of like cost (" in alike
+    assert sentence(verdicts(WINNER)) == ""
+
+
+def test_architectures_count_once_each():
+    """Random networks are compared by their means, so that more seeds do not narrow how architectures differ."""
+    few = verdicts(WINNER + WORSE)[0]
+    many = verdicts(WINNER + [row for row in WORSE for _ in range(50)])[0]
+    assert (many.networks, many.below) == (few.networks, few.below) == (4, 4)
+    assert many.difference.low == pytest.approx(few.difference.low)
+
+
+def test_files_are_read_back_and_damaged_ones_refused(tmp_path):
+    table, one = tmp_path / "comparison.csv", tmp_path / "done.json"
+    write_table(table, WINNER + ALIKE + WORSE)
+    assert read_table(table) == WINNER + ALIKE + WORSE
+    write_training(one, WINNER[0])
+    assert read_training(one, "winner", "0000") == WINNER[0]
+    assert read_training(one, "random", "0000").role == "random"
+    with pytest.raises(UserError, match=r"training 1111 .* got the architecture 0000; delete"):
+        read_training(one, "winner", "1111")
+    for text in ("role,arch\nwinner,0000\n", table.read_text().replace("0.95,", "nan,"), "\0", ""):
+        table.write_text(text)
+        with pytest.raises(UserError, match=r"comparison of trained networks .*; delete") as caught:
+            read_table(table)
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,66 @@
+"""Whole runs whose candidates are scored without training."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+
+import pytest
+
+from pinas_zoo.cli import main
+from pinas_zoo.search.config import parse_config
+from pinas_zoo.search.context import Context
+from pinas_zoo.search.pipeline import run
+from pinas_zoo.search.run_files import read_ranking
+from pinas_zoo.search.stages.needed import needs_labels, why_left_out
+from pinas_zoo.search.study.ranking_file import digits
+
+CONFIG = dict(
+    name="tiny",
+    until="explore",
+    data=dict(type="digits", image_size=16, val_per_class=20, max_train=200),
+    space=dict(type="nasbench201", channels=4, cells=1),
+    explore=dict(evaluations=6, sampler="random", batch=4, zero_cost_images=16),
+)
+
+
+def config(score: str, **learn: str):
+    return parse_config({**CONFIG, "explore": {**CONFIG["explore"], "score": score}, "learn": learn})
+
+
+@pytest.mark.parametrize("score", ["jacov", "fisher", "reachable_flops"])
+def test_a_search_learns_nothing_and_ranks(score, tmp_path, capsys):
+    said: list[str] = []
+    folder = tmp_path / "run"
+    run(Context.of(config(score), folder, said.append))
+    assert not (folder / "learn").exists()
+    assert any("learn    left out: candidates are scored without training" in line for line in said)
+    summary = next(line for line in said if line.startswith("explore"))
+    assert re.search(r"6 of 15625 architectures, (jacov|Fisher|reachable multiply-adds) \S+ to \S+, best", summary)
+    assert "%" not in summary
+    rows = read_ranking(folder / "explore" / "ranking.csv")
+    values = [float(row["accuracy"]) for row in rows]
+    assert values == sorted(values, reverse=True)
+    truth = tmp_path / "truth.csv"
+    with truth.open("w", newline="") as file:
+        csv.writer(file).writerows([("arch", "accuracy"), *((row["arch"], 90 - k) for k, row in enumerate(rows))])
+    main(["rank", str(folder), "--truth", str(truth)])
+    assert "tau of the scores   +" in capsys.readouterr().out
+    assert json.loads((folder / "rank.json").read_text())["count"] == 6
+    page = (folder / "report.html").read_text()
+    assert "in the supernet" not in page.replace("scores in the supernet", "")
+
+
+def test_which_stages_and_labels_a_run_needs():
+    assert why_left_out(config("snip"), "linear") == "left out: candidates are scored without training"
+    assert needs_labels(config("snip"))
+    assert not needs_labels(config("jacov"))
+    assert not needs_labels(config("jacov", method="spos"))  # it learns nothing, so that it needs no labels either
+    assert needs_labels(config("consistency", method="spos"))
+
+
+def test_small_and_large_scores_keep_their_digits():
+    assert [digits(x) for x in (0.0, 0.97321, -65.26621, 0.00444975, 1.5e-7, -6.3e6, 3.2e9)] == [
+        "0.00000", "0.97321", "-65.26621", "0.00444975", "1.5e-07", "-6.3e+06", "3.2e+09",
+    ]  # fmt: skip

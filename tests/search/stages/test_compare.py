@@ -1,0 +1,153 @@
+"""The networks that are trained beside the winner: which they are, resumption, and what the run says of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.errors import UserError
+from pinas_zoo.search.config import Compare, SearchConfig, parse_config
+from pinas_zoo.search.context import Context
+from pinas_zoo.search.pipeline import run as run_stages
+from pinas_zoo.search.spaces.base import SearchSpace, build_space
+from pinas_zoo.search.stages.compare import like_cost
+
+SPACE = dict(type="resnest50", depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
+SPACES: list[dict[str, Any]] = [SPACE, dict(type="nasbench201", channels=4, cells=1)]
+
+
+def config(score: str = "flops", **compare: Any) -> SearchConfig:
+    """A search without a supernet, whose winner trains for two steps."""
+    return parse_config(
+        dict(
+            name="tiny",
+            space=SPACE,
+            data=dict(type="digits", image_size=16, val_per_class=30),
+            explore=dict(score=score, evaluations=4),
+            train=dict(epochs=1, batch_size=512, log_every=1, compare=compare),
+            log=dict(tensorboard=False),
+        )
+    )
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "train" / "comparison.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _home(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PINAS_ZOO_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, list[str]]:
+    folder, lines = tmp_path_factory.mktemp("run") / "tiny", []
+    asked = config(reference="resnest", random=2, within=0.5, seeds=2)
+    run_stages(Context.of(asked, folder, lines.append))
+    return folder, lines
+
+
+def test_winner_reference_and_random_networks_train_with_each_seed(finished):
+    folder, lines = finished
+    found = table(folder)
+    winner = json.loads((folder / "explore" / "done.json").read_text())["winner"]
+    archs = {role: list(dict.fromkeys(row["arch"] for row in found if row["role"] == role)) for role in
+             ("winner", "reference", "random")}  # fmt: skip
+    assert archs["winner"] == [winner]
+    assert archs["reference"] == ["1111"]
+    assert len(set(archs["random"]) - {winner, "1111"}) == 2
+    assert [row["seed"] for row in found] == ["0", "1"] * 4
+    flops_g = {row["arch"]: float(row["flops_g"]) for row in found}
+    assert all(abs(flops_g[arch] - flops_g[winner]) <= 0.5 * flops_g[winner] for arch in archs["random"])
+    assert sum(line.startswith("compare ") for line in lines) == 4
+    done = json.loads((folder / "train" / "done.json").read_text())
+    (line,) = [line for line in lines if line.startswith("train ")]
+    assert done["comparison"]["sentence"] in line
+    assert [verdict["role"] for verdict in done["comparison"]["verdicts"]] == ["reference", "random"]
+    assert not [path for path in (folder / "train" / "compare").rglob("*") if path.suffix in (".pth", ".safetensors")]
+
+
+def test_the_report_begins_with_the_comparison(finished):
+    folder, _ = finished
+    page = (folder / "report.html").read_text()
+    done = json.loads((folder / "train" / "done.json").read_text())
+    assert done["comparison"]["sentence"].replace("'", "&#39;") in page
+    assert page.index('<section id="worth">') < page.index('<section id="winner">')
+    first = page[page.index('<section id="worth">') :]
+    assert first.index("test accuracy, %") < first.index("</svg>")
+
+
+def test_what_is_complete_is_skipped_and_what_is_missing_trained_again(finished):
+    """As after a kill: one training and the stage's own result are missing."""
+    folder, _ = finished
+    before = table(folder)
+    kept, lost = (folder / "train" / "compare" / f"1111-{seed}" for seed in (0, 1))
+    stamp = (kept / "done.json").stat().st_mtime_ns
+    (lost / "done.json").unlink()
+    (folder / "train" / "done.json").unlink()
+    lines: list[str] = []
+    asked = config(reference="resnest", random=2, within=0.5, seeds=2)
+    run_stages(Context.of(asked, folder, lines.append))
+    assert (kept / "done.json").stat().st_mtime_ns == stamp
+    assert [{**row, "seconds": ""} for row in table(folder)] == [{**row, "seconds": ""} for row in before]
+    assert any(line.startswith("explore  complete already") for line in lines)
+
+
+def test_a_winner_that_is_the_reference_is_compared_with_nothing_of_it(finished, tmp_path):
+    winner = table(finished[0])[0]["arch"]
+    lines: list[str] = []
+    run_stages(Context.of(config(reference=winner, seeds=1), tmp_path / "run", lines.append))
+    assert [row["role"] for row in table(tmp_path / "run")] == ["winner"]
+    assert f"compare  the winner is the reference {winner}" in lines
+    assert "worth" not in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_without_a_comparison_the_winner_alone_is_trained(tmp_path):
+    run_stages(Context.of(config(), tmp_path / "run", lambda line: None))
+    assert not (tmp_path / "run" / "train" / "compare").exists()
+    assert "comparison" not in json.loads((tmp_path / "run" / "train" / "done.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("compare", "message"),
+    [
+        (dict(reference="resnet"), r"a reference of the space \('resnest'\) or one of its architectures, got 'resnet'"),
+        (dict(random=1, start="supernet"), "expected train.compare.start='scratch' with explore.score='flops'"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_before_the_search(compare, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        run_stages(Context.of(config(**compare), tmp_path / "run", lambda line: None))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("options", SPACES)
+@pytest.mark.parametrize("seed", range(5))
+def test_random_networks_are_different_and_of_like_cost(options, seed):
+    space: SearchSpace = build_space(options)
+    rng = np.random.default_rng(seed)
+    (winner,) = space.sample(rng)
+    others = {winner, *space.sample(rng)}
+    share = float(rng.uniform(0.05, 0.5))
+    drawn = like_cost(space, winner, others, Compare(random=6, within=share), 16, seed)
+    assert len(set(drawn)) == len(drawn) <= 6
+    assert not others & set(drawn)
+    cost = space.cost(winner, 16)[1]
+    assert all(abs(space.cost(arch, 16)[1] - cost) <= share * cost for arch in drawn)
+    assert drawn == like_cost(space, winner, others, Compare(random=6, within=share), 16, seed)
+
+
+def test_random_networks_stay_in_the_subspace():
+    space = build_space({**SPACE, "subspace": (0, 2)})
+    drawn = like_cost(space, Arch.parse("0202"), set(), Compare(random=8, within=1.0), 16, 0)
+    assert len(drawn) == 8
+    assert all(set(arch.choices) <= {0, 2} for arch in drawn)
