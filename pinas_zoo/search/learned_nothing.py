@@ -85,8 +85,8 @@ def loss_rises(loss: Sequence[float], chance: Sequence[float], settled: Sequence
     if quarter >= QUARTER:
         first, last = values[:quarter], values[-quarter:]
         error = math.sqrt((first.var(ddof=1) + last.var(ddof=1)) / quarter)
-        rises = last.mean() - first.mean() > max(RISE_ERRORS * error, (1 - CHANCE) * abs(first.mean()))
         begin, end = float(first.mean()), float(last.mean())
+        rises = end - begin > max(RISE_ERRORS * error, (1 - CHANCE) * abs(begin))
     else:
         if len(rows) < 2:
             return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -58,7 +60,7 @@ def test_random_search_is_told_by_what_was_drawn_at_random():
 
 
 def test_the_points_of_a_short_curve_can_be_seen():
-    def markers(count: int, **more: object) -> list[object]:
+    def markers(count: int, **more: Any) -> list[object]:
         axes = Figure().add_subplot()
         steps = list(range(1, count + 1))
         curve(steps, {"loss": [1.0] * count}, "loss", **more)(axes)
