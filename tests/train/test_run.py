@@ -227,12 +227,11 @@ def test_what_kills_at_the_beginning_and_just_after_the_end_leave(tmp_path):
     assert sorted(path.name for path in (run / "train").iterdir()) == ["curve.csv", "epochs.csv"]
 
 
-@pytest.mark.parametrize("lr", [1e38, 1e45], ids=["finite weights", "weights that are not finite"])
-def test_a_ruined_network_is_told_in_the_words_of_a_recipe(lr, tmp_path):
+def test_a_ruined_network_is_told_in_the_words_of_a_recipe(tmp_path):
     """One update of a rate without bounds, whose loss is still that of the first weights."""
     root = picture_folder(tmp_path / "images")
     table = recipe(
-        root, batch_size=24, optim=dict(lr=lr, lr_batch=None), schedule=dict(epochs=1, warmup_epochs=0), keep="last"
+        root, batch_size=24, optim=dict(lr=1e38, lr_batch=None), schedule=dict(epochs=1, warmup_epochs=0), keep="last"
     )
     with pytest.raises(UserError, match=r"expected (a )?finite .* got .*: lower optim\.lr and train in another folder"):
         train(table, START, tmp_path / "run", lambda text: None)
