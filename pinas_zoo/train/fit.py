@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -115,7 +116,13 @@ def fit(
         state = load_tensors(folder / BEST)
     network.model.load_state_dict(state)
     found = predict(network.model.to(get_device()), images["test"], views.normalise, batch, None, recipe.precision)
-    return Trained(state, results(found, class_names), seconds)
+    facts = results(found, class_names)
+    if not math.isfinite(facts["loss"]):
+        raise UserError(
+            f"expected a finite loss on the test images after {words.label}, got {facts['loss']}; the likely cause is "
+            f"a learning rate that is too high: {words.too_fast}"
+        )
+    return Trained(state, facts, seconds)
 
 
 def remove_attempts(folder: Path) -> None:

@@ -52,6 +52,7 @@ TINY = {
     "explore.population": "3",
     "explore.recalibration_images": "32",
     "train.epochs": "1",
+    "train.batch_size": "64",
     "train.checkpoint_every": "5",
     "train.log_every": "1",
     "train.compare.seeds": "0",

@@ -39,7 +39,8 @@ def train(context: Context) -> StageResult | None:
         return None
     value = trained.facts["top1"]
     save_network(context, "trained", arch, trained.state_dict, {"test_accuracy": value})
-    summary = f"{options.epochs} epochs from the supernet's weights, test accuracy {value:.1%}"
+    start = "stand-alone" if context.supernet is None else "from the supernet's weights"
+    summary = f"{options.epochs} epochs {start}, test accuracy {value:.1%}"
     facts: dict[str, Any] = {"test_accuracy": value}
     seconds = trained.seconds
     if compared is not None:
