@@ -24,7 +24,7 @@ from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.models.pinas import PiNASBlock
-from pinas_zoo.search.spaces.base import Path, Supernet
+from pinas_zoo.search.spaces.base import Supernet
 from pinas_zoo.search.spaces.resnest50 import ResNeStSupernet
 
 
@@ -39,7 +39,7 @@ def use_masks(supernet: Supernet, masks: bool | None) -> bool:
     return isinstance(supernet, ResNeStSupernet) if masks is None else masks
 
 
-def pooled_features(supernet: Supernet, x: torch.Tensor, path: Path, masks: bool) -> torch.Tensor:
+def pooled_features(supernet: Supernet, x: torch.Tensor, path: Arch | torch.Tensor, masks: bool) -> torch.Tensor:
     """Pooled features of a path, N x C x H x W to N x num_features, with or without shared channels."""
     if masks:
         assert isinstance(supernet, ResNeStSupernet)
@@ -48,7 +48,7 @@ def pooled_features(supernet: Supernet, x: torch.Tensor, path: Path, masks: bool
     return features
 
 
-def masked_features(supernet: ResNeStSupernet, x: torch.Tensor, path: Path) -> torch.Tensor:
+def masked_features(supernet: ResNeStSupernet, x: torch.Tensor, path: Arch | torch.Tensor) -> torch.Tensor:
     """Pooled features of a path whose candidates share channels: N x C x H x W to N x num_features."""
     x = supernet.stem(x)  # N x 2*stem_width x H/4 x W/4
     for name, chosen in zip(supernet.layer_names, path, strict=True):
