@@ -39,7 +39,7 @@ from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.methods.architecture_parameters import ArchitectureParameters, mean_flops_g
 from pinas_zoo.search.methods.base import Method
 from pinas_zoo.search.methods.heads import new_classifier
-from pinas_zoo.search.spaces.base import Path, SearchSpace, Supernet
+from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 from pinas_zoo.search.spaces.channel_masks import copy_shared, pooled_features, use_masks, widest_path
 
 
@@ -152,12 +152,12 @@ class TuNASMethod(Method):
         loss = self.policy_loss(path, reward - self.baseline(reward))
         return {"loss": loss, "reward": reward, "entropy": self.arch.entropy().detach()}
 
-    def logits(self, images: torch.Tensor, path: Path) -> torch.Tensor:
+    def logits(self, images: torch.Tensor, path: Arch | torch.Tensor) -> torch.Tensor:
         """Outputs of the classifier: N x C x H x W to N x num_classes."""
         logits: torch.Tensor = self.fc(pooled_features(self.supernet, images, path, self.masks))
         return logits
 
-    def warmed_up(self, path: Arch, step: int, progress: float) -> Path:
+    def warmed_up(self, path: Arch, step: int, progress: float) -> Arch | torch.Tensor:
         """The path whose weights a step trains: in warm-up, all candidates may be enabled.
 
         Args:
