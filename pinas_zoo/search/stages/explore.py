@@ -129,7 +129,7 @@ def add_best(context: Context, study: optuna.Study, scorer: Scorer, latency: Cal
     assert isinstance(scorer, BlockLossScorer)  # as checked before the run
     limits = Limits(context.space, options, size)
     known = known_scores(study)
-    found = set()
+    found: set[Arch] = set()
     for arch in scorer.traverse((options.max_params_m or math.inf, options.max_flops_g or math.inf)):
         if len(found) >= options.evaluations:
             break
