@@ -81,12 +81,26 @@ def run_steps(trained: Trainable, precision: str, channels_last: bool, first: in
     model = RunnerModel(
         trained, BatchViews(Views(), (0.5,) * 3, (0.25,) * 3), precision, channels_last, steps=8
     ).train()
-    weights = [p for p in trained.parameters() if p.requires_grad]
-    optimizer = FusedSGD(weights, lr=0.1, momentum=0.9, weight_decay=1e-4)
-    wrapper = OptimWrapperDict(weights=DistributedOptimWrapper(optimizer=optimizer))
+    wrapper = OptimWrapperDict(
+        **{
+            phase.name: DistributedOptimWrapper(
+                optimizer=FusedSGD(
+                    [p for p in trained.parameters_of(phase) if p.requires_grad],
+                    lr=0.1,
+                    momentum=0.9,
+                    weight_decay=1e-4,
+                )
+            )
+            for phase in trained.phases
+        }
+    )
     images = Images(torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8), torch.arange(8))
     views = ViewsOptions(Views(), trained.num_views, 0)
-    batches = [{"train": images.step_batch(BatchPart(k, 0, list(range(8))), views), "step": k} for k in range(8)]
+    splits = {phase.split for phase in trained.phases}
+    batches = [
+        {split: images.step_batch(BatchPart(k, 0, list(range(8))), views) for split in splits} | {"step": k}
+        for k in range(8)
+    ]
     for batch in batches[first : first + count]:
         with no_device_reads():
             model.train_step(batch, wrapper)

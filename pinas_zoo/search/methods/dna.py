@@ -130,7 +130,7 @@ class DNAMethod(Method):
         teacher = timm.create_model(
             self.teacher_name, pretrained=self.pretrained, features_only=True, out_indices=self.levels
         )
-        self.teacher = [teacher.eval().requires_grad_(False).to(next(self.leave.parameters()).device)]
+        self.teacher = [teacher.eval().requires_grad_(False).to(self.stuck.device)]
 
     def sample_paths(self, step: int) -> list[Arch]:
         """The single path of a step, sampled uniformly."""
@@ -145,8 +145,9 @@ class DNAMethod(Method):
 
     def output(self, stage: int, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """A stage's map in the teacher's channels, and in its size where rounding of strides makes them differ."""
-        out, size = at_least_fp32(self.leave[stage](x)), (target.shape[-2], target.shape[-1])
-        return out if out.shape[-2:] == size else F.adaptive_avg_pool2d(out, size)
+        out = at_least_fp32(self.leave[stage](x))
+        height, width = target.shape[-2:]
+        return out if out.shape[-2:] == target.shape[-2:] else F.adaptive_avg_pool2d(out, (height, width))
 
     def losses(self, batch: Batch, step: int, phase: Phase) -> dict[str, torch.Tensor]:
         """The sum of the mean squared errors of the phase's stages, along one random path."""
@@ -173,7 +174,7 @@ class DNAMethod(Method):
             lambda images: [self.maps(images, stages)[k] for k in stages],
             self.rating,
             data,
-            next(self.leave.parameters()).device,
+            self.stuck.device,
         )
 
     def warning(self) -> str | None:
@@ -198,7 +199,8 @@ def teacher_levels(name: str, strides: Sequence[int]) -> tuple[tuple[int, ...], 
     """
     try:
         with torch.device("meta"):
-            info: Any = timm.create_model(name, pretrained=False, features_only=True).feature_info
+            teacher: Any = timm.create_model(name, pretrained=False, features_only=True)
+        info = teacher.feature_info
         reductions, channels = list(info.reduction()), list(info.channels())
         indices = [int(k) for k in info.out_indices]
     except WRONG_ARGUMENTS as error:

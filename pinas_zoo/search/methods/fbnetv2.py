@@ -92,7 +92,8 @@ class FBNetV2Method(Method):
                 raise ValueError(f"expected a finite {name} above 0, got {value}")
         if not 0 <= beta < math.inf or not 0 <= arch_weight_decay < math.inf:
             raise ValueError(f"expected beta and arch_weight_decay of at least 0, got {beta} and {arch_weight_decay}")
-        self.seed, self.alpha, self.beta, self.label_smoothing = seed, alpha, beta, label_smoothing
+        self.space, self.seed, self.label_smoothing = space, seed, label_smoothing
+        self.alpha, self.beta = alpha, beta
         self.temperature, self.final_temperature = temperature, final_temperature
         adam = dict(type="Adam", lr=arch_lr, weight_decay=arch_weight_decay)
         self.phases = (Phase("weights"), Phase("arch", split="held_out", optim=adam, start=warmup))

@@ -106,7 +106,7 @@ def copy_shared(supernet: Supernet) -> None:
         for block in blocks:
             if block is not wide:
                 for name in ("conv1", "bn1", "conv3", "bn3", "downsample"):
-                    _copy_first(wide.get_submodule(name), block.get_submodule(name))
+                    _copy_first(getattr(wide, name), getattr(block, name))
 
 
 def _copy_first(source: nn.Module | None, target: nn.Module | None) -> None:
