@@ -67,6 +67,10 @@ def _seconds(run: MeasuredRun | None, free: Sequence[TrainingFree], values: Mapp
     return None if own is None else own + sum(one.seconds / len(one.values) * len(values) for one in free)
 
 
+def _shown(seconds: float) -> str:
+    return f"{seconds:.1f}" if seconds >= 1 else f"{seconds:.1g}"
+
+
 def best_of_first(truth: Truth, values: Mapping[str, float]) -> float:
     """The highest true accuracy in percent among the first ten by these values."""
     first = sorted(values, key=lambda arch: -values[arch])[:FIRST]
@@ -93,7 +97,7 @@ def scores_table(evidence: Evidence, ranking: Ranking) -> Lines:
             cells.append(f"{truth.interval(inside)}" if len(inside) >= FEW else UNKNOWN)
             cells.append(f"{best_of_first(truth, way.values):.2f}%")
             cells += [f"{other.interval(way.values)}" for other in others.values()]
-            cells += [f"{learning:.0f}", UNKNOWN if way.seconds is None else f"{way.seconds:.1f}"]
+            cells += [f"{learning:.0f}", UNKNOWN if way.seconds is None else _shown(way.seconds)]
             lines.append(f"| {' | '.join([*names, *cells])} |")
         if run is not None:  # many architectures: the tables above have their intervals
             sums = run.effect_sums(config.rank_by, archs)
