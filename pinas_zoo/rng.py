@@ -41,6 +41,7 @@ class Stream(IntEnum):
     RECALIBRATION_VIEWS = 23  # augmentation of the recalibration images; the rank is their position among them
     TRAIN_NOISE = 30  # mixup, cutmix, erasing and dropout of a step of stand-alone training; the rank is the process's
     TRAIN_TRANSFORM = 31  # timm's transforms of the training images of a step; a number for each position in the batch
+    STUDIED = 40  # architectures that a study trains alone, one a step
 
 
 def step_rng(seed: int, step: int, stream: int, rank: int = 0) -> np.random.Generator:
