@@ -62,12 +62,12 @@ def test_folders(tmp_path, capsys):
     ("name", "text", "said"),
     [
         ("a.csv", "arch,box\n0123,1\n", "expected a column 'outcome', got arch, box"),
-        ("a.csv", "architecture,outcome\n0123,high\n", "line 2: expected a number as 'outcome', got high"),
+        ("a.csv", "architecture,outcome\n0123,high\n", "line 2: expected a number as 'outcome', got 'high'"),
         ("a.csv", "architecture,outcome\n012,1\n", "line 2: expected an architecture of the study's space"),
         ("a.csv", "architecture,outcome\n0123,1\n0123,2\n", "expected one outcome of 0123, got 1 and 2"),
         ("a.json", "[1]", "expected an object such as {'111111': 38.2}"),
-        ("a.json", '{"0123": true}', "expected a number for 0123"),
-        ("a.json", '{"0123": 1e400}', "expected a number for 0123"),
+        ("a.json", '{"0123": true}', "expected a number for '0123', got"),
+        ("a.json", '{"0123": 1e400}', "expected a number for '0123', got"),
         ("a.json", "{", "a.json"),
     ],
 )

@@ -109,8 +109,8 @@ def test_other_results_are_a_row_of_their_own(finished, tmp_path, capsys):
 
 def test_a_changed_recipe_is_refused(finished, capsys):
     config, folder = finished
-    run(config, "--work-dir", folder, "--set", "recipe.batch_size=8", code=2)
-    assert "was made by another recipe (batch_size was 16, is 8)" in capsys.readouterr().err
+    run(config, "--work-dir", folder, "--set", "recipe.batch_size=4", code=2)
+    assert "was made by another recipe (batch_size was 8, is 4)" in capsys.readouterr().err
 
 
 def test_more_seeds_add_trainings(finished, tmp_path):
