@@ -30,6 +30,7 @@ COMMANDS = {  # name: what it does, in the order of --help; module_of gives its 
     "eval": "top-1 and top-5 accuracy, per class, speed and memory of a network on labelled images",
     "rank": "Kendall's tau of a run's scores against networks trained from scratch",
     "evidence": "rank supernets of several methods against networks trained from scratch, as tables and a figure",
+    "study": "train architectures alone and compare them with the scores of several methods' supernets",
     "similarity": "cosine similarity of features along paths that end in each candidate",
     "list": "list networks: names, parameters, multiply-adds and where the weights are",
     "info": "show a network: layers, parameters, multiply-adds, picture, and the check against the paper's figures",
@@ -46,7 +47,7 @@ COMMANDS = {  # name: what it does, in the order of --help; module_of gives its 
     "doctor": "report versions, operators, weights and data, with the cure for what is missing",
     "completion": "print the script that completes pinas-zoo's words in bash, zsh or fish",
 }
-RESUMABLE = ("search", "train", "evidence")  # commands that continue where they were stopped
+RESUMABLE = ("search", "train", "evidence", "study")  # commands that continue where they were stopped
 
 
 class HelpFormatter(argparse.HelpFormatter):

@@ -43,6 +43,7 @@ class Stream(IntEnum):
     GATES = 25  # Gumbel noise of architecture parameters; the position of the phase takes the place of the rank
     TRAIN_NOISE = 30  # mixup, cutmix, erasing and dropout of a step of stand-alone training; the rank is the process's
     TRAIN_TRANSFORM = 31  # timm's transforms of the training images of a step; a number for each position in the batch
+    STUDIED = 40  # architectures that a study trains alone, one a step
     ZERO_COST_IMAGES = 50  # held-out images on which training-free scores are computed
     ZERO_COST_WEIGHTS = 51  # initial weights of a network that such a score rates; a hash of its name takes the rank
 

@@ -34,7 +34,9 @@ LOCAL_DISKS = frozenset(
 )
 
 
-def open_study(storage: str, folder: Path, run: str = "explore", digest: str = "") -> optuna.Study:
+def open_study(
+    storage: str, folder: Path, run: str = "explore", digest: str = "", key: str = "explore.storage"
+) -> optuna.Study:
     """Open the study of a run; it is created if it does not exist.
 
     Args:
@@ -42,6 +44,7 @@ def open_study(storage: str, folder: Path, run: str = "explore", digest: str = "
         folder: Folder of the explore stage.
         run: Name of the study in a storage that runs may share.
         digest: Hash of the configuration, which is stored in the study and compared when it is opened again.
+        key: The key of the configuration that names the storage, for messages.
 
     Raises:
         UserError: The storage cannot be opened, or its study of this name has another configuration.
@@ -53,17 +56,17 @@ def open_study(storage: str, folder: Path, run: str = "explore", digest: str = "
         if digest and "config" not in study.user_attrs:
             study.set_user_attr("config", digest)
     except Exception as error:  # SQLAlchemy, database drivers and the file system raise many types
-        raise _not_opened(storage or str(folder / "study.db"), error) from None
+        raise _not_opened(storage or str(folder / "study.db"), error, key) from None
     if kept != digest:
         raise UserError(
-            f"explore.storage {without_password(storage)} holds a study {run!r} of another configuration; change the "
+            f"{key} {without_password(storage)} holds a study {run!r} of another configuration; change the "
             "run's name or storage"
         )
     return study
 
 
 @contextmanager
-def storage_errors(storage: str) -> Iterator[None]:
+def storage_errors(storage: str, key: str = "explore.storage") -> Iterator[None]:
     """Context manager that turns errors of a database within the work, such as a full disk, into one line.
 
     Raises:
@@ -75,7 +78,7 @@ def storage_errors(storage: str) -> Iterator[None]:
         cause = error.__cause__ or error
         said = str(getattr(cause, "orig", cause)).strip().splitlines() or [type(cause).__name__]
         raise UserError(
-            f"explore.storage {without_password(storage)} failed: {said[0]}; the scores that it holds are kept: free "
+            f"{key} {without_password(storage)} failed: {said[0]}; what it holds is kept: free "
             "space on its disk or start its server, then rerun the same command to resume"
         ) from None
 
@@ -127,7 +130,7 @@ def _connect_arguments(url: URL) -> dict[str, Any]:
     return {"connect_timeout": CONNECT_SECONDS} if url.get_backend_name() in SERVERS else {}
 
 
-def _not_opened(storage: str, error: Exception) -> UserError:
+def _not_opened(storage: str, error: Exception, key: str = "explore.storage") -> UserError:
     """The one line for a storage that cannot be opened. A driver's own message may hold the URL with its password."""
     said = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
     secret = re.search(r"://[^/@:]*:(.*)@", storage)
@@ -138,7 +141,7 @@ def _not_opened(storage: str, error: Exception) -> UserError:
     if is_full_disk(error) or "disk I/O error" in said:  # SQLite's words, also for a limit of file sizes
         cure = "free space on the disk, or raise the limit of file sizes"
     shown = without_password(storage)[:MOST_SHOWN]
-    return UserError(f"explore.storage {shown} cannot be opened: {said[:MOST_SHOWN]}; {cure}")
+    return UserError(f"{key} {shown} cannot be opened: {said[:MOST_SHOWN]}; {cure}")
 
 
 def _create(storage: str | Path, name: str) -> optuna.Study:

@@ -1,0 +1,134 @@
+"""The configuration of a study: plain data, from which the configurations of its searches and trainings follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pinas_zoo.arch import Arch
+from pinas_zoo.config_files import find_config
+from pinas_zoo.data.options import Table
+from pinas_zoo.errors import UserError
+from pinas_zoo.search.config import SearchConfig, parse_config, parse_table, read_config
+from pinas_zoo.search.methods.base import method_class
+from pinas_zoo.search.score_kinds import KINDS, score_kind
+from pinas_zoo.search.spaces.base import SearchSpace
+from pinas_zoo.train.config import Recipe
+
+ScoreName = Literal["classifier", "probe", "consistency", "identification"]
+OWN_KEYS = ("name", "model", "model_args", "seed")  # of a recipe, which the study sets
+OWN_TABLES = ("name", "space", "seed", "until", "train")  # of a search, which the study sets
+
+
+def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
+        raise ValueError(f"expected different seeds of 0 to {2**32 - 1}")
+    return seeds
+
+
+Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,23}$")]
+Seeds = Annotated[tuple[int, ...], AfterValidator(_different)]
+
+
+class StudyConfig(Table):
+    """The whole configuration of a study."""
+
+    name: Word  # names the folder
+    space: dict[str, Any] = Field(default_factory=lambda: {"type": "resnest50"})
+    seed: int = Field(0, ge=0, lt=2**32)  # of the random architectures
+    # architectures in all: the space's references, those listed, each method's best; random ones fill up
+    count: int = Field(13, ge=3, le=10_000)
+    architectures: tuple[str, ...] = ()
+    seeds: Seeds = (0, 1, 2)  # trainings of each architecture
+    supernet_seeds: Seeds = (0,)  # supernets of each method; the first one's winner is the method's best
+    # kinds of scores; classifier, which a method without labels learns in the linear stage, may be left out
+    scores: tuple[ScoreName, ...] = ("classifier", "probe", "consistency", "identification")
+    search: dict[str, Any] = Field(default_factory=dict)  # tables of a search that all methods share
+    methods: dict[Word, dict[str, Any]]  # by name: changes of these tables
+    recipe: dict[str, Any]  # of pinas-zoo train, for every architecture
+    outcomes: dict[str, str] = Field(default_factory=dict)  # by words: a file of other results, such as of detection
+    # of the leases: a database URL, or a path ending in .journal or .log; empty: SQLite in the folder
+    storage: str = ""
+
+    @model_validator(mode="after")
+    def _leaves_out_what_the_study_sets(self) -> StudyConfig:
+        for key, values, own in (("recipe", self.recipe, OWN_KEYS), ("search", self.search, OWN_TABLES)):
+            if given := [name for name in own if name in values]:
+                raise ValueError(f"expected no {key}.{given[0]}, which the study sets itself, got {values[given[0]]!r}")
+        if not self.methods:
+            raise ValueError("expected at least one method, got methods={}; try methods=dict(pinas=dict())")
+        for name, tables in self.methods.items():
+            if given := [key for key in OWN_TABLES if key in tables]:
+                raise ValueError(f"expected no methods.{name}.{given[0]}, which the study sets itself")
+        return self
+
+    def search_config(self, method: str, seed: int) -> SearchConfig:
+        """The configuration of the search that learns one supernet, up to explore.
+
+        Raises:
+            UserError: An unknown key or a value of the wrong type or range.
+        """
+        from mmengine.config import Config
+
+        values = Config(dict(self.search))
+        values.merge_from_dict(dict(self.methods[method]))
+        tables = {**values.to_dict(), "name": f"{self.name}_{method}", "space": self.space, "seed": seed}
+        config = parse_config({**tables, "until": "explore", "train": {"enabled": False}}, f"methods.{method}")
+        if "classifier" not in self.scores or method_class(config.learn.method).supervised:
+            return config
+        return config.model_copy(update={"linear": config.linear.model_copy(update={"enabled": True})})
+
+    def recipe_of(self, space: SearchSpace, arch: Arch, seed: int) -> Recipe:
+        """The recipe of one training.
+
+        Raises:
+            UserError: As :meth:`search_config`.
+        """
+        args = space.model_args(arch)
+        given = {"name": self.name, "model": args.pop("arch"), "model_args": args, "seed": seed}
+        return parse_table(Recipe, {**self.recipe, **given}, "recipe")
+
+
+def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> StudyConfig:
+    """Read a configuration: a Python file, which mmengine executes, or a ``study.json``.
+
+    Raises:
+        UserError: The file cannot be read, a key is unknown, or a value has the wrong type or range.
+    """
+    from mmengine.config import Config
+
+    config = Config(read_config(path))
+    try:
+        config.merge_from_dict(dict(overrides or {}))
+        values = config.to_dict()
+    except Exception as error:  # mmengine raises several types
+        raise UserError(f"study {path} cannot be changed by {dict(overrides or {})}: {error}") from None
+    return parse_study(values, str(path))
+
+
+def parse_study(values: Mapping[str, Any], where: str = "configuration") -> StudyConfig:
+    """Check plain data, with the searches and the recipe that follow from it.
+
+    Raises:
+        UserError: As :func:`load_study`.
+    """
+    config = parse_table(StudyConfig, values, where)
+    for method in config.methods:
+        score_kind(config.search_config(method, 0))
+    parse_table(Recipe, config.recipe, "recipe")
+    return config
+
+
+def find_study(name: str) -> Path:
+    """The configuration file that a user means: a path, or a name in ``configs/study``.
+
+    Raises:
+        UserError: There is none; names those that there are.
+    """
+    return find_config(name, "study")
+
+
+assert set(ScoreName.__args__) < set(KINDS)  # type: ignore[attr-defined]
