@@ -94,11 +94,11 @@ def tables_of(study: Study, results: StudyResults) -> Iterator[StudyTable]:
         head = ("method", "score", "supernet's seed", "n", "tau", "tau less that of multiply-adds")
         yield StudyTable(f"Ranking by {outcome}", words, head, [_tau_cells(study, row) for row in rows], frozenset({3}))
     names = [name for name in results.outcomes if name != ACCURACY]
-    head = ("architecture", "why", "parameters, M", "multiply-adds, M", "test accuracy, %", "by seed", *names)
+    columns = ("architecture", "why", "parameters, M", "multiply-adds, M", "test accuracy, %", "by seed", *names)
     rows_of = sorted(results.architectures, key=lambda one: -one.accuracy if one.accuracies else 1.0)
     cells = [(*_arch_cells(one), *(_number(results.outcomes[name].get(one.arch)) for name in names)) for one in rows_of]
-    numeric = frozenset({2, 3, 4, *range(6, len(head))})
-    yield StudyTable("Architectures", _summary(results), head, cells, numeric)
+    numeric = frozenset({2, 3, 4, *range(6, len(columns))})
+    yield StudyTable("Architectures", _summary(results), columns, cells, numeric)
 
 
 def _tau_cells(study: Study, row: StudyRow) -> tuple[str, ...]:
