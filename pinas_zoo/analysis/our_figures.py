@@ -134,13 +134,13 @@ OURS: dict[Place, Ours] = {
     **{("section 4.1", f"{stage}: {name}", "paper"): Ours(_CONFIG, text) for (stage, name), text in _SECTION.items()},
 }
 REMARKS = {  # place: what belongs beside its table
-    "table 1": "This package has no recipe of ImageNet training yet, so accuracies after it cannot be reproduced.",
-    "table 2": "`python benchmarks/inference.py` measures images/s and memory, on CPUs. DNA, FBNetV2 and TuNAS have no "
-    "implementation here.",
+    "table 1": "`pinas-zoo train NETWORK --config imagenet_fast --data IMAGENET` is the recipe; nobody has run it here.",
+    "table 2": "`python benchmarks/inference.py` measures images/s and memory, on CPUs. DNA, FBNetV2 and TuNAS were not "
+    "run at this size.",
     "table 3": "It takes 13 networks, each trained on ImageNet for 270 epochs. With their accuracies in a CSV file, "
     "`pinas-zoo rank RUN --truth CSV` computes the tau. `pinas-zoo study` trains and ranks a list of networks of any "
     "space: [study.md](study.md) did it with small networks on CIFAR-10.",
-    "table 4": "arch2vec, ProxylessNAS, WPL and GDAS-NSAS have no implementation here.",
+    "table 4": "arch2vec has no implementation here; ProxylessNAS, WPL and GDAS-NSAS were not run on the benchmark.",
     "table 7": "The same ablations are measured on NAS-Bench-201. Those taus are of other networks and not comparable "
     "with these: [nb201_findings.md](../benchmarks/results/nb201_findings.md#beside-table-7).",
     "section 4.1": "Ours are the defaults of configs/search/resnest50_imagenet/base.py; candidates are those of "
