@@ -134,9 +134,9 @@ OURS: dict[Place, Ours] = {
     **{("section 4.1", f"{stage}: {name}", "paper"): Ours(_CONFIG, text) for (stage, name), text in _SECTION.items()},
 }
 REMARKS = {  # place: what belongs beside its table
-    "table 1": "`pinas-zoo train NETWORK --config imagenet_fast --data IMAGENET` is the recipe; nobody has run it here.",
-    "table 2": "`python benchmarks/inference.py` measures images/s and memory, on CPUs. DNA, FBNetV2 and TuNAS were not "
-    "run at this size.",
+    "table 1": "`pinas-zoo train NETWORK --config imagenet_fast --data IMAGENET` is the recipe; it was not run here.",
+    "table 2": "`python benchmarks/inference.py` measures images/s and memory, on CPUs. DNA, FBNetV2 and TuNAS were "
+    "not run at this size.",
     "table 3": "It takes 13 networks, each trained on ImageNet for 270 epochs. With their accuracies in a CSV file, "
     "`pinas-zoo rank RUN --truth CSV` computes the tau. `pinas-zoo study` trains and ranks a list of networks of any "
     "space: [study.md](study.md) did it with small networks on CIFAR-10.",
