@@ -327,7 +327,7 @@ def check_sizes(channels: int, cells: int, num_classes: int = 0, in_chans: int =
         raise UserError(str(error)) from None
 
 
-def create(variant: str, pretrained: bool = False, **kwargs: Any) -> NASBench201:
+def create(variant: str, pretrained: bool | str = False, **kwargs: Any) -> NASBench201:
     """A network under a registered name; weights by this package's rules (:mod:`pinas_zoo.weights.builder`)."""
     if kwargs.get("features_only"):
         kwargs["feature_cfg"] = {"out_indices": tuple(range(STAGES)), **(kwargs.get("feature_cfg") or {})}
@@ -378,6 +378,6 @@ entry_points.declare(ENTRY_POINT)
 
 
 @register_model
-def nasbench201(pretrained: bool = False, **kwargs: Any) -> NASBench201:
+def nasbench201(pretrained: bool | str = False, **kwargs: Any) -> NASBench201:
     """Any of the benchmark's 15,625 networks: ``arch="|nor_conv_3x3~0|+|…|"`` or six digits 0-4."""
     return create("nasbench201", pretrained, **kwargs)

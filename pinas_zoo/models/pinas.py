@@ -208,7 +208,7 @@ class PiNAS(ResNet):
         return intermediates if intermediates_only else (x, intermediates)
 
 
-def create(variant: str, pretrained: bool = False, **kwargs: Any) -> PiNAS:
+def create(variant: str, pretrained: bool | str = False, **kwargs: Any) -> PiNAS:
     """A network under a registered name; weights by this package's rules (:mod:`pinas_zoo.weights.builder`)."""
     if kwargs.get("features_only"):
         cfg = dict(kwargs.pop("feature_cfg", None) or {})
@@ -289,30 +289,30 @@ default_cfgs = generate_default_cfgs(
 
 
 @register_model
-def pinas(pretrained: bool = False, **kwargs: Any) -> PiNAS:
+def pinas(pretrained: bool | str = False, **kwargs: Any) -> PiNAS:
     """Any network of the space: ``arch="…"`` with one digit per layer; ResNeSt-50 when none is given."""
     return create("pinas", pretrained, **kwargs)
 
 
 @register_model
-def pinas_alpha(pretrained: bool = False, **kwargs: Any) -> PiNAS:
+def pinas_alpha(pretrained: bool | str = False, **kwargs: Any) -> PiNAS:
     """Π-NAS-α, the network searched on ImageNet for classification."""
     return create("pinas_alpha", pretrained, **{**ENTRY_POINT.named["pinas_alpha"], **kwargs})
 
 
 @register_model
-def pinas_gamma(pretrained: bool = False, **kwargs: Any) -> PiNAS:
+def pinas_gamma(pretrained: bool | str = False, **kwargs: Any) -> PiNAS:
     """Π-NAS-γ, the network that transfers best to detection and segmentation."""
     return create("pinas_gamma", pretrained, **{**ENTRY_POINT.named["pinas_gamma"], **kwargs})
 
 
 @register_model
-def pinas_cls(pretrained: bool = False, **kwargs: Any) -> PiNAS:
+def pinas_cls(pretrained: bool | str = False, **kwargs: Any) -> PiNAS:
     """Π-NAS-cls: the paper's other name for Π-NAS-α."""
     return create("pinas_cls", pretrained, **{**ENTRY_POINT.named["pinas_cls"], **kwargs})
 
 
 @register_model
-def pinas_trans(pretrained: bool = False, **kwargs: Any) -> PiNAS:
+def pinas_trans(pretrained: bool | str = False, **kwargs: Any) -> PiNAS:
     """Π-NAS-trans: the paper's other name for Π-NAS-γ."""
     return create("pinas_trans", pretrained, **{**ENTRY_POINT.named["pinas_trans"], **kwargs})

@@ -49,7 +49,7 @@ def add_error(name: str, error: Exception) -> None:
     timm keeps names out of its lists that it calls deprecated, and creates them all the same.
     """
 
-    def build(pretrained: bool = False, **kwargs: Any) -> Any:
+    def build(pretrained: bool | str = False, **kwargs: Any) -> Any:
         raise type(error)(*error.args)
 
     build.__name__ = build.__qualname__ = name

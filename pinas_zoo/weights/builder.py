@@ -15,7 +15,7 @@ from typing import Any
 from timm.models import PretrainedCfg, build_model_with_cfg, get_pretrained_cfg, resolve_pretrained_cfg
 from torch import Tensor, nn
 
-from pinas_zoo.errors import WeightsError, WrongShapes
+from pinas_zoo.errors import NotPublished, WeightsError, WrongShapes
 from pinas_zoo.weights import entry_points
 from pinas_zoo.weights.checkpoint_reader import read_checkpoint
 from pinas_zoo.weights.model_folder import read_config, save_model_folder
@@ -28,8 +28,23 @@ __all__ = ["Source", "build", "build_with_weights", "check_weights", "find_sourc
 _SOURCE_KEYS = ("url", "file", "hf_hub_id", "hf_hub_filename", "source")
 
 
-def build(model_cls: Callable[..., nn.Module], variant: str, pretrained: bool = False, **kwargs: Any) -> Any:
-    """timm's ``build_model_with_cfg``, with :func:`build_with_weights` for ``pretrained=True``."""
+def build(model_cls: Callable[..., nn.Module], variant: str, pretrained: bool | str = False, **kwargs: Any) -> Any:
+    """timm's ``build_model_with_cfg``, with :func:`build_with_weights` for ``pretrained=True``.
+
+    Args:
+        model_cls: The network's class.
+        variant: Registered name.
+        pretrained: Whether to load weights; a text names those of one of timm's networks, such as "resnest50d.in1k",
+            whose tensors must be this network's.
+        kwargs: As :func:`build_with_weights`.
+
+    Raises:
+        WeightsError: As :func:`build_with_weights`.
+    """
+    if isinstance(pretrained, str):
+        if kwargs.get("pretrained_cfg") is not None:
+            raise WeightsError(f"expected pretrained={pretrained!r} or a pretrained_cfg, got both; give one")
+        kwargs["pretrained_cfg"] = _cfg_of_timms(pretrained)
     if pretrained:
         return build_with_weights(model_cls, variant, **kwargs)
     return build_model_with_cfg(model_cls, variant, False, **kwargs)
@@ -143,6 +158,22 @@ def check_weights(state_dict: Mapping[str, Tensor], model: nn.Module, cfg: Pretr
             f"input channels in {place}, got " + "; ".join(problems) + "; they belong to another network: "
             "name the right file, or give the arch, depths and widths that they were trained with"
         )
+
+
+def _cfg_of_timms(name: str) -> dict[str, Any]:
+    """Where timm keeps the weights of a network on the Hub, and how images are prepared for them.
+
+    Raises:
+        NotPublished: timm knows no such weights.
+    """
+    cfg: Any = get_pretrained_cfg(name)
+    if cfg is None or not cfg.hf_hub_id:
+        raise NotPublished(
+            f"expected pretrained as True or a timm network with weights on the Hub, such as 'resnest50d.in1k', got "
+            f"{name!r}; `timm.list_pretrained()` lists them"
+        )
+    keys = ("hf_hub_id", "num_classes", "input_size", "test_input_size", "crop_pct", "interpolation", "mean", "std")
+    return {key: getattr(cfg, key) for key in keys if getattr(cfg, key) is not None}
 
 
 def _sizes_of(weights: Mapping[str, Tensor], cfg: PretrainedCfg) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import timm
+import torch
 from huggingface_hub import ModelCard, hf_hub_download
 
 from pinas_zoo import cli
@@ -24,6 +26,7 @@ from pinas_zoo.errors import (
     HubForbidden,
     HubNotFound,
     HubOffline,
+    NotPublished,
     NotSafetensors,
     UserError,
     WrongHash,
@@ -107,6 +110,20 @@ def test_download_is_cached_and_pinned_needs_no_network(hub, net, monkeypatch):
     assert border.download("us/net") == path  # the last one seen, as huggingface_hub has it
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert border.download("us/net") == path
+
+
+def test_weights_of_timms_resnest_load_by_name_into_the_same_architecture(hub):
+    theirs = timm.create_model("resnest50d").eval()
+    hub.add("timm/resnest50d.in1k", {WEIGHTS_FILE: safetensors.torch.save(theirs.state_dict())})
+    ours = timm.create_model("pinas", arch="1" * 16, pretrained="resnest50d.in1k").eval()
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(ours(images), theirs(images))
+    assert ours.pretrained_cfg["interpolation"] == "bilinear"
+    with pytest.raises(WrongShapes, match="they belong to another network"):
+        timm.create_model("pinas_cls", pretrained="resnest50d.in1k")
+    with pytest.raises(NotPublished, match=r"such as 'resnest50d\.in1k', got 'resnest50'"):
+        timm.create_model("pinas_cls", pretrained="resnest50")
 
 
 def test_offline_and_not_cached(hub, net, monkeypatch):
