@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.config import parse_overrides
     from pinas_zoo.search.trained_study.config import find_study, load_study
     from pinas_zoo.search.trained_study.correlations import collect
-    from pinas_zoo.search.trained_study.jobs import Study, check_study_folder, work
+    from pinas_zoo.search.trained_study.jobs import STUDY, Study, check_study_folder, work
     from pinas_zoo.search.trained_study.outcomes import read_outcomes
     from pinas_zoo.search.trained_study.report import FILES, facts, write_report
     from pinas_zoo.weights.atomic import write_json
@@ -81,8 +81,8 @@ def run(args: argparse.Namespace) -> None:
         check_study_folder(folder, begun=True)
     else:
         check_study_folder(folder)
-        if not args.worker:
-            write_json(folder / "study.json", config.model_dump(mode="json", exclude={"storage"}))
+        if not args.worker or not (folder / STUDY).is_file():
+            write_json(folder / STUDY, config.model_dump(mode="json", exclude={"storage"}))
         work(study, wait=not args.worker)
     if args.worker:
         return

@@ -28,6 +28,7 @@ from pinas_zoo.search.trained_study.config import StudyConfig
 from pinas_zoo.search.trained_study.supernets import StudiedSupernet
 from pinas_zoo.search.trained_study.trainings import StudiedTraining
 
+STUDY = "study.json"  # the resolved configuration, for readers
 Say = Callable[[str], None]
 
 
@@ -117,12 +118,13 @@ def check_study_folder(folder: Path, begun: bool = False) -> None:
     Raises:
         UserError: It cannot.
     """
-    has = any((folder / name).exists() for name in ("study.json", "supernets"))
+    has = any((folder / name).exists() for name in (STUDY, "supernets"))
     if begun and not has:
         raise UserError(f"expected the folder of a study, got {folder}; run it without --report first")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"expected a folder for the study, got the file {folder}; choose another with --work-dir")
-    if not has and folder.is_dir() and any(folder.iterdir()):
+    # one that was killed while it wrote study.json has nothing else
+    if not has and folder.is_dir() and any(not path.name.startswith(f".{STUDY}.") for path in folder.iterdir()):
         raise UserError(f"expected an empty folder or a study, got {folder}; choose another with --work-dir")
 
 
