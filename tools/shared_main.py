@@ -47,10 +47,10 @@ def run(parser: argparse.ArgumentParser, tool: str, work: Work, argv: Sequence[s
     from pinas_zoo.errors import UserError, is_full_disk
 
     try:
+        extras.require()
         find_config(args.config, "det", "seg")  # before the seconds that OpenMMLab's imports take
         if getattr(args, "data_root", None) and not os.path.isdir(args.data_root):
             raise UserError(f"expected a folder as --data-root, got {args.data_root}; give that of the images")
-        extras.require()
         if args.cfg_options is not None:
             from mmengine.config import DictAction
 

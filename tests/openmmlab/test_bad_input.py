@@ -21,8 +21,10 @@ from tests.openmmlab.small import DET, DET_OPTIONS, ROOT, SEG, SEG_OPTIONS, mode
 
 
 def test_a_data_root_that_is_not_there_or_a_level_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = train_error(DET, tmp_path / "nowhere", tmp_path, DET_OPTIONS, capsys)
-    assert "nowhere/annotations/instances_train2017.json" in text
+    assert "a folder as --data-root, got" in train_error(DET, tmp_path / "nowhere", tmp_path, DET_OPTIONS, capsys)
+    (tmp_path / "empty").mkdir()
+    text = train_error(DET, tmp_path / "empty", tmp_path, DET_OPTIONS, capsys)
+    assert "empty/annotations/instances_train2017.json" in text
     assert "annotations/instances_{train,val}2017.json, train2017/*.jpg" in text
     root = coco(tmp_path / "data" / "coco", [{"image_id": 0, **POLYGON}])
     assert f"it is under {root}" in train_error(DET, tmp_path / "data", tmp_path, DET_OPTIONS, capsys)
