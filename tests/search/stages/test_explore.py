@@ -25,6 +25,12 @@ SINCE_CHANGED = {  # values of the demo in that version
         "learn.options.queue_size": 1024,
         "learn.steps": 300,
         "linear.steps": 300,
+        "train.epochs": 15,
+        "train.batch_size": 64,
+        "train.channels_last": False,
+        "train.compare.reference": "",
+        "train.compare.random": 0,
+        "train.compare.epochs": None,
     }
 }
 
