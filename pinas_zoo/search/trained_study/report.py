@@ -91,10 +91,8 @@ def tables_of(study: Study, results: StudyResults) -> Iterator[StudyTable]:
     for outcome in results.outcomes:
         rows = [row for row in results.rows if row.outcome == outcome]
         words = "" if outcome == ACCURACY else "The outcome is read from the file that the configuration names."
-        columns = ("method", "score", "supernet's seed", "n", "tau", "tau less that of multiply-adds")
-        yield StudyTable(
-            f"Ranking by {outcome}", words, columns, [_tau_cells(study, row) for row in rows], frozenset({3})
-        )
+        head = ("method", "score", "supernet's seed", "n", "tau", "tau less that of multiply-adds")
+        yield StudyTable(f"Ranking by {outcome}", words, head, [_tau_cells(study, row) for row in rows], frozenset({3}))
     names = [name for name in results.outcomes if name != ACCURACY]
     columns = ("architecture", "why", "parameters, M", "multiply-adds, M", "test accuracy, %", "by seed", *names)
     rows_of = sorted(results.architectures, key=lambda one: -one.accuracy if one.accuracies else 1.0)
