@@ -30,6 +30,7 @@ SINCE_CHANGED = {  # values of the demo in that version
         "train.channels_last": False,
         "train.compare.reference": "",
         "train.compare.random": 0,
+        "train.compare.seeds": 3,
         "train.compare.epochs": None,
     }
 }
