@@ -119,8 +119,18 @@ def accuracy_at_chance(
     return SearchWarning(check, f"{what} is {accuracy:.1%}, where guessing has {guess:.1%}; try {cure}")
 
 
-def equal_scores(scores: Sequence[Score], name: str, is_accuracy: bool) -> SearchWarning | None:
-    """Whether all candidates have one score, so that it chose none of them."""
+def equal_scores(
+    scores: Sequence[Score], name: str, is_accuracy: bool, shown: str = "", trained: bool = True
+) -> SearchWarning | None:
+    """Whether all candidates have one score, so that it chose none of them.
+
+    Args:
+        scores: Of the candidates.
+        name: What the score is called.
+        is_accuracy: Whether it is an accuracy.
+        shown: The first score as text. Empty: in percent.
+        trained: Whether a supernet was learned for it.
+    """
     if len(scores) < 2 or len({score.accuracy for score in scores}) > 1:
         return None
     ordered = len({score.loss for score in scores}) > 1
@@ -128,7 +138,9 @@ def equal_scores(scores: Sequence[Score], name: str, is_accuracy: bool) -> Searc
     cure = "more held-out images (data.val_per_class), or a harder task" if is_accuracy else "more learn.steps"
     if is_accuracy and scores[0].accuracy < 0.9:
         cure = "more learn.steps and linear.steps"
-    value = f"{scores[0].accuracy:.2%}"
+    if not trained:
+        cure = "another explore.score, as this one tells no architectures of this space apart"
+    value = shown or f"{scores[0].accuracy:.2%}"
     return SearchWarning(
         "equal scores", f"all {len(scores)} candidates have the same {name}, {value}: {by}; try {cure}"
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search import learned_nothing as checks
+from pinas_zoo.search.config import parse_config
 from pinas_zoo.search.scorers.protocol import Score
+from pinas_zoo.search.stages import stage_warnings
 
 LN10 = math.log(10)
 
@@ -100,6 +103,16 @@ def test_equal_scores_warn():
     assert "arbitrary" in same.text
     assert checks.equal_scores(scores_of([(0.9, 0.1), (0.91, 0.1)]), "held-out accuracy", True) is None
     assert checks.equal_scores(scores_of([(0.9, 0.1)]), "held-out accuracy", True) is None  # a method chose it
+
+
+def test_counts_that_candidates_share_are_no_sign_of_a_supernet_that_learned_nothing():
+    """A search by the number of convolutions has no supernet."""
+    config = parse_config({"name": "cells", "space": {"type": "nasbench201"}, "explore": {"score": "convolutions"}})
+    scores = {Arch((k % 5, k // 5, 0, 0, 0, 0)): Score(float(k % 3), 0.0) for k in range(25)}
+    assert stage_warnings._of_scores(SimpleNamespace(config=config), scores) == [None]
+    (equal,) = stage_warnings._of_scores(SimpleNamespace(config=config), dict.fromkeys(scores, Score(37.0, 0.0)))
+    assert "all 25 candidates have the same convolutions, 37:" in equal.text
+    assert "another explore.score" in equal.text
 
 
 def test_fewer_distinct_scores_than_candidates_warn():

@@ -676,3 +676,13 @@ def test_a_folder_from_before_a_key_was_added_is_gone_on_with(tmp_path):
     again = search(*words, home=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "explore  complete already" in again.stdout
+
+
+def test_a_score_without_training_that_tells_no_candidates_apart_is_said(tmp_path):
+    words = tiny(**{"explore.score": "convolutions", "train.enabled": "False"})
+    process = search("--work-dir", str(tmp_path / "run"), *words, home=tmp_path / "home", anyway=False)
+    assert process.returncode == 0, process.stderr
+    said = process.stderr + process.stdout
+    assert "candidates have the same convolutions, " in said
+    assert "try another explore.score" in said
+    assert "is not registered" in said

@@ -28,7 +28,12 @@ class ArchitectureParameters(nn.Module):
         space: The search space.
         std: Standard deviation of the logits at the start. 0: all candidates are equally probable.
         seed: Seed of the initial logits.
+
+    Attributes:
+        flat_updates: Number of consecutive updates after which no candidate was preferred, a tensor on the device.
     """
+
+    flat_updates: torch.Tensor
 
     def __init__(self, space: SearchSpace, std: float = 0.0, seed: int = 0):
         super().__init__()
@@ -36,6 +41,7 @@ class ArchitectureParameters(nn.Module):
         shape = (space.num_layers, space.num_candidates)
         start = std * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
         self.logits = nn.Parameter(start)  # layers x candidates
+        self.register_buffer("flat_updates", torch.zeros((), dtype=torch.long))
 
     def log_probabilities(self) -> torch.Tensor:
         return torch.log_softmax(at_least_fp32(self.logits), 1)  # layers x candidates
@@ -80,17 +86,19 @@ class ArchitectureParameters(nn.Module):
         noise = step_rng(seed, step, Stream.GATES, phase).gumbel(size=self.logits.shape)
         return gumbel_softmax(self.logits, torch.from_numpy(noise).to(self.logits), temperature)
 
-    def warning(self, flat_steps: int) -> str | None:
-        """A warning in one line if no candidate is preferred, after ``flat_steps`` updates as :meth:`is_flat` counts.
+    def count_flat(self) -> None:
+        """Count an update of the logits; call it after each."""
+        self.flat_updates.copy_(torch.where(self.is_flat(), self.flat_updates + 1, 0))
 
-        Such an argmax says nothing.
-        """
-        if flat_steps < PATIENCE:
+    def warning(self) -> str | None:
+        """A warning in one line if no candidate has been preferred for many updates, so that an argmax says nothing."""
+        flat_updates = int(self.flat_updates)
+        if flat_updates < PATIENCE:
             return None
         return (
             f"the architecture parameters prefer no candidate: their entropy has been above {FLAT:.0%} of the largest "
-            f"for the last {flat_steps} updates, so the chosen architecture means nothing; try more steps or a higher "
-            "arch_lr"
+            f"for the last {flat_updates} updates, so the chosen architecture means nothing; try more steps or a "
+            "higher arch_lr"
         )
 
     @torch.no_grad()

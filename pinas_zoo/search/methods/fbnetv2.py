@@ -28,13 +28,12 @@ from torch import nn
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine.trainable import Batch, Phase
 from pinas_zoo.search.methods.architecture_parameters import ArchitectureParameters, CandidateCosts
-from pinas_zoo.search.methods.base import Method
-from pinas_zoo.search.methods.heads import new_classifier
-from pinas_zoo.search.spaces.base import SearchSpace, Supernet
+from pinas_zoo.search.methods.spos import SPOSMethod
+from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.search.spaces.channel_masks import copy_shared, pooled_features, use_masks
 
 
-class FBNetV2Method(Method):
+class FBNetV2Method(SPOSMethod):
     """FBNetV2's differentiable search with masks.
 
     A step runs all candidates of each layer twice, once for the weights and once for the logits.
@@ -59,9 +58,7 @@ class FBNetV2Method(Method):
     """
 
     title = "FBNetV2"
-    supervised = True
     takes_image_size = True
-    flat_updates: torch.Tensor
 
     def __init__(
         self,
@@ -79,12 +76,9 @@ class FBNetV2Method(Method):
         masks: bool | None = None,
         label_smoothing: float = 0.0,
     ):
-        super().__init__()
-        if num_classes < 1 or not 0 <= label_smoothing < 1 or not 0 <= warmup < 1:
-            raise ValueError(
-                "expected num_classes of at least 1, and label_smoothing and warmup of at least 0 and below 1, got "
-                f"{num_classes}, {label_smoothing} and {warmup}"
-            )
+        super().__init__(space, num_classes, seed, label_smoothing)
+        if not 0 <= warmup < 1:
+            raise ValueError(f"expected warmup of at least 0 and below 1, got {warmup}")
         for name, value in dict(
             alpha=alpha, arch_lr=arch_lr, temperature=temperature, final_temperature=final_temperature
         ).items():
@@ -92,26 +86,14 @@ class FBNetV2Method(Method):
                 raise ValueError(f"expected a finite {name} above 0, got {value}")
         if not 0 <= beta < math.inf or not 0 <= arch_weight_decay < math.inf:
             raise ValueError(f"expected beta and arch_weight_decay of at least 0, got {beta} and {arch_weight_decay}")
-        self.space, self.seed, self.label_smoothing = space, seed, label_smoothing
         self.alpha, self.beta = alpha, beta
         self.temperature, self.final_temperature = temperature, final_temperature
         adam = dict(type="Adam", lr=arch_lr, weight_decay=arch_weight_decay)
         self.phases = (Phase("weights"), Phase("arch", split="held_out", optim=adam, start=warmup))
-        self.supernet = space.supernet()
         self.masks = use_masks(self.supernet, masks)
         self.paths_at_once = space.num_candidates  # whose activations a step keeps
-        self.fc = new_classifier(self.supernet.num_features, num_classes)
         self.arch = ArchitectureParameters(space)
         self.costs = CandidateCosts(space, image_size)
-        self.register_buffer("flat_updates", torch.zeros((), dtype=torch.long))
-
-    @property
-    def learned(self) -> Supernet:
-        return self.supernet
-
-    @property
-    def classifier(self) -> nn.Linear:
-        return self.fc
 
     def parameters_of(self, phase: Phase) -> list[nn.Parameter]:
         if phase.name == "arch":
@@ -142,7 +124,7 @@ class FBNetV2Method(Method):
 
     def after_update(self, step: int, phase: Phase) -> None:
         if phase.name == "arch":
-            self.flat_updates.copy_(torch.where(self.arch.is_flat(), self.flat_updates + 1, 0))
+            self.arch.count_flat()
         elif self.masks:
             copy_shared(self.supernet)
 
@@ -150,4 +132,4 @@ class FBNetV2Method(Method):
         return self.arch.best()
 
     def warning(self) -> str | None:
-        return self.arch.warning(int(self.flat_updates))
+        return self.arch.warning()

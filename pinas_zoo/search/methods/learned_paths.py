@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -36,8 +37,6 @@ class LearnedPathsMethod(SinglePathMethod):
         ValueError: ``arch_start`` is out of range.
     """
 
-    flat_steps: torch.Tensor
-
     def __init__(
         self,
         space: SearchSpace,
@@ -53,7 +52,6 @@ class LearnedPathsMethod(SinglePathMethod):
             raise ValueError(f"expected arch_start of at least 0 and below 1, got {arch_start}")
         self.arch = ArchitectureParameters(space, std=INITIAL_STD, seed=seed)
         self.phases = (Phase("weights"), Phase("arch", split="held_out", optim=optim, start=arch_start))
-        self.register_buffer("flat_steps", torch.zeros((), dtype=torch.long))
 
     def parameters_of(self, phase: Phase) -> Iterable[nn.Parameter]:
         if phase.name == "arch":
@@ -70,13 +68,13 @@ class LearnedPathsMethod(SinglePathMethod):
             return super().losses(batch, step, phase)
         return {**self.arch_losses(batch, step), "entropy": self.arch.entropy().detach()}
 
+    @abstractmethod
     def arch_losses(self, batch: Batch, step: int) -> dict[str, torch.Tensor]:
         """Losses of the architecture parameters on held-out images, and values to log."""
-        raise NotImplementedError
 
     def after_update(self, step: int, phase: Phase) -> None:
         if phase.name == "arch":
-            self.flat_steps.copy_(torch.where(self.arch.is_flat(), self.flat_steps + 1, 0))
+            self.arch.count_flat()
         super().after_update(step, phase)
 
     def choose(self) -> Arch:
@@ -84,9 +82,12 @@ class LearnedPathsMethod(SinglePathMethod):
         return self.arch.best()
 
     def warning(self) -> str | None:
-        flat = int(self.flat_steps)
-        found = super().warning() or self.arch.warning(flat)
-        if found or flat or has_searched_weights(self.supernet, self.choose(), self.space.num_candidates):
+        found = super().warning() or self.arch.warning()
+        if (
+            found
+            or self.arch.flat_updates
+            or has_searched_weights(self.supernet, self.choose(), self.space.num_candidates)
+        ):
             return found
         return (
             f"the most probable path, {self.choose()}, has collapsed to candidates without weights, such as skip "

@@ -37,13 +37,12 @@ from pinas_zoo.engine.batchnorm import batch_statistics
 from pinas_zoo.engine.trainable import Batch, Phase
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.methods.architecture_parameters import ArchitectureParameters, mean_flops_g
-from pinas_zoo.search.methods.base import Method
-from pinas_zoo.search.methods.heads import new_classifier
-from pinas_zoo.search.spaces.base import SearchSpace, Supernet
+from pinas_zoo.search.methods.spos import SPOSMethod
+from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.search.spaces.channel_masks import copy_shared, pooled_features, use_masks, widest_path
 
 
-class TuNASMethod(Method):
+class TuNASMethod(SPOSMethod):
     """TuNAS.
 
     Args:
@@ -66,9 +65,7 @@ class TuNASMethod(Method):
     """
 
     title = "TuNAS"
-    supervised = True
     takes_image_size = True
-    flat_updates: torch.Tensor
     reward_sum: torch.Tensor
     reward_weight: torch.Tensor
 
@@ -88,44 +85,31 @@ class TuNASMethod(Method):
         masks: bool | None = None,
         label_smoothing: float = 0.1,
     ):
-        super().__init__()
-        if num_classes < 1 or not 0 <= label_smoothing < 1 or not 0 <= baseline_momentum < 1 or not 0 <= warmup < 1:
+        super().__init__(space, num_classes, seed, label_smoothing)
+        if not 0 <= baseline_momentum < 1 or not 0 <= warmup < 1:
             raise ValueError(
-                "expected num_classes of at least 1, and label_smoothing, baseline_momentum and warmup of at least 0 "
-                f"and below 1, got {num_classes}, {label_smoothing}, {baseline_momentum} and {warmup}"
+                f"expected baseline_momentum and warmup of at least 0 and below 1, got {baseline_momentum} and {warmup}"
             )
         if not -math.inf < beta <= 0 or not 0 < arch_lr < math.inf or not 0 < arch_lr_growth < math.inf or entropy < 0:
             raise ValueError(
                 "expected beta of at most 0, arch_lr and arch_lr_growth above 0, and entropy of at least 0, got "
                 f"{beta}, {arch_lr}, {arch_lr_growth} and {entropy}"
             )
-        self.space, self.seed, self.image_size = space, seed, image_size
+        self.image_size = image_size
         self.beta, self.momentum, self.entropy, self.warmup = beta, baseline_momentum, entropy, warmup
-        self.label_smoothing = label_smoothing
         adam = dict(type="Adam", lr=arch_lr, betas=(0.0, 0.999), eps=1e-8)
         self.phases = (
             Phase("weights"),
             Phase("policy", split="held_out", optim=adam, start=warmup, final_lr=arch_lr_growth),
         )
-        self.supernet = space.supernet()
         self.masks = use_masks(self.supernet, masks)
         self.paths_at_once = 1 if self.masks else space.num_candidates  # whose activations a step keeps
-        self.fc = new_classifier(self.supernet.num_features, num_classes)
         self.arch = ArchitectureParameters(space)
         self.target_flops_g = mean_flops_g(space, image_size) if target_flops_g is None else target_flops_g
         if not 0 < self.target_flops_g < math.inf:
             raise ValueError(f"expected target_flops_g above 0, got {target_flops_g}")
-        self.register_buffer("flat_updates", torch.zeros((), dtype=torch.long))
         self.register_buffer("reward_sum", torch.zeros(()))
         self.register_buffer("reward_weight", torch.zeros(()))
-
-    @property
-    def learned(self) -> Supernet:
-        return self.supernet
-
-    @property
-    def classifier(self) -> nn.Linear:
-        return self.fc
 
     def parameters_of(self, phase: Phase) -> list[nn.Parameter]:
         if phase.name == "policy":
@@ -195,7 +179,7 @@ class TuNASMethod(Method):
 
     def after_update(self, step: int, phase: Phase) -> None:
         if phase.name == "policy":
-            self.flat_updates.copy_(torch.where(self.arch.is_flat(), self.flat_updates + 1, 0))
+            self.arch.count_flat()
         elif self.masks:
             copy_shared(self.supernet)
 
@@ -203,4 +187,4 @@ class TuNASMethod(Method):
         return self.arch.best()
 
     def warning(self) -> str | None:
-        return self.arch.warning(int(self.flat_updates))
+        return self.arch.warning()

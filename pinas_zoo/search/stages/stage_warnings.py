@@ -18,8 +18,8 @@ from pinas_zoo.search.context import Context
 from pinas_zoo.search.learned_nothing import SearchWarning, warnings_of
 from pinas_zoo.search.ranking.winner_noise import WinnerNoise, accuracy_noise, score_noise
 from pinas_zoo.search.run_folder import STAGES, is_done, read_done
-from pinas_zoo.search.score_kinds import KINDS, score_kind
-from pinas_zoo.search.scorers.protocol import Score
+from pinas_zoo.search.score_kinds import score_kind
+from pinas_zoo.search.scorers.protocol import SUPERNET, Score
 
 AVERAGED = 10  # last logged steps of linear evaluation whose accuracies are averaged
 MORE_STEPS = "more learn.steps and linear.steps, or other learning rates"
@@ -84,11 +84,15 @@ def _of_linear(context: Context) -> SearchWarning | None:
 
 def _of_scores(context: Context, scores: Mapping[Arch, Score]) -> list[SearchWarning | None]:
     kind, values = score_kind(context.config), list(scores.values())
-    if kind is KINDS["flops"] or len(values) < 2:  # nothing is learned; a method chose the only candidate
+    if len(values) < 2:  # a method chose the only candidate
         return []
-    is_accuracy, name = kind.name == "accuracy", f"held-out {kind.name}"
+    is_accuracy, name, shown = kind.name == "accuracy", kind.title, kind.shown(values[0].accuracy)
+    trained = SUPERNET in kind.needs
+    equal = learned_nothing.equal_scores(values, name, is_accuracy, shown, trained)
+    if not trained:
+        return [equal]
     found = [
-        learned_nothing.equal_scores(values, name, is_accuracy),
+        equal,
         learned_nothing.few_distinct_scores(values, name, is_accuracy),
         learned_nothing.unexplained_scores(scores, context.space.num_candidates),
     ]
@@ -103,7 +107,7 @@ def _of_scores(context: Context, scores: Mapping[Arch, Score]) -> list[SearchWar
 
 def _noise(context: Context, scores: Mapping[Arch, Score], winner: str) -> WinnerNoise | None:
     kind = score_kind(context.config)
-    if kind is KINDS["flops"] or len(scores) < 2:
+    if SUPERNET not in kind.needs or len(scores) < 2:
         return None
     arch = context.space.parse(winner)
     if kind.name == "accuracy":

@@ -105,8 +105,15 @@ def test_straight_through_gates_are_one_hot_with_the_soft_gradient():
 def test_equal_logits_are_flat_and_preferences_are_not():
     assert parameters(std=0.0).is_flat()
     assert not parameters(std=3.0).is_flat()
-    assert parameters().warning(99) is None
-    assert "prefer no candidate" in parameters().warning(100)
+    flat, decided = parameters(std=0.0), parameters(std=3.0)
+    for _ in range(99):
+        flat.count_flat()
+    assert flat.warning() is None
+    flat.count_flat()
+    assert "prefer no candidate" in flat.warning()
+    decided.flat_updates.fill_(200)
+    decided.count_flat()
+    assert decided.warning() is None
 
 
 def test_the_mean_cost_is_that_of_equal_probabilities():

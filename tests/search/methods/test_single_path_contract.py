@@ -18,7 +18,7 @@ from pinas_zoo.engine.trainable import Batch
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import search
 from pinas_zoo.search.config import Learn, parse_config
-from pinas_zoo.search.methods import learned_paths, single_path
+from pinas_zoo.search.methods import architecture_parameters, learned_paths, single_path
 from pinas_zoo.search.methods.base import build_method, method_class
 from pinas_zoo.search.plan import plan
 from pinas_zoo.search.spaces.base import build_space
@@ -123,11 +123,11 @@ def test_a_loss_at_chance_is_reported_kept_by_the_checkpoint_and_forgotten_after
 
 @pytest.mark.parametrize("name", CHOOSE)
 def test_a_choice_without_preference_or_without_weights_is_reported(name, monkeypatch):
-    monkeypatch.setattr(learned_paths.ArchitectureParameters, "warning", lambda self, steps: "flat" if steps else None)
+    monkeypatch.setattr(architecture_parameters, "PATIENCE", 1)
     method = make(name)
     phase = method.phases[1]
     method.after_update(0, phase)
-    assert method.warning() == "flat"
+    assert "prefer no candidate" in method.warning()
     with torch.no_grad():
         method.arch.logits[:, 3] = 9.0  # 3x3 convolutions
     method.after_update(1, phase)
