@@ -68,7 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     package = find_package()
     from pinas_zoo.cli import main as run_command  # `from pinas_zoo import cli` would execute the package
 
-    return run_command(argv, load_package=lambda: execute(package))
+    code = run_command(argv, load_package=lambda: execute(package))
+    if argv is None:  # the process ends: its result is complete, and a signal would only break Python's own clean-up
+        import signal
+
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):  # Windows has no SIGHUP
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
+    return code
 
 
 if __name__ == "__main__":

@@ -172,6 +172,8 @@ def _run(args: argparse.Namespace, load_package: Callable[[], None] | None) -> i
     except KeyboardInterrupt:
         return _stopped(args.command, signals.received, print_error)
     except OSError as error:  # a place that cannot be read or written, a full disk
+        if signals.received:
+            return _stopped(args.command, signals.received, print_error)
         try:
             sys.stdout.flush()
         except OSError:
@@ -181,7 +183,7 @@ def _run(args: argparse.Namespace, load_package: Callable[[], None] | None) -> i
         print_error(args.command, f"{error}; {cure}")
         return 2
     except Exception as error:  # what a library makes of a full disk, such as torch's and safetensors' own errors
-        if _comes_of_interrupt(error):
+        if signals.received or _comes_of_interrupt(error):  # a library raised it in place of KeyboardInterrupt
             return _stopped(args.command, signals.received, print_error)
         if not is_full_disk(error):
             raise

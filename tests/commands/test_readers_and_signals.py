@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,50 @@ def test_an_interrupt_that_a_library_turns_into_another_error(monkeypatch, capsy
     monkeypatch.setattr("pinas_zoo.commands.paper.run", run)
     assert cli.main(["paper"]) == 130
     assert capsys.readouterr().err == "pinas-zoo paper: stopped\n"
+
+
+def test_an_interrupt_of_which_a_library_leaves_no_trace(monkeypatch, capsys):
+    """As safetensors does when Ctrl-C comes while it reads a tensor: a ValueError about the storage."""
+
+    def run(args: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            pass
+        raise ValueError("could not determine the shape of object type 'torch.storage.UntypedStorage'")
+
+    monkeypatch.setattr("pinas_zoo.commands.paper.run", run)
+    assert cli.main(["paper"]) == 130
+    assert capsys.readouterr().err == "pinas-zoo paper: stopped\n"
+
+
+def test_an_interrupt_that_a_destructor_drops_comes_again(monkeypatch, capsys):
+    class Interrupted:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    def run(args: object) -> None:
+        Interrupted()
+        time.sleep(30)
+
+    before = sys.unraisablehook
+    monkeypatch.setattr("pinas_zoo.commands.paper.run", run)
+    assert cli.main(["paper"]) == 130
+    assert capsys.readouterr().err == "pinas-zoo paper: stopped\n"
+    assert sys.unraisablehook is before
+
+
+def test_a_signal_after_the_work_is_done_changes_nothing():
+    """Python's own clean-up would print a traceback."""
+    code = (
+        "import atexit, os, signal, sys, pinas_zoo_launcher\n"
+        "for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):\n"
+        "    atexit.register(os.kill, os.getpid(), n)\n"
+        "sys.argv = ['pinas-zoo', 'paper', '--table', '1']\n"
+        "sys.exit(pinas_zoo_launcher.main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_interrupt_before_the_command_is_known(monkeypatch, capsys):
