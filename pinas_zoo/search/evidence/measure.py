@@ -88,6 +88,7 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
         "images_per_step": config.learn.batch_size,
         "wall_seconds": read_done(folder / "learn")["seconds"],
         **_linear_facts(config, folder),
+        **_chosen(space, folder),
         "scoring_seconds": round(scoring, 1),
         **({"accuracy": mean} if math.isfinite(mean := round(float(np.mean([v[0] for v in scores])), 4)) else {}),
         "similarity": round(off_diagonal(similarity(context, SIMILARITY_IMAGES, SIMILARITY_PATHS)), 4),
@@ -125,6 +126,12 @@ def _linear_facts(config: SearchConfig, folder: Path) -> dict[str, Any]:
     if why_left_out(config, "linear") is not None:
         return {}
     return {"linear_steps": config.linear.steps, "linear_seconds": read_done(folder / "linear")["seconds"]}
+
+
+def _chosen(space: NASBench201Space, folder: Path) -> dict[str, str]:
+    """The architecture that learning chose, in the benchmark's digits; none if the method leaves that to scores."""
+    chosen = read_done(folder / "learn").get("chosen")
+    return {} if chosen is None else {"chosen": str(space.operations_of(space.parse(chosen)))}
 
 
 def machine() -> str:

@@ -57,6 +57,7 @@ class MethodPlan(Table):
     """How one of the compared supernets is learned: tables of a search configuration."""
 
     title: str
+    printed: str = ""  # what a paper prints for it, in words, for the table of all methods
     base: str | None = None  # the run whose learn and views this one starts from
     learn: dict[str, Any] = Field(default_factory=dict)
     views: dict[str, Any] = Field(default_factory=dict)

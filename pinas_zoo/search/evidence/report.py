@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pinas_zoo.search.evidence.figures import draw_overview, draw_scatter
+from pinas_zoo.search.evidence.methods_table import methods_table
 from pinas_zoo.search.evidence.regime_tables import (
     ablations_table,
     replacements_table,
@@ -64,6 +65,7 @@ def report_text(evidence: Evidence) -> str:
     lines = [f"# {config.title}", ""]
     for paragraph in config.introduction:
         lines += [paragraph, ""]
+    lines += methods_table(shown)
     for protocol in config.protocols:
         ranking = Ranking(protocol.supernet, protocol.scored)
         lines += protocol_table(shown, ranking) + seeds_table(shown, ranking) + pairs_table(shown, ranking)

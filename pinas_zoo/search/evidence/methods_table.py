@@ -1,0 +1,98 @@
+"""One table of all methods: how their supernets of the largest space rank, what they find, and what that costs.
+
+It is Table 4 of the paper beside the taus of Figures 3, 6 and 8, with the scores that need no supernet below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
+from pinas_zoo.search.evidence.scores_table import FIRST, UNKNOWN, best_of_first, ways_to_rank
+from pinas_zoo.search.evidence.tables import Evidence, Lines, Ranking, header
+
+PAPERS_SCORE = "classifier_accuracy"  # sec. 3.3
+
+
+def methods_table(evidence: Evidence) -> Lines:
+    """A row for each method and budget, its seeds together, and one for each score without a supernet.
+
+    Taus of one seed have a 95% bootstrap interval over architectures; of several, the mean and the range over seeds.
+    Trials are left out.
+    """
+    config, truth = evidence.config, evidence.truth
+    size = max(config.spaces)
+    whole = Ranking(size, size)
+    groups: dict[tuple[str, str], list[MeasuredRun]] = {}
+    for run in evidence.of_size(size):
+        if not run.changes:
+            groups.setdefault((run.title, run.budget), []).append(run)
+    if not groups:
+        return []
+    smaller = [one.scored for one in config.protocols if one.supernet == size]
+    by, papers = RANKING_SCORES[config.rank_by], RANKING_SCORES[PAPERS_SCORE]
+    half = truth.better_half(evidence.archs(size))
+    lines = [
+        "## All methods",
+        "",
+        f"Supernets of all {size:,} architectures, ranked by {by} unless a column says otherwise. *Chosen by learning*: "
+        "accuracy of the architecture that the method itself ends with, such as the argmax of its architecture "
+        f"parameters. *First by effects*: of the one that the effects of {by} put first among all.",
+        "",
+        *header(
+            f"| method | seeds | minutes x threads | steps | tau of scores, all | within the better half | by {papers} "
+            f"{''.join(f'| tau of effects, {scored:,} ' for scored in smaller)}| chosen by learning | first by effects "
+            "| the paper prints | seconds of learning | of scoring |"
+        ),
+    ]
+    for (title, budget), runs in groups.items():
+        cells = [title, ", ".join(f"{run.seed}" for run in runs), budget, _range([run.facts["steps"] for run in runs])]
+        values = [evidence.values(run, config.rank_by, whole) for run in runs]
+        cells += [_taus(evidence, values)]
+        cells += [_taus(evidence, [{a: v for a, v in one.items() if a in half} for one in values])]
+        cells += [_taus(evidence, [run.values(PAPERS_SCORE) for run in runs if PAPERS_SCORE in run.known_scores])]
+        cells += [
+            _taus(evidence, [run.effect_sums(config.rank_by, evidence.archs(scored)) for run in runs], interval=False)
+            for scored in smaller
+        ]
+        chosen = [truth.networks[run.facts["chosen"]].accuracy for run in runs if run.facts.get("chosen")]
+        cells += [_percents(chosen)]
+        sums = [run.effect_sums(config.rank_by, evidence.archs(size)) for run in runs]
+        cells += [_percents([truth.networks[max(one, key=lambda a: one[a])].accuracy for one in sums])]
+        plan = config.runs.get(runs[0].method)
+        cells += [(plan.printed if plan else "") or UNKNOWN]
+        cells += [_range([run.facts["wall_seconds"] + run.facts.get("linear_seconds", 0.0) for run in runs])]
+        cells += [_range([run.facts["scoring_seconds"] for run in runs if "scoring_seconds" in run.facts])]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", f"Without a supernet, on the same space; *first*: the best accuracy among the first {FIRST}.", ""]
+    lines += header("| score | scored | tau, all | within the better half | first | seconds of scoring |")
+    for way in ways_to_rank(evidence, whole, None):
+        inside = {arch: value for arch, value in way.values.items() if arch in half}
+        cells = [way.words, f"{len(way.values):,}", f"{truth.interval(way.values)}", f"{truth.interval(inside)}"]
+        cells += [f"{best_of_first(truth, way.values):.2f}%", UNKNOWN if way.seconds is None else f"{way.seconds:.2g}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _taus(evidence: Evidence, columns: Sequence[dict[str, float]], interval: bool = True) -> str:
+    """Taus of the seeds of a method; those without enough architectures are left out."""
+    known = [values for values in columns if len(values) > 1]
+    if not known:
+        return UNKNOWN
+    if len(known) == 1:
+        return f"{evidence.truth.interval(known[0])}" if interval else f"{evidence.truth.tau(known[0]):+.3f}"
+    taus = [evidence.truth.tau(values) for values in known]
+    return f"{np.mean(taus):+.3f} ({min(taus):+.3f} to {max(taus):+.3f})"
+
+
+def _percents(accuracies: Sequence[float]) -> str:
+    return ", ".join(f"{accuracy:.2f}%" for accuracy in accuracies) or UNKNOWN
+
+
+def _range(values: Sequence[float]) -> str:
+    if not values:
+        return UNKNOWN
+    low, high = (f"{value:,.0f}" for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
