@@ -125,9 +125,8 @@ def _unpickle(file: Path) -> Any:
         begin = stream.read(16)
     if begin[8:10] in (b'{"', b"{ "):
         raise BrokenWeights(f"expected a checkpoint of PyTorch, got safetensors in {file}; rename it to .safetensors")
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
+    if begin.startswith(b"PK"):
+        names = [member.filename for member in _members(file)]
         if not any(name.endswith("data.pkl") for name in names):
             raise BrokenWeights(
                 f"expected a checkpoint written by torch.save, got in {file} an archive of {', '.join(names[:3])}; "
@@ -138,9 +137,30 @@ def _unpickle(file: Path) -> Any:
             f"expected a checkpoint written by torch.save, got {file} ({size} bytes), which begins with {begin!r}; "
             "is it the right file, or a download page?"
         )
-    raise BrokenWeights(
+    raise _broken(file, reason)
+
+
+def _broken(file: Path, reason: str) -> BrokenWeights:
+    size = file.stat().st_size
+    return BrokenWeights(
         f"expected a whole checkpoint, got a broken or truncated one in {file} ({size} bytes: {reason}); get it again"
     )
+
+
+def _members(file: Path) -> list[zipfile.ZipInfo]:
+    """The parts that the directory of a zip file names.
+
+    Raises:
+        BrokenWeights: There is no directory that can be read. torch's own reader might find another one in such a file,
+            whose sizes nobody has checked.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.infolist()
+    except OSError:
+        raise
+    except Exception as error:  # zipfile raises many kinds for a damaged directory, struct.error among them
+        raise _broken(file, " ".join(str(error).split())[:160]) from None
 
 
 def check_archive(file: Path, longest_list: int = _LONGEST_PICKLE) -> None:
@@ -154,19 +174,16 @@ def check_archive(file: Path, longest_list: int = _LONGEST_PICKLE) -> None:
         longest_list: Bytes of the list of what a zip file holds.
 
     Raises:
-        BrokenWeights: Such a file, or a list alone that is too long.
+        BrokenWeights: Such a file, a list alone that is too long, or a zip file whose directory cannot be read.
     """
     size = file.stat().st_size
     try:
         with file.open("rb") as stream:
             zipped = stream.read(2) == b"PK"
-        members = []
-        if zipped:
-            with zipfile.ZipFile(file) as archive:
-                members = archive.infolist()
+        members = _members(file) if zipped else []
     except PermissionError as error:
         raise WeightsMissing(f"expected a readable file at {file}: {error}; change its permissions") from None
-    except (OSError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError):
+    except OSError:
         return  # torch.load finds what is broken, and _unpickle explains it
     if not zipped:  # the format before PyTorch 1.6, where nothing is packed; its storages are in the file
         check_pickle(file, size)

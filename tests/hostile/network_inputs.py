@@ -217,6 +217,21 @@ class Runs:
         return os.system, ("touch EXECUTED",)
 
 
+def damaged_directory(before: bytes, after: bytes) -> Callable[[Path], Path]:
+    """A zipped checkpoint whose directory, or what names it, has other bytes."""
+
+    def make(folder: Path) -> Path:
+        import torch
+
+        torch.save({"state_dict": {"a": torch.zeros(4)}}, folder / "x.pth")
+        content = (folder / "x.pth").read_bytes()
+        at = content.rindex(before)
+        (folder / "x.pth").write_bytes(content[:at] + after + content[at + len(after) :])
+        return folder / "x.pth"
+
+    return make
+
+
 def bomb(folder: Path) -> Path:
     """A checkpoint that unpacks to 256 MiB from some hundred kilobytes."""
     import torch
@@ -263,6 +278,9 @@ def weights() -> dict[str, tuple[Make, Promise]]:
         "runs-code": (saved(lambda s: {"state_dict": s, "x": Runs()}), Refused()),
         "runs-code-old": (saved(lambda s: {"state_dict": s, "x": Runs()}, old=True), Refused()),
         "zip-bomb": (bomb, Refused("unpack")),
+        "zip-directory-magic": (damaged_directory(b"PK\x01\x02", b"PK\x01\x03"), Refused()),
+        "zip-directory-name": (damaged_directory(b"data.pkl", b"\xb9\xff"), Refused()),
+        "zip-directory-size": (damaged_directory(b"PK\x05\x06", b"PK\x05\x06\0\0\0\0\xff\xff\xff\xff\xff\xff"), Refused()),
         "pickle-print": (file_of(pickle.dumps(print), "x.pth"), Refused()),
         "pickle-system": (file_of(b"cos\nsystem\n(S'touch EXECUTED'\ntR.", "x.pth"), Refused()),
         "pickle-memo": (file_of(b"\x80\x02]r\xff\xff\xff\x7f.", "x.pth"), Refused()),
