@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +25,6 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
 
 GIB = 2**30
-AnyImages = TypeVar("AnyImages", bound=ImageSet)
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def _files(source: Any, options: Data, limit: int | None, seed: int, stream: Str
     return Files(source, index, chosen, options), class_names(source, labels)
 
 
-def limited(images: AnyImages, limit: int | None, seed: int) -> AnyImages:
+def limited(images: ImageSet, limit: int | None, seed: int) -> ImageSet:
     """At most ``limit`` of the images, drawn at random and kept in their order; None: all."""
     if limit is None or limit >= len(images):
         return images

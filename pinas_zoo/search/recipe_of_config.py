@@ -1,9 +1,9 @@
 """The value of ``train.compare.recipe``: a recipe of configs/cls by name, a recipe file, or a table.
 
-A configuration keeps the table, so that a run folder says by which recipe its networks were trained, also after the file
-has changed. A name stands for a file of this package. Any other file is executed when it is read, so that only the user
-may name it: in a Python configuration, by ``--set`` or in a call. One that ``config.json`` of a run folder names is not
-read.
+A configuration keeps the table, so that a run folder says by which recipe its networks were trained, also after the
+file has changed. A name stands for a file of this package. Any other file is executed when it is read, so that only
+the user may name it: in a Python configuration, by ``--set`` or in a call. One that ``config.json`` of a run folder
+names is not read.
 """
 
 from __future__ import annotations

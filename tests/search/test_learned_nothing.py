@@ -107,7 +107,9 @@ def test_probes_within_noise_of_the_first_weights_warn(learned, untrained, image
     assert (found is not None) == warns
     if found is not None:
         assert found.blocks
-        assert f"name {learned:.1%} of {images} held-out images, those of its first weights {untrained:.1%}" in found.text
+        assert (
+            f"name {learned:.1%} of {images} held-out images, those of its first weights {untrained:.1%}" in found.text
+        )
 
 
 def scores_of(pairs: list[tuple[float, float]]) -> list[Score]:

@@ -71,7 +71,7 @@ def check_comparison(config: SearchConfig, space: SearchSpace) -> None:
     """Check what can be checked of ``train.compare`` before a search.
 
     Raises:
-        UserError: An unknown reference; weights of a supernet for a search without one; or a recipe that cannot be used.
+        UserError: An unknown reference; weights of a supernet for a search without one; a recipe that cannot be used.
     """
     options = config.train.compare
     reference_of(space, options.reference)
@@ -205,13 +205,20 @@ def comparison_recipe(config: SearchConfig, seed: int = 0) -> Recipe | None:
     The test images choose nothing: the last weights are tested, once.
 
     Raises:
-        UserError: Epochs that do not fit the recipe, statistics over processes, or a precision that this machine has not.
+        UserError: Epochs that do not fit the recipe, ``sync_bn``, or a precision that this machine does not have.
     """
     options = config.train.compare
     if options.recipe is None:
         return None
     values: dict[str, Any] = options.recipe.model_dump(mode="json")
-    values |= {"seed": seed, "keep": "last", "patience": None, "start": None, "weights": "", "log": config.log.model_dump()}
+    values |= {
+        "seed": seed,
+        "keep": "last",
+        "patience": None,
+        "start": None,
+        "weights": "",
+        "log": config.log.model_dump(),
+    }
     values |= {"checkpoint_every": config.train.checkpoint_every, "holdout": None}
     values["data"] = {"workers": config.data.workers}
     if options.epochs is not None:
