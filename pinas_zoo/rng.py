@@ -41,6 +41,7 @@ class Stream(IntEnum):
     RECALIBRATION_VIEWS = 23  # augmentation of the recalibration images; the rank is their position among them
     COMPARED = 24  # architectures of like cost that are trained beside a search's winner
     GATES = 25  # Gumbel noise of architecture parameters; the position of the phase takes the place of the rank
+    PROBED_PATHS = 26  # paths on which a learned supernet is compared with its first weights
     TRAIN_NOISE = 30  # mixup, cutmix, erasing and dropout of a step of stand-alone training; the rank is the process's
     TRAIN_TRANSFORM = 31  # timm's transforms of the training images of a step; a number for each position in the batch
     STUDIED = 40  # architectures that a study trains alone, one a step

@@ -17,7 +17,7 @@ PLACES = (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryErro
 def make_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with a config and ``--cfg-options``."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", help="an mmdet or mmseg config, such as those in configs/det and configs/seg")
+    parser.add_argument("config", help="a config, such as those in configs/det and configs/seg")
     parser.add_argument("--cfg-options", nargs="+", action="extend", metavar="KEY=VALUE", help="change the config")
     return parser
 
@@ -37,8 +37,22 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
-def run(parser: argparse.ArgumentParser, tool: str, work: Work, argv: Sequence[str] | None) -> int:
-    """Parse the arguments and work; 0 when it worked, 2 with one line on stderr when the input was wrong."""
+def run(
+    parser: argparse.ArgumentParser,
+    tool: str,
+    work: Work,
+    argv: Sequence[str] | None,
+    kinds: Sequence[str] = ("det", "seg"),
+) -> int:
+    """Parse the arguments and work; 0 when it worked, 2 with one line on stderr when the input was wrong.
+
+    Args:
+        parser: Of :func:`make_parser`.
+        tool: What messages call the script.
+        work: Takes the parsed arguments.
+        argv: Words (default: this process's).
+        kinds: Folders of ``configs`` whose names a message about an unknown config lists.
+    """
     args = parser.parse_args(argv)
     if "local_rank" in args:
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
@@ -48,7 +62,7 @@ def run(parser: argparse.ArgumentParser, tool: str, work: Work, argv: Sequence[s
 
     try:
         extras.require()
-        find_config(args.config, "det", "seg")  # before the seconds that OpenMMLab's imports take
+        find_config(args.config, *kinds)  # before the seconds that OpenMMLab's imports take
         if getattr(args, "data_root", None) and not os.path.isdir(args.data_root):
             raise UserError(f"expected a folder as --data-root, got {args.data_root}; give that of the images")
         if args.cfg_options is not None:

@@ -51,7 +51,7 @@ class Data(Table):
     test_split: Name = "validation"
     image_size: int = Field(224, ge=1, le=2048)  # height and width in pixels that the network sees
     val_per_class: int = Field(50, ge=1)  # training images a class that are held out to score candidates (sec. 4.1)
-    max_train: int | None = Field(None, ge=1)  # use only so many training images
+    max_train: int | None = Field(None, ge=1)  # use only so many training images, a fixed random subset
     max_test: int | None = Field(None, ge=1)
     workers: int = Field(0, ge=0, le=1024)  # loader processes, of each rank; at most two for each core are started
     # decoded images are held in memory up to this; changes no distribution

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from pinas_zoo.data.images import Files, Images, ImageSet
@@ -86,6 +87,8 @@ def load_splits(options: Data, seed: int, streams: int = 2) -> Splits:
         raise UserError(f"expected data.mean and data.std together, got data.{given} alone; set data.{missing} too")
     if options.type == "digits":
         train, test, names = _digits(options, seed, streams)
+        if streams > 1:  # version 0.1 took all digits, and a run that it began keeps its images
+            train, test = limited(train, options.max_train, seed), limited(test, options.max_test, seed)
     elif options.type == "timm":
         if options.train_split == options.test_split:
             raise UserError(f"expected a test split that is not trained on, got {options.test_split!r} for both")
@@ -119,11 +122,23 @@ def _files(source: Any, options: Data, limit: int | None, seed: int, stream: Str
     labels = labels_of(source)
     if not len(labels):
         raise UserError(f"expected images in {options.root}, got a split without any")
-    index = np.arange(len(labels))
-    if limit is not None and limit < len(labels):
-        index = np.sort(step_rng(seed, 0, stream).permutation(len(labels))[:limit])
+    index = _some(len(labels), limit, seed, stream)
     chosen = labels[torch.from_numpy(index)]
     return Files(source, index, chosen, options), class_names(source, labels)
+
+
+def limited(images: ImageSet, limit: int | None, seed: int) -> ImageSet:
+    """At most ``limit`` of the images, drawn at random and kept in their order; None: all."""
+    if limit is None or limit >= len(images):
+        return images
+    return images.subset(_some(len(images), limit, seed, Stream.IMAGE_LIMIT))
+
+
+def _some(count: int, limit: int | None, seed: int, stream: Stream) -> NDArray[np.int64]:
+    """Numbers of the images that a limit keeps, rising: random ones, or all without a limit below their number."""
+    if limit is None or limit >= count:
+        return np.arange(count)
+    return np.sort(step_rng(seed, 0, stream).permutation(count)[:limit])
 
 
 def _check_training(labels: torch.Tensor, held_out: torch.Tensor, count: int, names: tuple[str, ...]) -> None:
@@ -157,7 +172,9 @@ def load_split(options: Data, split: str, seed: int = 0) -> tuple[ImageSet, tupl
     """
     if options.type == "digits":
         train, test, names = _digits(options, seed, 2)
-        return (test if split == options.test_split else train), names
+        if split == options.test_split:
+            return limited(test, options.max_test, seed), names
+        return limited(train, options.max_train, seed), names
     if options.type != "timm":
         raise UserError(f"expected data.type 'digits' or 'timm', got {options.type!r}")
     limit = options.max_test if split == options.test_split else options.max_train

@@ -26,6 +26,7 @@ from pinas_zoo.search.config import SearchConfig, parse_config
 from pinas_zoo.search.config_files import find_config
 from pinas_zoo.search.context import Context, Say
 from pinas_zoo.search.pipeline import REPORT, open_context, run
+from pinas_zoo.search.recipe_of_config import with_recipe_read
 from pinas_zoo.search.replace_method import load_with_method, without_options_of_another
 from pinas_zoo.search.run_files import read_ranking
 from pinas_zoo.search.run_folder import is_done, read_done
@@ -148,7 +149,7 @@ def search(
             say(f"note     {text}")
 
     if isinstance(config, Mapping):
-        checked = parse_config(merged(without_options_of_another(config, changes, note), changes))
+        checked = parse_config(with_recipe_read(merged(without_options_of_another(config, changes, note), changes)))
     else:
         checked = load_with_method(find_config(config), changes, note)
     folder = Path(work_dir) if work_dir is not None else Path("work_dirs") / checked.name

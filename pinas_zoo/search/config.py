@@ -14,7 +14,9 @@ from pinas_zoo.engine.config_values import parse_overrides, parse_table, read_co
 from pinas_zoo.engine.trainer import Log, Precision
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.plugins import is_file
+from pinas_zoo.search.recipe_of_config import KEY, recipe_table, with_recipe_read
 from pinas_zoo.search.score_list import ScoreName, checked_score
+from pinas_zoo.train.config import Recipe
 
 
 class Learn(Table):
@@ -140,7 +142,8 @@ class Explore(Table):
 class Compare(Table):
     """Networks that stage 5 trains beside the winner, to tell whether the search was worth it; none by default.
 
-    The winner and all of them train alike, with each of several seeds. ``epochs`` and ``lr`` replace ``train``'s.
+    The winner and all of them train alike, with each of several seeds. ``epochs`` and ``lr`` replace ``train``'s, or
+    the recipe's.
     """
 
     # a reference of the space by name, such as "resnest", or an architecture; "auto": the first one that the space
@@ -153,6 +156,9 @@ class Compare(Table):
     lr: float | None = Field(None, ge=0)
     # first weights: new ones, so that the supernet has no part in the comparison, or each one's path of the supernet
     start: Literal["scratch", "supernet"] = "scratch"
+    # a recipe of configs/cls by name, a recipe file, or its table; None: the SGD of the train table. Network, first
+    # weights, images and seed are the comparison's, and the last weights are tested
+    recipe: Annotated[Recipe | None, BeforeValidator(recipe_table)] = None
 
 
 class Train(Table):
@@ -172,6 +178,12 @@ class Train(Table):
     compile: bool = False  # torch.compile; worthwhile only for long training, see docs/scale.md
     log_every: int = Field(10, ge=1)
     compare: Compare = Compare()
+
+
+def comparison_epochs(options: Train) -> int:
+    """Epochs of each training of the comparison: its own, or those of its recipe or of the ``train`` table."""
+    given = options.compare
+    return given.epochs or (options.epochs if given.recipe is None else given.recipe.schedule.epochs)
 
 
 class SearchConfig(Table):
@@ -237,6 +249,8 @@ def override_config(values: Mapping[str, Any], overrides: Mapping[str, Any], pat
     except Exception as error:  # mmengine raises several types
         said = " ".join(str(error).split())[:300]
         raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {said}") from error
+    if path.suffix == ".py" or any(".".join(KEY[:depth]) in overrides for depth in (1, 2, 3)):
+        merged = with_recipe_read(merged)
     parsed = parse_config(merged, str(path))
     if path.suffix != ".py":
         for key, name in (("space.type", parsed.space.get("type")), ("learn.method", parsed.learn.method)):

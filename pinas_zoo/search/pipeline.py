@@ -137,8 +137,10 @@ def finish_stage(context: Context, stage: str, result: StageResult | None) -> No
 
 
 def say_warnings(context: Context, stage: str) -> None:
-    """Print the warnings of a complete stage, and how many candidates lie within noise of the winner."""
+    """Print the warnings of a complete stage, its probes, and how many candidates lie within noise of the winner."""
     facts = read_done(context.folder / stage)
+    if probed := facts.get("probed"):
+        context.say(f"probes   {probed['text']}")
     for found in warnings_of(facts):
         if found.text != facts.get("trouble"):  # the stage's summary has that one
             context.say(f"warning  {found.text}")

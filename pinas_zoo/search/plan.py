@@ -16,7 +16,7 @@ from pinas_zoo.engine.memory import live_mib, saved_mib
 from pinas_zoo.engine.side_by_side import passes_at_once
 from pinas_zoo.engine.trainer import DTYPES
 from pinas_zoo.rng import Stream, step_rng
-from pinas_zoo.search.config import Learn, Linear, SearchConfig
+from pinas_zoo.search.config import Learn, Linear, SearchConfig, comparison_epochs
 from pinas_zoo.search.methods.base import Method, build_method
 from pinas_zoo.search.run_folder import STAGES, check_folder, is_done
 from pinas_zoo.search.score_kinds import recalibrates, score_kind
@@ -206,7 +206,7 @@ def describe_comparison(config: SearchConfig) -> str:
     others = ["the reference"] if options.reference else []
     others += [f"{options.random} random networks of like cost"] if options.random else []
     start = "from scratch" if options.start == "scratch" else "from the supernet's weights"
-    epochs = options.epochs or config.train.epochs
+    epochs = comparison_epochs(config.train)
     return f"; the winner, {' and '.join(others)} {start}, {epochs} epochs with each of {options.seeds} seeds"
 
 

@@ -49,6 +49,16 @@ class NoiseFacts(BaseModel):
     text: str
 
 
+class ProbedFacts(BaseModel):
+    """Probes of the learned supernet and of its first weights, as :class:`pinas_zoo.search.stages.untrained.Probed`."""
+
+    model_config = ConfigDict(strict=True)
+    learned: Share
+    untrained: Share
+    images: int
+    text: str
+
+
 class StageFacts(BaseModel):
     """``done.json`` of a stage. Versions before and after this one have other facts beside these."""
 
@@ -66,6 +76,7 @@ class StageFacts(BaseModel):
     test_images: int | None = None
     warnings: list[WarningFacts] = []
     within_noise: NoiseFacts | None = None
+    probed: ProbedFacts | None = None
 
 
 class RankingRow(BaseModel):

@@ -12,6 +12,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from timm.utils import distribute_bn
+from torch import nn
 
 from pinas_zoo.data.images import ImageSet
 from pinas_zoo.engine import distributed
@@ -19,7 +20,7 @@ from pinas_zoo.engine.checkpoint import CHECKPOINT
 from pinas_zoo.engine.curve import Curve, read_curve
 from pinas_zoo.errors import UserError
 from pinas_zoo.train.classifier import Classifier
-from pinas_zoo.train.evaluate import accuracy
+from pinas_zoo.train.evaluate import Normalise, Predictions, accuracy, accuracy_and_loss, predict
 from pinas_zoo.weights.tensors import save_tensors
 
 EPOCHS = "epochs.csv"
@@ -40,6 +41,10 @@ class EpochHook(Hook):
         intervals: Steps after which the loss is read for the log or for a checkpoint; it has to be finite there.
         say: Takes a line of progress.
         cure: What to do about a loss that is not finite, in the words of the configuration.
+
+    Attributes:
+        last: What the network of the last epoch says of the test images, in the first process; None where another
+            attempt or early stopping ended the training, or an earlier epoch is the one that is kept.
     """
 
     priority = "LOW"  # before the hook that saves checkpoints, so that none is saved after a loss that is not finite
@@ -55,6 +60,7 @@ class EpochHook(Hook):
     ):
         self.folder, self.images, self.batch_size, self.intervals, self.say = folder, images, batch_size, intervals, say
         self.cure = cure
+        self.last: Predictions | None = None
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Read what earlier attempts found; the hook that loads the checkpoint has run."""
@@ -91,9 +97,8 @@ class EpochHook(Hook):
                 distribute_bn(network.model, distributed.world(), reduce=True)
                 distribute_bn(network.evaluated, distributed.world(), reduce=True)
             views = runner.model.views
-            value, test_loss = accuracy(
-                network.evaluated, self.images, views.normalise, self.batch_size, self.recipe.precision
-            )
+            test = self._test_in_full if epoch == epochs else self._test
+            value, test_loss = test(network.evaluated, views.normalise)
             if not math.isfinite(test_loss):
                 raise UserError(
                     f"expected finite outputs after epoch {epoch}, got a test loss of {test_loss}; the likely cause "
@@ -102,6 +107,8 @@ class EpochHook(Hook):
             value = float(f"{value:.6g}")  # as the file has it, so that a resumed run compares the same numbers
             best = not self.tested or value > max(self.tested)
             self.tested.append(value)
+            if self.recipe.keep == "best" and not best:
+                self.last = None
             if distributed.rank() == 0:
                 if best and self.recipe.keep == "best":
                     save_tensors(
@@ -122,6 +129,20 @@ class EpochHook(Hook):
                 f"{max(self.tested):.2%}"
             )
             runner.train_loop.stop_training = True
+
+    def _test(self, model: nn.Module, normalise: Normalise) -> tuple[float, float]:
+        """Accuracy in 0..1 and mean cross-entropy on the test images, of which each process takes a part."""
+        return accuracy(model, self.images, normalise, self.batch_size, self.recipe.precision)
+
+    def _test_in_full(self, model: nn.Module, normalise: Normalise) -> tuple[float, float]:
+        """The same by the evaluation that the results need, by the first process: the last epoch is tested once."""
+        found = torch.zeros(2, dtype=torch.float64, device=next(model.parameters()).device)
+        if distributed.rank() == 0:
+            options = self.recipe.precision, self.recipe.channels_last
+            self.last = predict(model, self.images, normalise, self.batch_size, None, *options)
+            found += torch.tensor(accuracy_and_loss(self.last), dtype=torch.float64).to(found)
+        value, loss = (distributed.world() * distributed.mean(number) for number in found)
+        return value, loss
 
     def _is_over(self) -> bool:
         """Whether the last ``patience`` evaluations brought nothing better."""

@@ -131,6 +131,12 @@ def accuracy(
     return mean[0], mean[1]
 
 
+def accuracy_and_loss(predictions: Predictions) -> tuple[float, float]:
+    """Top-1 accuracy in 0..1 and mean cross-entropy."""
+    hits = (predictions.classes[:, 0] == predictions.labels).double()
+    return float(hits.mean()), float(-predictions.true_probability.double().clamp(min=1e-12).log().mean())
+
+
 def results(predictions: Predictions, class_names: Sequence[str]) -> dict[str, Any]:
     """Numbers of an evaluation as plain data: accuracies in 0..1, per class, and the expected calibration error.
 
@@ -139,6 +145,7 @@ def results(predictions: Predictions, class_names: Sequence[str]) -> dict[str, A
         class_names: Names of the network's classes, by number.
     """
     hit = predictions.classes == predictions.labels[:, None]  # N x 5
+    _, loss = accuracy_and_loss(predictions)
     top1, top5 = hit[:, 0].double(), hit.any(1).double()
     per_class: list[dict[str, Any]] = [
         {
@@ -155,7 +162,7 @@ def results(predictions: Predictions, class_names: Sequence[str]) -> dict[str, A
         "top1": float(top1.mean()),
         "top5": float(top5.mean()),
         "mean_class_top1": sum(c["top1"] for c in per_class) / len(per_class),
-        "loss": float(-predictions.true_probability.double().clamp(min=1e-12).log().mean()),
+        "loss": loss,
         "calibration_error": calibration(predictions)[1],
         "images_per_s": predictions.images_per_s,
         "network_images_per_s": predictions.network_images_per_s,

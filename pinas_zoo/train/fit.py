@@ -114,8 +114,11 @@ def fit(
     state = {name: value.detach().cpu() for name, value in network.evaluated.state_dict().items()}
     if recipe.keep == "best":
         state = load_tensors(folder / BEST)
-    network.model.load_state_dict(state)
-    found = predict(network.model.to(get_device()), images["test"], views.normalise, batch, None, recipe.precision)
+    found = hook.last
+    if found is None:
+        network.model.load_state_dict(state)
+        model, how = network.model.to(get_device()), (recipe.precision, recipe.channels_last)
+        found = predict(model, images["test"], views.normalise, batch, None, *how)
     facts = results(found, class_names)
     if not math.isfinite(facts["loss"]):
         raise UserError(

@@ -21,7 +21,7 @@ from pinas_zoo.data.loader import BatchPart, batch_loader, checked
 from pinas_zoo.data.memory import hold_in_memory
 from pinas_zoo.data.options import Data
 from pinas_zoo.data.sources import check_apart, note_of
-from pinas_zoo.data.splits import GIB, load_split
+from pinas_zoo.data.splits import GIB, limited, load_split
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.train.config import Augment, Recipe
@@ -195,6 +195,7 @@ def open_images(recipe: Recipe) -> Splits:
             )
     else:
         train, test = hold_out(train, recipe.holdout, seed, names)
+        test = limited(test, data.max_test, seed)
     if len(names) < 2:
         raise UserError(
             f"expected a folder of images for each of at least 2 classes in {data.root}, got {len(names)}: "

@@ -22,7 +22,7 @@ from pinas_zoo.data.decoding import decode, fit
 from pinas_zoo.data.images import DecodedImages, Files, Images, ViewsOptions, step_loader
 from pinas_zoo.data.loader import StepSampler
 from pinas_zoo.data.shards import ShardReader, expand
-from pinas_zoo.data.splits import Splits, load_splits
+from pinas_zoo.data.splits import Splits, load_split, load_splits
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Data, Views
 from tests.golden import shared_dir
@@ -56,6 +56,17 @@ def test_digits_splits_are_disjoint_stratified_and_repeatable():
     assert not rows[0] & rows[1]
     assert not rows[0] & rows[2]
     assert not rows[1] & rows[2]
+
+
+def test_limits_keep_a_fixed_part_of_the_digits():
+    options = Data(type="digits", image_size=8, val_per_class=5, max_train=300, max_test=100)
+    limited, whole = load_splits(options, 0), load_splits(Data(type="digits", image_size=8, val_per_class=5), 0)
+    assert (len(limited.train) + len(limited.val), len(limited.test)) == (300, 100)
+    assert {x.numpy().tobytes() for x in limited.test.pixels} <= {x.numpy().tobytes() for x in whole.test.pixels}
+    train, test = (load_split(options, split)[0] for split in ("train", "validation"))
+    assert (len(train), len(test)) == (300, 100)
+    old = load_splits(options, 0, streams=1)  # of version 0.1, which had no limit of digits
+    assert len(old.train) + len(old.val) + len(old.test) == 1797
 
 
 def test_an_image_folder_through_timm(tmp_path):

@@ -89,6 +89,29 @@ def test_an_accuracy_at_chance_warns_by_its_standard_error(accuracy, images, gue
         assert f"{accuracy:.1%}, where guessing has {guess:.1%}; try more steps" in found.text
 
 
+@pytest.mark.parametrize(
+    ("learned", "untrained", "images", "warns"),
+    [
+        (0.818, 0.784, 700, True),  # 3 steps of the demo, with four seeds
+        (0.820, 0.801, 700, True),
+        (0.857, 0.810, 700, True),
+        (0.843, 0.849, 700, True),
+        (0.876, 0.784, 700, False),  # 20 steps
+        (0.959, 0.784, 700, False),  # all 200
+        (0.379, 0.275, 2000, False),  # cells on CIFAR-10
+        (1.0, 1.0, 700, True),
+    ],
+)
+def test_probes_within_noise_of_the_first_weights_warn(learned, untrained, images, warns):
+    found = checks.no_better_than_untrained(learned, untrained, images)
+    assert (found is not None) == warns
+    if found is not None:
+        assert found.blocks
+        assert (
+            f"name {learned:.1%} of {images} held-out images, those of its first weights {untrained:.1%}" in found.text
+        )
+
+
 def scores_of(pairs: list[tuple[float, float]]) -> list[Score]:
     return [Score(*pair) for pair in pairs]
 

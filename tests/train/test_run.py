@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import signal
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 import pinas_zoo  # noqa: F401  registers the family
 from pinas_zoo.errors import UserError
 from pinas_zoo.train.config import Recipe
+from pinas_zoo.train.images import TransformedImages, open_images
 from pinas_zoo.train.network import Start
 from pinas_zoo.train.run import check_folder, train
 from pinas_zoo.weights.tensors import load_tensors
@@ -247,3 +249,29 @@ def test_finite_weights_of_which_outputs_overflow_are_not_kept(keep, tmp_path):
     with pytest.raises(UserError, match=r"finite outputs after epoch 1.* optim\.lr"):
         train(table, START, tmp_path / "run", lambda text: None)
     assert not (tmp_path / "run" / "trained").exists()
+
+
+@pytest.mark.parametrize("values", [dict(keep="last", channels_last=True), dict(keep="best"), LEARNS])
+def test_no_epoch_is_tested_twice(tmp_path, monkeypatch, values):
+    """The results of the last epoch are those of its test; only an earlier epoch that is kept is tested again."""
+    tests: list[int] = []
+    batches = TransformedImages.batches
+
+    def counted(images: TransformedImages, size: int) -> Any:
+        tests.append(size)
+        return batches(images, size)
+
+    monkeypatch.setattr(TransformedImages, "batches", counted)
+    done = train(recipe(picture_folder(tmp_path / "images"), **values), START, tmp_path / "run", lambda text: None)
+    assert done is not None
+    rows = list(csv.DictReader((tmp_path / "run" / "train" / "epochs.csv").open()))
+    accuracies = [float(row["test_accuracy"]) for row in rows]
+    earlier = values["keep"] == "best" and accuracies.index(max(accuracies)) < len(rows) - 1
+    assert len(tests) == len(rows) + earlier
+    assert done["top1"] == pytest.approx(max(accuracies) if values["keep"] == "best" else accuracies[-1], abs=1e-6)
+
+
+def test_a_limit_of_test_images_holds_for_held_out_ones_too(tmp_path):
+    root = picture_folder(tmp_path / "images")
+    table = recipe(root, holdout=0.5, data=dict(root=str(root), max_test=3))
+    assert len(open_images(table).test) == 3

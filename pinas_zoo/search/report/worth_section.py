@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pinas_zoo.search.config import Train
+from pinas_zoo.search.config import Train, comparison_epochs
 from pinas_zoo.search.ranking.trained_rows import RANDOM, REFERENCE, WINNER, TrainedRow
 from pinas_zoo.search.ranking.worth import TrainedArch, by_architecture, sentence, verdicts
 from pinas_zoo.search.report import figures
@@ -43,7 +43,7 @@ def worth_section(rows: Sequence[TrainedRow], options: Train) -> Worth | None:
         figure=Figure(figures.inline_svg(chart(networks), CAPTION, SIZE), CAPTION),
         table=table,
         start="new weights" if options.compare.start == "scratch" else "their weights in the supernet",
-        epochs=options.compare.epochs or options.epochs,
+        epochs=comparison_epochs(options),
         seeds=max(len(network.accuracies) for network in networks),
         images=rows[0].test_images,
         notes=tuple(notes),

@@ -16,9 +16,12 @@ import torch
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import distributed
+from pinas_zoo.engine.compiler import check_compiler
+from pinas_zoo.engine.config_values import parse_table
+from pinas_zoo.engine.trainer import check_precision
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
-from pinas_zoo.search.config import Compare, SearchConfig, Train
+from pinas_zoo.search.config import Compare, SearchConfig, Train, comparison_epochs
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.ranking.trained_rows import (
     COMPARISON,
@@ -36,8 +39,9 @@ from pinas_zoo.search.run_folder import DONE
 from pinas_zoo.search.score_kinds import score_kind
 from pinas_zoo.search.scorers.protocol import SUPERNET
 from pinas_zoo.search.spaces.base import SearchSpace
-from pinas_zoo.search.stages.alone import train_alone
+from pinas_zoo.search.stages.alone import by_recipe, by_table, train_alone
 from pinas_zoo.search.stages.winner import cut_out, network_args
+from pinas_zoo.train.config import Recipe
 from pinas_zoo.train.fit import remove_attempts
 
 DRAWS, ROUNDS = 1000, 20  # random architectures drawn at once, and how often, to find some of like cost
@@ -67,10 +71,11 @@ def check_comparison(config: SearchConfig, space: SearchSpace) -> None:
     """Check what can be checked of ``train.compare`` before a search.
 
     Raises:
-        UserError: An unknown reference; or weights of a supernet for a search without one.
+        UserError: An unknown reference; weights of a supernet for a search without one; a recipe that cannot be used.
     """
     options = config.train.compare
     reference_of(space, options.reference)
+    comparison_recipe(config)
     if is_wanted(options) and options.start == "supernet" and SUPERNET not in score_kind(config).needs:
         raise UserError(
             f"expected train.compare.start='scratch' with explore.score={config.explore.score!r}, which learns no "
@@ -100,13 +105,15 @@ def compare(context: Context, winner: Arch) -> Compared | None:
     write_table(context.folder / COMPARISON, rows)
     found = verdicts(rows)
     text = sentence(found) or "There was nothing to compare the winner with."
-    epochs = variant(context.config.train).epochs
+    epochs, recipe = comparison_epochs(context.config.train), options.recipe
     start = "from scratch" if options.start == "scratch" else "from the supernet's weights"
-    summary = f"{text} Compared: {start}, {epochs} epochs, {options.seeds} seeds each, on the test images"
+    by = "" if recipe is None else f" by the recipe {recipe.name}"
+    summary = f"{text} Compared: {start}, {epochs} epochs{by}, {options.seeds} seeds each, on the test images"
     facts = {
         "sentence": text,
         "start": options.start,
         "epochs": epochs,
+        "recipe": None if recipe is None else recipe.name,
         "seeds": options.seeds,
         "verdicts": [verdict.facts for verdict in found],
     }
@@ -192,6 +199,42 @@ def variant(options: Train) -> Train:
     return options.model_copy(update=changes)
 
 
+def comparison_recipe(config: SearchConfig, seed: int = 0) -> Recipe | None:
+    """The recipe of ``train.compare``, with its epochs and learning rate; None: networks train by the ``train`` table.
+
+    The test images choose nothing: the last weights are tested, once.
+
+    Raises:
+        UserError: Epochs that do not fit the recipe, ``sync_bn``, or a precision that this machine does not have.
+    """
+    options = config.train.compare
+    if options.recipe is None:
+        return None
+    values: dict[str, Any] = options.recipe.model_dump(mode="json")
+    values |= {
+        "seed": seed,
+        "keep": "last",
+        "patience": None,
+        "start": None,
+        "weights": "",
+        "log": config.log.model_dump(),
+    }
+    values |= {"checkpoint_every": config.train.checkpoint_every, "holdout": None}
+    values["data"] = {"workers": config.data.workers}
+    if options.epochs is not None:
+        values["schedule"]["epochs"] = options.epochs
+    if options.lr is not None:
+        values["optim"] |= {"lr": options.lr, "lr_batch": None}
+    values["eval_every"] = values["schedule"]["epochs"]
+    recipe = parse_table(Recipe, values, "train.compare.recipe")
+    if recipe.sync_bn:
+        raise UserError("expected sync_bn=False in train.compare.recipe, which compares on one GPU, got True")
+    check_precision(recipe.precision, "train.compare.recipe.precision")
+    if recipe.compile:
+        check_compiler("train.compare.recipe.compile")
+    return recipe
+
+
 def train_once(context: Context, role: Role, arch: Arch, number: int) -> TrainedRow | None:
     """One training of the comparison, or its result if it is complete; None in processes other than the first."""
     seed = (context.config.seed + number) % 2**32
@@ -204,9 +247,10 @@ def train_once(context: Context, role: Role, arch: Arch, number: int) -> Trained
             remove_attempts(folder)
         return read_training(done, role, str(arch))
     model = first_network(context, arch, seed)
-    key = "train.lr" if context.config.train.compare.lr is None else "train.compare.lr"
-    label = f"{role}, seed {seed}"
-    trained = train_alone(context, model, variant(context.config.train), seed, folder, label, key)
+    options, recipe = context.config.train, comparison_recipe(context.config, seed)
+    how = by_table(context, variant(options), seed) if recipe is None else by_recipe(context, recipe)
+    key = "train.lr" if options.compare.lr is None and recipe is None else "train.compare.lr"
+    trained = train_alone(context, model, how, folder, f"{role}, seed {seed}", key)
     if trained is None:
         distributed.wait()
         return None

@@ -20,13 +20,16 @@ from pinas_zoo.search.ranking.winner_noise import WinnerNoise, accuracy_noise, s
 from pinas_zoo.search.run_folder import STAGES, is_done, read_done
 from pinas_zoo.search.score_kinds import score_kind
 from pinas_zoo.search.scorers.protocol import SUPERNET, Score
+from pinas_zoo.search.stages.untrained import Probed, probe_beside_untrained
 
 AVERAGED = 10  # last logged steps of linear evaluation whose accuracies are averaged
 MORE_STEPS = "more learn.steps and linear.steps, or other learning rates"
 
 
 def stage_facts(context: Context, stage: str, facts: Mapping[str, Any], scores: Mapping[Arch, Score]) -> dict[str, Any]:
-    """What ``done.json`` says beside the facts of the stage: ``warnings``, and ``within_noise`` of the explore stage.
+    """What ``done.json`` says beside the facts of the stage.
+
+    These are ``warnings``; ``within_noise`` of the explore stage; and ``probed`` of a learn stage without warnings.
 
     Args:
         context: Context of the run.
@@ -36,9 +39,12 @@ def stage_facts(context: Context, stage: str, facts: Mapping[str, Any], scores: 
     """
     found: list[SearchWarning | None] = []
     noise: WinnerNoise | None = None
+    probed: Probed | None = None
     if stage == "learn":
         trouble = facts.get("trouble")
         found = [SearchWarning("learning", trouble)] if trouble else _of_learn(context)
+        if not any(found) and (probed := probe_beside_untrained(context)) is not None:
+            found = [learned_nothing.no_better_than_untrained(probed.learned, probed.untrained, probed.images)]
     elif stage == "linear":
         found = [_of_linear(context)]
     elif stage == "explore":
@@ -46,7 +52,8 @@ def stage_facts(context: Context, stage: str, facts: Mapping[str, Any], scores: 
     elif facts.get("test_accuracy") is not None and (stage == "train" or context.supernet is not None):
         found = [_of_test(context, stage, facts["test_accuracy"])]
     added: dict[str, Any] = {"warnings": [asdict(warning) for warning in found if warning is not None]}
-    return added if noise is None else {**added, "within_noise": asdict(noise)}
+    measured = {"within_noise": noise, "probed": probed}
+    return added | {name: asdict(value) for name, value in measured.items() if value is not None}
 
 
 def stored_warnings(folder: Path) -> list[SearchWarning]:

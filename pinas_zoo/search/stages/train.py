@@ -11,7 +11,7 @@ import timm
 import torch
 
 from pinas_zoo.search.context import Context
-from pinas_zoo.search.stages.alone import train_alone
+from pinas_zoo.search.stages.alone import by_table, train_alone
 from pinas_zoo.search.stages.compare import compare
 from pinas_zoo.search.stages.network_folder import check_network, save_network
 from pinas_zoo.search.stages.result import StageResult
@@ -34,7 +34,8 @@ def train(context: Context) -> StageResult | None:
     model: Any = timm.create_model(f"local-dir:{context.folder / 'winner'}", pretrained=True)
     # the high learning rate of linear evaluation leaves classifier weights that are too large for fine-tuning
     model.reset_classifier(context.splits.num_classes)
-    trained = train_alone(context, model, options, context.config.seed, folder, "train", "train.lr")
+    how = by_table(context, options, context.config.seed)
+    trained = train_alone(context, model, how, folder, "train", "train.lr")
     if trained is None:
         return None
     value = trained.facts["top1"]

@@ -33,6 +33,7 @@ def rows(role: Role, arch: str, accuracies: list[float], flops_g: float = 1.0) -
 WINNER = rows("winner", "0000", [0.95, 0.96, 0.955])
 ALIKE = rows("reference", "1111", [0.94, 0.97, 0.955])
 WORSE = [row for k in range(4) for row in rows("random", f"000{k + 1}", [0.80 + 0.01 * k, 0.81])]
+WORSE3 = [row for k in range(4) for row in rows("random", f"000{k + 1}", [0.80 + 0.01 * k, 0.81, 0.79 - 0.01 * k])]
 BETTER = [row for k in range(4) for row in rows("random", f"000{k + 1}", [0.98, 0.99 - 0.001 * k])]
 
 
@@ -43,6 +44,47 @@ def test_the_interval_is_that_of_scipys_welch_test(seed):
     expected = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
     found = welch(first, second)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_networks_with_the_same_seeds_are_compared_by_the_paired_test(seed):
+    rng = np.random.default_rng(seed)
+    first, second = rng.random((2, int(rng.integers(2, 8)))).tolist()
+    expected = stats.ttest_rel(first, second).confidence_interval(0.95)
+    (verdict,) = verdicts([row.model_copy(update={"test_images": 10**9}) for row in rows("winner", "0", first)
+                           + rows("reference", "1", second)])  # fmt: skip
+    found = verdict.difference
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-6)
+
+
+def test_what_a_seed_does_to_all_networks_widens_no_interval():
+    moved = [row.model_copy(update={"test_accuracy": row.test_accuracy - 0.3 * (row.seed == 1)})
+             for row in WINNER + ALIKE + WORSE3]  # fmt: skip
+    before, after = verdicts(WINNER + ALIKE + WORSE3), verdicts(moved)
+    for one, other in zip(before, after, strict=True):
+        assert other.difference.low == pytest.approx(one.difference.low, abs=1e-9)
+        assert other.difference.high == pytest.approx(one.difference.high, abs=1e-9)
+    apart = [row.model_copy(update={"seed": row.seed + 7}) if row.role == "winner" else row for row in WINNER + ALIKE]
+    (verdict,) = verdicts(apart)  # other seeds, nothing to pair
+    alone = welch([0.95, 0.96, 0.955], [0.94, 0.97, 0.955], 1e-3)
+    assert (verdict.difference.low, verdict.difference.high) == (alone.low, alone.high)
+
+
+def test_paired_intervals_hold_the_true_difference_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    hits = np.zeros(2)
+    for _ in range(1000):
+        seeds, true = rng.normal(0, 0.02, 3), rng.normal(0.8, 0.03, 6)  # of random networks, whose mean is 0.8
+        true[:2] = 0.86, 0.85
+        found = true[:, None] + seeds + rng.normal(0, 0.01, (6, 3))
+        roles: list[Role] = ["winner", "reference", "random", "random", "random", "random"]
+        made = [rows(role, str(k), found[k].tolist()) for k, role in enumerate(roles)]
+        one, other = (
+            v.difference for v in verdicts([r.model_copy(update={"test_images": 10**6}) for m in made for r in m])
+        )
+        hits += one.low <= 0.01 <= one.high, other.low <= 0.06 <= other.high
+    assert (hits / 1000 > 0.93).all()
+    assert (hits / 1000 < 0.97).all()
 
 
 def test_an_interval_holds_the_true_difference_as_often_as_it_says():

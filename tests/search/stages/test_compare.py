@@ -12,7 +12,8 @@ import pytest
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
-from pinas_zoo.search.config import Compare, SearchConfig, parse_config
+from pinas_zoo.search import search
+from pinas_zoo.search.config import Compare, SearchConfig, load_config, parse_config
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.pipeline import run as run_stages
 from pinas_zoo.search.spaces.base import SearchSpace, build_space
@@ -117,9 +118,53 @@ def test_without_a_comparison_the_winner_alone_is_trained(tmp_path):
     assert "comparison" not in json.loads((tmp_path / "run" / "train" / "done.json").read_text())
 
 
+def test_a_recipe_trains_the_networks_in_place_of_the_train_table(tmp_path):
+    """By timm's optimiser, mixing and moving average; two trainings of the same seed and network are equal."""
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "name = 'mine'\nmodel = 'resnet18'\nbatch_size = 400\naugment = dict(hflip=0.0)\nkeep = 'best'\n"
+        "mix = dict(mixup_alpha=0.2)\noptim = dict(opt='adamw', lr=1e-3)\nema = dict(enabled=True)\n"
+        "schedule = dict(epochs=5, warmup_epochs=1)\n"
+    )
+    values = config().model_dump()
+    values["train"]["compare"] = dict(recipe=str(mine), reference="resnest", seeds=1, epochs=2)
+    lines: list[str] = []
+    search(values, work_dir=tmp_path / "run", say=lines.append)
+    (line,) = [line for line in lines if line.startswith("train ")]
+    assert "from scratch, 2 epochs by the recipe mine, 1 seeds each" in line
+    kept = json.loads((tmp_path / "run" / "config.json").read_text())["train"]["compare"]["recipe"]
+    assert (kept["optim"]["opt"], kept["schedule"]["epochs"]) == ("adamw", 5)
+    for arch in {row["arch"] for row in table(tmp_path / "run")}:
+        assert (tmp_path / "run" / "train" / "compare" / f"{arch}-0" / "epochs.csv").read_text().count("\n") == 1 + 1
+    mine.unlink()  # the run keeps what it says
+    before = table(tmp_path / "run")
+    for done in (tmp_path / "run" / "train").rglob("done.json"):
+        done.unlink()
+    run_stages(Context.of(load_config(tmp_path / "run" / "config.json"), tmp_path / "run", lines.append))
+    assert [{**row, "seconds": ""} for row in table(tmp_path / "run")] == [{**row, "seconds": ""} for row in before]
+    assert "by one recipe" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_recipes_by_name_and_what_is_no_recipe(tmp_path):
+    named = config(recipe="digits").train.compare.recipe
+    assert named is not None
+    assert named.name == "digits_trained"
+    run = tmp_path / "config.json"
+    values = config().model_dump(mode="json")
+    values["train"]["compare"]["recipe"] = str(tmp_path / "mine.py")
+    (tmp_path / "mine.py").write_text("raise SystemExit('executed')")
+    run.write_text(json.dumps(values))
+    with pytest.raises(UserError, match=r"expected a recipe of configs/cls \(cifar10, digits"):
+        load_config(run)
+    with pytest.raises(UserError, match="executed"):  # named by the user
+        load_config(run, {"train.compare.recipe": str(tmp_path / "mine.py")})
+
+
 @pytest.mark.parametrize(
     ("compare", "message"),
     [
+        (dict(random=1, recipe="imagenet_fast", epochs=2), "expected schedule.warmup_epochs below schedule.epochs"),
+        (dict(random=1, recipe=dict(sync_bn=True)), "expected sync_bn=False in train.compare.recipe"),
         (dict(reference="resnet"), r"a reference of the space \('resnest'\) or one of its architectures, got 'resnet'"),
         (dict(random=1, start="supernet"), "expected train.compare.start='scratch' with explore.score='flops'"),
     ],
