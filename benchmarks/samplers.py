@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from pinas_zoo.models.nasbench201 import OPERATIONS
 from pinas_zoo.search.config import ActionSpace
 from pinas_zoo.search.ranking.benchmark_table import read_table
 from pinas_zoo.search.samplers.action_space import ActionSpaceSampler
+from pinas_zoo.search.samplers.arch2vec import Arch2VecSampler, LatentSpace
+from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 
 SIZES = (100, 200, 400)
 AUTHORS = ActionSpace(preset="authors").settings(random_first=20)
@@ -54,6 +56,10 @@ SAMPLERS: dict[str, tuple[str, Callable[[int], BaseSampler]]] = {
         "Action Space, 80 random first, uniform in the leaf",
         lambda seed: ActionSpaceSampler(seed, n_startup_trials=80, ranked=False, search_space=SPACE),
     ),
+    "arch2vec": (
+        "arch2vec (Bayesian optimisation)",
+        lambda seed: Arch2VecSampler(latent_space(), seed, search_space=SPACE),
+    ),
     "tpe": ("TPE (Optuna)", lambda seed: TPESampler(seed=seed)),
     "nsga2": ("NSGA-II (Optuna, population 50)", lambda seed: NSGAIISampler(seed=seed)),
     "random": (
@@ -61,6 +67,14 @@ SAMPLERS: dict[str, tuple[str, Callable[[int], BaseSampler]]] = {
         lambda seed: ActionSpaceSampler(seed, n_startup_trials=10**9, search_space=SPACE),
     ),
 }
+
+
+@cache
+def latent_space() -> LatentSpace:
+    """The embeddings of arch2vec, which all seeds share, as in its paper."""
+    return LatentSpace(NASBench201Space(), seed=0)
+
+
 Table = dict[tuple[str, ...], tuple[float, float]]
 
 

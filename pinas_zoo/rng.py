@@ -47,6 +47,9 @@ class Stream(IntEnum):
     STUDIED = 40  # architectures that a study trains alone, one a step
     ZERO_COST_IMAGES = 50  # held-out images on which training-free scores are computed
     ZERO_COST_WEIGHTS = 51  # initial weights of a network that such a score rates; a hash of its name takes the rank
+    LATENT_POOL = 60  # architectures that represent a large space for arch2vec
+    LATENT_SPACE = 61  # weights, order and noise of arch2vec's autoencoder
+    LATENT_REGRESSION = 62  # weights and order of its regression, after a number of scores
 
 
 def step_rng(seed: int, step: int, stream: int, rank: int = 0) -> np.random.Generator:

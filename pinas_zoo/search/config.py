@@ -93,6 +93,21 @@ class ActionSpace(Table):
         return ActionSpaceSettings(**values)
 
 
+class Arch2Vec(Table):
+    """Options of ``sampler="arch2vec"``. The defaults are the paper's and its released code's, except for ``pool``."""
+
+    random_first: int = Field(16, ge=1)  # uniform proposals first
+    refit_every: int = Field(5, ge=1)  # scores after which the regression is fitted again
+    pool: int = Field(20_000, ge=2, le=10**7)  # random architectures for a space of more than 16,384; there 600,000
+    latent: int = Field(16, ge=1, le=4096)  # dimension of an embedding
+    hidden: int = Field(128, ge=1, le=2**16)  # width of the encoder
+    layers: int = Field(5, ge=2, le=64)  # of the encoder
+    dropout: float = Field(0.3, ge=0, lt=1)
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(32, ge=2, le=2**20)
+    lr: float = Field(1e-3, gt=0, allow_inf_nan=False)  # of the autoencoder, by Adam
+
+
 class Explore(Table):
     """Stage 3: candidates are scored on held-out images."""
 
@@ -110,9 +125,11 @@ class Explore(Table):
     # the winner has the best score, or the best sum of main effects of its choices
     rank_by: Literal["score", "effects"] = "score"
     # traversal: the best ones within the limits, exactly; for scores that are sums over stages, as those of dna
-    sampler: Literal["action_space", "nsga2", "tpe", "random", "traversal"] = "action_space"
+    # arch2vec: Bayesian optimisation in a space of embeddings that an autoencoder learns from architectures alone
+    sampler: Literal["action_space", "arch2vec", "nsga2", "tpe", "random", "traversal"] = "action_space"
     random_first: int = Field(20, ge=1)  # uniform proposals first, for action_space and tpe
     action_space: ActionSpace = ActionSpace()  # for action_space
+    arch2vec: Arch2Vec = Arch2Vec()  # for arch2vec
     population: int = Field(50, ge=2, le=10**6)  # for nsga2
     batch: int = Field(8, ge=1, le=10**6)  # candidates proposed and scored together; action_space is refitted every 8
     max_flops_g: float | None = Field(None, gt=0)  # upper limit of multiply-adds in billions, without classifier

@@ -2,9 +2,9 @@
 
 torchrun --nproc-per-node 8 -m pinas_zoo.cli search configs/search/resnest50_imagenet/dna.py --set data.root=FOLDER
 
-The first run downloads timm's weights of the teacher, EfficientNet-B7 as in DNA's paper. Adam's rate, its decay and 20
-epochs a stage are that paper's, too, and so is the traversal. "ours" marks a choice, which has not been tried on
-ImageNet. Limits on the cost, such as --set explore.max_flops_g=5.4, restrict the traversal.
+The first run downloads timm's weights of the teacher, EfficientNet-B7 as in DNA's paper. Traversal is the paper's, too.
+Adam's rate, its decay and 20 epochs a stage are our choice, as is what "ours" marks. Nobody has tried them on ImageNet.
+Limits on the cost, such as --set explore.max_flops_g=5.4, restrict the traversal.
 """
 
 _base_ = "base.py"

@@ -10,7 +10,8 @@ Stages are learned in order, in equal parts of the steps. The score of a path is
 held-out images. ``explore.sampler="traversal"`` then finds the best paths of the whole space within the limits,
 exactly. Without limits it selects the best path of each stage, as sec. 4.2 of the Π-NAS paper does.
 
-Adam's rate, 0.002, is the paper's, and it is multiplied by 0.9 in each of 20 epochs. What differs here:
+Adam's rate of 0.002, which is multiplied by 0.9 in each of 20 epochs, is our choice for all stages. The released code
+has no licence and was not read. What differs here:
 
 - The widths of this supernet are given, so 1x1 convolutions adapt the teacher's maps to them and back. They learn with
   their stage, and all paths share them.

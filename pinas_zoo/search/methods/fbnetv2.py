@@ -12,9 +12,10 @@ gates weight their outputs, as in FBNet. FBNetV2's search over input resolutions
 
 FBNetV2 builds on FBNet (Wu et al., CVPR 2019), from which we take these values: α = 0.2 and β = 0.6; Adam with a rate
 of 0.01 and a weight decay of 5e-4; a temperature of 5 that is multiplied by exp(-0.045) in each of 90 epochs; 10 epochs
-of warm-up. FBNet's cost is a latency in microseconds. Ours has the 1 because tiny networks have less than a million
-multiply-adds. The weights minimise the cross-entropy alone, because the cost does not depend on them. Public
-reimplementations of FBNet add the cost to the cross-entropy; the papers multiply.
+of warm-up. Neither paper's search code is public; public reimplementations quote the same values as FBNet's. FBNet's
+cost is a latency in microseconds. Ours has the 1 because tiny networks have less than a million multiply-adds. The
+weights minimise the cross-entropy alone, because the cost does not depend on them. Public reimplementations of FBNet
+add the cost to the cross-entropy; the papers multiply.
 """
 
 from __future__ import annotations

@@ -8,8 +8,13 @@ softmax::
     gate_k = 1 + s_k - stop_gradient(s_k),    s = softmax((log softmax(a) + G) / temperature)
 
 Only the sampled candidate runs, so a phase costs what a single path costs, and the gradient of s_k reaches all logits
-of its layer. The temperature falls linearly from 10 to 0.1. Adam's betas are those of the released code for
-NAS-Bench-201.
+of its layer.
+
+All defaults are those of the released code for NAS-Bench-201 and for GDAS's own space (D-X-Y/AutoDL-Projects, MIT,
+``scripts-search`` and ``exps/NAS-Bench-201-algos/GDAS.py``): the temperature falls linearly from 10 to 0.1; Adam's rate
+is 3e-4, its weight decay 1e-3 and its betas (0.5, 0.999); logits start with a standard deviation of 0.001 and learn
+from the first step. There, weights learn for 250 epochs of batches of 64, by SGD with a rate that falls from 0.025 to
+0.001 by a cosine, Nesterov's momentum 0.9 and weight decay 5e-4; here they have the stage's settings.
 
 The paper has two kinds of cells with two edges per node. Here a layer is a layer of the space. In the released code the
 gates of candidates that were not sampled are added to the feature map themselves, as if these candidates put out ones

@@ -13,11 +13,20 @@ Each layer has probabilities p = softmax(a) over its candidates. A step has two 
   them gains what the other loses, and all others keep their probabilities.
 
 The loss of the second phase has the expected cost of the two-candidate network in addition, here multiply-adds in
-units of ``target_g``; the paper adds the expected latency in the same way. Adam has no momentum (beta 0), otherwise
-candidates that are not sampled would move. Its rate is the paper's on ImageNet; on CIFAR-10 the paper has 0.006.
+units of ``target_g``; the paper adds the expected latency in the same way (sec. 3.3). Adam has no momentum (beta 0),
+otherwise candidates that are not sampled would move.
 
-With weight decay or momentum on the logits, the probabilities of the others would change, so neither is an option.
-``arch_start`` and ``cost_weight`` are ours.
+These values are those of the released search on ImageNet (mit-han-lab/proxylessnas, MIT,
+``search/imagenet_arch_search.py``):
+
+- Adam's rate of 0.001 and betas (0, 0.999), no weight decay, and first logits of standard deviation 0.001. With weight
+  decay or momentum the probabilities of the others would change, so neither is an option.
+- ``arch_start``: 40 epochs of uniform paths come before 120 epochs of search, a quarter of all.
+- ``cost_weight``: 0.1, in its loss ``add#linear``, in units of a target. Its default is another loss, a product with a
+  logarithm; the sum is that of the paper.
+
+What differs: there, logits learn in every fifth step, and by default from gates of all candidates; here in every step
+and from two, as in sec. 3.2.1 of the paper. The default of ``target_g`` is our choice.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def random_draws(options: Explore) -> int:
     """Number of first candidates that the sampler draws uniformly."""
     tree = options.action_space.settings(options.random_first)
     first = {"nsga2": options.population, "random": options.evaluations, "action_space": tree.random_first}
-    first["traversal"] = 0  # it draws none
+    first |= {"arch2vec": options.arch2vec.random_first, "traversal": 0}  # the last draws none
     return first.get(options.sampler, options.random_first)
 
 

@@ -13,34 +13,22 @@ parallel workers do not collide.
 
 from __future__ import annotations
 
-import math
-import zlib
-from bisect import bisect_left, insort
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna import Study
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
-from optuna.search_space import IntersectionSearchSpace
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
 
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.samplers.action_tree import ActionTree, LocalModel, Split
 from pinas_zoo.search.samplers.encoding import Encoding, Floats
+from pinas_zoo.search.samplers.study_sampler import WHOLE, History, Plan, StudySampler
 
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 POOL = 2048  # candidates that are drawn and ranked for a leaf
-WHOLE = 16384  # spaces of at most this size are ranked completely
-DRAWS, DRAWS_BOUNDED = 64, 4096  # uniform draws before a systematic scan, without and with ``feasible``
-SCAN = 4096  # candidates per step of the scan
 
 
-class ActionSpaceSampler(BaseSampler):
+class ActionSpaceSampler(StudySampler):
     """Sampler that learns an action space over categorical, integer and float parameters, for one objective.
 
     Conditional parameters, which not all trials have, and parameters whose range changes are drawn uniformly. Pruned
@@ -91,196 +79,57 @@ class ActionSpaceSampler(BaseSampler):
                 "expected n_startup_trials >= 0, rebuild_every >= 1 and height >= 1, "
                 f"got {n_startup_trials}, {rebuild_every} and {height}"
             )
-        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-        self.n_startup_trials, self.rebuild_every = n_startup_trials, rebuild_every
+        super().__init__(seed, n_startup_trials, rebuild_every, search_space, feasible)
         self.height, self.exploration, self.ranked, self.split = height, exploration, ranked, split
-        self.search_space, self.feasible = search_space, feasible
-        self._intersection = IntersectionSearchSpace(include_pruned=True)
-        self._history: _History | None = None
 
-    def reseed_rng(self) -> None:
-        """Do nothing: draws depend on the trial number, so workers with the same seed do not repeat each other."""
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        self._raise_error_if_multi_objective(study)
-        space = self.search_space or self._intersection.calculate(study)
-        if not space:  # no trial has finished: take the space from running trials
-            running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            space = _common([t.distributions for t in running if t.number != trial.number and t.distributions])
-        return {name: distribution for name, distribution in space.items() if not distribution.single()}
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        self._raise_error_if_multi_objective(study)
-        rng = step_rng(self.seed, trial.number, Stream.SINGLE_PARAMETERS, zlib.crc32(param_name.encode()))
-        encoding = Encoding({param_name: param_distribution})
-        return encoding.params(encoding.uniform(rng, 1)[0])[param_name]
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        self._raise_error_if_multi_objective(study)
-        if not search_space:
-            return {}
-        history = self._history
-        if history is None or history.study_id != study._study_id or history.encoding.space != search_space:
-            history = self._history = _History(study._study_id, Encoding(search_space))
-        history.update(study.get_trials(deepcopy=False), trial.number)
-        sign = -1.0 if study.direction == StudyDirection.MINIMIZE else 1.0
-        before = history.before(trial.number)
-        rng = step_rng(self.seed, before, Stream.SAMPLER)
-        row = None
-        if before >= self.n_startup_trials and len(history.finished) >= 2:
-            row = self._from_tree(history, sign)
-        if row is None:
-            row = self._unseen(history, rng)
-        return history.encoding.params(row)
-
-    # how a candidate is drawn ----------------------------------------------------------------------------------------
-
-    def _from_tree(self, history: _History, sign: float) -> Floats | None:
-        """The best candidate not yet taken of the leaf that UCB selects, or of the next leaf if all are taken."""
-        count = len(history.finished)
-        since = count - self.n_startup_trials
-        fitted = count - (since if since >= 0 else count) % self.rebuild_every
-        if fitted < 2:
-            return None
-        if history.plan is None or history.plan.fitted != fitted:
-            history.plan = self._plan(history, fitted, sign)
-        plan = history.plan
-        later = [row for key, row in history.held.items() if key not in plan.keys]
-        plan.tree.visit(history.encoding.features(np.array(later)) if later else None)
-        for leaf in plan.tree.leaves(self.exploration):
-            if leaf not in plan.order:
-                plan.order[leaf] = self._order(history, plan, leaf)
-            for row in plan.order[leaf]:
-                if row.tobytes() not in history.taken and self._may(history, row):
-                    return row
-        return None
-
-    def _plan(self, history: _History, fitted: int, sign: float) -> _Plan:
-        rows = np.array([row for _, _, row, _ in history.finished[:fitted]])
-        rank = _ranks([_merit(trial, sign) for *_, trial in history.finished[:fitted]])
-        features = history.encoding.features(rows)
+    def _plan(self, encoding: Encoding, rows: Floats, merits: Floats) -> TreePlan:
+        features, fitted = encoding.features(rows), len(rows)
         height = self.height + sum(fitted >= grown for grown in (400, 800, 1600, 3200))
-        plan = _Plan(fitted, {row.tobytes() for row in rows}, rows, ActionTree(features, rank, height, self.split))
-        plan.model = LocalModel(features, rank) if self.ranked else None
-        return plan
+        tree = ActionTree(features, merits, height, self.split)
+        model = LocalModel(features, merits) if self.ranked else None
+        return TreePlan(self.seed, rows, tree, model, self.exploration)
 
-    def _order(self, history: _History, plan: _Plan, leaf: int) -> Floats:
+
+class TreePlan(Plan):
+    """A tree and the trials from which it was built. The order of a leaf is computed when it is first selected.
+
+    Args:
+        seed: Seed of the candidates that are drawn.
+        rows: The trials' parameters, trials x parameters.
+        tree: The tree.
+        model: Ranks the candidates of a leaf; None: their order is random.
+        exploration: Exploration constant of UCB.
+    """
+
+    def __init__(self, seed: int, rows: Floats, tree: ActionTree, model: LocalModel | None, exploration: float):
+        super().__init__(len(rows), {row.tobytes() for row in rows})
+        self.seed, self.rows, self.tree, self.model, self.exploration = seed, rows, tree, model, exploration
+        self.order: dict[int, Floats] = {}
+        self.leaf_of_all: NDArray[np.int64] | None = None  # leaf of each candidate, if the space is ranked completely
+
+    def proposals(self, history: History) -> Iterator[Floats]:
+        """Candidates of the leaf that UCB selects, then of the next leaf."""
+        later = [row for key, row in history.held.items() if key not in self.keys]
+        self.tree.visit(history.encoding.features(np.array(later)) if later else None)
+        for leaf in self.tree.leaves(self.exploration):
+            if leaf not in self.order:
+                self.order[leaf] = self._ordered(history.encoding, leaf)
+            yield from self.order[leaf]
+
+    def _ordered(self, encoding: Encoding, leaf: int) -> Floats:
         """Candidates of a leaf in the order in which they are proposed: n x parameters."""
-        rng = step_rng(self.seed, plan.fitted, Stream.LEAF_CANDIDATES, leaf)
-        encoding = history.encoding
+        rng = step_rng(self.seed, self.fitted, Stream.LEAF_CANDIDATES, leaf)
         if encoding.size <= WHOLE:
             pool, features = encoding.all()
-            if plan.leaf_of_all is None:
-                plan.leaf_of_all = plan.tree.apply(features)
-            inside = plan.leaf_of_all == leaf
+            if self.leaf_of_all is None:
+                self.leaf_of_all = self.tree.apply(features)
+            inside = self.leaf_of_all == leaf
         else:
-            members = plan.rows[plan.tree.members(leaf)]
+            members = self.rows[self.tree.members(leaf)]
             pool = np.concatenate([encoding.uniform(rng, POOL // 4), encoding.offspring(rng, members, 3 * POOL // 4)])
             features = encoding.features(pool)
-            inside = plan.tree.apply(features) == leaf
+            inside = self.tree.apply(features) == leaf
         pool, features = pool[inside], features[inside]
-        if plan.model is None:
+        if self.model is None:
             return rng.permutation(pool)
-        return pool[np.argsort(-plan.model.mean(features), kind="stable")]
-
-    def _unseen(self, history: _History, rng: np.random.Generator) -> Floats:
-        """A uniform draw that has not been taken.
-
-        In a finite space, a scan finds one if it exists. Otherwise, and if all are taken, the last draw is returned.
-        """
-        encoding, row = history.encoding, None
-        for row in encoding.uniform(rng, DRAWS if self.feasible is None else DRAWS_BOUNDED):
-            if row.tobytes() not in history.taken and self._may(history, row):
-                return row
-        if math.isfinite(encoding.size) and encoding.size < 2**62:
-            size, start = int(encoding.size), int(rng.integers(int(encoding.size)))
-            # among any len(taken) + 1 candidates at least one is free, but it may not be feasible
-            stop = min(size, len(history.taken) + 1 if self.feasible is None else max(WHOLE, 2 * len(history.taken)))
-            for first in range(0, stop, SCAN):
-                codes = (start + np.arange(first, min(first + SCAN, stop))) % size
-                for free in encoding.decode(codes):
-                    if free.tobytes() not in history.taken and self._may(history, free):
-                        return free
-        assert row is not None
-        return row
-
-    def _may(self, history: _History, row: Floats) -> bool:
-        return self.feasible is None or self.feasible(history.encoding.params(row))
-
-
-@dataclass
-class _Plan:
-    """A tree and the trials from which it was built. ``order`` of a leaf is computed when it is first selected."""
-
-    fitted: int
-    keys: set[bytes]
-    rows: Floats
-    tree: ActionTree
-    model: LocalModel | None = None
-    order: dict[int, Floats] = field(default_factory=dict)
-    leaf_of_all: NDArray[np.int64] | None = None  # leaf of each candidate, if the space is ranked completely
-
-
-class _History:
-    """The trials of a study, encoded as rows of numbers. A finished trial is read once."""
-
-    def __init__(self, study_id: int, encoding: Encoding):
-        self.study_id, self.encoding = study_id, encoding
-        self.plan: _Plan | None = None
-        self.finished: list[tuple[float, int, Floats, FrozenTrial]] = []  # in the order in which they finished
-        self.taken: set[bytes] = set()
-        self.held: dict[bytes, Floats] = {}  # taken by trials that did not fail
-        self._failed: list[int] = []  # numbers of failed trials, ascending
-        self._open: list[int] = []  # numbers of trials that had not finished
-        self._read = 0
-
-    def before(self, number: int) -> int:
-        """Number of trials with a lower number that did not fail."""
-        return number - bisect_left(self._failed, number)
-
-    def update(self, trials: Sequence[FrozenTrial], number: int) -> None:
-        """Read trials that are new or were running, except for trial ``number``, which is being proposed."""
-        news = [*self._open, *range(self._read, len(trials))]
-        self._open, self._read = [], len(trials)
-        for trial in (trials[k] for k in news):
-            if not trial.state.is_finished():
-                self._open.append(trial.number)
-            if trial.number == number:
-                continue
-            if trial.state == TrialState.FAIL:
-                insort(self._failed, trial.number)
-            row = self.encoding.row(trial)
-            if row is None:
-                continue
-            self.taken.add(row.tobytes())
-            if trial.state != TrialState.FAIL:
-                self.held[row.tobytes()] = row
-            if trial.state in FINISHED and trial.datetime_complete:
-                insort(self.finished, (trial.datetime_complete.timestamp(), trial.number, row, trial))
-
-
-def _merit(trial: FrozenTrial, sign: float) -> tuple[float, float, float]:
-    """Sort key of trials: completed before pruned, then less violation of constraints, then the better value."""
-    if trial.state != TrialState.COMPLETE or trial.value is None:
-        return 0.0, 0.0, 0.0
-    constraints = getattr(trial, "constraints", None)  # Optuna 5; earlier versions use a list in system_attrs
-    values = constraints.values() if constraints else trial.system_attrs.get("constraints") or ()
-    return 1.0, -sum(max(0.0, value) for value in values), sign * trial.value
-
-
-def _ranks(merits: Sequence[tuple[float, float, float]]) -> Floats:
-    """Ranks between 0 (worst) and 1 (best), both excluded; equal trials have equal ranks."""
-    order = np.unique(np.array(merits), axis=0, return_inverse=True)[1].reshape(-1)
-    counts = np.bincount(order)
-    below = np.cumsum(counts) - counts
-    return (below + (counts - 1) / 2 + 0.5)[order] / len(order)
-
-
-def _common(spaces: Sequence[dict[str, BaseDistribution]]) -> dict[str, BaseDistribution]:
-    """Parameters that all spaces contain with the same distribution."""
-    first = spaces[0] if spaces else {}
-    return {name: first[name] for name in sorted(first) if all(space.get(name) == first[name] for space in spaces)}
+        return pool[np.argsort(-self.model.mean(features), kind="stable")]

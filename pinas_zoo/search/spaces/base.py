@@ -272,6 +272,14 @@ class SearchSpace(ABC):
         """
         return arch
 
+    def graph(self) -> tuple[tuple[int, int], ...]:
+        """Edges of the graph of an architecture whose nodes are the input, the layers in their order, and the output.
+
+        The default is a chain. In a space of cells, layers are the edges of a cell, and one leads to another where it
+        ends at the node from which that one starts.
+        """
+        return tuple((k, k + 1) for k in range(self.num_layers + 1))
+
     def describe(self, arch: Arch) -> str:
         """Description of an architecture in a report."""
         return str(arch)

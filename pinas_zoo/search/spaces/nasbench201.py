@@ -307,6 +307,14 @@ class NASBench201Space(SearchSpace):
         pruned = prune(self.operations_of(arch).choices)
         return self.from_operations(Arch(pruned))
 
+    def graph(self) -> tuple[tuple[int, int], ...]:
+        """The eight nodes of arch2vec's graphs: input, the operations of the six edges, output."""
+        last = EDGES[-1][1]  # node of the cell
+        ends = [(0, 0), *EDGES, (last, last)]  # input and output as edges at the first and the last node
+        return tuple(
+            (k, j) for k, (_, to) in enumerate(ends) for j, (source, _) in enumerate(ends) if to == source and k < j
+        )
+
     def describe(self, arch: Arch) -> str:
         return arch_string(self.operations_of(arch))
 

@@ -25,6 +25,8 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search import config
 from pinas_zoo.search.samplers.action_space import ActionSpaceSampler
+from pinas_zoo.search.samplers.arch2vec import Arch2VecSampler, LatentSpace
+from pinas_zoo.search.samplers.graph_autoencoder import AutoencoderOptions
 from pinas_zoo.search.scorers.log_ranks import combined
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace
@@ -121,6 +123,13 @@ class Proposals:
             layer_name(k): CategoricalDistribution(choices) for k, choices in enumerate(space.choices)
         }
         self.settings = options.action_space.settings(options.random_first)
+        self.latent = LatentSpace(
+            space,
+            seed,
+            options.arch2vec.pool,
+            AutoencoderOptions(**options.arch2vec.model_dump(exclude={"random_first", "refit_every", "pool"})),
+            limits.allow if limits.bounded else None,
+        )
         self._new_copy()
         self.held: set[str] = set()  # architectures that are scored or being scored
         self.slow: set[str] = set()  # architectures that exceed the latency limit
@@ -128,15 +137,25 @@ class Proposals:
 
     def _new_copy(self) -> None:
         """Begin the copy of the study, and samplers that know nothing of an earlier one."""
-        self.learned = self._action_space(self.settings.random_first)
+        arch2vec = self.options.sampler == "arch2vec"
+        self.learned = self._arch2vec() if arch2vec else self._action_space(self.settings.random_first)
         self.random = self._action_space(sys.maxsize)
         self.copy = optuna.create_study(direction="maximize", sampler=self.learned)
         self.copied: dict[int, int] = {}  # trial number in the study to number in the copy
         self.open: set[int] = set()  # numbers in the study of copied trials that were running
         self.values: dict[str, float] = {}  # sums of log ranks by architecture, where the score is such a sum
 
+    def _feasible(self) -> Callable[[dict[str, int]], bool] | None:
+        """Whether parameters are within the limits; None without limits."""
+        return (lambda params: self.limits.allow(_arch(params))) if self.limits.bounded else None
+
+    def _arch2vec(self) -> Arch2VecSampler:
+        options = self.options.arch2vec
+        return Arch2VecSampler(
+            self.latent, self.seed, options.random_first, options.refit_every, self.distributions, self._feasible()
+        )
+
     def _action_space(self, random_first: int) -> ActionSpaceSampler:
-        feasible = (lambda params: self.limits.allow(_arch(params))) if self.limits.bounded else None
         settings = self.settings
         return ActionSpaceSampler(
             self.seed,
@@ -146,7 +165,7 @@ class Proposals:
             ranked=settings.ranked,
             split=settings.split,
             search_space=self.distributions,
-            feasible=feasible,
+            feasible=self._feasible(),
         )
 
     def batch(self, most: int) -> list[tuple[Trial, Arch]]:

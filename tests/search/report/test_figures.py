@@ -54,6 +54,7 @@ def test_equal_scores_draw_one_colour_and_do_not_fail():
 
 def test_random_search_is_told_by_what_was_drawn_at_random():
     assert random_draws(Explore(sampler="action_space", random_first=7)) == 7
+    assert random_draws(Explore(sampler="arch2vec", arch2vec={"random_first": 5})) == 5
     assert random_draws(Explore(sampler="tpe", random_first=7)) == 7
     assert random_draws(Explore(sampler="nsga2", population=9)) == 9
     assert random_draws(Explore(sampler="random", evaluations=30)) == 30

@@ -76,7 +76,7 @@ def evaluate(calls: list[Arch], stop_after: int | None = None):
     return scores
 
 
-@pytest.mark.parametrize("sampler", ["action_space", "nsga2", "tpe", "random"])
+@pytest.mark.parametrize("sampler", ["action_space", "arch2vec", "nsga2", "tpe", "random"])
 def test_a_stopped_exploration_equals_an_undisturbed_one(space, sampler):
     """Stopped within evaluations, again and again, and between the first and the last result of a batch."""
     whole: list[Arch] = []

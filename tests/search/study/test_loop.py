@@ -38,7 +38,7 @@ from pinas_zoo.search.study.stored_trials import exploration_seconds, known_scor
 from tests.search.study.explore_worker import main
 
 TINY = dict(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
-SAMPLERS = ("action_space", "nsga2", "tpe", "random")
+SAMPLERS = ("action_space", "arch2vec", "nsga2", "tpe", "random")
 
 
 @pytest.fixture
