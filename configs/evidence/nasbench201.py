@@ -79,6 +79,7 @@ sums = (  # of logarithms of ranks, of scores above and of training_free
     ("naswot", "jacov", "reachable_flops"),
     ("az_expressivity", "az_progressivity", "az_trainability", "az_complexity"),  # AZ-NAS
 )
+recommended = ("consistency", "naswot", "jacov", "reachable_flops")  # the sum that is shown for each method
 
 # runs -----------------------------------------------------------------------------------------------------------------
 

@@ -15,10 +15,12 @@ from pinas_zoo.search.evidence.regime_tables import (
     skip_counts,
 )
 from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
+from pinas_zoo.search.evidence.scores_table import ranked_by_sum, ways_to_rank
 from pinas_zoo.search.evidence.tables import Evidence, Ranking
 from pinas_zoo.weights.atomic import replacing
 
 PAPERS_TRUTH = "cifar10_test_acc"  # the column of the accuracies that Figures 3 and 6 rank
+SHORTEST = 1e-3  # minutes at the left edge of the figure of times
 LOWEST = 0.5  # tau at the left edge; a lower one is drawn there as a triangle, with its value if it ranks the run
 COLORS = dict(zip(RANKING_SCORES, ("C0", "C4", "C1", "C2", "C3"), strict=True))
 LINES = (":", "--", "-.", (0, (1, 4)), (0, (5, 5)), (0, (3, 5, 1, 5)))  # styles of the taus that are drawn as lines
@@ -136,6 +138,48 @@ def _draw_changes(axes: Any, evidence: Evidence) -> None:
     )
     if runs:
         axes.legend(fontsize="small")
+
+
+def draw_times(evidence: Evidence, path: Path) -> None:
+    """Tau on the largest space over the minutes of one core that it took: every method, sum and training-free score.
+
+    Filled marks rank by the configuration's score, open ones by its recommended sum. A seed is a mark; trials are left
+    out. Minutes are those of the learning budget and of scoring.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+    axes: Any = figure.subplots()
+    config, truth = evidence.config, evidence.truth
+    size = max(config.spaces)
+    whole = Ranking(size, size)
+    runs = [run for run in evidence.of_size(size) if not run.changes]
+    colors = {title: f"C{k % 10}" for k, title in enumerate(dict.fromkeys(run.title for run in runs))}
+    for run in runs:
+        minutes = run.core_minutes + run.facts.get("scoring_seconds", 0.0) / 60
+        values = evidence.values(run, config.rank_by, whole)
+        if values:
+            axes.plot(minutes, truth.tau(values), "o", color=colors[run.title])
+        sum_ = ranked_by_sum(evidence, whole, run, config.recommended) if config.recommended else None
+        if sum_ is not None:
+            axes.plot(minutes, truth.tau(sum_.values), "o", color=colors[run.title], fillstyle="none")
+    for title, color in colors.items():
+        axes.plot([], [], "o", color=color, label=title)
+    for way in ways_to_rank(evidence, whole, None):
+        value = truth.tau(way.values)
+        if way.seconds is not None and value > 0:
+            minutes = max(way.seconds / 60, SHORTEST)
+            axes.plot(minutes, value, "kx")
+            axes.annotate(way.words, (minutes, value), xytext=(4, 2), textcoords="offset points", fontsize="x-small")
+    axes.set_xscale("log")
+    axes.set(xlabel="minutes of one core, learning and scoring", ylabel=f"Kendall's tau, {size:,} architectures")
+    summed = " + ".join(RANKING_SCORES.get(name, name) for name, _ in config.recommended)
+    axes.set_title(
+        f"Filled: {RANKING_SCORES[config.rank_by]}. Open: {summed}.\nCrosses: scores without training",
+        fontsize="medium",
+    )
+    figure.legend(loc="outside right upper", fontsize="small")
+    _save(figure, path)
 
 
 def draw_scatter(evidence: Evidence, run: MeasuredRun, path: Path) -> None:

@@ -5,13 +5,14 @@ It is Table 4 of the paper beside the taus of Figures 3, 6 and 8, with the score
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
-from pinas_zoo.search.evidence.scores_table import FIRST, UNKNOWN, best_of_first, ways_to_rank
+from pinas_zoo.search.evidence.scores_table import FIRST, UNKNOWN, best_of_first, ranked_by_sum, ways_to_rank
 from pinas_zoo.search.evidence.tables import Evidence, Lines, Ranking, header
+from pinas_zoo.search.score_list import in_words
 
 PAPERS_SCORE = "classifier_accuracy"  # sec. 3.3
 
@@ -34,17 +35,20 @@ def methods_table(evidence: Evidence) -> Lines:
     smaller = [one.scored for one in config.protocols if one.supernet == size]
     by, papers = RANKING_SCORES[config.rank_by], RANKING_SCORES[PAPERS_SCORE]
     half = truth.better_half(evidence.archs(size))
+    sum_words = ""
+    if config.recommended:
+        sum_words = f"| by {in_words(tuple((RANKING_SCORES.get(name, name), w) for name, w in config.recommended))} "
     lines = [
         "## All methods",
         "",
-        f"Supernets of all {size:,} architectures, ranked by {by} unless a column says otherwise. *Chosen by learning*: "
-        "accuracy of the architecture that the method itself ends with, such as the argmax of its architecture "
-        f"parameters. *First by effects*: of the one that the effects of {by} put first among all.",
+        f"Supernets of all {size:,} architectures, ranked by {by} unless a column says otherwise. *Chosen by "
+        "learning*: accuracy of the architecture that the method itself ends with, such as the argmax of its "
+        f"architecture parameters. *First by effects*: of the one that the effects of {by} put first among all.",
         "",
         *header(
             f"| method | seeds | minutes x threads | steps | tau of scores, all | within the better half | by {papers} "
-            f"{''.join(f'| tau of effects, {scored:,} ' for scored in smaller)}| chosen by learning | first by effects "
-            "| the paper prints | seconds of learning | of scoring |"
+            f"{sum_words}{''.join(f'| tau of effects, {scored:,} ' for scored in smaller)}| chosen by learning "
+            "| first by effects | the paper prints | seconds of learning | of scoring |"
         ),
     ]
     for (title, budget), runs in groups.items():
@@ -53,6 +57,9 @@ def methods_table(evidence: Evidence) -> Lines:
         cells += [_taus(evidence, values)]
         cells += [_taus(evidence, [{a: v for a, v in one.items() if a in half} for one in values])]
         cells += [_taus(evidence, [run.values(PAPERS_SCORE) for run in runs if PAPERS_SCORE in run.known_scores])]
+        if config.recommended:
+            sums_of = [ranked_by_sum(evidence, whole, run, config.recommended) for run in runs]
+            cells += [_taus(evidence, [one.values for one in sums_of if one is not None])]
         cells += [
             _taus(evidence, [run.effect_sums(config.rank_by, evidence.archs(scored)) for run in runs], interval=False)
             for scored in smaller
@@ -76,7 +83,7 @@ def methods_table(evidence: Evidence) -> Lines:
     return [*lines, ""]
 
 
-def _taus(evidence: Evidence, columns: Sequence[dict[str, float]], interval: bool = True) -> str:
+def _taus(evidence: Evidence, columns: Sequence[Mapping[str, float]], interval: bool = True) -> str:
     """Taus of the seeds of a method; those without enough architectures are left out."""
     known = [values for values in columns if len(values) > 1]
     if not known:

@@ -88,6 +88,7 @@ class EvidenceConfig(Table):
     # sums of log ranks, each as explore.score lists them; parts are scores of a run (results.RANKING_SCORES) and kinds
     # that training_free names
     sums: tuple[tuple[tuple[str, float], ...], ...] = ()
+    recommended: tuple[tuple[str, float], ...] = ()  # one of sums, shown for each method
     search: dict[str, Any]  # the search configuration that all runs share
     reference: str  # the run that others are compared with
     runs: dict[str, MethodPlan] = Field(min_length=1)
@@ -120,6 +121,11 @@ class EvidenceConfig(Table):
             raise ValueError("expected a list of lists of scores")
         return tuple(weighted(tuple(one), (*RANKING_SCORES, *KINDS)) for one in sums)
 
+    @field_validator("recommended", mode="before")
+    @classmethod
+    def _weighted_too(cls, parts: Any) -> Any:
+        return cls._weighted([parts])[0] if parts else ()
+
     @field_validator("spaces")
     @classmethod
     def _sizes_are_true(cls, spaces: dict[int, tuple[str, ...]]) -> dict[int, tuple[str, ...]]:
@@ -144,6 +150,8 @@ class EvidenceConfig(Table):
             raise ValueError(
                 f"expected sums of {', '.join(RANKING_SCORES)} and what training_free names, got {unknown[0]!r}"
             )
+        if self.recommended and self.recommended not in self.sums:
+            raise ValueError(f"expected recommended to be one of sums, got {[name for name, _ in self.recommended]}")
         sizes = {"tuned.size": self.tuned.size}
         for k, protocol in enumerate(self.protocols):
             sizes |= {f"protocols[{k}].supernet": protocol.supernet, f"protocols[{k}].scored": protocol.scored}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pinas_zoo.search.evidence.figures import draw_overview, draw_scatter
+from pinas_zoo.search.evidence.figures import draw_overview, draw_scatter, draw_times
 from pinas_zoo.search.evidence.methods_table import methods_table
 from pinas_zoo.search.evidence.regime_tables import (
     ablations_table,
@@ -29,6 +29,8 @@ from pinas_zoo.search.evidence.tables import (
 )
 from pinas_zoo.weights.atomic import write_text
 
+TIMES = "tau_and_minutes.svg"
+
 
 @dataclass(frozen=True)
 class EvidenceReport:
@@ -47,6 +49,7 @@ def write_report(evidence: Evidence, results: Path) -> EvidenceReport:
     page, overview = results.with_name(f"{results.name}.md"), results.with_name(f"{results.name}.svg")
     write_text(page, text)
     draw_overview(shown, overview)
+    draw_times(shown, results / TIMES)
     for run in shown.runs:
         draw_scatter(shown, run, results / f"{run.name}.svg")
     return EvidenceReport(page, overview, text, shown.runs)

@@ -48,17 +48,28 @@ def ways_to_rank(evidence: Evidence, ranking: Ranking, run: MeasuredRun | None) 
     else:
         found += [RankedBy(one.kind, one.values, None, one.seconds) for one in free.values()]
     for parts in evidence.config.sums:
-        columns: dict[str, Mapping[str, float]] = {name: free[name].values for name, _ in parts if name in free}
-        if run is not None:
-            columns |= {name: evidence.values(run, name, ranking) for name, _ in parts if name in run.known_scores}
-        of_supernet = any(name in RANKING_SCORES for name, _ in parts)
-        if len(columns) < len(parts) or of_supernet != (run is not None):
-            continue  # a part is not known, or the row is one of those without a supernet
-        values = evidence.log_rank_sums(columns, dict(parts))
-        if len(values) >= LEAST:
-            words = in_words(tuple((RANKING_SCORES.get(name, name), weight) for name, weight in parts))
-            found.append(RankedBy(words, values, run, _seconds(run, [free[n] for n, _ in parts if n in free], values)))
+        if any(name in RANKING_SCORES for name, _ in parts) == (run is not None):
+            found += [one for one in [ranked_by_sum(evidence, ranking, run, parts)] if one is not None]
     return found
+
+
+def ranked_by_sum(
+    evidence: Evidence, ranking: Ranking, run: MeasuredRun | None, parts: Sequence[tuple[str, float]]
+) -> RankedBy | None:
+    """A sum of log ranks; None if a part of it is not known, or of too few architectures."""
+    free = {one.kind: one for one in evidence.training_free if one.size == ranking.scored}
+    columns: dict[str, Mapping[str, float]] = {name: free[name].values for name, _ in parts if name in free}
+    if run is not None:
+        columns |= {name: evidence.values(run, name, ranking) for name, _ in parts if name in run.known_scores}
+    values = evidence.log_rank_sums(columns, dict(parts)) if len(columns) == len(parts) else {}
+    if len(values) < LEAST:
+        return None
+    return RankedBy(
+        in_words(tuple((RANKING_SCORES.get(name, name), weight) for name, weight in parts)),
+        values,
+        run,
+        _seconds(run, [free[n] for n, _ in parts if n in free], values),
+    )
 
 
 def _seconds(run: MeasuredRun | None, free: Sequence[TrainingFree], values: Mapping[str, float]) -> float | None:

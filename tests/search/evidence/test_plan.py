@@ -71,7 +71,7 @@ def test_an_ablation_changes_what_it_says_of_its_base_and_nothing_else(tmp_path)
         ("sums = (('consistency', 'evil'),)", "expected scores of consistency, .* in the list"),
         ("sums = ('consistency',)", "expected a list of lists of scores"),
         ("sums = (('consistency', ('flops', -1)),)", "expected a weight of 1e-06 to 1e.06 for flops"),
-        ("training_free = ()", "expected sums of consistency, .* and what training_free names, got 'flops'"),
+        ("training_free = ()", "expected sums of consistency, .* and what training_free names, got 'az_complexity'"),
         ("minutes = 0", "'minutes': expected greater than 0, got 0"),
         ("raise RuntimeError('no')", "got RuntimeError: no"),
     ],
