@@ -73,6 +73,6 @@ class StudiedTraining:
         if done is None:
             return None
         value = done.get("top1")
-        if not isinstance(value, float | int) or not 0 <= value <= 1:
+        if isinstance(value, bool) or not isinstance(value, float | int) or not 0 <= value <= 1:
             raise UserError(f"expected top1 of 0 to 1 in {self.folder / DONE}, got {value!r}; delete it to test again")
         return float(value)
