@@ -14,6 +14,12 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.operating_system import open_regular
 
 MIB = 2**20
+LARGEST = 1e300  # of a number that others wrote
+
+
+def is_finite(value: object) -> bool:
+    """Whether a value of JSON or of a checkpoint is a finite number; whole numbers there may have any length."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def read_bytes(path: Path, what: str, limit: int) -> bytes:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.util import find_spec
 
-from tests.hostile import command_inputs, folder_inputs, image_inputs, network_inputs, table_inputs, value_inputs
+from tests.hostile import (
+    command_inputs,
+    folder_inputs,
+    image_inputs,
+    network_inputs,
+    result_inputs,
+    table_inputs,
+    value_inputs,
+)
 from tests.hostile.inputs import Input
 
 READERS: dict[str, tuple[Input, ...]] = {
@@ -14,6 +22,7 @@ READERS: dict[str, tuple[Input, ...]] = {
     "values": value_inputs.inputs(),
     "tables": table_inputs.inputs(),
     "networks": network_inputs.inputs(),
+    "results": result_inputs.inputs(),
 }
 COMMANDS: dict[str, tuple[Input, ...]] = {"commands": command_inputs.inputs()}
 if find_spec("mmdet") and find_spec("mmseg"):

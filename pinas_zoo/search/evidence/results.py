@@ -121,6 +121,7 @@ def read_run(path: Path) -> MeasuredRun:
     try:
         facts = read_json(path, "the facts of a measured run", FACTS_LIMIT)
         KeptFacts.model_validate(facts)
+        facts = {key: value for key, value in facts.items() if value is not None}  # null is as if it were not there
         scores = _read_scores(path.with_suffix(".csv"))
     except UserError as error:  # missing, too large, no text
         raise UserError(f"{error}; delete {path} and the .csv beside it to measure it again") from None
