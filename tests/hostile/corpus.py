@@ -10,6 +10,7 @@ from tests.hostile import (
     folder_inputs,
     image_inputs,
     network_inputs,
+    recipe_inputs,
     result_inputs,
     table_inputs,
     value_inputs,
@@ -23,8 +24,12 @@ READERS: dict[str, tuple[Input, ...]] = {
     "tables": table_inputs.inputs(),
     "networks": network_inputs.inputs(),
     "results": result_inputs.inputs(),
+    "recipes": recipe_inputs.inputs(),
 }
-COMMANDS: dict[str, tuple[Input, ...]] = {"commands": command_inputs.inputs()}
+COMMANDS: dict[str, tuple[Input, ...]] = {
+    "commands": command_inputs.inputs(),
+    "trainings": recipe_inputs.slow_inputs(),
+}
 if find_spec("mmdet") and find_spec("mmseg"):
     for name in ("pinas_zoo.openmmlab", "mmdet.datasets", "matplotlib.pyplot"):  # once, and not in each child
         import_module(name)
