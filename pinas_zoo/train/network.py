@@ -76,9 +76,7 @@ def build(
 
 def _create(name: str, **kwargs: Any) -> Any:
     try:
-        check_shares(
-            kwargs, [key for key in kwargs if key.endswith(("drop_rate", "drop_path_rate", "drop_block_rate"))]
-        )
+        check_shares(kwargs, [key for key in kwargs if "drop" in key and key.endswith("_rate")])
         return timm.create_model(name, **kwargs)
     except UserError:
         raise

@@ -6,6 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from tests.hostile import (
+    card_inputs,
     command_inputs,
     folder_inputs,
     image_inputs,
@@ -25,6 +26,7 @@ READERS: dict[str, tuple[Input, ...]] = {
     "networks": network_inputs.inputs(),
     "results": result_inputs.inputs(),
     "recipes": recipe_inputs.inputs(),
+    "cards": card_inputs.inputs(),
 }
 COMMANDS: dict[str, tuple[Input, ...]] = {
     "commands": command_inputs.inputs(),
