@@ -14,6 +14,13 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.operating_system import open_regular
 
 MIB = 2**20
+LEVELS = 64  # of lists and objects within each other
+LARGEST = 1e300  # of a number that others wrote
+
+
+def is_finite(value: object) -> bool:
+    """Whether a value of JSON or of a checkpoint is a finite number; whole numbers there may have any length."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def read_bytes(path: Path, what: str, limit: int) -> bytes:
@@ -59,8 +66,27 @@ def read_json(path: Path, what: str, limit: int) -> Any:
         UserError: As :func:`read_text`; or it is not JSON.
     """
     try:
-        return json.loads(read_text(path, what, limit))
+        return parse_json(read_text(path, what, limit))
     except UserError:
         raise
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"expected {what} in {path}, got a damaged file ({error})") from None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of JSON text whose lists and objects are at most :data:`LEVELS` deep, so that any code may walk it.
+
+    Raises:
+        ValueError: It is not.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    level = [value]
+    for _ in range(LEVELS):
+        parts = [part.values() if isinstance(part, dict) else part for part in level if isinstance(part, dict | list)]
+        level = [child for part in parts for child in part if isinstance(child, dict | list)]
+        if not level:
+            return value
+    raise ValueError(f"more than {LEVELS} lists and objects within each other")

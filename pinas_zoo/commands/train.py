@@ -258,10 +258,11 @@ def _has_arch(network: ResolvedNetwork) -> bool:
 
 def _building(network: ResolvedNetwork) -> tuple[str, Mapping[str, Any]]:
     """timm's entry point and its arguments; also of a folder or repo of another package's network."""
-    import json
+    from pinas_zoo.bounded_reading import read_json
+    from pinas_zoo.weights.model_folder import CONFIG_LIMIT
 
     if network.config_file is not None:
-        config = json.loads(network.config_file.read_bytes())
+        config = read_json(network.config_file, "the config of a network", CONFIG_LIMIT)
         if isinstance(config, dict) and "arch" not in (config.get("model_args") or {}):
             from pinas_zoo.weights import entry_points
 

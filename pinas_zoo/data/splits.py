@@ -17,10 +17,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from pinas_zoo.data.image_record import record_of
 from pinas_zoo.data.images import Files, Images, ImageSet
 from pinas_zoo.data.memory import hold_in_memory
 from pinas_zoo.data.options import Data
-from pinas_zoo.data.sources import check_apart, class_names, digest, labels_of, note_of, open_split
+from pinas_zoo.data.sources import check_apart, class_names, labels_of, note_of, open_split
 from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
 
@@ -41,11 +42,7 @@ class Splits:
     @cached_property
     def record(self) -> dict[str, Any]:
         """What tells these images from others: the classes, and the number and a digest of each source's images."""
-        counted = {
-            name: {"images": len(source), "digest": digest(source, labels_of(source).tolist())}
-            for name, source in self.sources.items()
-        }
-        return {"classes": list(self.class_names), **counted}
+        return record_of(self.class_names, self.sources)
 
     @property
     def trainval(self) -> ImageSet:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from pinas_zoo.bounded_reading import is_finite
 from pinas_zoo.errors import UserError
 from pinas_zoo.terminal import warning
 from pinas_zoo.weights.atomic import replacing
 from pinas_zoo.weights.checkpoint_reader import check_archive
+from pinas_zoo.weights.size_limits import shortened
 
 CHECKPOINT = "checkpoint.pth"
 KEYS = {"step", "seconds", "model", "optimizers", "schedulers"}
@@ -72,9 +73,9 @@ def load_checkpoint(folder: Path, steps: int | None = None) -> dict[str, Any] | 
     step, seconds = state["step"], state["seconds"]
     if type(step) is not int or step < 1 or (steps is not None and step >= steps):
         most = f" before {steps}" if steps is not None else ""
-        raise UserError(f"expected a checkpoint of a step{most} in {path}, got step {step!r}; delete it")
-    if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
-        raise UserError(f"expected the seconds of training in {path}, got {seconds!r}; delete it")
+        raise UserError(f"expected a checkpoint of a step{most} in {path}, got step {shortened(step)}; delete it")
+    if not is_finite(seconds) or seconds < 0:
+        raise UserError(f"expected the seconds of training in {path}, got {shortened(seconds)}; delete it")
     return state
 
 
@@ -122,8 +123,8 @@ def _check_scheduler(found: Mapping[str, Any], expected: Mapping[str, Any]) -> N
     """Check what mmengine sets as attributes as it is: their names, and numbers where there are numbers."""
     _same_keys("a scheduler's values", found, expected)
     for key, value in expected.items():
-        if isinstance(value, int | float) and not (isinstance(found[key], int | float) and math.isfinite(found[key])):
-            raise ValueError(f"{key} is {found[key]!r}")
+        if isinstance(value, int | float) and not (isinstance(found[key], bool) or is_finite(found[key])):
+            raise ValueError(f"{key} is {shortened(found[key])}")
 
 
 MOMENTA = {"momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"}  # of a parameter's shape in every optimiser
@@ -134,8 +135,9 @@ def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
     for group in optimizer.param_groups:
         for key, value in group.items():
             text = isinstance(value, str) and not isinstance(optimizer.defaults.get(key), str)
-            if text or (isinstance(value, float) and not math.isfinite(value)):
-                raise ValueError(f"{key} is {value!r}")
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if text or (number and not is_finite(value)):
+                raise ValueError(f"{key} is {shortened(value)}")
         for parameter in group["params"]:
             state = optimizer.state.get(parameter, {})
             for key in MOMENTA & state.keys():

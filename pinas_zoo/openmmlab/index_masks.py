@@ -5,6 +5,7 @@ mmseg takes the numbers in the file, modulo 256. A palette is not looked at, and
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from pinas_zoo.openmmlab.image_checks import Header, formats, read_header
 LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF")
 ONE_CHANNEL = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 IGNORED = 255
+LARGEST = 2**26  # pixels
+PART = 2**20  # pixels that are counted together
 
 
 def read_mask_header(path: Path) -> Header:
@@ -25,6 +28,11 @@ def read_mask_header(path: Path) -> Header:
         UserError: It is no image, or has more than one channel, or a format that changes numbers, whatever its name.
     """
     header = read_header(path)
+    if header.size[0] * header.size[1] > LARGEST:
+        raise UserError(
+            f"expected a mask of at most {LARGEST:,} pixels, got {path} of {header.size[0]} x {header.size[1]}; cut it "
+            "and its image into parts"
+        )
     if header.format in LOSSY:
         raise UserError(
             f"expected class indices in {path}, got a {header.format} file, in which numbers near edges differ from "
@@ -52,7 +60,17 @@ def label_counts(path: Path) -> dict[int, int]:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise UserError(f"expected a mask, got {path}, which cannot be read: {reason}") from None
     if stored.dtype in (np.uint8, np.bool_):
-        counts = np.bincount(stored.ravel().astype(np.uint8), minlength=256)
+        parts = [np.bincount(part.astype(np.uint8), minlength=256) for part in _parts(stored)]
+        counts = np.sum(parts, 0, dtype=np.int64)
         return {int(label): int(counts[label]) for label in counts.nonzero()[0]}
-    labels, numbers = np.unique(stored, return_counts=True)
-    return dict(zip(labels.tolist(), numbers.tolist(), strict=True))
+    found: Counter[int] = Counter()
+    for part in _parts(stored):
+        labels, numbers = np.unique(part, return_counts=True)
+        found.update(dict(zip(labels.tolist(), numbers.tolist(), strict=True)))
+    return dict(sorted(found.items()))
+
+
+def _parts(stored: np.ndarray) -> list[np.ndarray]:
+    """The pixels in parts, because counting takes eight bytes for each of a part's."""
+    flat = stored.reshape(-1)
+    return [flat[start : start + PART] for start in range(0, len(flat), PART)]

@@ -13,6 +13,7 @@ from torch import nn
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.augmentation import BatchViews
 from pinas_zoo.data.fixed_views import FixedViews
+from pinas_zoo.data.image_record import check_images
 from pinas_zoo.data.images import ImageSet, ViewsOptions
 from pinas_zoo.data.options import Views
 from pinas_zoo.data.splits import Splits, load_splits
@@ -20,7 +21,6 @@ from pinas_zoo.engine import distributed
 from pinas_zoo.errors import UserError, WeightsMissing
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import SearchConfig
-from pinas_zoo.search.image_record import check_images
 from pinas_zoo.search.methods.base import Method, build_method
 from pinas_zoo.search.run_folder import DONE, check_folder, read_done, with_streams_of
 from pinas_zoo.search.scorers.protocol import ScoringData

@@ -22,12 +22,12 @@ from typing import Any
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import distributed
+from pinas_zoo.engine.folder_lock import FolderLock, hold_folder, refuse_if_held
 from pinas_zoo.errors import UserError
 from pinas_zoo.made_with import made_with
 from pinas_zoo.operating_system import peak_memory_mib
 from pinas_zoo.search.config import load_config
 from pinas_zoo.search.context import Context
-from pinas_zoo.search.folder_lock import FolderLock, hold_folder, refuse_if_held
 from pinas_zoo.search.learned_nothing import warnings_of
 from pinas_zoo.search.preflight import check_run
 from pinas_zoo.search.report.page import write_report

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pinas_zoo.bounded_reading import MIB, read_json, read_text
 from pinas_zoo.errors import UserError
-from pinas_zoo.operating_system import kind_of
 
 JSON_LIMIT = 16 * MIB  # of config.json, done.json and rank.json, which holds one point for each architecture
 TABLE_LIMIT = 64 * MIB  # of ranking.csv: a million candidates
@@ -272,27 +270,3 @@ def read_label_names(path: Path) -> tuple[str, ...]:
     if not isinstance(names, list | tuple):
         raise UserError(f"expected {what} in {path}, got one with other label_names; {cure}")
     return tuple(map(str, names))
-
-
-def refuse_links(folder: Path, names: tuple[str, ...]) -> None:
-    """Check that a run folder and those of its sub-folders hold files and folders alone.
-
-    What is written into the folder would leave it through a link, and what is read could be without end.
-
-    Args:
-        folder: The folder, which may itself be reached through a link.
-        names: Sub-folders.
-
-    Raises:
-        UserError: There is a symbolic link, named pipe, device or socket.
-    """
-    for place in (folder, *(folder / name for name in names)):
-        if not place.is_dir():
-            continue
-        with os.scandir(place) as entries:
-            for entry in entries:
-                if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
-                    raise UserError(
-                        f"expected files in run folder {folder}, got {kind_of(Path(entry.path))} at {entry.path}; put "
-                        "what it stands for in its place"
-                    )

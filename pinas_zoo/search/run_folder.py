@@ -10,10 +10,11 @@ from typing import Any
 
 from pinas_zoo.bounded_reading import read_json
 from pinas_zoo.engine.checkpoint import CHECKPOINT
+from pinas_zoo.engine.folder_links import refuse_links
+from pinas_zoo.engine.folder_lock import LOCK
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import SearchConfig, parse_config, without_password
-from pinas_zoo.search.folder_lock import LOCK
-from pinas_zoo.search.run_files import JSON_LIMIT, read_facts, refuse_links
+from pinas_zoo.search.run_files import JSON_LIMIT, read_facts
 from pinas_zoo.weights.atomic import write_json
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")  # as pinas_zoo.weights.atomic names them

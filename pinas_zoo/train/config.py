@@ -5,12 +5,13 @@ Names of fields are timm's where a value is handed to timm.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pinas_zoo.data.decoding import Interpolation
-from pinas_zoo.data.options import Data, Positive, Range, Share, Shares, Strength, Table
+from pinas_zoo.data.options import Data, Positive, Range, Share, Shares, Strength, Table, Turn
 from pinas_zoo.engine.trainer import Log, Precision
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -18,11 +19,27 @@ Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 FREE = ("log", "data.workers", "data.memory_gib")  # may differ when a run is resumed
 
 
+_SECTION = re.compile(r"(m|n|p|w|d|a|b|inc|mstd|mmax)(\d{1,6}(?:\.\d{0,6})?)|t[a-z]{1,20}")
+OPERATIONS = 16  # of one image: timm's n, w and d
+
+
+def _augment_text(text: str) -> str:
+    """Check the numbers of timm's text: it lets others pass, and makes as many operations as they say."""
+    for section in text.split("-")[1:]:
+        found = _SECTION.fullmatch(section)
+        if found is None or (found[1] in ("n", "w", "d") and float(found[2]) > OPERATIONS):
+            raise ValueError(f"expected sections such as m9, mstd0.5 and n2, with n, w and d of at most {OPERATIONS}")
+    return text
+
+
+AugmentText = Annotated[str, Field(max_length=200), AfterValidator(_augment_text)]
+
+
 class TrainData(Data):
     """Where images come from; None is the network's own value, also for mean and std."""
 
-    image_size: int | None = Field(None, ge=1)  # type: ignore[assignment]
-    crop_pct: Share | None = None  # type: ignore[assignment]
+    image_size: int | None = Field(None, ge=1, le=2048)  # type: ignore[assignment]
+    crop_pct: float | None = Field(None, ge=0.125, le=1)  # type: ignore[assignment]
     interpolation: Interpolation | None = None  # type: ignore[assignment]
 
     def table(self) -> Data:
@@ -38,14 +55,13 @@ class Augment(Table):
     ratio: Range = (0.75, 4 / 3)  # aspect of the crop
     hflip: Probability = 0.5
     vflip: Probability = 0.0
-    color_jitter: Strength | tuple[Strength, ...] = (
-        0.4  # brightness, contrast, saturation; no hue unless four are given
-    )
-    auto_augment: str | None = None  # timm's text, such as "rand-m9-mstd0.5" or "augmix-m3-w3"
+    # brightness, contrast, saturation; no hue unless four are given
+    color_jitter: Strength | tuple[Strength, Strength, Strength] | tuple[Strength, Strength, Strength, Turn] = 0.4
+    auto_augment: AugmentText | None = None  # timm's text, such as "rand-m9-mstd0.5" or "augmix-m3-w3"
     interpolation: Literal["random", "bilinear", "bicubic"] = "random"
     re_prob: Probability = 0.0  # random erasing
     re_mode: Literal["const", "rand", "pixel"] = "const"
-    re_count: int = Field(1, ge=1)
+    re_count: int = Field(1, ge=1, le=100)
 
 
 class Mix(Table):

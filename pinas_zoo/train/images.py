@@ -16,6 +16,7 @@ from PIL import Image
 from timm.data import create_transform
 
 from pinas_zoo.data.image_files import central_part
+from pinas_zoo.data.image_record import record_of
 from pinas_zoo.data.images import Files, ImageSet, Indices, ViewsOptions
 from pinas_zoo.data.loader import BatchPart, batch_loader, checked
 from pinas_zoo.data.memory import hold_in_memory
@@ -163,6 +164,12 @@ class Splits:
     class_names: tuple[str, ...]
     unreadable: tuple[str, ...] = ()  # reasons, one for each image that is left out
     notes: tuple[str, ...] = ()  # lines about files that are no images
+    sources: Mapping[str, Any] = field(default_factory=dict)  # "train" and "test": all images in files
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What tells these images from others."""
+        return record_of(self.class_names, self.sources)
 
     @property
     def num_classes(self) -> int:
@@ -202,6 +209,8 @@ def open_images(recipe: Recipe) -> Splits:
             f"{', '.join(names) or 'none'}"
         )
     files = [images for images in (train, test) if isinstance(images, Files)]
+    splits = (("train", train),) if recipe.holdout is not None else (("train", train), ("test", test))
+    sources = {name: images.dataset for name, images in splits if isinstance(images, Files)}
     notes = tuple(dict.fromkeys(note for images in files if (note := note_of(images.dataset))))
     unreadable: list[str] = []
     if recipe.skip_unreadable:
@@ -215,7 +224,7 @@ def open_images(recipe: Recipe) -> Splits:
         raise UserError(f"expected images in the split {data.test_split!r} of {data.root}, got none")
     if isinstance(train, Files) and isinstance(test, Files):
         train, test = hold_in_memory([train, test], data.memory_gib * GIB)
-    return Splits(train, test, names, tuple(unreadable), notes)
+    return Splits(train, test, names, tuple(unreadable), notes, sources)
 
 
 def hold_out(images: ImageSet, share: float, seed: int, names: Sequence[str]) -> tuple[ImageSet, ImageSet]:

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from pinas_zoo.errors import UserError, WrongShapes
 from pinas_zoo.train.config import TrainData
 from pinas_zoo.train.evaluate import classes_of
+from pinas_zoo.weights.entry_points import check_shares
 from pinas_zoo.weights.model_folder import save_model_folder
+from pinas_zoo.weights.size_limits import shortened
 from pinas_zoo.weights.tensors import shape_problems, shapes_of
 from pinas_zoo.weights.timm_cfg import check_preparation
 from pinas_zoo.weights.timm_folder import save_timm_folder
@@ -54,6 +56,11 @@ def build(
         UserError: Arguments that describe no network, or weights of another network.
     """
     count = len(class_names)
+    if model_args.get("num_classes", count) != count:
+        raise UserError(
+            f"expected no model_args.num_classes, because the images have {count} classes, got "
+            f"{shortened(model_args['num_classes'])}; leave it out"
+        )
     if start.own_weights:
         model = _create(start.timm_name, pretrained=True, **model_args)
         if not reset_head and model.num_classes == count and classes_of(model) == tuple(class_names):
@@ -69,13 +76,14 @@ def build(
 
 def _create(name: str, **kwargs: Any) -> Any:
     try:
+        check_shares(kwargs, [key for key in kwargs if "drop" in key and key.endswith("_rate")])
         return timm.create_model(name, **kwargs)
     except UserError:
         raise
     except (TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         given = {key: value for key, value in kwargs.items() if key != "pretrained"}
-        raise UserError(f"expected arguments of the network {name}, got {given}: {reason}") from None
+        raise UserError(f"expected arguments of the network {name}, got {shortened(given, 200)}: {reason}") from None
 
 
 def load_body(model: Any, state_dict: Mapping[str, Tensor], where: str, reset_head: bool) -> bool:

@@ -3,6 +3,7 @@
 A run is a folder; the same call resumes it::
 
     work_dirs/NAME/config.json     the resolved recipe
+                   images.json     classes and a digest of the images, with which a resumed run compares its own
                    train/          curve.csv, epochs.csv, best.safetensors; checkpoint.pth until it is complete
                    train.log       the lines of progress
                    trained/        the timm model folder
@@ -11,8 +12,10 @@ A run is a folder; the same call resumes it::
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +24,20 @@ from timm.layers import convert_sync_batchnorm
 
 from pinas_zoo.bounded_reading import MIB, read_json
 from pinas_zoo.data.augmentation import BatchViews
+from pinas_zoo.data.image_record import check_images
 from pinas_zoo.data.options import Views
 from pinas_zoo.engine import distributed, trainer
 from pinas_zoo.engine.compiler import check_compiler
+from pinas_zoo.engine.folder_links import refuse_links
+from pinas_zoo.engine.folder_lock import LOCK, hold_folder, refuse_if_held
 from pinas_zoo.errors import UserError
 from pinas_zoo.made_with import made_with
-from pinas_zoo.operating_system import peak_memory_mib
+from pinas_zoo.operating_system import open_regular, peak_memory_mib
 from pinas_zoo.terminal import is_terminal
 from pinas_zoo.train.classifier import Classifier, learning_rate
 from pinas_zoo.train.config import FREE, Recipe
 from pinas_zoo.train.epochs import CURE
-from pinas_zoo.train.fit import Words, fit, fitted, remove_attempts
+from pinas_zoo.train.fit import Trained, Words, fit, fitted, remove_attempts
 from pinas_zoo.train.images import Splits, TransformedImages, left_out, open_images
 from pinas_zoo.train.network import Start, build, image_config, save
 from pinas_zoo.weights.atomic import write_json
@@ -53,9 +59,12 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
         The results, as in ``done.json``; None in processes other than the first.
 
     Raises:
-        UserError: Wrong images, weights, options or folder; a loss that is not finite; a disk that is full.
+        UserError: Wrong images, weights, options or folder; a folder that another process uses; a loss that is not
+            finite; a disk that is full.
     """
     first = distributed.rank() == 0
+    if first:
+        refuse_if_held(folder)
     check_folder(recipe, folder)
     done = read_results(folder)
     distributed.wait()  # all have looked before the first one writes
@@ -70,6 +79,7 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
     if recipe.compile:
         check_compiler("compile")
     splits = open_images(recipe)
+    check_images(folder, splits.record, write=False)
     asked, recipe = recipe, fitted(recipe, len(splits.train))
     torch.manual_seed(recipe.seed)
     model, weights = build(start, splits.class_names, recipe.model_args, recipe.reset_head)
@@ -84,17 +94,35 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
     }
     images["train"].check()
     network = Classifier(model, recipe, splits.train.labels, splits.num_classes, len(splits.train) // recipe.batch_size)
-    if first:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "config.json", asked.model_dump(mode="json"))
-    tell = _Log(folder / LOG, say) if first else lambda text: None
-    for line in beginning(asked, recipe, start, splits, config, weights):
-        tell(line)
     views = BatchViews(Views(), config["mean"], config["std"])
-    trained = fit(network, images, views, splits.class_names, folder / STAGE, words(), tell)
-    if trained is None:
-        distributed.wait()
-        return None
+    with hold_folder(folder) if first else nullcontext() as lock:
+        if first:
+            write_json(folder / "config.json", asked.model_dump(mode="json"))
+            check_images(folder, splits.record, write=True)
+        tell = _Log(folder / LOG, say) if first else lambda text: None
+        for line in beginning(asked, recipe, start, splits, config, weights):
+            tell(line)
+        trained = fit(network, images, views, splits.class_names, folder / STAGE, words(), tell)
+        if trained is None or lock is None:
+            distributed.wait()
+            return None
+        lock.check()
+        done = finish(trained, recipe, start, config, weights, splits.class_names, folder)
+        tell(done["summary"])
+    distributed.wait()
+    return done
+
+
+def finish(
+    trained: Trained,
+    recipe: Recipe,
+    start: Start,
+    config: Mapping[str, Any],
+    weights: str,
+    class_names: Sequence[str],
+    folder: Path,
+) -> dict[str, Any]:
+    """Write the model folder and ``done.json``, and return the results."""
     facts = trained.facts
     summary = (
         f"{recipe.schedule.epochs} epochs, test accuracy {facts['top1']:.2%} (top-5 {facts['top5']:.2%}) on "
@@ -104,13 +132,11 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
         "summary": summary, "seconds": round(trained.seconds, 2), "weights": weights, **facts, "made_with": made_with(),
     }  # fmt: skip
     save(
-        folder / NETWORK, trained.state_dict, start, recipe.model_args, config, splits.class_names,
+        folder / NETWORK, trained.state_dict, start, recipe.model_args, config, class_names,
         provenance(recipe, weights, facts),
     )  # fmt: skip
     write_json(folder / DONE, {**done, "training_peak_memory_mib": round(peak_memory_mib())})
     remove_attempts(folder / STAGE)
-    tell(summary)
-    distributed.wait()
     return done
 
 
@@ -162,10 +188,11 @@ def check_folder(recipe: Recipe, folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"expected a folder for the run, got the file {folder}; choose another with --work-dir")
+    refuse_links(folder, (STAGE, NETWORK))
     path = folder / "config.json"
     if not path.is_file():
-        # a run that was killed while it wrote config.json has nothing else
-        if folder.is_dir() and any(not p.name.startswith(".config.json.") for p in folder.iterdir()):
+        # a run that was killed while it wrote config.json has nothing but that and its lock
+        if folder.is_dir() and any(p.name != LOCK and not p.name.startswith(".config.json.") for p in folder.iterdir()):
             raise UserError(f"expected an empty folder or a run, got {folder}; choose another with --work-dir")
         return
     try:
@@ -215,5 +242,6 @@ class _Log:
 
     def __call__(self, text: str) -> None:
         self.say(text)
-        with self.path.open("a", encoding="utf-8") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND  # what lies behind a link is not written
+        with os.fdopen(open_regular(self.path, flags, follow=False), "a", encoding="utf-8") as file:
             file.write(f"{text}\n")

@@ -16,7 +16,7 @@ from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.bounded_reading import read_bytes, read_json
+from pinas_zoo.bounded_reading import parse_json, read_bytes, read_json
 from pinas_zoo.errors import UserError, WeightsMissing, WrongShapes
 from pinas_zoo.weights import entry_points
 from pinas_zoo.weights.atomic import to_json
@@ -219,7 +219,7 @@ def parse_timm_config(content: bytes, where: str) -> tuple[str, dict[str, Any], 
     try:
         if len(content) > CONFIG_LIMIT:
             raise ValueError(f"{len(content)} bytes")
-        config = json.loads(content)
+        config = parse_json(content)
         named = str(config.get("architecture"))
         cfg, _, args = parse_model_cfg(config, {})
         args = dict(args or {})

@@ -7,10 +7,10 @@ weights are of use without them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pinas_zoo.bounded_reading import is_finite
 from pinas_zoo.errors import UserError
 from pinas_zoo.weights.size_limits import MAX_CHANNELS, MAX_CLASSES, MAX_RESIZED, MAX_SIDE, shortened
 
@@ -41,13 +41,13 @@ def check_cfg(cfg: Mapping[str, Any]) -> None:
     channels = (cfg.get("input_size") or (3,))[0]
     check(
         ("mean", "std"),
-        lambda v: _is_list(v) and len(v) in (3, channels) and all(_is_number(n) for n in v),
+        lambda v: _is_list(v) and len(v) in (3, channels) and all(is_finite(n) for n in v),
         "three finite numbers, or one a channel",
     )
     check(("std",), lambda v: all(_STD[0] <= n <= _STD[1] for n in v), f"numbers from {_STD[0]:g} to {_STD[1]:g}")
     check(("mean",), lambda v: all(abs(n) <= _STD[1] for n in v), f"numbers up to {_STD[1]:g}")
     crops = ("crop_pct", "test_crop_pct")
-    check(crops, lambda v: _is_number(v) and _CROP[0] <= v <= _CROP[1], f"a number from {_CROP[0]:g} to {_CROP[1]:g}")
+    check(crops, lambda v: is_finite(v) and _CROP[0] <= v <= _CROP[1], f"a number from {_CROP[0]:g} to {_CROP[1]:g}")
     check(("crop_mode",), lambda v: v in CROP_MODES, f"one of {', '.join(CROP_MODES)}")
     known = (*INTERPOLATIONS, *_NOT_PILLOWS)
     check(("interpolation",), lambda v: v in known, f"one of {', '.join(INTERPOLATIONS)}")
@@ -105,12 +105,6 @@ def _is_name_or_names(value: Any) -> bool:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, list | tuple)
-
-
-def _is_number(value: Any) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return abs(value) <= 1e300 and math.isfinite(value)  # the first comparison holds for integers of any length
 
 
 def _is_count(value: Any, least: int, most: int) -> bool:

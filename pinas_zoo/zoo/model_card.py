@@ -13,7 +13,6 @@ Facts that the card reads in ``provenance.json``, all optional:
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,10 +21,12 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from pinas_zoo.analysis.cost import cost_of
 from pinas_zoo.analysis.diagram import HEADINGS, layer_table, table_cells
+from pinas_zoo.bounded_reading import is_finite
 from pinas_zoo.errors import UserError
 from pinas_zoo.models.pinas import spec_of
 from pinas_zoo.terminal import escape
 from pinas_zoo.weights import entry_points
+from pinas_zoo.weights.size_limits import shortened
 
 CITATION = """@inproceedings{peng2021pinas,
   title     = {Pi-NAS: Improving Neural Architecture Search by Reducing Supernet Training Consistency Shift},
@@ -145,7 +146,9 @@ def _metrics(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if not isinstance(metrics, Sequence) or not all(
         isinstance(m, Mapping) and {"type", "value"} <= set(m) for m in metrics
     ):
-        raise UserError(f"expected metrics as a list of {{'type', 'value', 'dataset'}} in the facts, got {metrics!r}")
+        raise UserError(
+            f"expected metrics as a list of {{'type', 'value', 'dataset'}} in the facts, got {shortened(metrics)}"
+        )
     return list(metrics)
 
 
@@ -153,8 +156,8 @@ def _result(metric: Mapping[str, Any], trained_on: Mapping[str, str]) -> EvalRes
     dataset = {**trained_on, **_dataset(metric.get("dataset"))}
     if not dataset.get("name"):
         raise UserError(
-            f"expected the data set that {one_line(metric['type'])} = {metric['value']} was measured on, got none; "
-            "add dataset to the facts, or --dataset NAME"
+            f"expected the data set that {one_line(metric['type'])} = {shortened(metric['value'])} was measured on, "
+            "got none; add dataset to the facts, or --dataset NAME"
         )
     return EvalResult(
         task_type="image-classification",
@@ -174,7 +177,7 @@ def _dataset(value: Any) -> dict[str, str]:
         return {"name": one_line(value)}
     if isinstance(value, Mapping):
         return {k: one_line(value[k]) for k in ("name", "id", "split") if value.get(k)}
-    raise UserError(f"expected a data set as a name or {{'name', 'id', 'split'}}, got {value!r}")
+    raise UserError(f"expected a data set as a name or {{'name', 'id', 'split'}}, got {shortened(value)}")
 
 
 def _where(result: EvalResult) -> str:
@@ -216,9 +219,11 @@ def code_text(value: Any) -> str:
 
 def _number(metric: Mapping[str, Any]) -> float:
     value = metric["value"]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UserError(f"expected a finite number as the metric {metric['type']!r}, got {value!r}; leave it out")
-    return value
+    if not is_finite(value):
+        raise UserError(
+            f"expected a finite number as the metric {one_line(metric['type'])}, got {shortened(value)}; leave it out"
+        )
+    return float(value) if isinstance(value, float) else int(value)
 
 
 def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pinas_zoo.data.image_record import read_record
 from pinas_zoo.engine.checkpoint import load_checkpoint
 from pinas_zoo.engine.curve import CURVE, Curve, read_curve
 from pinas_zoo.search.config import parse_config
-from pinas_zoo.search.image_record import read_record
 from pinas_zoo.search.ranking.benchmark_table import read_table
 from pinas_zoo.search.ranking.truth_csv import read_truth
 from pinas_zoo.search.run_files import read_facts, read_label_names, read_matrix, read_rank_facts, read_ranking

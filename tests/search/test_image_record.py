@@ -7,9 +7,9 @@ import os
 
 import pytest
 
+from pinas_zoo.data.image_record import FILE, check_images
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import search
-from pinas_zoo.search.image_record import FILE, check_images
 from tests.data.test_class_folders import write_root
 
 RECORD = {

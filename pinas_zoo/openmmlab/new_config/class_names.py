@@ -52,6 +52,8 @@ def _of_json(content: Any) -> list[Any]:
         if all(str(key).isdecimal() for key in content):
             return _in_order([(int(key), value) for key, value in content.items()])
         return _in_order([(int(number), name) for name, number in content.items()])
+    if not isinstance(content, list):
+        raise ValueError("neither a list nor an object")
     if all(isinstance(entry, dict) for entry in content):
         return _in_order([(int(entry["id"]), entry["name"]) for entry in content])
     return list(content)

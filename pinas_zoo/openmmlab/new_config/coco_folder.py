@@ -12,7 +12,7 @@ from typing import Any
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.openmmlab.coco_annotations import CocoFile, mask_kind, read_coco, spread
-from pinas_zoo.openmmlab.new_config.folders import files_below, folders_below
+from pinas_zoo.openmmlab.new_config.folders import files_below, folders_below, is_file
 from pinas_zoo.openmmlab.new_config.splits import hold_out, no_validation, split_of
 
 OTHER_TASKS = (
@@ -22,6 +22,7 @@ OTHER_TASKS = (
     "stuff",
     "image_info",
 )  # COCO's files for these
+LONG = 64 * 2**20  # bytes; longer files that do not begin as an object does are not read
 LOOKED_UP = 50  # images of a file, to find their folder
 LAYOUTS = (
     "annotations/instances_{train,val}*.json with {train,val}*/, {train,valid}/_annotations.coco.json beside the "
@@ -123,6 +124,9 @@ def _annotation_files(root: Path) -> list[CocoFile]:
 
 def _looks_like_coco(file: Path) -> bool:
     try:
+        with file.open("rb") as stream:
+            if not stream.read(64).lstrip().startswith(b"{") and os.fstat(stream.fileno()).st_size > LONG:
+                return True
         content = json.loads(file.read_bytes())
     except (ValueError, RecursionError):
         return True  # damaged, and maybe the one that is meant
@@ -163,19 +167,21 @@ def _image_folder(root: Path, coco: CocoFile, notes: list[str]) -> Path:
     some = spread(names, LOOKED_UP)
     split = split_of(Path(os.path.relpath(coco.path, root)))
     found = {
-        folder: sum((folder / name).is_file() for name in some)
+        folder: sum(is_file(folder / name) for name in some)
         for folder in dict.fromkeys((coco.path.parent, root, *folders_below(root)))
     }
     best = max(found, key=lambda f: (found[f] > 0, split_of(Path(os.path.relpath(f, root))) == split, found[f]))
     if not found[best]:
         raise UserError(
-            f"expected the images of {coco.path}, such as {some[0]}, in {root} or a folder in it, found none; "
+            f"expected the images of {coco.path}, such as {some[0][:200]}, in {root} or a folder in it, found none; "
             "file_name is relative to the images' folder"
         )
     listed = {str(Path(folder).relative_to(best) / name) for folder, _, files in os.walk(best) for name in files}
     absent = [name for name in names if os.path.normpath(name) not in listed]
     if absent:
-        notes.append(f"{len(absent)} of {len(names)} images of {coco.path.name} are not in {best}, such as {absent[0]}")
+        notes.append(
+            f"{len(absent)} of {len(names)} images of {coco.path.name} are not in {best}, such as {absent[0][:200]}"
+        )
     return best
 
 

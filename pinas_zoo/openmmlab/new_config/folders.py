@@ -20,10 +20,16 @@ def folders_below(root: Path) -> Iterator[Path]:
 def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     """The files of a folder, hidden ones left out, whose names end with one of the suffixes in any case."""
     with os.scandir(folder) as entries:
-        names = [
-            e.name for e in entries if e.name[0] != "." and e.name.lower().endswith(tuple(suffixes)) and e.is_file()
-        ]
-    return [folder / name for name in sorted(names)]
+        names = [e.name for e in entries if e.name[0] != "." and e.name.lower().endswith(tuple(suffixes))]
+    return [folder / name for name in sorted(names) if is_file(folder / name)]
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file; a link that leads in a circle, or a name that no file can have, is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def files_below(root: Path, suffixes: Sequence[str]) -> list[Path]:

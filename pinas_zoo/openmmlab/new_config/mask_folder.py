@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pinas_zoo.bounded_reading import MIB, read_bytes
 from pinas_zoo.errors import UserError
 from pinas_zoo.openmmlab.new_config.folders import files_below, files_in, folders_below
 from pinas_zoo.openmmlab.new_config.splits import split_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
+LIST_LIMIT = 64 * MIB  # of a list of images
 LISTS = ("train", "training", "val", "valid", "validation")
 LAYOUTS = (
     "images/{train,val}/ with masks/{train,val}/ (or annotations/, labels/), {train,val}/{images,masks}/, or images/ "
@@ -155,7 +157,7 @@ def _lists(root: Path) -> dict[str, set[str]]:
     ]
     found: dict[str, set[str]] = {}
     for file in sorted(files, key=lambda file: "seg" not in file.parent.name.lower()):
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_bytes(file, "a list of images", LIST_LIMIT).decode("utf-8", "replace").splitlines()
         names = {re.sub(r"\.\w{3,4}$", "", Path(line.split()[0]).name) for line in lines if line.strip()}
         found.setdefault(str(split_of(Path(file.stem))), names)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def draw_overview(evidence: Evidence, path: Path) -> None:
     _draw_taus(panels[0], evidence, first, f"supernets of {first.size:,}")
     rows = _draw_taus(panels[1], evidence, second, f"supernets of {size:,}")
     for run, row in rows:
-        panels[2].plot(run.facts["similarity"], row, "o", color="black", alpha=0.7)
+        panels[2].plot(run.facts.get("similarity", math.nan), row, "o", color="black", alpha=0.7)
     panels[2].set_yticks(panels[1].get_yticks(), [""] * len(panels[1].get_yticks()))
     panels[2].set_ylim(panels[1].get_ylim())
     panels[2].set_title("Similarity of paths\n(Figure 5's mean)", fontsize="medium")

@@ -10,7 +10,7 @@ import numpy as np
 from pinas_zoo.models.nasbench201 import EDGES, OPERATIONS
 from pinas_zoo.search.evidence.replacements import SKIP, actual_changes
 from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
-from pinas_zoo.search.evidence.tables import Evidence, Lines, header
+from pinas_zoo.search.evidence.tables import Evidence, Lines, accuracy_of_probes, header
 
 
 def ablations_table(evidence: Evidence) -> Lines:
@@ -35,7 +35,9 @@ def ablations_table(evidence: Evidence) -> Lines:
     archs = evidence.archs(size)
     for run in runs:
         if (run.method == config.reference or config.is_ablation(run.method)) and setting(run) in ablated:
-            measured = [f"{run.facts[k]:.3f}" if k in run.facts else "–" for k in ("similarity", "drift", "spread")]
+            measured = [
+                "–" if run.facts.get(k) is None else f"{run.facts[k]:.3f}" for k in ("similarity", "drift", "spread")
+            ]
             value = truth.correlation(run.effect_sums(config.rank_by, archs)).score
             cells = [run.title, f"{run.seed}", run.budget, f"{run.facts['steps']:,}", f"{value}", *measured]
             lines.append(f"| {' | '.join(cells)} |")
@@ -88,7 +90,8 @@ def skips_table(evidence: Evidence) -> Lines:
 def changes_of(evidence: Evidence, run: MeasuredRun) -> dict[str, list[float]]:
     """Figure 7 of one run: changes of the actual accuracy in percent, by the replaced operation."""
     actual = {arch: network.accuracy for arch, network in evidence.truth.networks.items()}
-    return actual_changes(run.estimates, actual, run.scores, evidence.config.report.unchanged)
+    known = {arch: value for arch, value in run.estimates.items() if arch in actual}
+    return actual_changes(known, actual, run.scores, evidence.config.report.unchanged)
 
 
 def replacements_table(evidence: Evidence) -> Lines:
@@ -147,6 +150,6 @@ def trials_table(evidence: Evidence) -> Lines:
         changes = " ".join(f"`{text}`" for text in run.changes) or "nothing"
         lines.append(
             f"| {run.facts['title']} | {changes} | {run.seed} | {run.budget} | {run.facts['steps']:,} "
-            f"| {run.facts['accuracy']:.1%} | {', '.join(taus)} |"
+            f"| {accuracy_of_probes(run)} | {', '.join(taus)} |"
         )
     return [*lines, ""]

@@ -8,16 +8,17 @@ unit; it is read as a fraction, one percentage point.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pinas_zoo.bounded_reading import MIB, read_text
+from pinas_zoo.arch import Arch
+from pinas_zoo.bounded_reading import MIB
 from pinas_zoo.errors import UserError
-from pinas_zoo.models.nasbench201 import OPERATIONS
+from pinas_zoo.models.nasbench201 import EDGES, OPERATIONS
+from pinas_zoo.search.ranking.truth_csv import TruthRow, read_csv
 from pinas_zoo.weights.atomic import write_text
+from pinas_zoo.weights.size_limits import shortened
 
 LIMIT = 16 * MIB  # of a file of estimates
 SKIP = str(OPERATIONS.index("skip_connect"))  # its digit
@@ -91,10 +92,21 @@ def read_estimates(path: Path) -> dict[str, float]:
     if not file.is_file():
         return {}
     try:
-        lines = io.StringIO(read_text(file, "estimated accuracies", LIMIT), newline="")
-        return {row["arch"]: float(row["accuracy"]) for row in csv.DictReader(lines)}
-    except (ValueError, KeyError, TypeError, csv.Error) as error:  # a UserError is a ValueError, too
-        raise UserError(
-            f"expected {file} with the columns arch and accuracy, got {type(error).__name__}: {error}; delete it and "
-            f"{path.with_suffix('.json').name} to measure the run again"
-        ) from error
+        table = read_csv(file, LIMIT)
+        if missing := [name for name in ("arch", "accuracy") if name not in table.columns]:
+            raise UserError(f"expected a column {missing[0]!r} in {file}, got {shortened(', '.join(table.columns))}")
+        return {digits(row): row.number("accuracy") for row in table.rows}
+    except UserError as error:
+        raise UserError(f"{error}; delete it and {path.with_suffix('.json').name} to measure the run again") from None
+
+
+def digits(row: TruthRow) -> str:
+    """The architecture of a row, in the benchmark's digits.
+
+    Raises:
+        UserError: It is none of the benchmark's.
+    """
+    try:
+        return str(Arch.parse(row.text("arch"), len(EDGES), len(OPERATIONS)))
+    except ValueError as error:
+        raise UserError(f"{row.path}, line {row.line}: {error}") from None

@@ -91,7 +91,7 @@ def run_facts(evidence: Evidence, run: MeasuredRun) -> dict[str, Any]:
     keys = ("run", "title", "seed", "architectures", "scored", "minutes", "threads", "steps", "accuracy", "machine")
     return {
         "name": run.name,
-        **{key: run.facts[key] for key in keys},
+        **{key: run.facts.get(key) for key in keys},  # a run without the probe has no accuracy
         "changes": list(run.changes),
         "subspace": run.scored,
         "ranked_by": by,

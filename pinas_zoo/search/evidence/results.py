@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from pinas_zoo.arch import Arch
-from pinas_zoo.bounded_reading import MIB, read_json, read_text
+from pinas_zoo.bounded_reading import MIB, read_json
 from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import OPERATIONS
-from pinas_zoo.search.evidence.replacements import read_estimates
+from pinas_zoo.search.evidence.kept_facts import KeptFacts, first_problem
+from pinas_zoo.search.evidence.replacements import digits, read_estimates
 from pinas_zoo.search.ranking.main_effects import main_effects
+from pinas_zoo.search.ranking.truth_csv import read_csv
+from pinas_zoo.weights.size_limits import shortened
 
 # columns of a file; an unknown score is empty: files of earlier versions lack the LATER columns, and cross_entropy if
 # their method learns without labels
@@ -57,7 +60,7 @@ class MeasuredRun:
     @property
     def scored(self) -> int:
         """Number of architectures of the space from which the scored ones are: its own, or a smaller one."""
-        return self.facts.get("subspace", self.size)
+        return self.facts.get("subspace") or self.size
 
     @property
     def seed(self) -> int:
@@ -117,28 +120,41 @@ def read_run(path: Path) -> MeasuredRun:
     """
     try:
         facts = read_json(path, "the facts of a measured run", FACTS_LIMIT)
-        if not isinstance(facts, dict):
-            raise ValueError("the facts are no JSON object")
-        table = read_text(path.with_suffix(".csv"), "the scores of a measured run", TABLE_LIMIT)
-        scores = {
-            row["arch"]: tuple(float(_cell(row, k) or math.nan) for k in SCORES)
-            for row in csv.DictReader(io.StringIO(table, newline=""))
-        }
-        if not scores:
-            raise ValueError("no scores")
+        KeptFacts.model_validate(facts)
+        facts = {key: value for key, value in facts.items() if value is not None}  # null is as if it were not there
+        scores = _read_scores(path.with_suffix(".csv"))
     except UserError as error:  # missing, too large, no text
         raise UserError(f"{error}; delete {path} and the .csv beside it to measure it again") from None
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
+    except ValidationError as error:
         raise UserError(
-            f"expected {path} and the .csv beside it as a measured run keeps them, got {type(error).__name__}: "
-            f"{error}; delete both to measure it again"
-        ) from error
+            f"expected {path} and the .csv beside it as a measured run keeps them, got {first_problem(error)}; delete "
+            "both to measure it again"
+        ) from None
     return MeasuredRun(path.stem, facts, scores, read_estimates(path.with_suffix(".csv")))
 
 
-def _cell(row: Mapping[str, str], column: str) -> str:
-    """The text of a column; empty if the file is of an earlier version, which did not have it."""
-    return row.get(column, "") if column in LATER else row[column]
+def _read_scores(path: Path) -> dict[str, tuple[float, ...]]:
+    """Scores by architecture in the order of :data:`SCORES`; NaN throughout a column that is empty or missing.
+
+    Raises:
+        UserError: The file is not as a run keeps it.
+    """
+    table = read_csv(path, TABLE_LIMIT)
+    if missing := [name for name in ("arch", *SCORES) if name not in (*table.columns, *LATER)]:
+        raise UserError(f"expected a column {missing[0]!r} in {path}, got {shortened(', '.join(table.columns))}")
+    if not table.rows:
+        raise UserError(f"expected scores in {path}, got none")
+    known = [name for name in SCORES if name in table.columns and table.rows[0].text(name)]
+    scores: dict[str, tuple[float, ...]] = {}
+    for row in table.rows:
+        arch = digits(row)
+        if arch in scores or [name for name in SCORES if name in table.columns and row.text(name)] != known:
+            raise UserError(
+                f"{path}, line {row.line}: expected each architecture once, with a score in the columns "
+                f"{', '.join(known) or 'none'} alone"
+            )
+        scores[arch] = tuple(row.number(name) if name in known else math.nan for name in SCORES)
+    return scores
 
 
 def read_runs(folder: Path, reference: str) -> list[MeasuredRun]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import rankdata
 
+from pinas_zoo.errors import UserError
 from pinas_zoo.search.evidence.plan import EvidenceConfig
 from pinas_zoo.search.evidence.results import CLASSIFIER, RANKING_SCORES, MeasuredRun, effect_sums, read_runs
-from pinas_zoo.search.evidence.training_free import TrainingFree, read_training_free
+from pinas_zoo.search.evidence.training_free import FOLDER, TrainingFree, read_training_free
 from pinas_zoo.search.evidence.truth import Truth, tuned_half
 from pinas_zoo.search.scorers.log_ranks import log_rank_sums, shares
 
@@ -46,14 +47,20 @@ class Evidence:
         """With the kept runs of a folder that are on one of the configuration's spaces.
 
         Raises:
-            UserError: A file is damaged.
+            UserError: A file is damaged, or has scores of architectures that the truth lacks.
         """
-        return cls(
-            config,
-            truth,
-            [run for run in read_runs(results, config.reference) if {run.size, run.scored} <= set(config.spaces)],
-            [one for one in read_training_free(results) if one.kind in config.training_free],
-        )
+        runs = [run for run in read_runs(results, config.reference) if {run.size, run.scored} <= set(config.spaces)]
+        free = [one for one in read_training_free(results) if one.kind in config.training_free]
+        for run in runs:
+            _check_known(run.name, run.scores, truth)
+            if config.rank_by not in run.known_scores:
+                raise UserError(
+                    f"expected scores by {config.rank_by}, by which the configuration ranks, of run {run.name} in "
+                    f"{results}, got none; take its two files out, or measure it again"
+                )
+        for one in free:
+            _check_known(f"{FOLDER}/{one.kind}_{one.size}", one.values, truth)
+        return cls(config, truth, runs, free)
 
     def of_size(self, size: int) -> list[MeasuredRun]:
         """Runs that score the whole space of so many architectures."""
@@ -100,6 +107,19 @@ class Evidence:
     def tuned_half(self) -> set[str]:
         """The half of the tuned space on which regimes were chosen."""
         return tuned_half(self.archs(self.config.tuned.size), self.config.tuned.seed)
+
+
+def _check_known(name: str, scored: Iterable[str], truth: Truth) -> None:
+    if unknown := [arch for arch in scored if arch not in truth.networks]:
+        raise UserError(
+            f"expected the accuracy of every architecture that {name} scores in the truth, got none of "
+            f"{', '.join(unknown[:3])} ({len(unknown)} in all); give the whole table as --truth"
+        )
+
+
+def accuracy_of_probes(run: MeasuredRun) -> str:
+    """Mean accuracy of a run's probes; a run that was not scored by them has none."""
+    return "–" if run.facts.get("accuracy") is None else f"{run.facts['accuracy']:.1%}"
 
 
 def header(text: str) -> Lines:
@@ -160,11 +180,10 @@ def ranking_table(evidence: Evidence, size: int) -> Lines:
             for name in run.known_scores
             if name != by
         ]
-        probes = f"{facts['accuracy']:.1%}" if "accuracy" in facts else "–"
         rate = facts["steps"] * facts["images_per_step"] / (60 * run.core_minutes)
         lines.append(
             f"| {run.title} | {run.seed} | {run.budget} | {facts['steps']:,} "
-            f"| {rate:.0f} | {probes} "
+            f"| {rate:.0f} | {accuracy_of_probes(run)} "
             f"| {everything.score} | {half} | {everything.difference} "
             f"| {everything.best_truth:.2f}% | {len(run.scores):,} | {truth.correlation(values).score} "
             f"| {truth.difference(sums, values)} | {', '.join(others)} | {facts['machine']} |"

@@ -6,9 +6,6 @@ They are the baselines of every supernet, and parts of sums of log ranks. A kind
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,14 +13,17 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.bounded_reading import MIB, read_json, read_text
+from pinas_zoo.bounded_reading import MIB, read_json
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.context import Context
+from pinas_zoo.search.evidence.kept_facts import Count, Line, Seconds, first_problem
 from pinas_zoo.search.evidence.measure import machine, scored_archs
 from pinas_zoo.search.evidence.plan import EvidenceConfig, PlannedRun
+from pinas_zoo.search.evidence.replacements import digits
+from pinas_zoo.search.ranking.truth_csv import read_csv
 from pinas_zoo.search.score_kinds import KINDS
 from pinas_zoo.search.scorers.protocol import Score, ScoringData
 from pinas_zoo.search.spaces.base import build_space
@@ -40,12 +40,12 @@ TOGETHER = 27  # architectures that are scored between two updates of the progre
 class Facts(BaseModel):
     """What the JSON file holds; later versions may add to it."""
 
-    model_config = ConfigDict(extra="allow")
-    kind: str
-    architectures: int  # of the space
-    scored: int
-    seconds: float = Field(ge=0, allow_inf_nan=False)  # of scoring
-    machine: str
+    model_config = ConfigDict(strict=True, extra="allow")
+    kind: Line
+    architectures: Count  # of the space
+    scored: Count
+    seconds: Seconds  # of scoring
+    machine: Line
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,13 @@ def _read(path: Path) -> TrainingFree:
     cure = f"delete {path} and the .csv beside it to measure it again"
     try:
         facts = Facts.model_validate(read_json(path, "the facts of training-free scores", FACTS_LIMIT))
-        table = read_text(path.with_suffix(".csv"), "training-free scores", TABLE_LIMIT)
-        values = {row["arch"]: float(row["score"]) for row in csv.DictReader(io.StringIO(table, newline=""))}
-        if not values or not all(map(math.isfinite, values.values())):
-            raise ValueError("expected finite scores of at least one architecture")
+        table = read_csv(path.with_suffix(".csv"), TABLE_LIMIT)
+        if not {"arch", "score"} <= set(table.columns) or not table.rows:
+            raise UserError(f"expected scores of at least one architecture in {table.path}, got none")
+        values = {digits(row): row.number("score") for row in table.rows}
     except UserError as error:
         raise UserError(f"{error}; {cure}") from None
-    except (ValidationError, ValueError, KeyError, TypeError, csv.Error) as error:
-        said = " ".join(str(error).split())[:200]
+    except ValidationError as error:
+        said = first_problem(error)
         raise UserError(f"expected {path} and the .csv beside it as they are measured, got {said}; {cure}") from None
     return TrainingFree(facts.kind, facts.architectures, facts.seconds, facts.machine, values)

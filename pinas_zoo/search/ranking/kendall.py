@@ -121,6 +121,8 @@ def correlate_ranks(
 
 def tau(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Kendall's tau-b; 0 if one side is constant."""
+    if len(a) < 3:  # SciPy's variance divides by zero
+        return float(np.sign((a[0] - a[-1]) * (b[0] - b[-1]))) if len(a) else 0.0
     value = float(kendalltau(a, b, method="asymptotic").statistic)
     return 0.0 if np.isnan(value) else value
 

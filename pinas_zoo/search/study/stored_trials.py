@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.bounded_reading import is_finite
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.scorers.log_ranks import combined
 from pinas_zoo.search.scorers.protocol import Score
@@ -144,12 +144,12 @@ def _problem(trial: FrozenTrial, space: SearchSpace, losses: dict[str, Any]) -> 
         scored = _scored(trial)
     except TypeError:
         return "losses or parts of another form"
-    if not _is_number(scored.get("seconds", 0.0)):
+    if not is_finite(scored.get("seconds", 0.0)):
         return f"seconds {scored['seconds']!r}"
     if trial.state != TrialState.COMPLETE:
         return None
     loss = losses.get(text, trial.user_attrs.get("loss"))
-    if not (_is_number(trial.values[0] if trial.values else None) and _is_number(loss)):
+    if not (is_finite(trial.values[0] if trial.values else None) and is_finite(loss)):
         return f"score {trial.values} and loss {loss!r}"
     return None
 
@@ -161,11 +161,5 @@ def _problem_of_parts(trial: FrozenTrial, parts: Mapping[str, Any], kinds: Colle
         return None
     if not isinstance(found, dict) or not set(kinds) <= set(found):
         return f"other scores than {', '.join(kinds)}"
-    pairs = [
-        pair for pair in found.values() if isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair))
-    ]
+    pairs = [pair for pair in found.values() if isinstance(pair, list) and len(pair) == 2 and all(map(is_finite, pair))]
     return None if len(pairs) == len(found) else f"scores {found!r}"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

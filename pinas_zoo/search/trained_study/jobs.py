@@ -17,6 +17,7 @@ import optuna
 from optuna.trial import Trial, TrialState
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.engine.folder_links import refuse_links
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.spaces.base import SearchSpace, build_space
@@ -29,6 +30,7 @@ from pinas_zoo.search.trained_study.supernets import StudiedSupernet
 from pinas_zoo.search.trained_study.trainings import StudiedTraining
 
 STUDY = "study.json"  # the resolved configuration, for readers
+PARTS = ("supernets", "trained", "scores")  # folders
 Say = Callable[[str], None]
 
 
@@ -123,6 +125,8 @@ def check_study_folder(folder: Path, begun: bool = False) -> None:
         raise UserError(f"expected the folder of a study, got {folder}; run it without --report first")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"expected a folder for the study, got the file {folder}; choose another with --work-dir")
+    below = [part for name in PARTS for part in (folder / name, *sorted((folder / name).glob("*")))]
+    refuse_links(folder, [str(part.relative_to(folder)) for part in below])  # those of a job are checked with it
     # one that was killed while it wrote study.json has nothing else
     if not has and folder.is_dir() and any(not path.name.startswith(f".{STUDY}.") for path in folder.iterdir()):
         raise UserError(f"expected an empty folder or a study, got {folder}; choose another with --work-dir")

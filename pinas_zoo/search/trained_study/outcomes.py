@@ -6,12 +6,11 @@ A CSV has the header ``architecture,outcome`` and a row for each architecture. A
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.bounded_reading import MIB, read_json
+from pinas_zoo.bounded_reading import MIB, is_finite, read_json
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.ranking.truth_csv import LARGEST, read_csv
 from pinas_zoo.search.spaces.base import SearchSpace
@@ -59,7 +58,6 @@ def _json_rows(path: Path) -> Iterator[tuple[str, str, float]]:
     if not isinstance(values, dict):
         raise UserError(f"expected an object such as {{'111111': 38.2}} in {path}, got a {type(values).__name__}")
     for text, value in values.items():
-        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-        if not abs(number) <= LARGEST:
+        if not is_finite(value) or abs(value) > LARGEST:
             raise UserError(f"{path}: expected a number for {shortened(text)}, got {shortened(value)}")
-        yield str(path), text, number
+        yield str(path), text, float(value)

@@ -22,6 +22,7 @@ from pinas_zoo.search.stages.learn import learned_method
 from pinas_zoo.search.trained_study.config import StudyConfig
 from pinas_zoo.terminal import progress
 from pinas_zoo.weights.atomic import write_text
+from pinas_zoo.weights.size_limits import shortened
 
 OWN = "own"  # the kind of scores of a method that scores paths itself
 TOGETHER = 8  # architectures that are scored between two updates of the progress bar
@@ -162,6 +163,10 @@ def read_scores(path: Path, space: SearchSpace) -> dict[str, dict[Arch, float]]:
     table = read_csv(path)
     column = table.column(None, ("arch",), "delete the file to score again")
     kinds = [name for name in table.columns if name != column]
+    if unknown := [kind for kind in kinds if kind not in (OWN, *KINDS)]:
+        raise UserError(
+            f"{path}: expected kinds of scores, got {shortened(unknown[0])}; delete the file to score again"
+        )
     found: dict[str, dict[Arch, float]] = {kind: {} for kind in kinds}
     for row in table.rows:
         try:

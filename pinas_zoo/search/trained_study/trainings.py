@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.bounded_reading import is_finite
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.search.trained_study.config import StudyConfig
 from pinas_zoo.train.config import Recipe
 from pinas_zoo.train.network import Start
 from pinas_zoo.train.run import DONE, check_folder, read_results, train
+from pinas_zoo.weights.size_limits import shortened
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,9 @@ class StudiedTraining:
         done = read_results(self.folder)
         if done is None:
             return None
-        value = done.get("top1")
-        if not isinstance(value, float | int) or not 0 <= value <= 1:
-            raise UserError(f"expected top1 of 0 to 1 in {self.folder / DONE}, got {value!r}; delete it to test again")
+        value: Any = done.get("top1")
+        if not is_finite(value) or not 0 <= value <= 1:
+            raise UserError(
+                f"expected top1 of 0 to 1 in {self.folder / DONE}, got {shortened(value)}; delete it to test again"
+            )
         return float(value)

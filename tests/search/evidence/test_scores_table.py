@@ -136,10 +136,10 @@ def test_training_free_scores_alone_have_a_table(results, tmp_path):
     [
         (".json", "{", "delete .* to measure it again"),
         (".json", '{"kind": "flops", "architectures": "many"}', "got .*architectures"),
-        (".csv", "arch\n333333\n", "got 'score'"),
+        (".csv", "arch\n333333\n", "expected scores of at least one"),
         (".csv", "arch,score,loss\n333333,good,0\n", "good"),
-        (".csv", "arch,score,loss\n333333,nan,0\n", "expected finite scores"),
-        (".csv", "arch,score,loss\n", "expected finite scores"),
+        (".csv", "arch,score,loss\n333333,nan,0\n", "expected a number as 'score', got 'nan'"),
+        (".csv", "arch,score,loss\n", "expected scores of at least one"),
     ],
 )
 def test_a_damaged_file_is_named(results, suffix, content, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -12,9 +13,17 @@ from pinas_zoo.search.evidence.figures import printed_taus
 from pinas_zoo.search.evidence.regime_tables import ablations_table, skip_counts, tried_runs
 from pinas_zoo.search.evidence.report import report_text, run_facts, write_report
 from pinas_zoo.search.evidence.results import read_runs
-from pinas_zoo.search.evidence.tables import Evidence, Ranking, fits_table, pairs_table, protocol_table, seeds_table
+from pinas_zoo.search.evidence.tables import (
+    Evidence,
+    Ranking,
+    fits_table,
+    pairs_table,
+    protocol_table,
+    ranking_table,
+    seeds_table,
+)
 from pinas_zoo.search.evidence.truth import load_truth
-from tests.search.evidence.made_up_runs import TRUTH, evidence_config, write_run, write_truth
+from tests.search.evidence.made_up_runs import SCORED, TRUTH, evidence_config, write_run, write_truth
 
 
 @pytest.fixture
@@ -127,17 +136,18 @@ def test_a_printed_tau_stands_beside_the_same_protocol_only(results, truth_csv):
     assert printed_taus(evidence, Ranking(729, 729)) == {}
 
 
-def test_too_few_scores_of_the_ranked_space_have_no_tau(results, truth_csv):
+def test_too_few_scores_of_the_ranked_space_have_no_tau(results, tmp_path):
+    truth_csv = write_truth(tmp_path / "all.csv", operations="1234")
     path = write_run(results, "spos", "SPOS", size=15625, consistency=1)
     lines = path.read_text().splitlines()
-    others = [f"11{line[2:]}" for line in lines[20:]]  # with skip connections: not of the 729
-    path.write_text("\n".join([*lines[:20], *others]) + "\n")
+    others = {f"11{line[2:6]}": f"11{line[2:]}" for line in lines[20:]}  # with skip connections: not of the 729
+    path.write_text("\n".join([*lines[:20], *others.values()]) + "\n")
     (row,) = (
         row
         for row in table_rows("\n".join(protocol_table(load(results, truth_csv), Ranking(15625, 729))), 11)
         if row[0] == "SPOS"
     )
-    assert row[5:7] == [f"{len({line[:6] for line in [*lines[1:20], *others]})} of all 15,625", "–"]
+    assert row[5:7] == [f"{19 + len(others)} of all 15,625", "–"]
 
 
 def test_skip_connections_are_counted_among_the_best():
@@ -185,7 +195,7 @@ def test_facts_of_a_run_are_its_taus(results, truth_csv):
 def test_of_one_supernet_the_run_with_the_most_scores_counts(results, truth_csv):
     few = write_run(results, "spos", "SPOS", consistency=1)
     many = few.with_name("spos_729_2x1_0_of_61.csv")
-    many.write_text(few.read_text() + "444444,0.5,,-1,\n")
+    many.write_text(few.read_text() + "444444,0.5,,-1,,,\n")
     many.with_suffix(".json").write_text(few.with_suffix(".json").read_text())
     (run,) = read_runs(results, "pinas")
     assert (run.name, len(run.scores)) == ("spos_729_2x1_0_of_61", 61)
@@ -200,10 +210,33 @@ def test_runs_on_a_space_that_is_not_planned_are_left_out(results, truth_csv):
     assert report_text(load(results, truth_csv)).startswith("# Ranking on NAS-Bench-201")
 
 
+def test_scores_of_architectures_without_a_truth_are_refused(results, truth_csv):
+    path = write_run(results, "spos", "SPOS", size=15625, consistency=1)
+    path.write_text(path.read_text().replace(f"\n{SCORED[0]}", "\n000000"))
+    with pytest.raises(UserError, match=r"spos_15625_2x1_0_of_60 scores in the truth, got none of 000000 \(1 in all\)"):
+        load(results, truth_csv)
+
+
+def test_a_run_without_the_score_that_ranks_is_refused(results, truth_csv):
+    write_run(results, "spos", "SPOS", squared_error=1)
+    with pytest.raises(UserError, match="expected scores by consistency, by which the configuration ranks"):
+        load(results, truth_csv)
+
+
+def test_a_run_that_was_not_scored_by_probes_is_shown(results, truth_csv):
+    path = write_run(results, "spos", "SPOS", consistency=1).with_suffix(".json")
+    facts = json.loads(path.read_text())
+    del facts["accuracy"], facts["similarity"]
+    path.write_text(json.dumps(facts))
+    evidence = load(results, truth_csv)
+    assert "| 64 | – | " in "\n".join(ranking_table(evidence, 729))
+    assert run_facts(evidence, evidence.runs[0])["accuracy"] is None
+
+
 def test_damaged_results_are_one_clear_error(results, truth_csv):
     path = write_run(results, "spos", "SPOS", consistency=1)
     path.write_text("arch,accuracy\n222222,0.5\n")
-    with pytest.raises(UserError, match=r"spos_729_2x1_0_of_60.json and the .csv beside it.*KeyError.*delete both"):
+    with pytest.raises(UserError, match=r"column .squared_error. in .*_of_60.csv, .*; delete .* to measure"):
         load(results, truth_csv)
     facts = path.with_suffix(".json").read_text()
     for content in ("[]", "[" * 100_000, " " * 2**20 + facts):  # another type, too deep, too long

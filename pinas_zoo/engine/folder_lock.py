@@ -1,4 +1,4 @@
-"""The lock of a run folder: one search at a time writes there. Workers of explore write only the study and take none.
+"""The lock of a run folder: one search or training at a time writes there. Workers of explore write only the study.
 
 The file ``.lock`` in the folder says who holds it: process, machine, and a heartbeat that grows every ``HEARTBEAT``
 seconds. A holder is dead if its process no longer exists on this machine, or if its heartbeat has not grown for
@@ -67,7 +67,7 @@ class FolderLock:
         """Take the lock, or that of a dead holder. An unknown process is watched for ``DEAD_AFTER`` seconds.
 
         Raises:
-            UserError: Another search holds it.
+            UserError: Another run holds it.
         """
         while (other := self._on_file(self._take)) is not None:
             seen = self._seen if self._seen is not None and self._seen.token == other.token else None
@@ -79,7 +79,7 @@ class FolderLock:
             time.sleep(POLL)
 
     def check_free(self) -> None:
-        """Check that no other search of this machine is known to hold the lock, which is not taken.
+        """Check that no other run of this machine is known to hold the lock, which is not taken.
 
         Raises:
             UserError: One is.
@@ -90,8 +90,8 @@ class FolderLock:
 
     def _in_use(self, other: Holder) -> UserError:
         return UserError(
-            f"expected a run folder that no other search uses, got {self.folder}, which {other} uses; let it finish, "
-            "add --worker to score candidates for it, or choose another folder with --work-dir"
+            f"expected a run folder that no other process uses, got {self.folder}, which {other} uses; let it finish, "
+            "choose another folder with --work-dir, or score candidates for a search with --worker"
         )
 
     def beat(self) -> bool:
@@ -192,7 +192,7 @@ def _write(file: int, holder: Holder) -> None:
 
 
 def refuse_if_held(folder: Path) -> None:
-    """Check early, before images are read, that no other search of this machine holds a folder.
+    """Check early, before images are read, that no other run of this machine holds a folder.
 
     Raises:
         UserError: Another one does.
@@ -204,11 +204,11 @@ def refuse_if_held(folder: Path) -> None:
 def hold_folder(folder: Path) -> Iterator[FolderLock]:
     """Context manager that holds the lock of a folder, which is created, and sends heartbeats.
 
-    If another search takes the lock over, this one is interrupted where a signal can do so, and finds it by
+    If another run takes the lock over, this one is interrupted where a signal can do so, and finds it by
     :meth:`FolderLock.check`, before it marks a stage as complete.
 
     Raises:
-        UserError: Another search holds the folder, or has taken it over while this one sent no heartbeats, such as on a
+        UserError: Another run holds the folder, or has taken it over while this one sent no heartbeats, such as on a
             machine that slept.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pinas_zoo.engine import folder_lock
+from pinas_zoo.engine.folder_lock import LOCK, FolderLock, Holder, hold_folder, refuse_if_held
 from pinas_zoo.errors import UserError
-from pinas_zoo.search import folder_lock
-from pinas_zoo.search.folder_lock import LOCK, FolderLock, Holder, hold_folder, refuse_if_held
 
 
 def hold(folder: Path) -> None:
@@ -41,7 +41,7 @@ def holder(tmp_path):
 
 def test_a_second_search_is_told_who_holds_the_folder_until_that_one_is_killed(holder, tmp_path):
     for ask in (refuse_if_held, lambda folder: FolderLock(folder).take()):
-        with pytest.raises(UserError, match=rf"which process {holder.pid} on .* uses; let it finish, add --worker"):
+        with pytest.raises(UserError, match=rf"which process {holder.pid} on .* uses; let it finish, choose another"):
             ask(tmp_path)
     holder.kill()
     os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie, as nobody waits for it
@@ -53,7 +53,7 @@ def test_a_second_search_is_told_who_holds_the_folder_until_that_one_is_killed(h
 
 def test_two_threads_of_one_process_are_told_apart(tmp_path):
     with hold_folder(tmp_path / "run"):
-        with pytest.raises(UserError, match="that no other search uses"), hold_folder(tmp_path / "run"):
+        with pytest.raises(UserError, match="that no other process uses"), hold_folder(tmp_path / "run"):
             pass
         assert (tmp_path / "run" / LOCK).is_file()  # the second has not removed it
     with hold_folder(tmp_path / "run"):

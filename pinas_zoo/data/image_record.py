@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pinas_zoo.bounded_reading import MIB, read_json
+from pinas_zoo.data.sources import digest, labels_of
 from pinas_zoo.errors import UserError
 from pinas_zoo.weights.atomic import write_json
 
@@ -35,12 +36,26 @@ class ImageRecord(BaseModel):
     test: Part | None = None
 
 
+def record_of(class_names: Sequence[str], sources: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells images from others: the classes, and the number and a digest of each source's images.
+
+    Args:
+        class_names: Of the images.
+        sources: ``train`` and ``test``: all images in files, before any limit; empty for images that do not change.
+    """
+    counted = {
+        name: {"images": len(source), "digest": digest(source, labels_of(source).tolist())}
+        for name, source in sources.items()
+    }
+    return {"classes": list(class_names), **counted}
+
+
 def check_images(folder: Path, found: Mapping[str, Any], write: bool) -> None:
     """Compare images with the record in a run's folder.
 
     Args:
         folder: Folder of the run.
-        found: The images, from :attr:`pinas_zoo.data.splits.Splits.record`.
+        found: The images, from :func:`record_of`.
         write: Whether to record them if the folder has no record, as for a run of an earlier version.
 
     Raises:
@@ -55,7 +70,7 @@ def check_images(folder: Path, found: Mapping[str, Any], write: bool) -> None:
     change = _class_change(before.classes, now.classes) or _part_change(before, now)
     if change:
         raise UserError(
-            f"expected the images with which the run {folder} began, got others: {change}; bring them back, or search "
+            f"expected the images with which the run {folder} began, got others: {change}; bring them back, or begin "
             "anew with another --work-dir"
         )
 
