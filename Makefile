@@ -6,10 +6,12 @@ export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
 
 .PHONY: demo test test-all chaos bench evidence-nb201 wheel help clean
 
+# networks this narrow leave nothing for a second thread to do; with one, steps took a third to a sixth of the time of two beside other work
+demo: export OMP_NUM_THREADS ?= 1
 # threads that wait sleep: spinning beside another busy program, they took 40 times as long
 demo: export OMP_WAIT_POLICY ?= PASSIVE
-demo: $(READY) ## search a network on scikit-learn's digits: learn, linear, explore, winner, train
-	$(BIN)/pinas-zoo search configs/search/digits.py
+demo: $(READY) ## search a cell on scikit-learn's digits, and compare it with ResNet's and random ones
+	$(BIN)/pinas-zoo search configs/search/digits_cells.py
 
 test: $(READY) ## lint, format, types, import rules and the tests that are not slow
 	$(BIN)/python tools/check.py

@@ -34,7 +34,7 @@ DEMO: Mapping[str, Any] = {"type": "resnest50", "depths": (1, 2, 2, 1), "widths"
 WIDE: Mapping[str, Any] = {"type": "resnest50", "depths": (1, 2, 2, 1)}
 CASES = (  # what, space, images of a batch, pixels
     ("NAS-Bench-201, one cell a stage", NB201, 250, 16),
-    ("4^6 of the demo", DEMO, 128, 32),
+    ("4^6 of digits", DEMO, 128, 32),
     ("4^6 at full width", WIDE, 16, 112),
 )
 PATHS, CLASSES = 8, 10

@@ -72,7 +72,7 @@ STAGES = {
             "tests": "the tests marked gpu pass",
             "memory": "memory after 1,000 scored candidates equals that after 10",
             "network_compiled": _network("torch.compile"),
-            "demo": "the whole demo, configs/search/digits.py, on the card",
+            "demo": "the whole search configs/search/digits.py, on the card",
         },
     ),
     "table2": Stage(

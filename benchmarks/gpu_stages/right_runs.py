@@ -1,4 +1,4 @@
-"""Whole runs on a card: groups of processes, determinism, a search that changes devices, tests, memory, the demo."""
+"""Whole runs on a card: groups of processes, determinism, a search that changes devices, tests, memory, `digits`."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from pinas_zoo.search.scorers.evaluator import PathEvaluator
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 from tests.tf32 import tf32
 
-CHANNELS: dict[str, Any] = dict(depths=(1, 2, 2, 1), widths=(16, 32, 64, 128), stem_width=8)  # of the demo
+CHANNELS: dict[str, Any] = dict(depths=(1, 2, 2, 1), widths=(16, 32, 64, 128), stem_width=8)  # of digits.py
 TINY: dict[str, Any] = dict(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
-SHORT = {  # the demo with fewer steps, for a search that changes devices
+SHORT = {  # digits.py with fewer steps, for a search that changes devices
     "learn.steps": "60", "learn.checkpoint_every": "20", "learn.log_every": "1", "linear.steps": "40",
     "linear.checkpoint_every": "20", "explore.evaluations": "16", "train.epochs": "1", "train.compare.seeds": "0",
 }  # fmt: skip
@@ -144,14 +144,14 @@ def network_gradients(settings: Settings, grouped: bool) -> list[torch.Tensor]:
 
 
 def start_search(folder: Path, device: str, changes: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start the demo's search; its output goes to the stage's log."""
+    """Start the search of digits.py; its output goes to the stage's log."""
     hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
     command = [sys.executable, "-m", "pinas_zoo.cli", *words(folder, changes)]
     return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **hidden})
 
 
 def search(settings: Settings, folder: Path, device: str, changes: dict[str, str]) -> None:
-    """Run the demo's search to its end; in smoke within this process, which has torch imported."""
+    """Run the search of digits.py to its end; in smoke within this process, which has torch imported."""
     code = cli.main(words(folder, changes)) if settings.smoke else start_search(folder, device, changes).wait()
     if code != 0:
         raise RuntimeError(f"the search ended with code {code} on {device}; see the log")
@@ -184,7 +184,7 @@ def resume(settings: Settings) -> Answer:
 
 
 def demo(settings: Settings) -> Answer:
-    """The demo as ``make demo`` runs it, which takes a few minutes on two cores."""
+    """The search of digits.py, which takes a few minutes on two cores."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=settings.out / "work") as scratch:
         folder = Path(scratch) / "run"

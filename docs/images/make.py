@@ -1,7 +1,7 @@
 """Draw the pictures of README and docs.
 
     python docs/images/make.py                                   # flow.svg and network.svg
-    python docs/images/make.py --report work_dirs/digits         # report.png too, by a headless Chromium
+    python docs/images/make.py --report work_dirs/digits_cells   # report.png too, by a headless Chromium
 
 flow.svg and network.svg are the same bytes each time. report.png is the upper part of a finished run's report; the one
 that is kept shows the demo, `make demo`.

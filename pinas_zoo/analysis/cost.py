@@ -27,6 +27,25 @@ Rule = Callable[[Any, torch.Tensor, torch.Tensor], int]  # of a layer, its input
 Rules = Mapping[type[nn.Module], Rule]
 
 
+def flops_unit(flops_g: float) -> tuple[str, float]:
+    """The unit in which multiply-adds are shown, and how many of it are 10^9: G, or M below a million.
+
+    Four decimals of G would leave networks for images of a few pixels one digit or none.
+    """
+    return ("G", 1.0) if flops_g >= 1e-3 else ("M", 1e3)
+
+
+def shown_flops(flops_g: float, decimals: int = 4) -> str:
+    """Multiply-adds in billions as text with a unit.
+
+    Example:
+        >>> shown_flops(0.00404), shown_flops(0.000119)
+        ('0.0040 G', '0.1190 M')
+    """
+    unit, factor = flops_unit(flops_g)
+    return f"{flops_g * factor:.{decimals}f} {unit}"
+
+
 @dataclass(frozen=True)
 class Cost:
     """Parameters and multiply-adds (of one image) of a part of a network; parts add up with ``+`` and ``sum``."""

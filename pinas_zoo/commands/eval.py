@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     if config["input_size"][0] != 3:
         raise UserError(f"expected a network for images of 3 channels, got one for {config['input_size'][0]}")
     check_preparation(config, args.network)
-    images, names, trained = open_images(args, facts_of(_trained(args.network)))
+    images, names, trained = open_images(args, facts_of(_trained(args.network)), config["input_size"][-1])
     if trained:
         note(
             f"{args.network} was trained on these images, by its {FACTS_FILE}: the accuracy says nothing of new ones; "
@@ -133,8 +133,15 @@ def facts_of(network: str) -> Mapping[str, Any]:
         return {}
 
 
-def open_images(args: argparse.Namespace, facts: Mapping[str, Any]) -> tuple[ImageSet, tuple[str, ...], bool]:
+def open_images(
+    args: argparse.Namespace, facts: Mapping[str, Any], image_size: int
+) -> tuple[ImageSet, tuple[str, ...], bool]:
     """The split that the arguments name, its classes, and whether ``facts`` of the network name it as trained on.
+
+    Args:
+        args: The command's arguments.
+        facts: ``provenance.json`` of the network.
+        image_size: Height and width in pixels that the network sees, at which digits are made.
 
     Raises:
         UserError: No such folder or split.
@@ -148,7 +155,7 @@ def open_images(args: argparse.Namespace, facts: Mapping[str, Any]) -> tuple[Ima
     from pinas_zoo.train.training_images import was_trained_on
 
     if args.data == "digits" and not args.dataset and not Path(args.data).exists():
-        data = Data(type="digits", image_size=args.image_size or 32, test_split="validation", workers=args.workers)
+        data = Data(type="digits", image_size=image_size, test_split="validation", workers=args.workers)
         split = "train" if args.split == "train" else "validation"
         return *load_split(data, split), was_trained_on(facts, data, split)
     if not args.dataset and not Path(args.data).is_dir():

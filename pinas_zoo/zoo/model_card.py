@@ -19,7 +19,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from pinas_zoo.analysis.cost import cost_of
+from pinas_zoo.analysis.cost import cost_of, shown_flops
 from pinas_zoo.analysis.diagram import HEADINGS, layer_table, table_cells
 from pinas_zoo.bounded_reading import is_finite
 from pinas_zoo.errors import UserError
@@ -103,7 +103,7 @@ def _parts(
         ("Architecture", f"{code_text(args['arch'])}, one candidate per layer"),
         *((name, code_text(value)) for name, value in sizes.items()),
         ("Parameters", f"{cost.params:,}"),
-        ("Multiply-adds", f"{cost.macs / 1e9:.3f} G for one image of {channels} x {size[0]} x {size[1]}"),
+        ("Multiply-adds", f"{shown_flops(cost.macs / 1e9, 3)} for one image of {channels} x {size[0]} x {size[1]}"),
         ("Classes", f"{args['num_classes']:,}"),
         ("Trained on", card_text(dataset.get("name") or "not recorded")),
         ("Licence", card_text(facts.get("license") or cfg.get("license") or "not recorded")),

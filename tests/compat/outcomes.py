@@ -3,9 +3,9 @@
     python tests/compat/outcomes.py run FOLDER          # with the version that is on sys.path; some minutes
     python tests/compat/outcomes.py compare ONE OTHER   # prints what differs; exit code 1 if anything does
 
-Runs the demo, and one tiny search of each method on each space, on one thread. Weights, curves, rankings, facts and the
-tables of the reports are compared; times, rates and memory are not. Only the command line is used, so that the script
-runs with any version. Bits depend on the processor: compare folders of one machine.
+Runs the search `digits`, and one tiny search of each method on each space, on one thread. Weights, curves, rankings,
+facts and the tables of the reports are compared; times, rates and memory are not. Only the command line is used, so
+that the script runs with any version. Bits depend on the processor: compare folders of one machine.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def test_a_rising_loss_warns_by_quarters_and_near_guessing_by_its_ends():
     found = checks.loss_rises(rising, [LN10] * 40, [True] * 40)
     assert found is not None
     assert "rose from 1." in found.text
-    short = checks.loss_rises([11.99, 12.78], [12.71, 13.86], [False, True])  # 20 steps of the demo
+    short = checks.loss_rises([11.99, 12.78], [12.71, 13.86], [False, True])  # 20 steps of digits.py
     assert short is not None
     assert "rose from 11.99 to 12.78" in short.text
 
@@ -64,7 +64,7 @@ def test_a_rising_loss_warns_by_quarters_and_near_guessing_by_its_ends():
         ([LN10 * 0.5 + 0.1 * (-1) ** k for k in range(40)], [LN10] * 40, [True] * 40),  # as high as low
         ([1.0, 1.2], [LN10] * 2, [True] * 2),  # two steps, far below guessing
         ([2.2], [LN10], [True]),
-        ([8.9, 9.5, *np.linspace(12.1, 7.9, 28)], [8.9, 9.6, *[13.86] * 28], [False, False, *[True] * 28]),  # the demo
+        ([8.9, 9.5, *np.linspace(12.1, 7.9, 28)], [8.9, 9.6, *[13.86] * 28], [False, False, *[True] * 28]),  # digits.py
         ([9.0, 12.0], [0.0, 0.0], [False, False]),  # a queue of random entries
     ],
 )

@@ -16,6 +16,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from pinas_zoo.analysis.cost import flops_unit
 from pinas_zoo.search.config import Explore
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.weights.atomic import write_text
@@ -99,7 +100,7 @@ def curve(
         if percent:
             axes.yaxis.set_major_formatter(lambda value, position: f"{round(100 * value, 6):g}%")
         if len(columns) > 1 or chance is not None:
-            axes.legend(frameon=False, fontsize=8)
+            legend(axes)
         grid(axes)
         axes.set(xlabel="step", ylabel=label)
 
@@ -147,7 +148,7 @@ def best_so_far(scores: Sequence[Score], first: int, name: str, percent: bool = 
         if random_search is not None:
             label = f"random search, expected from the first {min(first, len(values))}"
             axes.plot(evaluations, random_search, "--", color=ORANGE, linewidth=1.2, label=label)
-        axes.legend(frameon=False, fontsize=8, loc="lower right")
+        legend(axes)
         grid(axes)
         axes.set(xlabel="evaluation", ylabel=f"{name}, %" if percent else name)
 
@@ -176,23 +177,33 @@ def cost_front(
         winner: Point of the winner, which is marked.
         percent: Whether the scores are in percent.
     """
+    unit, factor = flops_unit(max(flops_g for flops_g, _ in points))
     front: list[tuple[float, float]] = []
     for flops_g, score in sorted(points):
         if not front or score > front[-1][1]:
             front.append((flops_g, score))
 
+    def scaled(some: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+        return [flops_g * factor for flops_g, _ in some], [score for _, score in some]
+
     def draw(axes: Any) -> None:
-        axes.plot(*zip(*points, strict=True), ".", color=GREY, markersize=4)
+        axes.plot(*scaled(points), ".", color=GREY, markersize=4)
         line = dict(color=BLUE, drawstyle="steps-post", linewidth=1.5, marker=".", markersize=6)
-        axes.plot(*zip(*front, strict=True), **line, label="Pareto front")
+        axes.plot(*scaled(front), **line, label="Pareto front")
         if winner is not None:
-            axes.plot(*winner, "*", color=ORANGE, markersize=11, label="winner")
-        axes.legend(frameon=False, fontsize=8, loc="lower right")
+            axes.plot(*scaled([winner]), "*", color=ORANGE, markersize=11, label="winner")
+        legend(axes)
         axes.locator_params(axis="x", nbins=6)
         grid(axes)
-        axes.set(xlabel="multiply-adds, G", ylabel=f"{name}, %" if percent else name)
+        axes.set(xlabel=f"multiply-adds, {unit}", ylabel=f"{name}, %" if percent else name)
 
     return draw
+
+
+def legend(axes: Any) -> None:
+    """Name what is drawn, above the axes, where no point or curve can lie under the words."""
+    where = dict(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, borderpad=0)
+    axes.legend(frameon=False, fontsize=8, ncols=3, **where)
 
 
 def grid(axes: Any) -> None:

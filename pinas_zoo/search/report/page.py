@@ -17,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pinas_zoo.analysis.cost import shown_flops
 from pinas_zoo.analysis.paper_tables import ROWS_OF_NAMES, TABLES
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import curve as curve_file
@@ -203,7 +204,7 @@ def _tiles(
         size = config.data.image_size
         params_m, flops_g = space.cost(arch, size)
         tiles.append(Tile("Parameters", f"{params_m:.3f} M", "without classifier"))
-        tiles.append(Tile("Multiply-adds", f"{flops_g:.4f} G", f"at {size} x {size} pixels"))
+        tiles.append(Tile("Multiply-adds", shown_flops(flops_g), f"at {size} x {size} pixels"))
     if scored:
         tiles.append(Tile("Scored", f"{scored:,}", f"of {space.size:,} architectures"))
     if facts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pinas_zoo.analysis.cost import flops_unit
 from pinas_zoo.search.config import Train, comparison_epochs
 from pinas_zoo.search.ranking.trained_rows import RANDOM, REFERENCE, WINNER, TrainedRow
 from pinas_zoo.search.ranking.worth import TrainedArch, by_architecture, sentence, verdicts
@@ -27,9 +28,10 @@ def worth_section(rows: Sequence[TrainedRow], options: Train) -> Worth | None:
     if not found:
         return None
     networks = by_architecture(rows)
+    unit, factor = flops_unit(max(network.flops_g for network in networks))
     table = Table(
-        ("network", "architecture", "multiply-adds, G", "test accuracy", "standard deviation over seeds"),
-        tuple(_cells(network) for network in networks),
+        ("network", "architecture", f"multiply-adds, {unit}", "test accuracy", "standard deviation over seeds"),
+        tuple(_cells(network, factor) for network in networks),
         numeric=frozenset((2, 3, 4)),
         code=frozenset((1,)),
     )
@@ -50,30 +52,31 @@ def worth_section(rows: Sequence[TrainedRow], options: Train) -> Worth | None:
     )
 
 
-def _cells(network: TrainedArch) -> tuple[str, ...]:
+def _cells(network: TrainedArch, factor: float) -> tuple[str, ...]:
     spread = f"{100 * network.deviation:.2f}" if len(network.accuracies) > 1 else ""
-    return network.role, network.arch, f"{network.flops_g:.4f}", f"{network.mean:.2%}", spread
+    return network.role, network.arch, f"{network.flops_g * factor:.4f}", f"{network.mean:.2%}", spread
 
 
 def chart(networks: Sequence[TrainedArch]) -> Draw:
     """Mean test accuracy over multiply-adds, with bars of one standard deviation and a dot for each training."""
+    unit, factor = flops_unit(max(network.flops_g for network in networks))
 
     def draw(axes: Any) -> None:
         for role, (marker, size, colour) in MARKS.items():
             some = [network for network in networks if network.role == role]
             if not some:
                 continue
-            costs = [network.flops_g for network in some]
+            costs = [network.flops_g * factor for network in some]
             bars = dict(fmt=marker, color=colour, markersize=size, capsize=3, linewidth=1.2, label=role)
             bars["yerr"] = [100 * network.deviation for network in some]
             axes.errorbar(costs, [100 * network.mean for network in some], **bars)
             for network in some:
                 dots = [100 * accuracy for accuracy in network.accuracies]
-                axes.plot([network.flops_g] * len(dots), dots, ".", color=colour, markersize=3, alpha=0.6)
-        axes.legend(frameon=False, fontsize=8)
+                axes.plot([network.flops_g * factor] * len(dots), dots, ".", color=colour, markersize=3, alpha=0.6)
+        figures.legend(axes)
         axes.margins(x=0.1, y=0.15)
         axes.locator_params(axis="x", nbins=6)
         figures.grid(axes)
-        axes.set(xlabel="multiply-adds, G", ylabel="test accuracy, %")
+        axes.set(xlabel=f"multiply-adds, {unit}", ylabel="test accuracy, %")
 
     return draw

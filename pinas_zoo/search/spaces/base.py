@@ -280,6 +280,13 @@ class SearchSpace(ABC):
         """
         return tuple((k, k + 1) for k in range(self.num_layers + 1))
 
+    def sees_image(self, arch: Arch) -> bool:
+        """Whether the image reaches the output. If not, the output is the same for all images, and no training helps.
+
+        The default says that it does: each layer has a block. A space whose edges can be cut overrides it.
+        """
+        return True
+
     def describe(self, arch: Arch) -> str:
         """Description of an architecture in a report."""
         return str(arch)

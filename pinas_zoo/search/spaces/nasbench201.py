@@ -46,6 +46,7 @@ from pinas_zoo.search.spaces.base import (
     mixture,
 )
 
+RESNET = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"
 NOISE = 0.3  # factor of the usual random weights that are added to the identity
 
 
@@ -314,6 +315,22 @@ class NASBench201Space(SearchSpace):
         return tuple(
             (k, j) for k, (_, to) in enumerate(ends) for j, (source, _) in enumerate(ends) if to == source and k < j
         )
+
+    def sees_image(self, arch: Arch) -> bool:
+        """Whether a way without ``none`` leads from the cell's input to its output."""
+        return any(code != NONE for code in prune(self.operations_of(arch).choices))
+
+    def references(self) -> dict[str, Arch]:
+        """ResNet's basic block as a cell, if the space has its operations and may score them.
+
+        Dong and Yang list this cell as ResNet in the benchmark's experiments: two 3x3 convolutions in a row, and the
+        input added to their output. The last edge is a skip connection, so that the convolutions' output is a node.
+        """
+        known = parse_arch(RESNET)
+        if not self.holds(known):
+            return {}
+        arch = self.from_operations(known)
+        return {"resnet": arch} if all(c in some for c, some in zip(arch, self.choices, strict=True)) else {}
 
     def describe(self, arch: Arch) -> str:
         return arch_string(self.operations_of(arch))

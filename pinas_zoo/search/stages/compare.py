@@ -14,6 +14,7 @@ from typing import Any
 import timm
 import torch
 
+from pinas_zoo.analysis.cost import shown_flops
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import distributed
 from pinas_zoo.engine.compiler import check_compiler
@@ -99,7 +100,8 @@ def compare(context: Context, winner: Arch) -> Compared | None:
         if rows:
             (network,) = by_architecture(rows)[-1:]
             spread = f" ± {100 * network.deviation:.2f} over {options.seeds} seeds" if options.seeds > 1 else ""
-            context.say(f"compare  {role:9} {arch}, {network.flops_g:.4f} G: test accuracy {network.mean:.2%}{spread}")
+            cost = shown_flops(network.flops_g)
+            context.say(f"compare  {role:9} {arch}, {cost}: test accuracy {network.mean:.2%}{spread}")
     if distributed.rank() > 0:
         return None
     write_table(context.folder / COMPARISON, rows)
@@ -165,6 +167,9 @@ def like_cost(
 ) -> list[Arch]:
     """Different random architectures whose multiply-adds are like the winner's.
 
+    Architectures whose output does not depend on the image are left out: any winner is better than those. So are
+    those that differ from a known or drawn one only in choices without effect: they are the same network again.
+
     Args:
         space: The search space, of which architectures that may be scored are drawn uniformly.
         winner: The winner.
@@ -177,13 +182,16 @@ def like_cost(
         At most ``options.random`` of them; fewer where the space has few of that cost.
     """
     flops_g = space.cost(winner, image_size)[1]
-    found: dict[Arch, None] = {}
+    seen = {space.reachable(arch) for arch in known}
+    found: list[Arch] = []
     for arch in _draws(space, seed) if options.random else ():
-        if arch not in known and abs(space.cost(arch, image_size)[1] - flops_g) <= options.within * flops_g:
-            found[arch] = None
+        like = abs(space.cost(arch, image_size)[1] - flops_g) <= options.within * flops_g
+        if like and space.reachable(arch) not in seen and space.sees_image(arch):
+            seen.add(space.reachable(arch))
+            found.append(arch)
             if len(found) == options.random:
                 break
-    return list(found)
+    return found
 
 
 def _draws(space: SearchSpace, seed: int) -> Iterator[Arch]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import timm
 
+from pinas_zoo.analysis.cost import shown_flops
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import distributed
 from pinas_zoo.search.context import Context
@@ -34,7 +35,7 @@ def winner(context: Context) -> StageResult | None:
     value = accuracy(model, context.splits.test, context.views(context.config.views).normalise)
     params_m, flops_g = context.space.cost(arch, context.config.data.image_size)
     how = "with inherited weights" if context.supernet is not None else "untrained"
-    summary = f"{arch}, {params_m:.3f} M params, {flops_g:.4f} G multiply-adds, test accuracy {value:.1%} {how}"
+    summary = f"{arch}, {params_m:.3f} M params, {shown_flops(flops_g)} multiply-adds, test accuracy {value:.1%} {how}"
     facts = {"test_accuracy": value, "test_images": len(context.splits.test)}
     return StageResult(summary, time.perf_counter() - started, facts)
 

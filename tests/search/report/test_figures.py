@@ -1,16 +1,19 @@
-"""Figures of a report: the tree of the action space, and the draws that random search is estimated from."""
+"""Figures of a report: the tree of the action space, draws of random search, and legends beside what they name."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.config import Explore
-from pinas_zoo.search.report.figures import FEW, curve, random_draws
+from pinas_zoo.search.ranking.worth import TrainedArch
+from pinas_zoo.search.report.figures import FEW, SIZE, best_so_far, cost_front, curve, random_draws
 from pinas_zoo.search.report.tree_figure import action_tree, preferences, tree_figure
+from pinas_zoo.search.report.worth_section import chart
 from pinas_zoo.search.scorers.protocol import Score
 
 
@@ -73,3 +76,35 @@ def test_the_points_of_a_short_curve_can_be_seen():
     late = [float("nan")] * FEW + [1.0]  # a phase that starts late
     curve(list(range(FEW + 1)), {"weights.loss": [1.0] * (FEW + 1), "gates.loss": late}, "loss")(axes)
     assert [line.get_marker() for line in axes.lines] == ["None", "."]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        chart([TrainedArch(role, "0", 1.0, (0.5, 0.9)) for role in ("winner", "reference", "random")]),
+        curve([1, 2], {"loss": [1.0, 2.0], "bound": [2.0, 1.0]}, "loss", chance=[3.0, 3.0]),
+        best_so_far([Score(0.5, 1.0)] * 30, 20, "held-out accuracy"),
+        cost_front([(1.0, 50.0)], "held-out accuracy", (1.0, 50.0)),
+    ],
+)
+def test_no_point_lies_under_a_legend(draw):
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    draw(axes)
+    figure.draw_without_rendering()
+    words, whole = axes.get_legend().get_window_extent(), figure.bbox
+    assert words.y0 >= axes.get_window_extent().y1
+    assert whole.x0 <= words.x0 < words.x1 <= whole.x1
+    assert words.y1 <= whole.y1
+
+
+def test_small_costs_are_shown_in_millions():
+    for flops_g, label, place in ((0.004, "multiply-adds, G", 0.004), (0.000119, "multiply-adds, M", 0.119)):
+        for draw in (
+            cost_front([(flops_g, 50.0)], "held-out accuracy", (flops_g, 50.0)),
+            chart([TrainedArch("winner", "0", flops_g, (0.5, 0.9))]),
+        ):
+            axes = Figure().add_subplot()
+            draw(axes)
+            assert axes.get_xlabel() == label
+            assert all(x == pytest.approx(place) for line in axes.lines for x in line.get_xdata())

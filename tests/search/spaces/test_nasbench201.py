@@ -162,6 +162,28 @@ def test_restricted_digits_lead_to_the_benchmarks_and_back():
     assert sum(space.holds(arch) for arch in all_archs()) == 729
 
 
+@pytest.mark.parametrize("arch", ["000000", "300000", "033034", "303101", "000100", "040004", "103003", "120000"])
+def test_a_path_sees_the_image_unless_it_is_cut_off(arch):
+    space = NASBench201Space(**TINY)
+    supernet = space.supernet().eval()
+    with torch.no_grad():
+        first, second = supernet(torch.randn(2, 3, 16, 16), Arch.parse(arch))
+    assert space.sees_image(Arch.parse(arch)) != torch.equal(first, second)
+
+
+def test_resnets_cell_is_the_reference_where_it_belongs_to_the_space():
+    (known,) = NASBench201Space(**TINY).references().values()
+    assert arch_string(known) == "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"
+    x = torch.randn(2, 4, 8, 8)
+    cell = NASBench201Space(**TINY).supernet().get_submodule("stage1.0").eval()
+    block = x + cell.conv(2, 3)(F.relu(cell.conv(0, 3)(F.relu(x))))
+    assert torch.allclose(cell(x, known.choices), block)
+    restricted = NASBench201Space(("nor_conv_3x3", "none", "skip_connect"), **TINY)
+    assert restricted.operations_of(restricted.references()["resnet"]) == known
+    assert NASBench201Space(CONVS, **TINY).references() == {}
+    assert NASBench201Space(subspace=CONVS, **TINY).references() == {}
+
+
 def test_edges_share_no_work_and_none_costs_nothing(monkeypatch):
     """A cell rectifies and pools each node once, and does not compute dead ends."""
     calls = {"relu": 0, "pool": 0, "conv": 0}

@@ -196,3 +196,12 @@ def test_random_networks_stay_in_the_subspace():
     drawn = like_cost(space, Arch.parse("0202"), set(), Compare(random=8, within=1.0), 16, 0)
     assert len(drawn) == 8
     assert all(set(arch.choices) <= {0, 2} for arch in drawn)
+
+
+def test_random_networks_see_the_image_and_differ_in_what_has_an_effect():
+    space = build_space(SPACES[1])
+    winner = Arch.parse("000300")  # one convolution, from the input to the output
+    drawn = like_cost(space, winner, {winner}, Compare(random=30), 16, 0)
+    assert len(drawn) == 30
+    assert all(space.sees_image(arch) for arch in drawn)
+    assert len({winner, *map(space.reachable, drawn)}) == 31
