@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -90,10 +91,8 @@ def test_an_interrupt_of_which_a_library_leaves_no_trace(monkeypatch, capsys):
     """As safetensors does when Ctrl-C comes while it reads a tensor: a ValueError about the storage."""
 
     def run(args: object) -> None:
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        except KeyboardInterrupt:
-            pass
         raise ValueError("could not determine the shape of object type 'torch.storage.UntypedStorage'")
 
     monkeypatch.setattr("pinas_zoo.commands.paper.run", run)
