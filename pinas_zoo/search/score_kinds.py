@@ -58,7 +58,12 @@ class ScoreKind:
     @property
     def title(self) -> str:
         """Name of the quantity with what it is measured on: held-out images, unless nothing was learned."""
-        return f"held-out {self.name}" if self.percent else self.name
+        return f"held-out {self.name}" if self.in_supernet else self.name
+
+    @property
+    def in_supernet(self) -> bool:
+        """Whether scores are measured in the supernet, on held-out images; others are of untrained networks."""
+        return SUPERNET in self.needs
 
     def shown(self, value: float, decimals: int = 2) -> str:
         """A value as text: a share in percent, anything else with five digits."""
@@ -136,7 +141,12 @@ KINDS = {
 }
 UNTRAINED = frozenset(name for name, kind in KINDS.items() if SUPERNET not in kind.needs)
 METHODS_OWN = ScoreKind(
-    "score", "the score of the method itself", "the method scores candidates", frozenset({SUPERNET}), None
+    "score",
+    "the score of the method itself",
+    "the method scores candidates",
+    frozenset({SUPERNET}),
+    build=None,
+    percent=False,  # such as DNA's, the negative sum of its stages' errors
 )
 
 

@@ -9,7 +9,7 @@ sums of main effects is known: it holds the noise, and the interaction of choice
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pinas_zoo.arch import Arch
@@ -58,13 +58,16 @@ def accuracy_noise(scores: Mapping[Arch, Score], winner: Arch, images: int) -> W
     return _said(within, len(scores) - 1, reason)
 
 
-def score_noise(scores: Mapping[Arch, Score], winner: Arch, num_candidates: int) -> WinnerNoise:
+def score_noise(
+    scores: Mapping[Arch, Score], winner: Arch, num_candidates: int, shown: Callable[[float], str] = "{:.2%}".format
+) -> WinnerNoise:
     """The same for scores without a binomial error, by their scatter around sums of main effects.
 
     Args:
         scores: Scores, with that of the winner.
         winner: The winner.
         num_candidates: Candidates per layer.
+        shown: A difference of scores as text.
     """
     others = len(scores) - 1
     values = {arch: score.accuracy for arch, score in scores.items()}
@@ -76,7 +79,7 @@ def score_noise(scores: Mapping[Arch, Score], winner: Arch, num_candidates: int)
     within = sum(
         values[winner] - value <= Z * math.sqrt(2) * scatter for arch, value in values.items() if arch != winner
     )
-    reason = f"scatter of {scatter:.2%} around sums of main effects, an upper bound as it holds interactions, too"
+    reason = f"scatter of {shown(scatter)} around sums of main effects, an upper bound as it holds interactions, too"
     return _said(within, others, reason)
 
 

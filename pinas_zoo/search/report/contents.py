@@ -123,6 +123,7 @@ class Page:
     kind: ScoreKind
     rank_by: str
     scored: int
+    chosen: bool  # by the method, in learning: the winner is the only one scored
     complete: tuple[str, ...]
     warnings: tuple[str, ...]
     tiles: tuple[Tile, ...]

@@ -120,6 +120,7 @@ def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapp
         kind=kind,
         rank_by=config.explore.rank_by,
         scored=len(scores) or len(ranking),
+        chosen=facts.get("learn", {}).get("chosen") is not None,
         complete=tuple(facts),
         warnings=tuple(warnings),
         tiles=tuple(_tiles(config, space, arch, winner, facts, ranking, len(scores) or len(ranking))),
@@ -129,7 +130,7 @@ def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapp
         exploration=tuple(_exploration(folder, config, list(scores.values()), ranking, chosen)),
         candidates=_candidates(ranking, kind, weights) if ranking else None,
         references=_references(space, facts.get("explore", {}), ranking),
-        effects=_effects(scores, space.num_candidates, kind) if scores else None,
+        effects=_effects(scores, space.num_candidates, kind) if len(scores) > 1 else None,
         tree=_tree(scores, space.num_candidates) if len(scores) >= LEAST else None,
         truth=_truth(folder / "rank.json", kind) if (folder / "rank.json").is_file() else None,
         stages=_stages(facts) if facts else None,
@@ -199,7 +200,7 @@ def _tiles(
         if score is not None:
             kind = score_kind(config)
             note = f"in the supernet, {held_out} held-out images" if held_out else "in the supernet"
-            note = note if kind.percent else "of the untrained network"
+            note = note if kind.in_supernet else "of the untrained network"
             tiles.append(Tile(capitalised(kind.title), kind.shown(score), note))
         size = config.data.image_size
         params_m, flops_g = space.cost(arch, size)
@@ -256,7 +257,7 @@ def _exploration(
     kind = score_kind(config)
     quantity, title = kind.title, capitalised(kind.title)
     found = []
-    if scores:
+    if len(scores) > 1:  # a method may have chosen the only one
         found.append(_figure(figures.histogram(scores, quantity, kind.percent), f"{title} of the candidates"))
         first = figures.random_draws(config.explore)
         caption = f"Best {quantity} over evaluations."
@@ -266,7 +267,7 @@ def _exploration(
                 "random. It cannot exceed their best: from few, the estimate is low."
             )
         found.append(_figure(figures.best_so_far(scores, first, quantity, kind.percent), caption))
-    if ranking:
+    if len(ranking) > 1:
         unit = 100 if kind.percent else 1
         points = {row["arch"]: (float(row["flops_g"]), unit * float(row["accuracy"])) for row in ranking}
         draw = figures.cost_front(list(points.values()), quantity, points.get(winner or ""), kind.percent)
@@ -347,7 +348,7 @@ def _truth(path: Path, kind: ScoreKind) -> TrueRanking:
     rows = [[name, f"{tau.value:+.3f}", f"{tau.low:+.3f}", f"{tau.high:+.3f}"] for name, tau in taus.items()]
     figure = None
     if found.points is not None:  # older versions wrote a file rank.svg alone
-        where = f"held-out {kind.name} in the supernet" if kind.percent else kind.name
+        where = f"held-out {kind.name} in the supernet" if kind.in_supernet else kind.name
         caption = f"{found.column} of {found.truth} over {where}"
         figure = _figure(_scatter(found, kind), caption)
     table = _table(["order by", "tau", "from", "to"], rows, (1, 2, 3))

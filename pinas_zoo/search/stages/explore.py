@@ -63,11 +63,9 @@ def explore(context: Context) -> StageResult | None:
         folder / "ranking.csv", context.space, scores, size, effects, options.rank_by, options.weights
     )
     low, high = min(values.values()), max(values.values())
-    summary = (
-        f"{len(scores)} of {context.space.size} architectures, {kind.title} {kind.shown(low, 1)} to "
-        f"{kind.shown(high, 1)}, best {winner}"
-    )
-    if options.rank_by == "effects":
+    span = kind.shown(low, 1) if len(scores) == 1 else f"{kind.shown(low, 1)} to {kind.shown(high, 1)}"
+    summary = f"{len(scores)} of {context.space.size} architectures, {kind.title} {span}, best {winner}"
+    if options.rank_by == "effects" and len(scores) > 1:  # a method may have chosen the only one
         warning = effects.warning()
         summary += " by effects" + (f"; WARNING: {warning}" if warning else "")
     facts: dict[str, Any] = {"winner": str(winner), "held_out": len(context.scoring_data().held_out)}

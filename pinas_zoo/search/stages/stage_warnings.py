@@ -19,7 +19,7 @@ from pinas_zoo.search.learned_nothing import SearchWarning, warnings_of
 from pinas_zoo.search.ranking.winner_noise import WinnerNoise, accuracy_noise, score_noise
 from pinas_zoo.search.run_folder import STAGES, is_done, read_done
 from pinas_zoo.search.score_kinds import score_kind
-from pinas_zoo.search.scorers.protocol import SUPERNET, Score
+from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.stages.untrained import Probed, probe_beside_untrained
 
 AVERAGED = 10  # last logged steps of linear evaluation whose accuracies are averaged
@@ -94,9 +94,8 @@ def _of_scores(context: Context, scores: Mapping[Arch, Score]) -> list[SearchWar
     if len(values) < 2:  # a method chose the only candidate
         return []
     is_accuracy, name, shown = kind.name == "accuracy", kind.title, kind.shown(values[0].accuracy)
-    trained = SUPERNET in kind.needs
-    equal = learned_nothing.equal_scores(values, name, is_accuracy, shown, trained)
-    if not trained:
+    equal = learned_nothing.equal_scores(values, name, is_accuracy, shown, kind.in_supernet)
+    if not kind.in_supernet:
         return [equal]
     found = [
         equal,
@@ -114,12 +113,12 @@ def _of_scores(context: Context, scores: Mapping[Arch, Score]) -> list[SearchWar
 
 def _noise(context: Context, scores: Mapping[Arch, Score], winner: str) -> WinnerNoise | None:
     kind = score_kind(context.config)
-    if SUPERNET not in kind.needs or len(scores) < 2:
+    if not kind.in_supernet or len(scores) < 2:
         return None
     arch = context.space.parse(winner)
     if kind.name == "accuracy":
         return accuracy_noise(scores, arch, len(context.scoring_data().held_out))
-    return score_noise(scores, arch, context.space.num_candidates)
+    return score_noise(scores, arch, context.space.num_candidates, kind.shown)
 
 
 def _of_test(context: Context, stage: str, accuracy: float) -> SearchWarning | None:

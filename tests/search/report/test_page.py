@@ -222,6 +222,21 @@ def test_a_winner_without_test_images_has_no_test_accuracy(run):
     assert "est accuracy" not in page
 
 
+@pytest.mark.parametrize("rank_by", ["score", "effects"])
+def test_a_winner_that_the_method_chose_is_called_so_and_compared_with_nothing(tmp_path, rank_by):
+    options = config().model_copy(update={"explore": config().explore.model_copy(update={"rank_by": rank_by})})
+    run = Folder(tmp_path, options, count=1).learn()
+    stage(run.path, "learn", chosen=str(next(iter(run.all_scores))))
+    page = run.explore().winner().page()
+    assert "chose in learning. No other architecture was scored." in page
+    assert "was found among" not in page
+    assert "Random search is estimated" not in page
+    assert "Ranked by" not in page
+    assert sections(page) == ["winner", "learning", "exploration", "candidates", "stages", "configuration"]
+    assert page.split('id="exploration"')[1].split("</section>")[0].count("<figure>") == 1  # similarity of features
+    assert {link.removeprefix("#") for link in Tags(page).values("href")} <= set(Tags(page).values("id"))
+
+
 def test_similarity_alone_is_shown_after_learn(run):
     run.learn()
     write_matrix(run.path / "similarity.csv", np.full((4, 4), 0.625))
@@ -235,7 +250,7 @@ def test_every_kind_of_score_is_named(score, tmp_path):
     kind = KINDS[score]
     assert kind.words in html.unescape(page)
     assert f"{capitalised(kind.title)} of the candidates" in page
-    assert kind.percent == ("on held-out images in the supernet" in page)
+    assert kind.in_supernet == ("on held-out images in the supernet" in page)
     assert kind.percent == ("Percentage points that" in page)
     assert f"<th class=n>{kind.name}</th>" in page
     assert ("column <code>accuracy</code> holds the consistency" in page) == (score == "consistency")
