@@ -35,8 +35,9 @@ COMMANDS: dict[str, tuple[Input, ...]] = {
 if find_spec("mmdet") and find_spec("mmseg"):
     for name in ("pinas_zoo.openmmlab", "mmdet.datasets", "matplotlib.pyplot"):  # once, and not in each child
         import_module(name)
-    from tests.hostile import dataset_inputs, own_data_inputs
+    from tests.hostile import dataset_inputs, drawing_inputs, own_data_inputs
 
     READERS["datasets"] = dataset_inputs.inputs()
     READERS["own-data"] = own_data_inputs.inputs()
+    COMMANDS["drawing"] = drawing_inputs.inputs()
     COMMANDS["own-data"] = own_data_inputs.slow_inputs()
