@@ -10,6 +10,7 @@ from tests.hostile import (
     command_inputs,
     folder_inputs,
     image_inputs,
+    more_command_inputs,
     network_inputs,
     recipe_inputs,
     result_inputs,
@@ -30,6 +31,7 @@ READERS: dict[str, tuple[Input, ...]] = {
 }
 COMMANDS: dict[str, tuple[Input, ...]] = {
     "commands": command_inputs.inputs(),
+    "more-commands": more_command_inputs.inputs(),
     "trainings": recipe_inputs.slow_inputs(),
 }
 if find_spec("mmdet") and find_spec("mmseg"):
