@@ -60,7 +60,10 @@ class Options(argparse.Action):
 
 def run(args: argparse.Namespace) -> None:
     from pinas_zoo import extras
+    from pinas_zoo.errors import UserError
 
+    if not 0 <= args.score <= 1:
+        raise UserError(f"expected --score from 0 to 1, got {args.score}")
     extras.require()
     from pinas_zoo.openmmlab import drawing
 

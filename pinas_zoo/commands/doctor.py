@@ -158,7 +158,7 @@ def weights_finding(place: str, checkpoint: str) -> tuple[str, str, str | None]:
         elif "://" in checkpoint or checkpoint.startswith(("hf-hub:", "hf_hub:")):
             return name, f"weights {checkpoint}, downloaded at the first start", None
         else:
-            state_dict_of(read_weights(checkpoint))
+            state_dict_of(read_weights(checkpoint), str(checkpoint))
     except UserError as error:
         return name, f"no weights {checkpoint}", f"{error}{random_instead(place)}"
     return name, f"weights {checkpoint} found", None

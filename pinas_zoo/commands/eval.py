@@ -60,8 +60,8 @@ def run(args: argparse.Namespace) -> None:
             raise UserError(f"expected --{option.replace('_', '-')} of at least 1, got {getattr(args, option)}")
     if args.crop_pct is not None and not 0 < args.crop_pct <= 1:
         raise UserError(f"expected --crop-pct above 0 and at most 1, got {args.crop_pct}")
-    if args.workers < 0:
-        raise UserError(f"expected --workers of at least 0, got {args.workers}")
+    if not 0 <= args.workers <= 1024:
+        raise UserError(f"expected --workers from 0 to 1024, got {args.workers}")
     require_search()
     from timm.data import resolve_data_config
 

@@ -27,8 +27,9 @@ from torch import Tensor, nn
 
 from pinas_zoo.errors import UserError, WrongShapes
 from pinas_zoo.weights.checkpoint_reader import check_archive, read_checkpoint, refused_globals
+from pinas_zoo.weights.size_limits import shortened
 from pinas_zoo.weights.sources import find_source
-from pinas_zoo.weights.tensors import shape_problems, without_wrappers
+from pinas_zoo.weights.tensors import check_real, shape_problems, without_wrappers
 from pinas_zoo.zoo.resolve import weights_file
 
 Checkpoint = dict[str, Any]
@@ -115,7 +116,7 @@ def load_backbone(backbone: nn.Module, checkpoint: str, prefix: str | None = Non
         WrongShapes: The weights are those of another network; nothing was loaded.
         UserError: They are missing or damaged, or ask to run code.
     """
-    state = state_dict_of(read_weights(checkpoint))
+    state = state_dict_of(read_weights(checkpoint), checkpoint)
     if prefix is None and any(name.startswith(PREFIX) for name in state):
         prefix = PREFIX
     if prefix:
@@ -156,10 +157,10 @@ class CheckpointCheckHook(Hook):
         forget_code(checkpoint)
         model: Any = getattr(runner.model, "module", runner.model)
         backbone = getattr(model, "backbone", None)
-        state = state_dict_of(checkpoint)
+        where = str(runner._load_from)
+        state = state_dict_of(checkpoint, where)
         if backbone is None:
             return
-        where = str(runner._load_from)
         if not any(name.startswith(PREFIX) for name in state):
             check_backbone(state, backbone, where)
             state = {PREFIX + name: t for name, t in state.items() if PREFIX + name in model.state_dict()}
@@ -177,16 +178,20 @@ class CheckpointCheckHook(Hook):
             )
 
 
-def state_dict_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
+def state_dict_of(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
     """The tensors of a loaded checkpoint, without the prefixes of data-parallel training and ``torch.compile``.
 
     Raises:
         UserError: There are none.
+        WrongShapes: One is not a network's: NaN, infinity, sparse or without data.
     """
     state = content.get("state_dict", content)
-    tensors = {str(name): t for name, t in state.items() if isinstance(t, Tensor)}
+    named = state.items() if isinstance(state, Mapping) else ()
+    tensors = {str(name): t for name, t in named if isinstance(t, Tensor)}
     if not tensors:
-        raise UserError(f"expected a checkpoint with a state_dict of tensors, got one with {sorted(content)[:5]}")
+        names = ", ".join(shortened(name) for name in list(content)[:5])
+        raise UserError(f"expected a checkpoint with a state_dict of tensors, got {where} with {names}")
+    check_real(tensors, where)
     return without_wrappers(tensors)
 
 

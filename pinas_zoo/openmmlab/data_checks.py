@@ -204,7 +204,7 @@ def check_classes(cfg: Mapping[str, Any], loader: str, dataset: Any) -> None:
                 "classes in the order of the masks' labels"
             )
         return
-    for place, (count, head) in _heads(cfg["model"]).items():
+    for place, (count, head) in heads_of(cfg["model"]).items():
         if count != len(classes):
             raise UserError(
                 f"expected {place}={len(classes)}, the classes of {type(dataset).__name__} in {loader}, got {count}; "
@@ -219,7 +219,7 @@ def check_classes(cfg: Mapping[str, Any], loader: str, dataset: Any) -> None:
             )
 
 
-def _heads(model: Any, place: str = "model") -> dict[str, tuple[int, Mapping[str, Any]]]:
+def heads_of(model: Any, place: str = "model") -> dict[str, tuple[int, Mapping[str, Any]]]:
     """``num_classes`` of every head and the head, by its place in the config; a region proposal network has none."""
     found = {}
     for key, value in model.items():
@@ -231,7 +231,7 @@ def _heads(model: Any, place: str = "model") -> dict[str, tuple[int, Mapping[str
         elif key.endswith("head") or key in ("model", "module"):
             for name, part in parts.items():
                 if isinstance(part, Mapping):
-                    found.update(_heads(part, name))
+                    found.update(heads_of(part, name))
     return found
 
 

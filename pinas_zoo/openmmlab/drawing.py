@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+from PIL import Image
 
 from pinas_zoo.data.image_files import read_image
 from pinas_zoo.errors import UserError
@@ -17,6 +21,8 @@ from pinas_zoo.terminal import error, print_json, say
 from pinas_zoo.weights.atomic import replacing
 
 SHOWN = 5  # objects or classes in the line of an image
+MOST_PIXELS = 2**22  # of an image that is not reduced
+MOST_SCORES = 2**27  # numbers in fp32, of all classes of all pixels
 LONGEST = 100  # times the shorter side; the libraries' resizing makes the shorter side of longer images 0
 
 
@@ -44,13 +50,16 @@ def draw(args: argparse.Namespace, scope: str) -> None:
         out.mkdir(parents=True, exist_ok=True)
         for path, name in names.items():
             image = read_image(Path(path), 3)
-            sample = predict(model, np.ascontiguousarray(np.asarray(image)[..., ::-1]), scope)
+            shown = reduced(image, most_pixels(model, scope))
+            sample = predict(model, np.ascontiguousarray(np.asarray(shown)[..., ::-1]), scope)
             parts = objects(sample, model, args.score) if scope == "mmdet" else classes(sample, model)
-            picture = paint(image, sample, parts, model, scope)
+            picture = paint(shown, sample, parts, model, scope)
             with replacing(out / name) as temporary:
                 picture.save(temporary, format="PNG")
             key = "objects" if scope == "mmdet" else "classes"
             size = {"width": image.width, "height": image.height}
+            if args.json and scope == "mmdet" and shown.size != image.size:
+                parts = [enlarged(part, shown.size, image.size) for part in parts]
             found.append({"image": path, "picture": str(out / name), **size, key: parts})
             if not args.json:
                 say(f"{out / name}: {describe(parts, scope, args)}")
@@ -72,6 +81,32 @@ def why_not_drawn(path: Path) -> str | None:
     if max(width, height) <= LONGEST * min(width, height):
         return None
     return f"expected an image at most {LONGEST} times as long as it is wide, got {path} of {width} x {height} pixels"
+
+
+def most_pixels(model: Any, scope: str) -> int:
+    """Pixels of the largest image that is predicted as it is: the libraries hold all masks, or all classes, of it."""
+    if scope == "mmdet":
+        return MOST_PIXELS
+    return min(MOST_PIXELS, MOST_SCORES // len(model.dataset_meta["classes"]))
+
+
+def reduced(image: Image.Image, most: int) -> Image.Image:
+    """The image, made smaller if it has more than ``most`` pixels."""
+    factor = math.sqrt(most / (image.width * image.height))
+    if factor >= 1:
+        return image
+    size = max(1, int(image.width * factor)), max(1, int(image.height * factor))
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def enlarged(part: Mapping[str, Any], shown: tuple[int, int], size: tuple[int, int]) -> dict[str, Any]:
+    """An object found in a reduced image, in the pixels of the image itself; sizes are W, H."""
+    x, y = size[0] / shown[0], size[1] / shown[1]
+    box = [round(side * factor, 2) for side, factor in zip(part["box"], (x, y, x, y), strict=True)]
+    found = {**part, "box": box}
+    if "mask" in part:
+        found["mask"] = _encoded(cv2.resize(_decoded(part["mask"]), size, interpolation=cv2.INTER_NEAREST))
+    return found
 
 
 def targets(paths: list[str]) -> dict[str, str]:
@@ -143,8 +178,7 @@ def paint(image: Any, sample: Any, parts: list[dict[str, Any]], model: Any, scop
     """The picture of the predictions."""
     names = [str(name) for name in model.dataset_meta["classes"]]
     colors = palette(len(names))
-    given = model.dataset_meta.get("palette")
-    if isinstance(given, (list, tuple)) and len(given) >= len(names):
+    if given := model.dataset_meta.get("palette"):
         colors = [(int(color[0]), int(color[1]), int(color[2])) for color in given[: len(names)]]
     if scope == "mmseg":
         return draw_classes(image, sample.pred_sem_seg.data.squeeze(0).cpu().numpy(), names, colors)

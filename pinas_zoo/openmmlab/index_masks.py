@@ -61,7 +61,7 @@ def label_counts(path: Path) -> dict[int, int]:
         raise UserError(f"expected a mask, got {path}, which cannot be read: {reason}") from None
     if stored.dtype in (np.uint8, np.bool_):
         parts = [np.bincount(part.astype(np.uint8), minlength=256) for part in _parts(stored)]
-        counts = np.stack(parts).sum(0)
+        counts: np.ndarray = np.stack(parts).sum(0)
         return {int(label): int(counts[label]) for label in counts.nonzero()[0]}
     found: Counter[int] = Counter()
     for part in _parts(stored):

@@ -29,6 +29,7 @@ from pinas_zoo.openmmlab.failures import in_one_line
 from pinas_zoo.openmmlab.finite_hook import FiniteNumbersHook
 from pinas_zoo.openmmlab.loader_checks import fit_loaders
 from pinas_zoo.openmmlab.resume import checkpoint_to_resume
+from pinas_zoo.openmmlab.shown_classes import dataset_meta
 from pinas_zoo.openmmlab.weight_checks import check_initial_weights
 from pinas_zoo.weights.tensors import shape_problems
 
@@ -196,10 +197,10 @@ def load_model(cfg: Config, weights: str | None, device: str) -> Any:
     if "backbone" in cfg.model:
         cfg.model.backbone.init_cfg = None
     model: Any = revert_sync_batchnorm(registry.MODELS.build(cfg.model))
-    meta: dict[str, Any] = {}
+    content: dict[str, Any] = {}
     if weights is not None:
         content = read_weights(weights)
-        state = state_dict_of(content)
+        state = state_dict_of(content, weights)
         expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
         problems = shape_problems({name: tuple(t.shape) for name, t in state.items()}, expected)
         if problems:
@@ -208,11 +209,13 @@ def load_model(cfg: Config, weights: str | None, device: str) -> Any:
                 "give the config that they were trained with (the same backbone, classes and heads)"
             )
         model.load_state_dict({name: state[name] for name in expected})
-        meta = {str(k).lower(): v for k, v in (content.get("meta", {}).get("dataset_meta") or {}).items()}
     part = next(datasets(cfg, "test_dataloader"))
-    model.dataset_meta = {**registry.DATASETS.get(part.type).METAINFO, **(part.get("metainfo") or {}), **meta}
+    known = {**registry.DATASETS.get(part.type).METAINFO, **(part.get("metainfo") or {})}
+    model.dataset_meta = dataset_meta(known, content, cfg.model, weights or "the config")
     model.cfg = cfg
     try:
+        if torch.device(device).type == "meta":
+            raise RuntimeError("it has no memory")
         return model.to(device).eval()
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"expected a device for --device, got {device!r}: {str(error).splitlines()[0]}") from None

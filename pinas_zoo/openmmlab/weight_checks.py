@@ -36,7 +36,7 @@ def check_initial_weights(cfg: Any) -> None:
     places = [("load_from", cfg.load_from)] if cfg.get("load_from") and not cfg.get("resume") else []
     for place, checkpoint in [*places, *initial_weights(cfg.model)]:
         try:
-            state_dict_of(read_weights(checkpoint))
+            state_dict_of(read_weights(checkpoint), checkpoint)
         except UserError as error:
             raise type(error)(f"{place}: {error}{random_instead(place)}") from None
 

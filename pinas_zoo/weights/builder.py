@@ -22,6 +22,7 @@ from pinas_zoo.weights.model_folder import read_config, save_model_folder
 from pinas_zoo.weights.new_folder import CONFIG_FILE
 from pinas_zoo.weights.sources import Source, find_source, hub_fields
 from pinas_zoo.weights.tensors import check_real, shape_problems, without_wrappers
+from pinas_zoo.weights.timm_cfg import check_cfg
 
 __all__ = ["Source", "build", "build_with_weights", "check_weights", "find_source", "hub_fields", "save_model_folder"]
 
@@ -78,6 +79,9 @@ def build_with_weights(
         WeightsError: One subclass for each way in which weights can fail (:mod:`pinas_zoo.errors`).
     """
     given = dict(pretrained_cfg_overlay or {})
+    for fields in (pretrained_cfg, given):  # of a Hub's config.json, which timm has fetched and hands on
+        if isinstance(fields, Mapping):
+            _check_fields(fields, variant)
     source = find_source(variant, pretrained_cfg, given)
     overlay = {**_cfg_of_folder(source, kwargs), **given}
     if isinstance(pretrained_cfg, Mapping):  # a caller's own may leave out the names of the first and last layer
@@ -121,6 +125,18 @@ def build_with_weights(
         model.pretrained_cfg.pop(key, None)
     model.pretrained_cfg.update({k: v for k, v in kept.items() if v is not None})  # the source, in the caller's words
     return model
+
+
+def _check_fields(fields: Mapping[str, Any], variant: str) -> None:
+    """Check what timm prepares images by.
+
+    Raises:
+        WeightsError: A field that is not finite, out of range or of another form.
+    """
+    try:
+        check_cfg(fields)
+    except ValueError as error:
+        raise WeightsError(f"expected a pretrained_cfg of {variant} by which images can be prepared: {error}") from None
 
 
 def check_weights(state_dict: Mapping[str, Tensor], model: nn.Module, cfg: PretrainedCfg, place: str) -> None:

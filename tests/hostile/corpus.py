@@ -10,6 +10,7 @@ from tests.hostile import (
     command_inputs,
     folder_inputs,
     image_inputs,
+    more_command_inputs,
     network_inputs,
     recipe_inputs,
     result_inputs,
@@ -30,13 +31,15 @@ READERS: dict[str, tuple[Input, ...]] = {
 }
 COMMANDS: dict[str, tuple[Input, ...]] = {
     "commands": command_inputs.inputs(),
+    "more-commands": more_command_inputs.inputs(),
     "trainings": recipe_inputs.slow_inputs(),
 }
 if find_spec("mmdet") and find_spec("mmseg"):
     for name in ("pinas_zoo.openmmlab", "mmdet.datasets", "matplotlib.pyplot"):  # once, and not in each child
         import_module(name)
-    from tests.hostile import dataset_inputs, own_data_inputs
+    from tests.hostile import dataset_inputs, drawing_inputs, own_data_inputs
 
     READERS["datasets"] = dataset_inputs.inputs()
     READERS["own-data"] = own_data_inputs.inputs()
+    COMMANDS["drawing"] = drawing_inputs.inputs()
     COMMANDS["own-data"] = own_data_inputs.slow_inputs()
