@@ -7,7 +7,6 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import timm
 import torch
@@ -68,6 +67,5 @@ def test_the_demos_architectures_differ_and_its_network_is_accurate(tmp_path, zo
     search(folder, {"train.compare.random": "2", "train.compare.seeds": "2", "log.tensorboard": "False"})
     with (folder / "explore" / "ranking.csv").open(newline="") as file:
         scores = [float(row["accuracy"]) for row in csv.DictReader(file)]
-    low, high = np.quantile(scores, (0.05, 0.95))
-    assert high - low > 0.03  # 21 of 700 held-out images
+    assert max(scores) - min(scores) > 0.05  # 35 of 700 held-out images
     assert json.loads((folder / "train" / "done.json").read_text())["test_accuracy"] >= 0.97

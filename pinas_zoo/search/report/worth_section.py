@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from pinas_zoo.analysis.cost import flops_unit
@@ -13,8 +15,12 @@ from pinas_zoo.search.report import figures
 from pinas_zoo.search.report.contents import Figure, Table, Worth
 from pinas_zoo.search.report.figures import Draw
 
-CAPTION = "Test accuracy over multiply-adds of networks trained alike. Bars: mean and standard deviation over seeds."
-SIZE = (6.4, 3.4)  # inches
+CAPTION = (
+    "Test accuracy over multiply-adds of networks trained alike. Bars: mean and standard deviation over seeds. "
+    "Networks of equal cost stand side by side."
+)
+SIZE = (7.6, 3.2)  # inches
+STEP = 0.014  # between networks of equal cost, as a share of the range of costs
 MARKS = {  # marker, its size, colour
     RANDOM: ("o", 5, figures.GREY),
     REFERENCE: ("s", 6, figures.BLUE),
@@ -60,19 +66,20 @@ def _cells(network: TrainedArch, factor: float) -> tuple[str, ...]:
 def chart(networks: Sequence[TrainedArch]) -> Draw:
     """Mean test accuracy over multiply-adds, with bars of one standard deviation and a dot for each training."""
     unit, factor = flops_unit(max(network.flops_g for network in networks))
+    places = side_by_side([network.flops_g * factor for network in networks])
+    placed = list(zip(networks, places, strict=True))
 
     def draw(axes: Any) -> None:
         for role, (marker, size, colour) in MARKS.items():
-            some = [network for network in networks if network.role == role]
+            some = [(network, place) for network, place in placed if network.role == role]
             if not some:
                 continue
-            costs = [network.flops_g * factor for network in some]
-            bars = dict(fmt=marker, color=colour, markersize=size, capsize=3, linewidth=1.2, label=role)
-            bars["yerr"] = [100 * network.deviation for network in some]
-            axes.errorbar(costs, [100 * network.mean for network in some], **bars)
-            for network in some:
+            bars = dict(fmt=marker, color=colour, markersize=size, capsize=2, linewidth=1, label=role)
+            bars["yerr"] = [100 * network.deviation for network, _ in some]
+            axes.errorbar([place for _, place in some], [100 * network.mean for network, _ in some], **bars)
+            for network, place in some:
                 dots = [100 * accuracy for accuracy in network.accuracies]
-                axes.plot([network.flops_g * factor] * len(dots), dots, ".", color=colour, markersize=3, alpha=0.6)
+                axes.plot([place] * len(dots), dots, ".", color=colour, markersize=3, alpha=0.6)
         figures.legend(axes)
         axes.margins(x=0.1, y=0.15)
         axes.locator_params(axis="x", nbins=6)
@@ -80,3 +87,16 @@ def chart(networks: Sequence[TrainedArch]) -> Draw:
         axes.set(xlabel=f"multiply-adds, {unit}", ylabel="test accuracy, %")
 
     return draw
+
+
+def side_by_side(costs: Sequence[float]) -> list[float]:
+    """Places on the axis of costs, at which networks of equal cost stand around it and do not hide each other."""
+    groups, placed = Counter(costs), Counter[float]()
+    known = sorted(groups)
+    gap = min((after - before for before, after in pairwise(known)), default=known[-1])
+    step = min(STEP * (known[-1] - known[0] or known[-1]), 0.8 * gap / max(groups.values()))
+    places = []
+    for cost in costs:
+        places.append(cost + step * (placed[cost] - (groups[cost] - 1) / 2))
+        placed[cost] += 1
+    return places

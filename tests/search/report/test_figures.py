@@ -13,7 +13,7 @@ from pinas_zoo.search.config import Explore
 from pinas_zoo.search.ranking.worth import TrainedArch
 from pinas_zoo.search.report.figures import FEW, SIZE, best_so_far, cost_front, curve, random_draws
 from pinas_zoo.search.report.tree_figure import action_tree, preferences, tree_figure
-from pinas_zoo.search.report.worth_section import chart
+from pinas_zoo.search.report.worth_section import chart, side_by_side
 from pinas_zoo.search.scorers.protocol import Score
 
 
@@ -108,3 +108,13 @@ def test_small_costs_are_shown_in_millions():
             draw(axes)
             assert axes.get_xlabel() == label
             assert all(x == pytest.approx(place) for line in axes.lines for x in line.get_xdata())
+
+
+def test_networks_of_equal_cost_stand_side_by_side():
+    costs = [0.3, 0.1, 0.3, 0.2, 0.3]
+    places = side_by_side(costs)
+    assert len(set(places)) == 5
+    assert np.mean([places[k] for k in (0, 2, 4)]) == pytest.approx(0.3)
+    assert (places[1], places[3]) == (0.1, 0.2)
+    assert sorted(places) == [places[k] for k in (1, 3, 0, 2, 4)]
+    assert len(set(side_by_side([0.5] * 4))) == 4
