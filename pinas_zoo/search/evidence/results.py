@@ -91,6 +91,11 @@ class MeasuredRun:
         return ", ".join([self.facts["title"], *self.changes])
 
     @property
+    def chosen(self) -> str | None:
+        """The architecture that the method itself ends with; None for most methods."""
+        return self.facts.get("chosen")
+
+    @property
     def known_scores(self) -> list[str]:
         """Which of RANKING_SCORES it has."""
         first = next(iter(self.scores.values()))
