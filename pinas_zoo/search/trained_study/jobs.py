@@ -76,7 +76,9 @@ class Study:
         """The architectures; without the methods' best while a supernet is missing."""
         first = [supernet for supernet in self.supernets if supernet.seed == self.config.supernet_seeds[0]]
         best: dict[str, Arch] = {one.method: one.best() for one in first if one.is_learned()}
-        return studied(self.config, self.space, best)
+        trained = self.folder / "trained"
+        begun = [path.name for path in trained.iterdir() if path.is_dir()] if trained.is_dir() else []
+        return studied(self.config, self.space, best, begun)
 
     def training(self, arch: Arch, seed: int) -> StudiedTraining:
         return StudiedTraining(self.config, self.space, self.folder, arch, seed)
