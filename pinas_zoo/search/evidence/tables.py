@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.models.nasbench201 import OPERATIONS
 from pinas_zoo.search.evidence.plan import EvidenceConfig
 from pinas_zoo.search.evidence.results import CLASSIFIER, RANKING_SCORES, MeasuredRun, effect_sums, read_runs
 from pinas_zoo.search.evidence.training_free import FOLDER, TrainingFree, read_training_free
@@ -47,12 +48,15 @@ class Evidence:
         """With the kept runs of a folder that are on one of the configuration's spaces.
 
         Raises:
-            UserError: A file is damaged, or has scores of architectures that the truth lacks.
+            UserError: A file is damaged, or has architectures that the truth or the run's space lacks.
         """
         runs = [run for run in read_runs(results, config.reference) if {run.size, run.scored} <= set(config.spaces)]
         free = [one for one in read_training_free(results) if one.kind in config.training_free]
         for run in runs:
-            _check_known(run.name, [*run.scores, *([] if run.chosen is None else [run.chosen])], truth)
+            chosen = [] if run.chosen is None else [run.chosen]
+            _check_known(run.name, [*run.scores, *chosen], truth)
+            _check_inside(run.name, run.scores, config.spaces[run.scored])
+            _check_inside(run.name, chosen, config.spaces[run.size])
             if config.rank_by not in run.known_scores:
                 raise UserError(
                     f"expected scores by {config.rank_by}, by which the configuration ranks, of run {run.name} in "
@@ -60,6 +64,8 @@ class Evidence:
                 )
         for one in free:
             _check_known(f"{FOLDER}/{one.kind}_{one.size}", one.values, truth)
+            if one.size in config.spaces:
+                _check_inside(f"{FOLDER}/{one.kind}_{one.size}", one.values, config.spaces[one.size])
         return cls(config, truth, runs, free)
 
     def of_size(self, size: int) -> list[MeasuredRun]:
@@ -67,10 +73,12 @@ class Evidence:
         return [run for run in self.runs if run.size == run.scored == size]
 
     def of(self, ranking: Ranking) -> list[MeasuredRun]:
-        """Runs that rank these architectures.
+        """Runs that rank these architectures; none if the truth has none of them.
 
         A supernet of a larger space that was scored only there has main effects for the smaller space, too.
         """
+        if not self.archs(ranking.scored):
+            return []
         if ranking.size == ranking.scored:
             return self.of_size(ranking.size)
         inside = [run for run in self.runs if (run.size, run.scored) == (ranking.size, ranking.scored)]
@@ -114,6 +122,15 @@ def _check_known(name: str, scored: Iterable[str], truth: Truth) -> None:
         raise UserError(
             f"expected the accuracy of every architecture that {name} scores or chooses in the truth, got none of "
             f"{', '.join(unknown[:3])} ({len(unknown)} in all); give the whole table as --truth"
+        )
+
+
+def _check_inside(name: str, archs: Iterable[str], operations: Sequence[str]) -> None:
+    digits = {str(OPERATIONS.index(operation)) for operation in operations}
+    if outside := [arch for arch in archs if not set(arch) <= digits]:
+        raise UserError(
+            f"expected only architectures of {', '.join(operations)} in {name}, whose space has no others, got "
+            f"{', '.join(outside[:3])} ({len(outside)} in all); take its two files out, or measure it again"
         )
 
 

@@ -224,6 +224,31 @@ def test_a_chosen_architecture_without_a_truth_is_refused(results, truth_csv):
         load(results, truth_csv)
 
 
+def few(tmp_path: Path, size: int) -> Evidence:
+    """A run that scores two architectures which only the space of all operations has, and their truth."""
+    run = write_run(tmp_path / "few", "pinas", "Π-NAS", size=size, consistency=1)
+    head, first, second, *_ = run.read_text().splitlines()
+    rows = [head, f"000000{first[6:]}", f"000001{second[6:]}"]
+    run.write_text("\n".join(rows) + "\n")
+    table = write_truth(tmp_path / "few.csv", operations="2")
+    head = table.read_text().splitlines()[0]
+    table.write_text(f"{head}\n000000,90,90,90,1,90\n000001,91,91,91,2,91\n")
+    return load(tmp_path / "few", table)
+
+
+def test_scores_of_architectures_outside_the_runs_space_are_refused(tmp_path):
+    with pytest.raises(
+        UserError, match=r"expected only architectures of .* in pinas_729_.*, got 000000, 000001 \(2 in"
+    ):
+        few(tmp_path, 729)
+
+
+def test_a_truth_without_a_smaller_space_gives_a_page_without_it(tmp_path):
+    text = report_text(few(tmp_path, 15625))
+    assert "| Π-NAS | 0 |" in text
+    assert "## 729 architectures" not in text
+
+
 def test_a_run_without_the_score_that_ranks_is_refused(results, truth_csv):
     write_run(results, "spos", "SPOS", squared_error=1)
     with pytest.raises(UserError, match="expected scores by consistency, by which the configuration ranks"):
