@@ -88,6 +88,24 @@ def test_the_report_begins_with_the_comparison(finished):
     assert first.index("test accuracy, %") < first.index("</svg>")
 
 
+def test_the_report_of_a_complete_run_keeps_the_sentence_that_it_stored(finished):
+    """An earlier version had other intervals; the rerun prints its sentence, so that the report must not differ."""
+    folder, _ = finished
+    done = folder / "train" / "done.json"
+    before = done.read_text()
+    facts = json.loads(before)
+    facts["comparison"]["sentence"] = "The winner is as it was."
+    done.write_text(json.dumps(facts))
+    asked = config(reference="resnest", random=2, within=0.5, seeds=2)
+    for change, shown in ((facts["comparison"], True), ({"sentence": 3}, False), ("strange", False)):
+        done.write_text(json.dumps({**facts, "comparison": change}))
+        run_stages(Context.of(asked, folder, lambda line: None))
+        page = (folder / "report.html").read_text()
+        assert ("<strong>The winner is as it was.</strong>" in page) == shown
+        assert '<section id="worth">' in page
+    done.write_text(before)
+
+
 def test_what_is_complete_is_skipped_and_what_is_missing_trained_again(finished):
     """As after a kill: one training and the stage's own result are missing."""
     folder, _ = finished
