@@ -73,8 +73,9 @@ def is_recipe(text: str) -> bool:
 
     try:
         path = find_config(text, "cls")
-        if any((config_folder() / kind).resolve() in path.resolve().parents for kind in ("det", "seg")):
-            return False  # without reading it twice
+        own = {kind for kind in ("cls", "det", "seg") if (config_folder() / kind).resolve() in path.resolve().parents}
+        if own:
+            return own == {"cls"}  # without reading it twice, and whether or not mmengine can
         from pinas_zoo.engine.config_values import read_config
 
         values = read_config(path)

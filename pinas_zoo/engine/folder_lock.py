@@ -31,6 +31,7 @@ HEARTBEAT = 5.0  # seconds between two heartbeats
 DEAD_AFTER = 30.0  # seconds without a heartbeat after which a holder is dead whose process is not known
 POLL = 0.5  # seconds between two looks at such a holder
 LIMIT = 4096  # bytes of a lock
+CURE = "let it finish, or choose another folder with --work-dir"  # of a folder that is held
 
 T = TypeVar("T")
 
@@ -48,15 +49,24 @@ class Holder(BaseModel):
         return f"process {self.pid} on {self.place.partition('/')[0] or 'another machine'}"
 
 
+class FolderHeld(UserError):
+    """Another run holds the folder, or has taken it over."""
+
+    def __init__(self, message: str, holder: Holder):
+        super().__init__(message)
+        self.holder = holder
+
+
 class FolderLock:
     """The lock of a folder, for one holder.
 
     Args:
         folder: An existing folder.
+        cure: What a user may do if another run holds it.
     """
 
-    def __init__(self, folder: Path):
-        self.folder, self.path = folder, folder / LOCK
+    def __init__(self, folder: Path, cure: str = CURE):
+        self.folder, self.path, self.cure = folder, folder / LOCK, cure
         pid = os.getpid()
         self.own = Holder(pid=pid, place=process_space(), started=process_start(pid), token=uuid.uuid4().hex)
         self.lost: Holder | None = None  # who has taken it over
@@ -67,7 +77,7 @@ class FolderLock:
         """Take the lock, or that of a dead holder. An unknown process is watched for ``DEAD_AFTER`` seconds.
 
         Raises:
-            UserError: Another run holds it.
+            FolderHeld: Another run holds it.
         """
         while (other := self._on_file(self._take)) is not None:
             seen = self._seen if self._seen is not None and self._seen.token == other.token else None
@@ -82,16 +92,16 @@ class FolderLock:
         """Check that no other run of this machine is known to hold the lock, which is not taken.
 
         Raises:
-            UserError: One is.
+            FolderHeld: One is.
         """
         other = self._on_file(self._other) if self.path.exists() else None
         if other is not None and self._is_alive(other):
             raise self._in_use(other)
 
-    def _in_use(self, other: Holder) -> UserError:
-        return UserError(
-            f"expected a run folder that no other process uses, got {self.folder}, which {other} uses; let it finish, "
-            "choose another folder with --work-dir, or score candidates for a search with --worker"
+    def _in_use(self, other: Holder) -> FolderHeld:
+        return FolderHeld(
+            f"expected a run folder that no other process uses, got {self.folder}, which {other} uses; {self.cure}",
+            other,
         )
 
     def beat(self) -> bool:
@@ -114,12 +124,13 @@ class FolderLock:
         """Check that the lock has not been taken over.
 
         Raises:
-            UserError: It has been.
+            FolderHeld: It has been.
         """
         if self.lost is not None:
-            raise UserError(
+            raise FolderHeld(
                 f"expected to hold run folder {self.folder} until the end, got no heartbeat out for {DEAD_AFTER:g} s, "
-                f"after which {self.lost} took it over; let that one finish"
+                f"after which {self.lost} took it over; let that one finish",
+                self.lost,
             )
 
     def release(self) -> None:
@@ -191,28 +202,28 @@ def _write(file: int, holder: Holder) -> None:
     os.ftruncate(file, len(content))
 
 
-def refuse_if_held(folder: Path) -> None:
+def refuse_if_held(folder: Path, cure: str = CURE) -> None:
     """Check early, before images are read, that no other run of this machine holds a folder.
 
     Raises:
-        UserError: Another one does.
+        FolderHeld: Another one does.
     """
-    FolderLock(folder).check_free()
+    FolderLock(folder, cure).check_free()
 
 
 @contextmanager
-def hold_folder(folder: Path) -> Iterator[FolderLock]:
+def hold_folder(folder: Path, cure: str = CURE) -> Iterator[FolderLock]:
     """Context manager that holds the lock of a folder, which is created, and sends heartbeats.
 
     If another run takes the lock over, this one is interrupted where a signal can do so, and finds it by
     :meth:`FolderLock.check`, before it marks a stage as complete.
 
     Raises:
-        UserError: Another run holds the folder, or has taken it over while this one sent no heartbeats, such as on a
+        FolderHeld: Another run holds the folder, or has taken it over while this one sent no heartbeats, such as on a
             machine that slept.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock, stop = FolderLock(folder), threading.Event()
+    lock, stop = FolderLock(folder, cure), threading.Event()
     lock.take()
     interrupts = os.name == "posix" and threading.current_thread() is threading.main_thread()
 

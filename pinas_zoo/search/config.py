@@ -94,17 +94,20 @@ class ActionSpace(Table):
 
 
 class Arch2Vec(Table):
-    """Options of ``sampler="arch2vec"``. The defaults are the paper's and its released code's, except for ``pool``."""
+    """Options of ``sampler="arch2vec"``. The defaults are the paper's and its released code's, except for ``pool``.
+
+    The upper limits keep the pool, its embeddings and a batch within a few GiB.
+    """
 
     random_first: int = Field(16, ge=1)  # uniform proposals first
     refit_every: int = Field(5, ge=1)  # scores after which the regression is fitted again
-    pool: int = Field(20_000, ge=2, le=10**7)  # random architectures for a space of more than 16,384; there 600,000
-    latent: int = Field(16, ge=1, le=4096)  # dimension of an embedding
-    hidden: int = Field(128, ge=1, le=2**16)  # width of the encoder
-    layers: int = Field(5, ge=2, le=64)  # of the encoder
+    pool: int = Field(20_000, ge=2, le=600_000)  # random architectures for a space of more than 16,384; there 600,000
+    latent: int = Field(16, ge=1, le=128)  # dimension of an embedding
+    hidden: int = Field(128, ge=1, le=1024)  # width of the encoder
+    layers: int = Field(5, ge=2, le=16)  # of the encoder
     dropout: float = Field(0.3, ge=0, lt=1)
     epochs: int = Field(10, ge=1)
-    batch_size: int = Field(32, ge=2, le=2**20)
+    batch_size: int = Field(32, ge=2, le=512)
     lr: float = Field(1e-3, gt=0, allow_inf_nan=False)  # of the autoencoder, by Adam
 
 

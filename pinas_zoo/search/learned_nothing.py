@@ -124,7 +124,7 @@ def no_better_than_untrained(learned: float, untrained: float, images: int) -> S
     """Whether probes of the learned supernet are no better than those of the same supernet with its first weights.
 
     The error is that of a difference on different images. Both saw the same ones, which lowers it, so that a difference
-    that counts is a large one: 3 steps of the demo gain up to 5 points by chance of the seed, its 200 steps 17.
+    that counts is a large one: 3 steps of ``digits`` gain up to 5 points by chance of the seed, its 200 steps 17.
 
     Args:
         learned: Accuracy in 0..1.

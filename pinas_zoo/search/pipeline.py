@@ -59,6 +59,7 @@ RUN_STAGE: dict[str, Stage] = {
     "train": train,
 }
 assert tuple(RUN_STAGE) == STAGES
+HELD_CURE = "let it finish, choose another folder with --work-dir, or score candidates for it with --worker"
 
 
 def run(context: Context, register_anyway: bool = False) -> None:
@@ -73,9 +74,9 @@ def run(context: Context, register_anyway: bool = False) -> None:
             Or another search holds the folder.
     """
     if distributed.rank() == 0:
-        refuse_if_held(context.folder)
+        refuse_if_held(context.folder, HELD_CURE)
     check_run(context)
-    with hold_folder(context.folder) if distributed.rank() == 0 else nullcontext() as lock:
+    with hold_folder(context.folder, HELD_CURE) if distributed.rank() == 0 else nullcontext() as lock:
         run_stages(context, lock, register_anyway)
 
 

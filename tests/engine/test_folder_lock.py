@@ -41,7 +41,7 @@ def holder(tmp_path):
 
 def test_a_second_search_is_told_who_holds_the_folder_until_that_one_is_killed(holder, tmp_path):
     for ask in (refuse_if_held, lambda folder: FolderLock(folder).take()):
-        with pytest.raises(UserError, match=rf"which process {holder.pid} on .* uses; let it finish, choose another"):
+        with pytest.raises(UserError, match=rf"which process {holder.pid} on .* uses; let it finish, or choose"):
             ask(tmp_path)
     holder.kill()
     os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie, as nobody waits for it

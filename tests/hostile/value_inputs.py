@@ -57,6 +57,7 @@ REFUSED_SETTINGS = [
     "data.interpolation=no", "data.val_per_class=0", "data.val_per_class=-1", "data.max_train=0", "data.root=\udce9", "data.nothing=1", "data=[]",
     "views.scale=(0,1)", "views.scale=(1,0.5)", "views.scale=(0.5,2)", "views.ratio=(0,1)", "views.jitter=(1,1,1,9)", "views.jitter=(-1,0,0,0)", "views.flip=2", "views.blur_sigma=(0.1,1e999)",
     "views.blur_sigma=(1,0)", "views.gray_p=-0.1", "linear.lr=1e999", "linear.steps=-1", "explore.batch=0", "explore.evaluations=0", "explore.evaluations=-1", "explore.evaluations=1e999",
+    "explore.arch2vec.hidden=65536", "explore.arch2vec.layers=64", "explore.arch2vec.latent=4096", "explore.arch2vec.pool=10000000", "explore.arch2vec.batch_size=1048576", "explore.arch2vec.lr=1e999",
     "explore.max_flops_g=1e999", "explore.max_flops_g=-1", "explore.score=evil", "explore.score=",
     "explore.score=[]", "explore.score=()", "explore.score=['evil']", "explore.score=[['flops',-1]]", "explore.score=[['flops',1e999]]", "explore.score=['flops','flops']",
     "explore.score=[[]]", "explore.score=[[[]]]", "explore.score={'flops':1}", "explore.score=['flops',0.5]", "explore.score=3", "explore.score=[None]", "explore.sampler=evil", "explore.recalibration_images=0", "explore.recalibration_images=-1",

@@ -92,7 +92,7 @@ def test_an_accuracy_at_chance_warns_by_its_standard_error(accuracy, images, gue
 @pytest.mark.parametrize(
     ("learned", "untrained", "images", "warns"),
     [
-        (0.818, 0.784, 700, True),  # 3 steps of the demo, with four seeds
+        (0.818, 0.784, 700, True),  # 3 steps of `digits`, with four seeds
         (0.820, 0.801, 700, True),
         (0.857, 0.810, 700, True),
         (0.843, 0.849, 700, True),

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from pinas_zoo import extras
+
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = (
     "schedule.epochs=1", "schedule.warmup_epochs=0", "data.image_size=8", "data.max_train=96", "data.max_test=20",
@@ -71,6 +73,26 @@ def test_wrong_words_are_one_line(tool, capsys, words, said):
     assert tool["main"](words) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert said in line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["digts"], "try digits"),
+        (["mask-rcnn_r50_fpn_syncbn_1x_coco", "--data-root", "nowhere"], "expected a folder as --data-root"),
+        (["mask-rcnn_r50_fpn_syncbn_1x_coco"], "expected mmdet"),
+    ],
+)
+def test_typing_errors_are_reported_without_openmmlab(tool, capsys, monkeypatch, words, said):
+    monkeypatch.setattr(extras, "missing", lambda: ["mmdet"])
+    assert tool["main"](words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_recipe_of_ours_is_one_without_mmengine(tool, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mmengine", None)  # its import raises ImportError
+    monkeypatch.setitem(sys.modules, "mmengine.config", None)
+    assert tool["is_recipe"]("digits")
 
 
 def test_words_of_recipes_are_refused_with_other_configs(tool, capsys):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from pinas_zoo.models.nasbench201 import EDGES, OPERATIONS
 from pinas_zoo.terminal import escape
 from pinas_zoo.weights.size_limits import shortened
 
@@ -25,6 +26,7 @@ Number = Annotated[float, Field(ge=-1e12, le=1e12)]
 Seconds = Annotated[float, Field(ge=0, le=1e12)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=10**12)]
+Cell = Annotated[str, Field(pattern=f"^[0-{len(OPERATIONS) - 1}]{{{len(EDGES)}}}$")]  # in the benchmark's digits
 
 
 class KeptFacts(BaseModel):
@@ -37,12 +39,16 @@ class KeptFacts(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     architectures: Count
     subspace: Count | None = None
+    scored: Annotated[int, Field(ge=0, le=10**12)] | None = None
     minutes: Annotated[float, Field(gt=0, le=1e9)]
     threads: Annotated[int, Field(ge=1, le=10**6)]
     steps: Annotated[int, Field(ge=0, le=10**12)]
     images_per_step: Count
     wall_seconds: Seconds
+    linear_steps: Annotated[int, Field(ge=0, le=10**12)] | None = None
+    linear_seconds: Seconds | None = None
     scoring_seconds: Seconds | None = None
+    chosen: Cell | None = None  # what the method itself ends with
     accuracy: Share | None = None
     similarity: Number | None = None
     loss: Number | None = None

@@ -64,7 +64,7 @@ def methods_table(evidence: Evidence) -> Lines:
             _taus(evidence, [run.effect_sums(config.rank_by, evidence.archs(scored)) for run in runs], interval=False)
             for scored in smaller
         ]
-        chosen = [truth.networks[run.facts["chosen"]].accuracy for run in runs if run.facts.get("chosen")]
+        chosen = [truth.networks[run.chosen].accuracy for run in runs if run.chosen is not None]
         cells += [_percents(chosen)]
         sums = [run.effect_sums(config.rank_by, evidence.archs(size)) for run in runs]
         cells += [_percents([truth.networks[max(one, key=lambda a: one[a])].accuracy for one in sums])]

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pinas_zoo.arch import Arch
 from pinas_zoo.bounded_reading import MIB
 from pinas_zoo.errors import UserError
-from pinas_zoo.models.nasbench201 import EDGES, OPERATIONS
-from pinas_zoo.search.ranking.truth_csv import TruthRow, read_csv
+from pinas_zoo.models.nasbench201 import OPERATIONS
+from pinas_zoo.search.ranking.benchmark_table import arch_of_row
+from pinas_zoo.search.ranking.truth_csv import read_csv
 from pinas_zoo.weights.atomic import write_text
 from pinas_zoo.weights.size_limits import shortened
 
@@ -95,18 +95,6 @@ def read_estimates(path: Path) -> dict[str, float]:
         table = read_csv(file, LIMIT)
         if missing := [name for name in ("arch", "accuracy") if name not in table.columns]:
             raise UserError(f"expected a column {missing[0]!r} in {file}, got {shortened(', '.join(table.columns))}")
-        return {digits(row): row.number("accuracy") for row in table.rows}
+        return {arch_of_row(row): row.number("accuracy") for row in table.rows}
     except UserError as error:
         raise UserError(f"{error}; delete it and {path.with_suffix('.json').name} to measure the run again") from None
-
-
-def digits(row: TruthRow) -> str:
-    """The architecture of a row, in the benchmark's digits.
-
-    Raises:
-        UserError: It is none of the benchmark's.
-    """
-    try:
-        return str(Arch.parse(row.text("arch"), len(EDGES), len(OPERATIONS)))
-    except ValueError as error:
-        raise UserError(f"{row.path}, line {row.line}: {error}") from None

@@ -15,7 +15,8 @@ from pinas_zoo.bounded_reading import MIB, read_json
 from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import OPERATIONS
 from pinas_zoo.search.evidence.kept_facts import KeptFacts, first_problem
-from pinas_zoo.search.evidence.replacements import digits, read_estimates
+from pinas_zoo.search.evidence.replacements import read_estimates
+from pinas_zoo.search.ranking.benchmark_table import arch_of_row
 from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.ranking.truth_csv import read_csv
 from pinas_zoo.weights.size_limits import shortened
@@ -91,6 +92,11 @@ class MeasuredRun:
         return ", ".join([self.facts["title"], *self.changes])
 
     @property
+    def chosen(self) -> str | None:
+        """The architecture that the method itself ends with; None for most methods."""
+        return self.facts.get("chosen")
+
+    @property
     def known_scores(self) -> list[str]:
         """Which of RANKING_SCORES it has."""
         first = next(iter(self.scores.values()))
@@ -147,7 +153,7 @@ def _read_scores(path: Path) -> dict[str, tuple[float, ...]]:
     known = [name for name in SCORES if name in table.columns and table.rows[0].text(name)]
     scores: dict[str, tuple[float, ...]] = {}
     for row in table.rows:
-        arch = digits(row)
+        arch = arch_of_row(row)
         if arch in scores or [name for name in SCORES if name in table.columns and row.text(name)] != known:
             raise UserError(
                 f"{path}, line {row.line}: expected each architecture once, with a score in the columns "

@@ -52,7 +52,7 @@ class Evidence:
         runs = [run for run in read_runs(results, config.reference) if {run.size, run.scored} <= set(config.spaces)]
         free = [one for one in read_training_free(results) if one.kind in config.training_free]
         for run in runs:
-            _check_known(run.name, run.scores, truth)
+            _check_known(run.name, [*run.scores, *([] if run.chosen is None else [run.chosen])], truth)
             if config.rank_by not in run.known_scores:
                 raise UserError(
                     f"expected scores by {config.rank_by}, by which the configuration ranks, of run {run.name} in "
@@ -112,7 +112,7 @@ class Evidence:
 def _check_known(name: str, scored: Iterable[str], truth: Truth) -> None:
     if unknown := [arch for arch in scored if arch not in truth.networks]:
         raise UserError(
-            f"expected the accuracy of every architecture that {name} scores in the truth, got none of "
+            f"expected the accuracy of every architecture that {name} scores or chooses in the truth, got none of "
             f"{', '.join(unknown[:3])} ({len(unknown)} in all); give the whole table as --truth"
         )
 

@@ -22,7 +22,7 @@ from pinas_zoo.search.context import Context
 from pinas_zoo.search.evidence.kept_facts import Count, Line, Seconds, first_problem
 from pinas_zoo.search.evidence.measure import machine, scored_archs
 from pinas_zoo.search.evidence.plan import EvidenceConfig, PlannedRun
-from pinas_zoo.search.evidence.replacements import digits
+from pinas_zoo.search.ranking.benchmark_table import arch_of_row
 from pinas_zoo.search.ranking.truth_csv import read_csv
 from pinas_zoo.search.score_kinds import KINDS
 from pinas_zoo.search.scorers.protocol import Score, ScoringData
@@ -146,7 +146,7 @@ def _read(path: Path) -> TrainingFree:
         table = read_csv(path.with_suffix(".csv"), TABLE_LIMIT)
         if not {"arch", "score"} <= set(table.columns) or not table.rows:
             raise UserError(f"expected scores of at least one architecture in {table.path}, got none")
-        values = {digits(row): row.number("score") for row in table.rows}
+        values = {arch_of_row(row): row.number("score") for row in table.rows}
     except UserError as error:
         raise UserError(f"{error}; {cure}") from None
     except ValidationError as error:

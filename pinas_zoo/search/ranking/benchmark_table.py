@@ -14,7 +14,7 @@ from typing import Any
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
-from pinas_zoo.models.nasbench201 import parse_arch
+from pinas_zoo.models.nasbench201 import EDGES, OPERATIONS, parse_arch
 from pinas_zoo.search.ranking.truth_csv import TruthRow, read_csv
 
 ARCH_COLUMNS = ("arch_str", "arch")
@@ -76,6 +76,18 @@ def _read_csv(path: Path) -> Iterator[tuple[Arch, TrainedNetwork]]:
             raise UserError(f"{path}, line {row.line}: {error}") from None
         values = {name: row.number(name) for name in accuracies if row.text(name)}
         yield parsed, TrainedNetwork(values, _count(row, params), _count(row, flops))
+
+
+def arch_of_row(row: TruthRow) -> str:
+    """The architecture of a row of our own tables, in the benchmark's digits.
+
+    Raises:
+        UserError: It is none of the benchmark's.
+    """
+    try:
+        return str(Arch.parse(row.text("arch"), len(EDGES), len(OPERATIONS)))
+    except ValueError as error:
+        raise UserError(f"{row.path}, line {row.line}: {error}") from None
 
 
 def _count(row: TruthRow, column: str | None) -> int | None:

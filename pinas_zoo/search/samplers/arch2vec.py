@@ -119,16 +119,16 @@ class LatentSpace:
         counts = [len(self.space.choices[k]) for k in self.free]
         if self.space.size <= WHOLE:
             return np.array(list(itertools.product(*map(range, counts))), dtype=np.float64)
-        rng, found = step_rng(self.seed, 0, Stream.LATENT_POOL), dict[bytes, Floats]()
+        rng, found = step_rng(self.seed, 0, Stream.LATENT_POOL), dict[bytes, None]()  # without the rows of a draw
         for _ in range(1 if self.feasible is None else DRAWS):
             for row in rng.integers(counts, size=(self.pool, len(counts))).astype(np.float64):
                 if self.feasible is None or self.feasible(self.arch(row)):
-                    found[row.tobytes()] = row
+                    found[row.tobytes()] = None
             if len(found) >= self.pool:
                 break
         if not found:  # learned from any: no draw is within the limits, and the sampler finds those that are
             return rng.integers(counts, size=(self.pool, len(counts))).astype(np.float64)
-        return np.array(list(found.values())[: self.pool])
+        return np.frombuffer(b"".join(list(found)[: self.pool])).reshape(-1, len(counts))
 
     def arch(self, row: Floats) -> Arch:
         """The architecture of a row."""

@@ -24,6 +24,7 @@ from pinas_zoo.search.samplers.encoding import Floats
 
 UNITS, EPOCHS, BATCH, RATE = 128, 100, 10, 0.01
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # Adam's
+CHUNK = 16_384  # inputs that are predicted at a time
 RANGE = 10.0  # of the logarithms of a and of b
 
 
@@ -58,6 +59,10 @@ class DNGO:
 
     def predict(self, x: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the value of each input, x: n x dimensions."""
+        parts = [self._predict(x[k : k + CHUNK]) for k in range(0, max(len(x), 1), CHUNK)]
+        return np.concatenate([mean for mean, _ in parts]), np.concatenate([std for _, std in parts])
+
+    def _predict(self, x: Floats) -> tuple[Floats, Floats]:
         basis = self._basis_of_scaled((x - self.center) / self.scale)  # n x units
         along = basis @ self._right.T
         rest = np.maximum((basis**2).sum(1) - (along**2).sum(1), 0.0)  # where no observation lies

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 
@@ -23,30 +23,42 @@ class StudiedArch:
     origin: str
 
 
-def studied(config: StudyConfig, space: SearchSpace, best: Mapping[str, Arch]) -> list[StudiedArch]:
+def studied(
+    config: StudyConfig, space: SearchSpace, best: Mapping[str, Arch], begun: Iterable[str] = ()
+) -> list[StudiedArch]:
     """The architectures in the order in which they are trained.
 
     The random ones do not depend on the supernets, so that they can be trained before these are learned. Where a
-    method's best is in the list already, another random one takes its place.
+    method's best is in the list already, another random one takes its place. Of the space's references, those are in
+    the list for which the count leaves room.
+
+    A study trains a reference first. So one that has begun trainings, but none of a reference, is of an earlier version
+    in which the space had none, and its list stays without them.
 
     Args:
         config: The study.
         space: Its space.
         best: The best architecture of each method whose supernet has been explored. While one is missing, the list is
             the beginning of the final one.
+        begun: Text of the architectures whose training has begun.
 
     Raises:
         UserError: A listed architecture is none of the space, or the counts do not fit together.
     """
     origins: dict[Arch, list[str]] = {}
-    for name, arch in space.references().items():
-        origins.setdefault(arch, []).append(f"reference {name}")
-    for text in config.architectures:
-        origins.setdefault(space.parse(text), []).append("listed")
+    listed = [space.parse(text) for text in config.architectures]
+    references, texts = space.references(), set(begun)
+    if texts and not texts & set(map(str, references.values())):
+        references = {}
+    for name, arch in references.items():
+        if len({*origins, *listed, arch}) + len(config.methods) <= config.count:
+            origins.setdefault(arch, []).append(f"reference {name}")
+    for arch in listed:
+        origins.setdefault(arch, []).append("listed")
     free = config.count - len(origins) - len(config.methods)
     if free < 0:
         raise UserError(
-            f"expected a count of at least {config.count - free}, for {len(origins)} given architectures and the best "
+            f"expected a count of at least {config.count - free}, for {len(origins)} listed architectures and the best "
             f"of {len(config.methods)} methods, got {config.count}; raise count"
         )
     if config.count > space.size:

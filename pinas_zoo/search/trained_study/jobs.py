@@ -1,7 +1,8 @@
 """The jobs of a study, which one or more workers do: learn supernets, train architectures, score them.
 
 What is complete stands in the folder. The study's database has only leases: a worker leases a job before it begins, and
-gives it back at its end. A killed worker's jobs are leased again and resume where they stopped.
+gives it back at its end. A killed worker's jobs are leased again and resume where they stopped. A worker that was
+suspended loses its lease while it still holds the job's folder: the others leave that job out until the folder is free.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from optuna.trial import Trial, TrialState
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine.folder_links import refuse_links
+from pinas_zoo.engine.folder_lock import FolderHeld
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.spaces.base import SearchSpace, build_space
@@ -31,6 +33,7 @@ from pinas_zoo.search.trained_study.trainings import StudiedTraining
 
 STUDY = "study.json"  # the resolved configuration, for readers
 PARTS = ("supernets", "trained", "scores")  # folders
+HELD_FOR = 60.0  # seconds until a worker looks again whether a job's folder, which another process holds, is free
 Say = Callable[[str], None]
 
 
@@ -76,7 +79,9 @@ class Study:
         """The architectures; without the methods' best while a supernet is missing."""
         first = [supernet for supernet in self.supernets if supernet.seed == self.config.supernet_seeds[0]]
         best: dict[str, Arch] = {one.method: one.best() for one in first if one.is_learned()}
-        return studied(self.config, self.space, best)
+        trained = self.folder / "trained"
+        begun = [path.name for path in trained.iterdir() if path.is_dir()] if trained.is_dir() else []
+        return studied(self.config, self.space, best, begun)
 
     def training(self, arch: Arch, seed: int) -> StudiedTraining:
         return StudiedTraining(self.config, self.space, self.folder, arch, seed)
@@ -154,6 +159,7 @@ def work(study: Study, wait: bool) -> bool:
     """
     config, folder = study.config, study.folder
     folder.mkdir(parents=True, exist_ok=True)
+    held_until: dict[str, float] = {}  # by key: when to look again, by time.monotonic
     storage = open_study(config.storage, folder, config.name, key="storage")
     with (
         storage_errors(config.storage or str(folder / "study.db"), "storage"),
@@ -164,12 +170,18 @@ def work(study: Study, wait: bool) -> bool:
             left = [job for job in known if not job.is_complete()]
             if not left:
                 return True
-            leased = _lease_one(own, left)
+            now = time.monotonic()
+            leased = _lease_one(own, [job for job in left if held_until.get(job.key, now) <= now])
             if leased is not None:
                 job, trial = leased
                 started = time.perf_counter()
                 try:
                     summary = job.run()
+                except FolderHeld as error:
+                    if job.key not in held_until:
+                        study.say(f"{job.key}: left to {error.holder}, which holds its folder without a lease")
+                    held_until[job.key] = time.monotonic() + HELD_FOR
+                    continue
                 finally:
                     own.give_up(trial.number)
                 done, seconds = len(known) - len(left) + 1, time.perf_counter() - started

@@ -8,6 +8,7 @@ from typing import Any
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.bounded_reading import is_finite
+from pinas_zoo.engine.folder_lock import FolderHeld
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.search.trained_study.config import StudyConfig
@@ -62,6 +63,8 @@ class StudiedTraining:
         start = Start(str(self.arch), self.space.architecture, self.space.architecture, {"arch": args["arch"]})
         try:
             done = train(self.recipe, start, self.folder, lambda text: None)
+        except FolderHeld:  # names the folder, and a worker leaves the training to the other process
+            raise
         except UserError as error:
             raise UserError(f"{self.folder}: {error}") from error
         return "" if done is None else str(done["summary"])

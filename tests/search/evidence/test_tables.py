@@ -213,7 +213,14 @@ def test_runs_on_a_space_that_is_not_planned_are_left_out(results, truth_csv):
 def test_scores_of_architectures_without_a_truth_are_refused(results, truth_csv):
     path = write_run(results, "spos", "SPOS", size=15625, consistency=1)
     path.write_text(path.read_text().replace(f"\n{SCORED[0]}", "\n000000"))
-    with pytest.raises(UserError, match=r"spos_15625_2x1_0_of_60 scores in the truth, got none of 000000 \(1 in all\)"):
+    with pytest.raises(UserError, match=r"spos_15625_2x1_0_of_60 scores or chooses .* 000000 \(1 in all\)"):
+        load(results, truth_csv)
+
+
+def test_a_chosen_architecture_without_a_truth_is_refused(results, truth_csv):
+    path = write_run(results, "spos", "SPOS", consistency=1).with_suffix(".json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "chosen": "000000"}))
+    with pytest.raises(UserError, match=r"scores or chooses .* 000000 \(1 in all\)"):
         load(results, truth_csv)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,21 @@ def test_the_prediction_is_the_posterior(count):
     mean, std = model.predict(new)
     np.testing.assert_allclose(mean, at @ covariance @ basis.T @ y * model.beta, atol=1e-6)
     np.testing.assert_allclose(std**2, np.sum(at @ covariance * at, 1) + 1 / model.beta, rtol=1e-5)
+
+
+def test_many_inputs_are_predicted_in_parts():
+    """The basis functions of all 100,000 together take 100 MB, several times."""
+    x, y = observations(12)
+    model, new = DNGO(x, y, np.random.default_rng(0)), np.tile(observations(50)[0], (2000, 1))
+    tracemalloc.start()
+    mean, std = model.predict(new)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 80e6
+    few_mean, few_std = model.predict(new[:50])
+    np.testing.assert_allclose(mean, np.tile(few_mean, 2000), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(std, np.tile(few_std, 2000), rtol=1e-9)
+    assert [len(part) for part in model.predict(new[:0])] == [0, 0]
 
 
 def test_it_learns_a_function_and_knows_where_it_does_not():

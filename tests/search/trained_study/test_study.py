@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from pinas_zoo.cli import main
+from pinas_zoo.engine.folder_lock import LOCK, Holder
+from pinas_zoo.operating_system import process_space, process_start
 from pinas_zoo.search.trained_study.config import load_study
 from pinas_zoo.search.trained_study.jobs import Study
 from tests.networks import ROOT
@@ -88,6 +90,25 @@ def test_a_training_whose_folder_is_deleted_is_done_again_alone(finished, capsys
     assert "train 0123 seed 1" in (out := capsys.readouterr().out)
     assert "train 0123 seed 0" not in out
     assert json.loads(done.read_text())["top1"] == json.loads(text)["top1"]
+
+
+def test_a_training_whose_folder_another_process_holds_is_left_to_it(finished, capsys):
+    """As a worker does that was suspended until its lease had ended: its folder is locked, and its process lives."""
+    config, folder = finished
+    held, free = (folder / "trained" / "0123" / f"seed-{seed}" for seed in (0, 1))
+    for run_folder in (held, free):
+        (run_folder / "done.json").unlink()
+    other = Holder(pid=1, place=process_space(), started=process_start(1), token="x")
+    (held / LOCK).write_text(other.model_dump_json())
+    run(config, "--work-dir", folder, "--worker")
+    out = capsys.readouterr().out
+    assert "train 0123 seed 0: left to process 1 on" in out
+    assert "1 jobs are left, which other workers do" in out
+    assert (free / "done.json").is_file()
+    assert not (held / "done.json").is_file()
+    (held / LOCK).unlink()  # the other process has ended
+    run(config, "--work-dir", folder, "--worker")
+    assert (held / "done.json").is_file()
 
 
 def test_other_results_are_a_row_of_their_own(finished, tmp_path, capsys):
