@@ -69,12 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from pinas_zoo.cli import main as run_command  # `from pinas_zoo import cli` would execute the package
 
     code = run_command(argv, load_package=lambda: execute(package))
-    if argv is None:  # the process ends: its result is complete, and a signal would only break Python's own clean-up
+    if argv is None:  # the result is complete: a signal ends the process without a traceback from Python's own clean-up
         import signal
 
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):  # Windows has no SIGHUP
-                signal.signal(getattr(signal, name), signal.SIG_IGN)
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
     return code
 
 

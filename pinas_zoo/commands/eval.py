@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from pinas_zoo.data.images import ImageSet
+    from pinas_zoo.data.options import Data
 
 EPILOG = """\
 examples:
@@ -68,9 +68,11 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.commands.classify import load_model
     from pinas_zoo.data.augmentation import BatchViews
     from pinas_zoo.data.options import Views
+    from pinas_zoo.data.splits import DIGITS, load_split
     from pinas_zoo.engine.trainer import check_precision
     from pinas_zoo.train.evaluate import match_classes, predict, results
-    from pinas_zoo.train.images import TransformedImages, left_out, readable
+    from pinas_zoo.train.images import TransformedImages, check_classes, left_out, readable
+    from pinas_zoo.train.training_images import digits_split, was_trained_on
     from pinas_zoo.weights.new_folder import FACTS_FILE
     from pinas_zoo.weights.timm_cfg import check_preparation
 
@@ -83,7 +85,17 @@ def run(args: argparse.Namespace) -> None:
     if config["input_size"][0] != 3:
         raise UserError(f"expected a network for images of 3 channels, got one for {config['input_size'][0]}")
     check_preparation(config, args.network)
-    images, names, trained = open_images(args, facts_of(_trained(args.network)), config["input_size"][-1])
+    facts = facts_of(_trained(args.network))
+    data, split = data_of(args, config["input_size"][-1])
+    seed, streams = 0, 2
+    if data.type == "digits":
+        match_classes(DIGITS, model)  # before all digits are made at the network's size
+        seed, streams = digits_split(facts)
+        if seed:
+            note(f"the digits are split by seed {seed}, as in the training of {args.network}")
+    images, names = load_split(data, split, seed, streams)
+    check_classes(names, data, split)
+    trained = was_trained_on(facts, data, split)
     if trained:
         note(
             f"{args.network} was trained on these images, by its {FACTS_FILE}: the accuracy says nothing of new ones; "
@@ -99,21 +111,21 @@ def run(args: argparse.Namespace) -> None:
     shown = TransformedImages(images, config, workers=args.workers)
     normalise = BatchViews(Views(), config["mean"], config["std"]).normalise
     predictions = predict(model, shown, normalise, args.batch_size, class_of_label, args.precision, args.channels_last)
-    facts = results(predictions, class_names)
-    facts = {
+    found = {
         "network": args.network, "data": args.data, "image_size": config["input_size"][-1],
         "batch_size": args.batch_size, "device": args.device, "precision": args.precision,
-        "trained_on": trained, **({"left_out": len(reasons)} if args.skip_unreadable else {}), **facts,
+        "trained_on": trained, **({"left_out": len(reasons)} if args.skip_unreadable else {}),
+        **results(predictions, class_names),
         "made_with": made_with(),
     }  # fmt: skip
     if args.html:
         from pinas_zoo.train.results_page import write_page
 
-        write_page(Path(args.html), facts, predictions, shown, class_names)
+        write_page(Path(args.html), found, predictions, shown, class_names)
     if args.json:
-        print_json(facts)
+        print_json(found)
         return
-    print_results(facts)
+    print_results(found)
     if args.html:
         say(f"page     {args.html}")
 
@@ -133,14 +145,11 @@ def facts_of(network: str) -> Mapping[str, Any]:
         return {}
 
 
-def open_images(
-    args: argparse.Namespace, facts: Mapping[str, Any], image_size: int
-) -> tuple[ImageSet, tuple[str, ...], bool]:
-    """The split that the arguments name, its classes, and whether ``facts`` of the network name it as trained on.
+def data_of(args: argparse.Namespace, image_size: int) -> tuple[Data, str]:
+    """The images that the arguments name, and their split.
 
     Args:
         args: The command's arguments.
-        facts: ``provenance.json`` of the network.
         image_size: Height and width in pixels that the network sees, at which digits are made.
 
     Raises:
@@ -149,22 +158,16 @@ def open_images(
     from pathlib import Path
 
     from pinas_zoo.data.options import Data
-    from pinas_zoo.data.splits import load_split
     from pinas_zoo.errors import UserError
-    from pinas_zoo.train.images import check_classes, located
-    from pinas_zoo.train.training_images import was_trained_on
+    from pinas_zoo.train.images import located
 
     if args.data == "digits" and not args.dataset and not Path(args.data).exists():
         data = Data(type="digits", image_size=image_size, test_split="validation", workers=args.workers)
-        split = "train" if args.split == "train" else "validation"
-        return *load_split(data, split), was_trained_on(facts, data, split)
+        return data, "train" if args.split == "train" else "validation"
     if not args.dataset and not Path(args.data).is_dir():
         raise UserError(f"expected a folder of images for --data, got {args.data}, which is no folder")
     data = Data(name=args.dataset, root=args.data, test_split=args.split, workers=args.workers)
-    data, split = located(data, args.split)
-    images, names = load_split(data, split)
-    check_classes(names, data, split)
-    return images, names, was_trained_on(facts, data, split)
+    return located(data, args.split)
 
 
 def print_results(facts: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
 
 GIB = 2**30
+DIGITS = tuple(map(str, range(10)))  # names of the classes of scikit-learn's digits
 
 
 @dataclass(frozen=True)
@@ -155,21 +156,23 @@ def _check_training(labels: torch.Tensor, held_out: torch.Tensor, count: int, na
     )
 
 
-def load_split(options: Data, split: str, seed: int = 0) -> tuple[ImageSet, tuple[str, ...]]:
+def load_split(options: Data, split: str, seed: int = 0, streams: int = 2) -> tuple[ImageSet, tuple[str, ...]]:
     """Open one split alone, without holding out any images, and the names of its classes. No image is decoded.
 
     Args:
         options: The configuration's ``data`` table. ``max_test`` limits the split ``test_split``, and ``max_train`` any
             other.
-        split: Name of the split, such as ``options.train_split``; for digits, the test split is ``test_split``.
+        split: Name of the split, such as ``options.train_split``. For digits, ``test_split`` names the test images, and
+            any other the training images; so does a name that stands for both.
         seed: Of the run, from which the limits and the test images of digits follow.
+        streams: Of the run, as in :func:`load_splits`.
 
     Raises:
         UserError: As :func:`load_splits`.
     """
     if options.type == "digits":
-        train, test, names = _digits(options, seed, 2)
-        if split == options.test_split:
+        train, test, names = _digits(options, seed, streams)
+        if split == options.test_split != options.train_split:
             return limited(test, options.max_test, seed), names
         return limited(train, options.max_train, seed), names
     if options.type != "timm":
@@ -203,4 +206,4 @@ def _digits(options: Data, seed: int, streams: int) -> tuple[Images, Images, tup
     # runs of version 0.1 drew the test images as another seed's held-out ones
     test = _per_class(labels, count, seed, Stream.TEST_SPLIT) if streams > 1 else _per_class(labels, count, seed + 1)
     everything = torch.arange(len(labels))
-    return images.subset(everything[~test]), images.subset(everything[test]), tuple(map(str, raw.target_names))
+    return images.subset(everything[~test]), images.subset(everything[test]), DIGITS

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from pinas_zoo.engine.kept_generators import kept_generators
+
 
 class Batch(NamedTuple):
     """The images of one step on the training device, augmented and normalised."""
@@ -126,6 +128,6 @@ class Trainable(nn.Module):
 
 def prepare(network: Trainable, seed: int) -> None:
     """Call ``network.prepare()`` with torch seeded; the state of torch's random numbers is restored."""
-    with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
+    with kept_generators():
         torch.manual_seed(seed)
         network.prepare()

@@ -149,7 +149,9 @@ def search(
             say(f"note     {text}")
 
     if isinstance(config, Mapping):
-        checked = parse_config(with_recipe_read(merged(without_options_of_another(config, changes, note), changes)))
+        checked = parse_config(
+            merged(*with_recipe_read(without_options_of_another(config, changes, note), changes, True))
+        )
     else:
         checked = load_with_method(find_config(config), changes, note)
     folder = Path(work_dir) if work_dir is not None else Path("work_dirs") / checked.name

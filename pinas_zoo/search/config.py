@@ -14,7 +14,7 @@ from pinas_zoo.engine.config_values import parse_overrides, parse_table, read_co
 from pinas_zoo.engine.trainer import Log, Precision
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.plugins import is_file
-from pinas_zoo.search.recipe_of_config import KEY, recipe_table, with_recipe_read
+from pinas_zoo.search.recipe_of_config import recipe_table, with_recipe_read
 from pinas_zoo.search.score_list import ScoreName, checked_score
 from pinas_zoo.train.config import Recipe
 
@@ -262,15 +262,14 @@ def override_config(values: Mapping[str, Any], overrides: Mapping[str, Any], pat
     """
     from mmengine.config import Config
 
+    values, rest = with_recipe_read(values, overrides, path.suffix == ".py")
     try:
-        config = Config(dict(values))
-        config.merge_from_dict(dict(overrides))
+        config = Config(values)
+        config.merge_from_dict(rest)
         merged = config.to_dict()
     except Exception as error:  # mmengine raises several types
         said = " ".join(str(error).split())[:300]
         raise UserError(f"configuration {path} cannot be read: {type(error).__name__}: {said}") from error
-    if path.suffix == ".py" or any(".".join(KEY[:depth]) in overrides for depth in (1, 2, 3)):
-        merged = with_recipe_read(merged)
     parsed = parse_config(merged, str(path))
     if path.suffix != ".py":
         for key, name in (("space.type", parsed.space.get("type")), ("learn.method", parsed.learn.method)):

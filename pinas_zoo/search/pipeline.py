@@ -49,6 +49,7 @@ from pinas_zoo.weights.atomic import write_json
 from pinas_zoo.zoo import registry
 
 REPORT = "report.html"
+UNCHECKED = "unchecked"  # in done.json of a stage whose warnings are not known yet
 Stage = Callable[[Context], StageResult | None]
 RUN_STAGE: dict[str, Stage] = {
     "learn": learn,
@@ -101,9 +102,11 @@ def run_stages(context: Context, lock: FolderLock | None, register_anyway: bool 
             say(f"{stage:8} {reason}")
         elif is_done(folder, stage):
             say(f"{stage:8} complete already: {read_done(folder / stage)['summary']}")
-            say_warnings(context, stage)
             if lock is not None:
+                if UNCHECKED in (facts := read_done(folder / stage)):
+                    check_stage(context, stage, facts)
                 remove_attempts(folder, stage)
+            say_warnings(context, stage)
         else:
             context.record_images()
             result = RUN_STAGE[stage](context)
@@ -121,7 +124,11 @@ def run_stages(context: Context, lock: FolderLock | None, register_anyway: bool 
 
 
 def finish_stage(context: Context, stage: str, result: StageResult | None) -> None:
-    """Mark a stage as complete and print its summary. ``result`` is None in processes other than the first."""
+    """Mark a stage as complete and print its summary. ``result`` is None in processes other than the first.
+
+    The learn stage is complete before it is checked: a stop during its probes costs no training, since the run that
+    goes on checks it.
+    """
     if result is None:
         return
     facts = {
@@ -131,10 +138,18 @@ def finish_stage(context: Context, stage: str, result: StageResult | None) -> No
         **result.facts,
         "made_with": made_with(),
     }
-    scores = stored_scores(context) if stage == "explore" else {}
-    mark_done(context.folder, stage, {**facts, **stage_facts(context, stage, result.facts, scores)})
+    if stage == "learn":
+        mark_done(context.folder, stage, {**facts, UNCHECKED: True})
+    check_stage(context, stage, facts)
     context.say(f"{stage:8} {result.summary} ({result.seconds:.0f} s)")
     say_warnings(context, stage)
+
+
+def check_stage(context: Context, stage: str, facts: Mapping[str, Any]) -> None:
+    """Mark a stage as complete, with its warnings."""
+    scores = stored_scores(context) if stage == "explore" else {}
+    known = {key: value for key, value in facts.items() if key != UNCHECKED}
+    mark_done(context.folder, stage, {**known, **stage_facts(context, stage, known, scores)})
 
 
 def say_warnings(context: Context, stage: str) -> None:
@@ -142,6 +157,8 @@ def say_warnings(context: Context, stage: str) -> None:
     facts = read_done(context.folder / stage)
     if probed := facts.get("probed"):
         context.say(f"probes   {probed['text']}")
+    if not_probed := facts.get("not_probed"):
+        context.say(f"note     {not_probed}")
     for found in warnings_of(facts):
         if found.text != facts.get("trouble"):  # the stage's summary has that one
             context.say(f"warning  {found.text}")

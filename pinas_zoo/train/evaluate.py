@@ -33,7 +33,7 @@ class Predictions:
         labels: True classes of the network, N.
         classes: Most probable classes, best first, N x 5 (fewer where the network has fewer).
         probabilities: Their probabilities, N x 5.
-        true_probability: Probability of the true class, N.
+        true_log_probability: Logarithm of the probability of the true class, N, which may be -inf.
         images_per_s: Speed, with reading of the images.
         network_images_per_s: Speed of the network alone.
         peak_memory_mib: Highest memory of the process, on a GPU that of its tensors.
@@ -42,7 +42,7 @@ class Predictions:
     labels: torch.Tensor
     classes: torch.Tensor
     probabilities: torch.Tensor
-    true_probability: torch.Tensor
+    true_log_probability: torch.Tensor
     images_per_s: float
     network_images_per_s: float
     peak_memory_mib: float
@@ -88,9 +88,9 @@ def predict(
             logits = model(x)
         _wait(device)
         timed, seconds = timed + len(x), seconds + time.perf_counter() - before
-        probabilities = at_least_fp32(logits).softmax(1)
-        top = probabilities.topk(min(SHOWN, probabilities.shape[1]))
-        true = probabilities.cpu().gather(1, labels[:, None])[:, 0]
+        logits = at_least_fp32(logits)
+        top = logits.softmax(1).topk(min(SHOWN, logits.shape[1]))
+        true = logits.log_softmax(1).cpu().gather(1, labels[:, None])[:, 0]
         parts.append((labels, top.indices.cpu(), top.values.cpu(), true))
         if number == warm_up - 1:
             timed, seconds, start = 0, 0.0, time.perf_counter()
@@ -132,9 +132,9 @@ def accuracy(
 
 
 def accuracy_and_loss(predictions: Predictions) -> tuple[float, float]:
-    """Top-1 accuracy in 0..1 and mean cross-entropy."""
+    """Top-1 accuracy in 0..1 and mean cross-entropy, as :func:`accuracy` has them; infinite where an output is."""
     hits = (predictions.classes[:, 0] == predictions.labels).double()
-    return float(hits.mean()), float(-predictions.true_probability.double().clamp(min=1e-12).log().mean())
+    return float(hits.mean()), -float(predictions.true_log_probability.double().mean())
 
 
 def results(predictions: Predictions, class_names: Sequence[str]) -> dict[str, Any]:

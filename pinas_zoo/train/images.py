@@ -187,7 +187,7 @@ def open_images(recipe: Recipe) -> Splits:
     train, names = load_split(data, data.train_split, seed)
     check_classes(names, data, data.train_split)
     if recipe.holdout is None:
-        if data.type == "timm" and data.train_split == data.test_split:
+        if data.train_split == data.test_split:
             raise UserError(
                 f"expected a test split that is not trained on, got {data.test_split!r} for both; try --set holdout=0.2"
             )

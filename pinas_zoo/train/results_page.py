@@ -111,7 +111,7 @@ def mistakes(predictions: Predictions, images: ImageSet, class_names: Sequence[s
             "true": class_names[int(predictions.labels[row])],
             "guess": class_names[int(predictions.classes[row, 0])],
             "probability": f"{float(predictions.probabilities[row, 0]):.1%}",
-            "true_probability": f"{float(predictions.true_probability[row]):.1%}",
+            "true_probability": f"{float(predictions.true_log_probability[row].exp()):.1%}",
         }
         for row in surest.tolist()
     ]

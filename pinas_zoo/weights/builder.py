@@ -134,7 +134,7 @@ def _check_fields(fields: Mapping[str, Any], variant: str) -> None:
         WeightsError: A field that is not finite, out of range or of another form.
     """
     try:
-        check_cfg(fields)
+        check_cfg({key: value for key, value in fields.items() if key != "num_classes"})  # which may be -1
     except ValueError as error:
         raise WeightsError(f"expected a pretrained_cfg of {variant} by which images can be prepared: {error}") from None
 

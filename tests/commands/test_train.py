@@ -11,8 +11,10 @@ import torch
 
 from pinas_zoo.cli import main
 from pinas_zoo.config_files import config_names
+from pinas_zoo.operating_system import peak_memory_mib
 from pinas_zoo.search import search
 from pinas_zoo.train.config import Recipe
+from pinas_zoo.weights.model_folder import save_model_folder
 from pinas_zoo.weights.tensors import load_tensors
 from tests.networks import TINY, tiny_folder
 from tests.train.pictures import picture_folder
@@ -150,3 +152,31 @@ def test_a_recipe_is_valid(name, capsys):
         assert (recipe.loss.smoothing, recipe.mix.mixup_alpha, recipe.schedule.sched) == (0.1, 0.2, "cosine")
     if name == "imagenet_augmix":
         assert (recipe.loss.type, recipe.loss.jsd_weight, recipe.augment.auto_augment) == ("jsd", 12, "augmix-m3-w3")
+
+
+def test_digits_are_evaluated_on_the_test_images_of_the_networks_own_seed(tmp_path, monkeypatch, zoo_home, capsys):
+    monkeypatch.chdir(tmp_path)
+    recipe = tmp_path / "digits8.py"
+    recipe.write_text(
+        "name = 'digits8'\nmodel = 'test_resnet'\nseed = 3\ndata = dict(type='digits', image_size=8)\n"
+        "batch_size = 256\nschedule = dict(epochs=1, warmup_epochs=0)\nkeep = 'last'\nlog = dict(tensorboard=False)\n"
+    )
+    run("train", "--config", recipe, "--json")
+    facts = json.loads(capsys.readouterr().out)
+    run("eval", facts["folder"], "--data", "digits", "--json")
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["loss"] == pytest.approx(facts["loss"], rel=1e-3)
+    assert "split by seed 3" in captured.err
+    run("eval", facts["folder"], "--data", "digits", "--split", "train")
+    assert "was trained on these images" in capsys.readouterr().err
+
+
+def test_digits_of_a_large_network_of_other_classes_are_not_made(tmp_path, zoo_home, capsys):
+    """600 pixels a side were 4.5 GB before the classes were compared."""
+    args = {**TINY, "num_classes": 3}
+    model: Any = timm.create_model("pinas", arch="3013", **args)
+    folder = save_model_folder(tmp_path / "model", model.state_dict(), {"arch": "3013", **args}, {})
+    before = peak_memory_mib()
+    run("eval", folder, "--data", "digits", "--image-size", "600", code=2)
+    assert "got 10 classes" in capsys.readouterr().err
+    assert peak_memory_mib() < before + 1000

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pinas_zoo.search.evidence.plan import find_evidence, load_evidence, parse_evidence
-from pinas_zoo.search.evidence.report import report_text, write_report
+from pinas_zoo.search.evidence.report import write_report
 from pinas_zoo.search.evidence.results import read_run
 from pinas_zoo.search.evidence.tables import Evidence
 from pinas_zoo.search.evidence.training_free import read_training_free
@@ -64,18 +65,20 @@ def kept(change: Callable[[Path], object] = lambda csv: None, json_changes: dict
 
 @functools.cache
 def truth_text() -> str:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         return write_truth(Path(folder) / "t.csv").read_text()
 
 
+@functools.cache
+def whole_truth() -> Truth:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "t.csv").write_text(truth_text())
+        return truth(Path(folder) / "t.csv")
+
+
 def page(results: Path) -> str:
     """The page and figures of a folder of results."""
-    (results.parent / "t.csv").write_text(truth_text())
-    evidence = Evidence.load(config(), load_truth(results.parent / "t.csv", config().truth, 20), results)
-    write_report(evidence, results)
-    text = report_text(evidence)
+    text = write_report(Evidence.load(config(), whole_truth(), results), results).text
     assert not any(sign in text for sign in ("<script", "](javascript", "\x1b", "| evil |"))
     return text
 
@@ -171,8 +174,7 @@ def of_truth(path: Path) -> str:
     folder = path.parent / "results"
     folder.mkdir()
     evidence = Evidence.load(config(), truth(path), folder)
-    write_report(evidence, folder)
-    return report_text(evidence)
+    return write_report(evidence, folder).text
 
 
 TRUTHS: dict[str, tuple[Make, Promise]] = {
@@ -302,6 +304,7 @@ EVIDENCE: dict[str, tuple[Make, Promise]] = {
 
 
 def inputs() -> tuple[Input, ...]:
+    whole_truth()  # once, and not in each child
     config_files: dict[str, tuple[Make, Promise]] = {
         name: (file_of(text, "study.json"), Refused()) for name, text in JSON_FAULTS.items()
     }

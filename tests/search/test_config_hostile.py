@@ -17,7 +17,7 @@ from pinas_zoo.search.config import load_config, parse_config, parse_overrides
 TINY = """
 name = "tiny"
 space = dict(type="resnest50", depths=(1, 1, 1, 1), widths=(16, 32, 48, 64), stem_width=8)
-data = dict(type="digits", image_size=32, val_per_class=20, max_train=200, max_test=50)
+data = dict(type="digits", image_size=32, val_per_class=20)
 learn = dict(method="pinas", options=dict(queue_size=64, dim=16), steps=2, batch_size=8)
 """
 

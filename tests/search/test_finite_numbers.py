@@ -16,7 +16,7 @@ from pinas_zoo.zoo import registry
 CONFIG: dict[str, Any] = dict(
     name="finite",
     space=dict(type="resnest50", depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=4),
-    data=dict(type="digits", image_size=16, val_per_class=10, max_train=300),
+    data=dict(type="digits", image_size=16, val_per_class=10),
     learn=dict(options=dict(queue_size=32, dim=16), steps=6, batch_size=16, checkpoint_every=2),
     linear=dict(steps=2, batch_size=16, lr=1.0),
     explore=dict(evaluations=4, recalibration_images=32, batch_size=64),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,22 @@ import timm
 import torch
 from timm.data import create_dataset, create_loader, resolve_data_config
 from timm.utils import accuracy as timm_accuracy
+from torch import nn
 
 from pinas_zoo.data.augmentation import BatchViews
+from pinas_zoo.data.images import Images
 from pinas_zoo.data.options import Data, Views
 from pinas_zoo.data.splits import load_split
 from pinas_zoo.errors import UserError
-from pinas_zoo.train.evaluate import Predictions, accuracy, calibration, match_classes, predict, results
+from pinas_zoo.train.evaluate import (
+    Predictions,
+    accuracy,
+    accuracy_and_loss,
+    calibration,
+    match_classes,
+    predict,
+    results,
+)
 from pinas_zoo.train.images import TransformedImages
 from pinas_zoo.train.results_page import write_page
 from tests.train.pictures import picture_folder
@@ -68,12 +79,29 @@ def test_predictions_are_those_of_timms_validation(name, args, tmp_path):
     assert (value, loss) == pytest.approx((facts["top1"], facts["loss"]), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    "logits", [[0.0, 100.0, -3.0], [-math.inf, 0.0, 1.0], [math.nan, 0.0, 1.0], [math.inf, 0.0, 1.0]]
+)
+def test_both_evaluations_have_one_loss_however_large(logits):
+    """An epoch with the short evaluation and the last one with the full refuse the same networks."""
+
+    class Constant(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([logits]).expand(len(input), 3)
+
+    images = Images(torch.zeros(4, 3, 2, 2, dtype=torch.uint8), torch.tensor([0, 1, 0, 2]))
+    short = accuracy(Constant(1, 1), images, torch.Tensor.float, 4)[1]
+    full = accuracy_and_loss(predict(Constant(1, 1), images, torch.Tensor.float, 4))[1]
+    assert full == pytest.approx(short, nan_ok=True)
+    assert full > 40 or not math.isfinite(full)
+
+
 def some() -> Predictions:
     """Four images of three classes; the third is wrong, and the network is sure of it."""
     labels = torch.tensor([0, 0, 1, 2])
     classes = torch.tensor([[0, 1, 2], [0, 2, 1], [2, 1, 0], [2, 0, 1]])
     values = torch.tensor([[0.6, 0.3, 0.1], [0.6, 0.3, 0.1], [0.9, 0.06, 0.04], [0.9, 0.06, 0.04]])
-    return Predictions(labels, classes, values, torch.tensor([0.6, 0.6, 0.06, 0.9]), 1.0, 1.0, 1.0)
+    return Predictions(labels, classes, values, torch.tensor([0.6, 0.6, 0.06, 0.9]).log(), 1.0, 1.0, 1.0)
 
 
 def test_numbers():

@@ -73,6 +73,15 @@ def test_a_folder_of_classes_alone_is_split(tmp_path):
     assert located(recipe(tmp_path).data, "test") == (recipe(tmp_path).data, "test")  # other splits are no classes
 
 
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_digits_are_not_tested_on_what_they_train_on(split):
+    data = dict(type="digits", image_size=8, train_split=split, test_split=split)
+    with pytest.raises(UserError, match="not trained on, got '" + split):
+        open_images(Recipe.model_validate({"data": data}))
+    held_out = open_images(Recipe.model_validate({"data": data, "holdout": 0.2}))
+    assert len(held_out.train) + len(held_out.test) == 1797 - 350
+
+
 def spoil(root: Path, what: str) -> None:
     if what == "one class":
         for split in ("train", "validation"):

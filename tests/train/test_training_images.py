@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pinas_zoo.data.options import Data
-from pinas_zoo.train.training_images import was_trained_on
+from pinas_zoo.data.splits import load_split, load_splits
+from pinas_zoo.train.training_images import digits_split, was_trained_on
 
 
 def facts(**data: Any) -> dict[str, Any]:
@@ -35,6 +36,29 @@ def test_digits():
     digits = {"config": {"data": {"type": "digits", "train_split": "train"}}}
     assert was_trained_on(digits, Data(type="digits"), "train")
     assert not was_trained_on(digits, Data(type="digits"), "validation")
+    named = {"config": {"data": {"type": "digits", "train_split": "validation", "test_split": "other"}}}
+    assert was_trained_on(named, Data(type="digits"), "train")
+    assert not was_trained_on(named, Data(type="digits"), "validation")
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_digits_are_split_as_in_the_training(streams):
+    data = Data(type="digits", image_size=8, val_per_class=5)
+    record: dict[str, Any] = {"seed": 3, "data": {"type": "digits"}, "explore": {}, "streams": streams}
+    assert digits_split({"config": record}) == (3, streams)
+    trained = {image.numpy().tobytes() for image in load_splits(data, 3, streams).trainval.pixels}
+    tested = {image.numpy().tobytes() for image in load_split(data, "validation", 3, streams)[0].pixels}
+    assert len(tested - trained) > 340  # of 350; a few digits are there twice
+    assert len({image.numpy().tobytes() for image in load_split(data, "validation")[0].pixels} & trained) > 250
+
+
+def test_the_split_of_digits_without_a_usable_record_is_that_of_a_new_run():
+    digits = {"type": "digits"}
+    assert digits_split({"config": {"seed": 3, "data": digits}}) == (3, 2)  # a recipe
+    assert digits_split({"config": {"seed": 3, "data": digits, "explore": {}}}) == (3, 1)  # a search of version 0.1
+    for strange in ({}, {"config": {"seed": 3, "data": {"type": "timm"}}}, {"config": {"seed": -1, "data": digits}},
+                    {"config": {"seed": "3", "data": digits}}, {"config": [3]}):  # fmt: skip
+        assert digits_split(strange) == (0, 2)
 
 
 @pytest.mark.parametrize(

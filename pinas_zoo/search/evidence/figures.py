@@ -145,7 +145,8 @@ def draw_times(evidence: Evidence, path: Path) -> None:
     """Tau on the largest space over the minutes of one core that it took: every method, sum and training-free score.
 
     Filled marks rank by the configuration's score, open ones by its recommended sum. A seed is a mark; trials are left
-    out. Minutes are those of the learning budget and of scoring.
+    out, and training-free scores whose tau is below 0. Minutes are those of the learning budget and of scoring, both of
+    all threads together.
     """
     from matplotlib.figure import Figure
 
@@ -155,17 +156,19 @@ def draw_times(evidence: Evidence, path: Path) -> None:
     size = max(config.spaces)
     whole = Ranking(size, size)
     runs = [run for run in evidence.of_size(size) if not run.changes]
-    colors = {title: f"C{k % 10}" for k, title in enumerate(dict.fromkeys(run.title for run in runs))}
+    titles = dict.fromkeys(run.title for run in runs)
+    marks = {title: dict(color=f"C{k % 10}", marker="osD"[k // 10 % 3]) for k, title in enumerate(titles)}
     for run in runs:
-        minutes = run.core_minutes + run.facts.get("scoring_seconds", 0.0) / 60
+        threads, scoring = run.facts["threads"], run.facts.get("scoring_seconds", 0.0)
         values = evidence.values(run, config.rank_by, whole)
         if values:
-            axes.plot(minutes, truth.tau(values), "o", color=colors[run.title])
+            axes.plot(run.core_minutes + threads * scoring / 60, truth.tau(values), **marks[run.title])
         sum_ = ranked_by_sum(evidence, whole, run, config.recommended) if config.recommended else None
         if sum_ is not None:
-            axes.plot(minutes, truth.tau(sum_.values), "o", color=colors[run.title], fillstyle="none")
-    for title, color in colors.items():
-        axes.plot([], [], "o", color=color, label=title)
+            minutes = run.core_minutes + threads * (sum_.seconds or scoring) / 60
+            axes.plot(minutes, truth.tau(sum_.values), fillstyle="none", **marks[run.title])
+    for title, mark in marks.items():
+        axes.plot([], [], linestyle="none", label=title, **mark)
     for way in ways_to_rank(evidence, whole, None):
         value = truth.tau(way.values)
         if way.seconds is not None and value > 0:

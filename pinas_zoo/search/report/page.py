@@ -124,7 +124,7 @@ def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapp
         complete=tuple(facts),
         warnings=tuple(warnings),
         tiles=tuple(_tiles(config, space, arch, winner, facts, ranking, len(scores) or len(ranking))),
-        worth=_worth(folder, config) if "train" in facts else None,
+        worth=_worth(folder, config, facts["train"]) if "train" in facts else None,
         winner=winner,
         learning=tuple(_learning(folder, config, method)),
         exploration=tuple(_exploration(folder, config, list(scores.values()), ranking, chosen)),
@@ -173,10 +173,12 @@ def _registered(folder: Path, name: str, facts: Facts) -> str | None:
     return name if entry is not None and entry.folder and folder.resolve() in Path(entry.folder).parents else None
 
 
-def _worth(folder: Path, config: SearchConfig) -> Worth | None:
-    """The comparison of trained networks, if the run has one."""
-    path = folder / COMPARISON
-    return worth_section(read_table(path), config.train) if path.is_file() else None
+def _worth(folder: Path, config: SearchConfig, facts: Mapping[str, Any]) -> Worth | None:
+    """The comparison of trained networks, if the run has one, with the sentence that its train stage stored."""
+    path, stored = folder / COMPARISON, facts.get("comparison")
+    said = stored.get("sentence") if isinstance(stored, Mapping) else None
+    words = said if isinstance(said, str) else None
+    return worth_section(read_table(path), config.train, words) if path.is_file() else None
 
 
 def _tiles(

@@ -28,8 +28,15 @@ MARKS = {  # marker, its size, colour
 }
 
 
-def worth_section(rows: Sequence[TrainedRow], options: Train) -> Worth | None:
-    """The section of a comparison; None without anything that was compared."""
+def worth_section(rows: Sequence[TrainedRow], options: Train, stored: str | None = None) -> Worth | None:
+    """The section of a comparison; None without anything that was compared.
+
+    Args:
+        rows: All trainings.
+        options: The run's ``train`` table.
+        stored: The sentence that the run printed, which an earlier version may have worded by other intervals; None:
+            the sentence of these rows.
+    """
     found = verdicts(rows)
     if not found:
         return None
@@ -47,7 +54,7 @@ def worth_section(rows: Sequence[TrainedRow], options: Train) -> Worth | None:
         if verdict.role == RANDOM
     ]
     return Worth(
-        sentence=sentence(found),
+        sentence=stored or sentence(found),
         figure=Figure(figures.inline_svg(chart(networks), CAPTION, SIZE), CAPTION),
         table=table,
         start="new weights" if options.compare.start == "scratch" else "their weights in the supernet",

@@ -140,10 +140,10 @@ def pretrained(
         labels: Operations of the nodes of each architecture, N x nodes.
         operations: Number of labels.
         options: Size and training.
-        seed: Seed of weights, order, dropout and samples of z. Torch's global generator is left as it was.
+        seed: Seed of weights, order, dropout and samples of z. Torch's global generators are left as they were.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # the CPU's, which is forked; torch.manual_seed seeds GPUs, too
         model = GraphAutoencoder(edges, labels.shape[1], operations, options).train()
         adam = torch.optim.Adam(model.parameters(), lr=options.lr, fused=True)
         for _ in range(options.epochs):

@@ -12,6 +12,7 @@ import torch
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import ImageSet
 from pinas_zoo.engine.curve import CURVE, read_curve
+from pinas_zoo.errors import UserError
 from pinas_zoo.search import learned_nothing
 from pinas_zoo.search.chance_loss import chance_loss, queue_size
 from pinas_zoo.search.context import Context
@@ -29,7 +30,9 @@ MORE_STEPS = "more learn.steps and linear.steps, or other learning rates"
 def stage_facts(context: Context, stage: str, facts: Mapping[str, Any], scores: Mapping[Arch, Score]) -> dict[str, Any]:
     """What ``done.json`` says beside the facts of the stage.
 
-    These are ``warnings``; ``within_noise`` of the explore stage; and ``probed`` of a learn stage without warnings.
+    These are ``warnings``; ``within_noise`` of the explore stage; and of a learn stage without warnings ``probed``, or
+    ``not_probed`` with the reason. Such a stage is complete all the same: its weights are written, and a fault that
+    repeats, such as an image that cannot be decoded, would have it probe for ever.
 
     Args:
         context: Context of the run.
@@ -40,10 +43,16 @@ def stage_facts(context: Context, stage: str, facts: Mapping[str, Any], scores: 
     found: list[SearchWarning | None] = []
     noise: WinnerNoise | None = None
     probed: Probed | None = None
+    not_probed: str | None = None
     if stage == "learn":
         trouble = facts.get("trouble")
         found = [SearchWarning("learning", trouble)] if trouble else _of_learn(context)
-        if not any(found) and (probed := probe_beside_untrained(context)) is not None:
+        if not any(found):
+            try:
+                probed = probe_beside_untrained(context)
+            except (UserError, RuntimeError, MemoryError, OSError) as error:
+                not_probed = f"learn was not compared with its first weights: {' '.join(str(error).split())[:300]}"
+        if probed is not None:
             found = [learned_nothing.no_better_than_untrained(probed.learned, probed.untrained, probed.images)]
     elif stage == "linear":
         found = [_of_linear(context)]
@@ -53,6 +62,8 @@ def stage_facts(context: Context, stage: str, facts: Mapping[str, Any], scores: 
         found = [_of_test(context, stage, facts["test_accuracy"])]
     added: dict[str, Any] = {"warnings": [asdict(warning) for warning in found if warning is not None]}
     measured = {"within_noise": noise, "probed": probed}
+    if not_probed is not None:
+        added["not_probed"] = not_probed
     return added | {name: asdict(value) for name, value in measured.items() if value is not None}
 
 

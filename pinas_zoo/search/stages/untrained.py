@@ -3,7 +3,8 @@
 Random features classify well above chance, so that accuracies of a search that learned nothing are far from guessing. A
 few random paths are probed in the supernet as it was learned, and in the same supernet with the weights from which it
 started, which the seed repeats. Probes work for every method that learns a supernet, with labels or without, and for
-every kind of score. Nothing here changes the run: both supernets are copies, and torch's generator is left alone.
+every kind of score. Nothing here changes the run: both supernets are copies, and torch's generators are what they were
+before.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-import torch
-
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import ImageSet
+from pinas_zoo.engine.kept_generators import kept_generators
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.scorers.evaluator import PathEvaluator
-from pinas_zoo.search.spaces.base import Supernet
+from pinas_zoo.search.spaces.base import SearchSpace, Supernet
 from pinas_zoo.weights.tensors import load_state
 
+ROUNDS = 20  # draws of paths, of which those without the image are left out
 PATHS = 4  # on 2,048 images a path takes seconds; paths of one supernet differ far less than images do
 LARGEST = 2048  # images on which a probe is fitted, and on which it is tested
 FEWEST = 200  # held-out images; on fewer, three standard errors are more than most supernets learn
@@ -50,17 +51,19 @@ def probe_beside_untrained(context: Context) -> Probed | None:
 
     Returns:
         None where this decides nothing: the method learned no supernet or scores paths itself, whose features a probe
-        need not tell apart; the images have one class; or too few are held out.
+        need not tell apart; the images have one class; too few are held out; or none of many paths sees the image.
     """
     path = context.folder / "learn" / "supernet.safetensors"
     splits, seed = context.splits, context.config.seed
     scores_paths = method_class(context.config.learn.method).scores_paths
     if scores_paths or splits.num_classes < 2 or len(splits.val) < FEWEST or not path.is_file():
         return None
+    paths = probed_paths(context.space, seed)
+    if not paths:
+        return None
     known = _some(splits.train, context.config.explore.recalibration_images, seed, Stream.RECALIBRATION)
     held_out = _some(splits.val, LARGEST, seed, Stream.SCORED_IMAGES)
-    paths = context.space.sample(step_rng(seed, 0, Stream.PROBED_PATHS), min(PATHS, context.space.num_candidates))
-    with torch.random.fork_rng(devices=[]):
+    with kept_generators():
         supernet = context.space.supernet()
         load_state(supernet, path)
         learned = _accuracy(context, supernet, paths, known, held_out)
@@ -72,6 +75,17 @@ def probe_beside_untrained(context: Context) -> Probed | None:
         "with the first weights"
     )
     return Probed(learned, untrained, len(held_out), text)
+
+
+def probed_paths(space: SearchSpace, seed: int) -> list[Arch]:
+    """Different random paths of the supernet, at most :data:`PATHS`, whose output depends on the image.
+
+    Probes of any other name the same share of images before and after learning.
+    """
+    rng, count = step_rng(seed, 0, Stream.PROBED_PATHS), min(PATHS, space.num_candidates)
+    drawn = (path for _ in range(ROUNDS) for path in space.sample(rng, count))
+    seeing = dict.fromkeys(path for path in drawn if space.sees_image(path))
+    return list(seeing)[:count]
 
 
 def _some(images: ImageSet, count: int, seed: int, stream: Stream) -> ImageSet:

@@ -87,6 +87,35 @@ def test_paired_intervals_hold_the_true_difference_as_often_as_they_say():
     assert (hits / 1000 < 0.97).all()
 
 
+@pytest.mark.parametrize("others", [0.002, 0.04])
+def test_intervals_hold_where_other_networks_are_more_or_less_noisy(others):
+    rng = np.random.default_rng(0)
+    hits = np.zeros(2)
+    for _ in range(600):
+        seeds, true = rng.normal(0, 0.02, 3), rng.normal(0.8, 0.03, 6)
+        true[:2] = 0.86, 0.85
+        noise = rng.normal(0, 1, (6, 3)) * np.array([0.01, 0.01, *[others] * 4])[:, None]
+        roles: list[Role] = ["winner", "reference", "random", "random", "random", "random"]
+        found = [rows(role, str(k), (true[k] + seeds + noise[k]).tolist()) for k, role in enumerate(roles)]
+        one, other = (v.difference for v in verdicts([row for some in found for row in some]))
+        hits += one.low <= 0.01 <= one.high, other.low <= 0.06 <= other.high
+    assert (hits / 600 > 0.92).all()
+    assert hits[0] / 600 < 0.98  # the mean of noisy networks counts twice, so that its interval is wider
+
+
+def test_a_bad_random_network_does_not_hide_a_clear_result():
+    """Nor do stable ones make a result that two noisy networks do not give."""
+    clear = rows("winner", "0", [0.97, 0.971, 0.969]) + rows("reference", "1", [0.95, 0.951, 0.949])
+    alone, beside = (verdicts(clear + more)[0].difference for more in ([], rows("random", "2", [0.96, 0.10, 0.95])))
+    assert alone == beside
+    assert alone.told
+    noisy = rows("winner", "0", [0.97, 0.93, 0.95]) + rows("reference", "1", [0.92, 0.95, 0.93])
+    stable = [row for k in range(16) for row in rows("random", f"2{k}", [0.92, 0.92, 0.92])]
+    against_reference, against_random = verdicts(noisy + stable)
+    assert not against_reference.difference.told
+    assert not against_random.difference.told
+
+
 def test_an_interval_holds_the_true_difference_as_often_as_it_says():
     rng = np.random.default_rng(0)
     hits = 0

@@ -74,10 +74,14 @@ def test_the_loss_is_that_of_the_formula():
     torch.testing.assert_close(loss, expected)
 
 
-def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_generator():
+def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_generators():
     options = AutoencoderOptions(hidden=8, epochs=1)
     before = torch.random.get_rng_state()
+    queued = torch.cuda._lazy_seed_tracker.manual_seed_all_cb  # a seed for GPUs that are not used yet
+    on_card = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
     one, same, other = (pretrained(SPACE.graph(), CELLS[:64], 5, options, seed).state_dict() for seed in (0, 0, 1))
     assert torch.equal(before, torch.random.get_rng_state())
+    assert torch.cuda._lazy_seed_tracker.manual_seed_all_cb is queued
+    assert on_card is None or torch.equal(on_card, torch.cuda.get_rng_state())
     assert all(torch.equal(one[key], same[key]) for key in one)
     assert any(not torch.equal(one[key], other[key]) for key in one)

@@ -14,6 +14,7 @@ from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import search
 from pinas_zoo.search.config import Compare, SearchConfig, load_config, parse_config
+from pinas_zoo.search.config_files import find_config
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.pipeline import run as run_stages
 from pinas_zoo.search.spaces.base import SearchSpace, build_space
@@ -87,6 +88,24 @@ def test_the_report_begins_with_the_comparison(finished):
     assert first.index("test accuracy, %") < first.index("</svg>")
 
 
+def test_the_report_of_a_complete_run_keeps_the_sentence_that_it_stored(finished):
+    """An earlier version had other intervals; the rerun prints its sentence, so that the report must not differ."""
+    folder, _ = finished
+    done = folder / "train" / "done.json"
+    before = done.read_text()
+    facts = json.loads(before)
+    facts["comparison"]["sentence"] = "The winner is as it was."
+    done.write_text(json.dumps(facts))
+    asked = config(reference="resnest", random=2, within=0.5, seeds=2)
+    for change, shown in ((facts["comparison"], True), ({"sentence": 3}, False), ("strange", False)):
+        done.write_text(json.dumps({**facts, "comparison": change}))
+        run_stages(Context.of(asked, folder, lambda line: None))
+        page = (folder / "report.html").read_text()
+        assert ("<strong>The winner is as it was.</strong>" in page) == shown
+        assert '<section id="worth">' in page
+    done.write_text(before)
+
+
 def test_what_is_complete_is_skipped_and_what_is_missing_trained_again(finished):
     """As after a kill: one training and the stage's own result are missing."""
     folder, _ = finished
@@ -156,8 +175,34 @@ def test_recipes_by_name_and_what_is_no_recipe(tmp_path):
     run.write_text(json.dumps(values))
     with pytest.raises(UserError, match=r"expected a recipe of configs/cls \(cifar10, digits"):
         load_config(run)
-    with pytest.raises(UserError, match="executed"):  # named by the user
-        load_config(run, {"train.compare.recipe": str(tmp_path / "mine.py")})
+    for other in ({"train": {"epochs": 3}}, {"train.compare": {"seeds": 2}}, {"train.compare.recipe.batch_size": 8}):
+        with pytest.raises(UserError, match=r"expected a recipe of configs/cls \(cifar10, digits"):
+            load_config(run, other)
+    mine = str(tmp_path / "mine.py")
+    for named_by_user in (
+        {"train.compare.recipe": mine},
+        {"train.compare": {"recipe": mine}},
+        {"train": {"compare": {"recipe": mine}}},
+    ):
+        with pytest.raises(UserError, match="executed"):
+            load_config(run, named_by_user)
+
+
+def test_keys_of_a_recipe_that_is_named_can_be_changed(tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "_base_ = ['configs/search/digits.py']\ntrain = dict(compare=dict(recipe='digits'))\n".replace(
+            "configs/search", str(find_config("digits").parent)
+        )
+    )
+    changed = load_config(mine, {"train.compare.recipe.batch_size": 8}).train.compare.recipe
+    assert changed is not None
+    assert (changed.name, changed.batch_size) == ("digits_trained", 8)
+    keys = {"train.compare.recipe": "cifar10", "train.compare.recipe.batch_size": 8}
+    for overrides in (keys, dict(reversed(keys.items()))):
+        other = load_config(mine, overrides).train.compare.recipe
+        assert other is not None
+        assert (other.name, other.batch_size) == ("cifar10", 8)
 
 
 @pytest.mark.parametrize(

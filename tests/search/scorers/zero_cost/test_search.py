@@ -19,7 +19,7 @@ from pinas_zoo.search.study.ranking_file import digits
 CONFIG = dict(
     name="tiny",
     until="explore",
-    data=dict(type="digits", image_size=16, val_per_class=20, max_train=200),
+    data=dict(type="digits", image_size=16, val_per_class=20),
     space=dict(type="nasbench201", channels=4, cells=1),
     explore=dict(evaluations=6, sampler="random", batch=4, zero_cost_images=16),
 )
