@@ -48,7 +48,7 @@ class NoiseFacts(BaseModel):
 
 
 class ProbedFacts(BaseModel):
-    """Probes of the learned supernet and of its first weights, as :class:`pinas_zoo.search.stages.untrained.Probed`."""
+    """Probes of the learned supernet and of its first weights: ``Probed`` of ``search.stages.untrained_probe``."""
 
     model_config = ConfigDict(strict=True)
     learned: Share

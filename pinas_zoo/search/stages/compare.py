@@ -40,7 +40,7 @@ from pinas_zoo.search.run_folder import DONE
 from pinas_zoo.search.score_kinds import score_kind
 from pinas_zoo.search.scorers.protocol import SUPERNET
 from pinas_zoo.search.spaces.base import SearchSpace
-from pinas_zoo.search.stages.alone import by_recipe, by_table, train_alone
+from pinas_zoo.search.stages.stand_alone_training import by_recipe, by_table, train_alone
 from pinas_zoo.search.stages.winner import cut_out, network_args
 from pinas_zoo.train.config import Recipe
 from pinas_zoo.train.fit import remove_attempts

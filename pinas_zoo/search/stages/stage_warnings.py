@@ -21,7 +21,7 @@ from pinas_zoo.search.ranking.winner_noise import WinnerNoise, accuracy_noise, s
 from pinas_zoo.search.run_folder import STAGES, is_done, read_done
 from pinas_zoo.search.score_kinds import score_kind
 from pinas_zoo.search.scorers.protocol import Score
-from pinas_zoo.search.stages.untrained import Probed, probe_beside_untrained
+from pinas_zoo.search.stages.untrained_probe import Probed, probe_beside_untrained
 
 AVERAGED = 10  # last logged steps of linear evaluation whose accuracies are averaged
 MORE_STEPS = "more learn.steps and linear.steps, or other learning rates"

@@ -11,10 +11,10 @@ import timm
 import torch
 
 from pinas_zoo.search.context import Context
-from pinas_zoo.search.stages.alone import by_table, train_alone
 from pinas_zoo.search.stages.compare import compare
 from pinas_zoo.search.stages.network_folder import check_network, save_network
 from pinas_zoo.search.stages.result import StageResult
+from pinas_zoo.search.stages.stand_alone_training import by_table, train_alone
 
 
 def train(context: Context) -> StageResult | None:

@@ -19,7 +19,7 @@ from pinas_zoo.search.pipeline import finish_stage, open_context
 from pinas_zoo.search.spaces.base import build_space
 from pinas_zoo.search.stages import stage_warnings
 from pinas_zoo.search.stages.result import StageResult
-from pinas_zoo.search.stages.untrained import probe_beside_untrained, probed_paths
+from pinas_zoo.search.stages.untrained_probe import probe_beside_untrained, probed_paths
 
 PINAS = dict(
     method="pinas", options=dict(queue_size=512, temperature=0.2, dim=64, warm_queue=True, momentum=0.99), lr=0.03
