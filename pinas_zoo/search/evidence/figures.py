@@ -150,7 +150,7 @@ def draw_times(evidence: Evidence, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+    figure = Figure(figsize=(9, 6), layout="constrained")
     axes: Any = figure.subplots()
     config, truth = evidence.config, evidence.truth
     size = max(config.spaces)
@@ -169,20 +169,25 @@ def draw_times(evidence: Evidence, path: Path) -> None:
             axes.plot(minutes, truth.tau(sum_.values), fillstyle="none", **marks[run.title])
     for title, mark in marks.items():
         axes.plot([], [], linestyle="none", label=title, **mark)
+    names: dict[tuple[float, float], list[str]] = {}  # scores that count the same lie on one point
     for way in ways_to_rank(evidence, whole, None):
         value = truth.tau(way.values)
         if way.seconds is not None and value > 0:
-            minutes = max(way.seconds / 60, SHORTEST)
-            axes.plot(minutes, value, "kx")
-            axes.annotate(way.words, (minutes, value), xytext=(4, 2), textcoords="offset points", fontsize="x-small")
+            names.setdefault((max(way.seconds / 60, SHORTEST), round(value, 3)), []).append(way.words)
+    letters = iter("abcdefghijklmnopqrstuvwxyz")
+    for place, words in sorted(names.items()):
+        label, is_sum = ", ".join(words), " + " in words[0]
+        letter = next(letters, "") if is_sum else ""
+        axes.plot(*place, "k+" if is_sum else "kx", **({"label": f"{letter}: {label}"} if is_sum else {}))
+        away: dict[str, Any] = dict(xytext=(5, -3), textcoords="offset points", fontsize="x-small")
+        axes.annotate(letter or label, place, **away)
     axes.set_xscale("log")
+    axes.set_xlim(SHORTEST / 2, 200)
     axes.set(xlabel="minutes of one core, learning and scoring", ylabel=f"Kendall's tau, {size:,} architectures")
     summed = " + ".join(RANKING_SCORES.get(name, name) for name, _ in config.recommended)
-    axes.set_title(
-        f"Filled: {RANKING_SCORES[config.rank_by]}. Open: {summed}.\nCrosses: scores without training",
-        fontsize="medium",
-    )
-    figure.legend(loc="outside right upper", fontsize="small")
+    title = f"Filled: {RANKING_SCORES[config.rank_by]}. Open: {summed}. Crosses: scores without training"
+    figure.suptitle(title, fontsize="medium")
+    figure.legend(loc="outside lower center", fontsize="small", ncols=3)
     _save(figure, path)
 
 

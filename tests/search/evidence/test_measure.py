@@ -26,6 +26,8 @@ from tests.search.evidence.made_up_runs import CONFIG, write_truth
 TINY = f"""
 _base_ = [{str(CONFIG)!r}]
 search = dict(space=dict(channels=4), data=dict(val_per_class=4), learn=dict(batch_size=8), explore=dict(batch_size=8))
+training_free, recommended = ("flops",), ()
+sums = (("consistency", "squared_error", "flops"),)
 report = dict(resamples=20)
 """
 
