@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pinas_zoo.terminal import print_json, say, warning
+from pinas_zoo.terminal import note, print_json, say, warning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,8 +99,13 @@ def run(args: argparse.Namespace) -> None:
         if not recipe.model:
             raise UserError("expected a network to train, got none; give its name, architecture or folder")
         network = _network(resolve(recipe.model))
+    from pinas_zoo.train.given_folder import with_given_folder
+
+    recipe, said = with_given_folder(recipe, overrides)
     recipe = with_data(recipe)
     if args.dry_run:
+        if said:
+            note(said)
         print(recipe.model_dump_json(indent=2))
         return
     from pinas_zoo.engine import distributed
@@ -108,6 +113,8 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.zoo import registry
 
     distributed.start(args.launcher)
+    if said and distributed.rank() == 0:
+        note(said)
     has_arch = _has_arch(network)
     if has_arch and not args.no_register and distributed.rank() == 0:
         registry.check_name(recipe.name)

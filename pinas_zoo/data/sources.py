@@ -114,7 +114,8 @@ def _other(options: Data, split: str) -> Any:
         raise
     except Exception as error:  # each of timm's readers has its own
         raise UserError(
-            f"data set {options.name!r}, split {split!r} of {options.root!r} cannot be opened: {error}"
+            f"data set {options.name!r}, split {split!r} of {options.root!r} cannot be opened: {error}; "
+            "if the folder holds folders of classes, try --set data.name= to read those"
         ) from error
     if hasattr(dataset, "loader"):  # torchvision's data sets of files
         dataset.loader = lambda path: open_image(Path(path))

@@ -180,3 +180,36 @@ def test_digits_of_a_large_network_of_other_classes_are_not_made(tmp_path, zoo_h
     run("eval", folder, "--data", "digits", "--image-size", "600", code=2)
     assert "got 10 classes" in capsys.readouterr().err
     assert peak_memory_mib() < before + 1000
+
+
+def test_a_folder_is_read_in_place_of_the_recipes_own_data_set(tmp_path, monkeypatch, zoo_home, capsys):
+    """It was ignored beside digits, and torchvision did not find CIFAR-10 in folders of classes."""
+    monkeypatch.chdir(tmp_path)
+    root = picture_folder(tmp_path / "images")
+    for name, place in (("digits", root), ("cifar10", root), ("cifar10", root / "train")):
+        run("train", "111111", "--config", name, "--data", place, "--dry-run")
+        captured = capsys.readouterr()
+        data = json.loads(captured.out)["data"]
+        assert (data["type"], data["name"]) == ("timm", "")
+        assert data["image_size"] == 32
+        assert str(place) in captured.err
+    run("train", "111111", "--config", "digits", "--data", "/nowhere", code=2)
+    assert "found no folder '/nowhere'" in capsys.readouterr().err.splitlines()[-1]
+    (tmp_path / "zoo").mkdir()
+    run("train", "111111", "--config", "cifar10", "--data", tmp_path / "zoo", "--dry-run")  # holds neither
+    assert json.loads(capsys.readouterr().out)["data"]["name"] == "torch/cifar10"
+    run("train", "111111", "--config", "digits", "--data", root, "--set", "data.type=digits", code=2)
+    assert "expected no data.root with data.type='digits'" in capsys.readouterr().err
+    run("train", "111111", "--config", "digits", "--data", "digits", "--dry-run")
+    assert json.loads(capsys.readouterr().out)["data"]["type"] == "digits"
+
+
+@pytest.mark.parametrize(
+    "words", [("search", "digits", "--set", "data.root=/nowhere"), ("study", "digits", "--data", ".")]
+)
+def test_a_folder_that_digits_would_not_read_is_refused(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run(*words, code=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "expected no data.root with data.type='digits'" in line
+    assert not (tmp_path / "work_dirs").exists()
