@@ -172,10 +172,11 @@ def data_of(args: argparse.Namespace, image_size: int) -> tuple[Data, str]:
 
 def print_results(facts: dict[str, Any]) -> None:
     """Accuracies and speed; of many classes, the worst ones."""
-    say(
-        f"top-1    {facts['top1']:.2%} of {facts['images']} images, top-5 {facts['top5']:.2%}, mean of classes "
-        f"{facts['mean_class_top1']:.2%}"
-    )
+    from pinas_zoo.train.evaluate import tells_top5
+
+    top5 = f"top-5 {facts['top5']:.2%}, " if tells_top5(facts) else ""
+    mean = f"mean of classes {facts['mean_class_top1']:.2%}"
+    say(f"top-1    {facts['top1']:.2%} of {facts['images']} images, {top5}{mean}")
     say(f"loss     {facts['loss']:.4f}, calibration error {facts['calibration_error']:.4f}")
     say(
         f"speed    {facts['network_images_per_s']:.1f} images/s of the network, {facts['images_per_s']:.1f} with "

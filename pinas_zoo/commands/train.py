@@ -65,6 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change one value of the recipe, such as --set schedule.epochs=20; may be repeated",
     )
     parser.add_argument("--no-register", action="store_true", help="do not register the network under its name")
+    parser.add_argument(
+        "--register-anyway",
+        action="store_true",
+        help="register the network even where its accuracy is that of guessing",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the resolved recipe, and do nothing")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument(
@@ -127,7 +132,14 @@ def run(args: argparse.Namespace) -> None:
     load = f"local-dir:{place}"
     if has_arch:
         write_card(place, recipe.name)
-        if not args.no_register:
+        if results.get("warnings") and not args.register_anyway and not args.no_register:
+            before = registry.find(recipe.name)
+            kept = "" if before is None else f"; the name stays that of {before.folder or before.arch}"
+            warning(
+                f"{recipe.name} is not registered, because the network learned nothing{kept}; repeat with "
+                "--register-anyway to register it"
+            )
+        elif not args.no_register:
             registry.register(recipe.name, folder=place)
             load = recipe.name
     elif not args.no_register:

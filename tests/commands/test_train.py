@@ -34,7 +34,7 @@ def test_a_folder_is_fine_tuned_registered_and_evaluated(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     root = picture_folder(tmp_path / "images", train=8)
     folder, _ = tiny_folder(tmp_path / "model")
-    run("train", folder, "--data", root, "--name", "mine", *settings("schedule.epochs=3"))
+    run("train", folder, "--data", root, "--name", "mine", "--register-anyway", *settings("schedule.epochs=3"))
     out = capsys.readouterr().out
     assert "weights of" in out
     assert out.count("\nepoch ") == 3
@@ -51,9 +51,25 @@ def test_a_folder_is_fine_tuned_registered_and_evaluated(tmp_path, monkeypatch, 
     assert [c["label"] for c in facts["per_class"]] == ["amber", "blue", "cyan"]
     assert "Calibration" in (tmp_path / "page.html").read_text()
     run("eval", tmp_path / "work_dirs" / "mine", "--data", root / "validation")  # the run, and the classes alone
-    assert f"top-1    {done['top1']:.2%} of 12 images" in capsys.readouterr().out
-    run("train", folder, "--data", root, "--name", "mine", *settings("schedule.epochs=3"))
+    out = capsys.readouterr().out
+    assert f"top-1    {done['top1']:.2%} of 12 images, mean of classes" in out  # top-5 of 3 classes is always 100%
+    run("train", folder, "--data", root, "--name", "mine", "--register-anyway", *settings("schedule.epochs=3"))
     assert "complete already" in capsys.readouterr().out
+
+
+def test_a_network_that_learned_nothing_is_not_registered_unless_asked(tmp_path, monkeypatch, zoo_home, capsys):
+    monkeypatch.chdir(tmp_path)
+    root = picture_folder(tmp_path / "images")
+    folder, _ = tiny_folder(tmp_path / "model")
+    words = ["train", folder, "--data", root, "--name", "blind", *settings("optim.lr=0.0")]
+    run(*words)
+    captured = capsys.readouterr()
+    assert "warning: the test accuracy is" in captured.out
+    assert "blind is not registered, because the network learned nothing; repeat with --register-anyway" in captured.err
+    assert 'timm.create_model("local-dir:work_dirs/blind/trained", pretrained=True)' in captured.out
+    run("eval", "blind", "--data", root, code=2)
+    run(*words, "--register-anyway")  # a complete run
+    assert 'timm.create_model("blind", pretrained=True)' in capsys.readouterr().out
 
 
 def test_a_network_of_timm_becomes_a_folder_without_a_name(tmp_path, monkeypatch, zoo_home, capsys):
