@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.commands.classify import load_model
     from pinas_zoo.data.augmentation import BatchViews
     from pinas_zoo.data.options import Views
+    from pinas_zoo.data.sources import SplitMissing
     from pinas_zoo.data.splits import DIGITS, load_split
     from pinas_zoo.engine.trainer import check_precision
     from pinas_zoo.train.evaluate import match_classes, predict, results
@@ -93,7 +94,10 @@ def run(args: argparse.Namespace) -> None:
         seed, streams = digits_split(facts)
         if seed:
             note(f"the digits are split by seed {seed}, as in the training of {args.network}")
-    images, names = load_split(data, split, seed, streams)
+    try:
+        images, names = load_split(data, split, seed, streams)
+    except SplitMissing as error:
+        raise SplitMissing(error.root, error.split, "--split NAME") from None
     check_classes(names, data, split)
     trained = was_trained_on(facts, data, split)
     if trained:

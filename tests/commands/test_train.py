@@ -229,3 +229,17 @@ def test_a_folder_that_digits_would_not_read_is_refused(words, tmp_path, monkeyp
     (line,) = capsys.readouterr().err.splitlines()
     assert "expected no data.root with data.type='digits'" in line
     assert not (tmp_path / "work_dirs").exists()
+
+
+def test_a_split_that_is_not_there_is_named_as_the_command_takes_it(tmp_path, monkeypatch, zoo_home, capsys):
+    """``--set``, which eval does not have, is what searches take."""
+    root = picture_folder(tmp_path / "images")
+    (root / "validation").rename(root / "mine")
+    folder, _ = tiny_folder(tmp_path / "model", num_classes=3)
+    run("eval", folder, "--data", root, code=2)
+    said = f"expected the folder 'validation' in {root}, found mine, train; name another with --split NAME"
+    assert said in capsys.readouterr().err
+    run("eval", folder, "--data", root, "--split", "mine")
+    monkeypatch.chdir(tmp_path)
+    run("search", "cifar10", "--set", f"data.root={root}", "--set", "data.name=", code=2)
+    assert "found mine, train; name another with --set data.train_split=NAME or data" in capsys.readouterr().err
