@@ -243,3 +243,5 @@ def test_a_split_that_is_not_there_is_named_as_the_command_takes_it(tmp_path, mo
     monkeypatch.chdir(tmp_path)
     run("search", "cifar10", "--set", f"data.root={root}", "--set", "data.name=", code=2)
     assert "found mine, train; name another with --set data.train_split=NAME or data" in capsys.readouterr().err
+    run("search", "cifar10", "--set", f"data.root={root}", code=2)
+    assert "if the folder holds folders of classes, try --set data.name=" in capsys.readouterr().err
