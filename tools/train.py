@@ -38,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     recipe.add_argument("--weights", metavar="NAME|FOLDER|FILE", help="start from the weights of another network")
     recipe.add_argument("--name", help="name of the run and of the registered network")
     recipe.add_argument("--no-register", action="store_true", help="do not register the network under its name")
+    recipe.add_argument("--register-anyway", action="store_true", help="register it even where it learned nothing")
     return parser
 
 
@@ -110,7 +111,7 @@ def recipe_words(args: argparse.Namespace) -> list[str]:
         named["launcher"] = args.launcher
     words = ["--config", args.config, *(f"--{key}={value}" for key, value in named.items() if value is not None)]
     words += [f"--set={text}" for text in args.cfg_options or ()]
-    words += ["--no-register"] * args.no_register
+    words += ["--no-register"] * args.no_register + ["--register-anyway"] * args.register_anyway
     return [*words, *([] if args.network is None else ["--", args.network])]
 
 
@@ -118,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     args = parser.parse_args(argv)
     if not is_recipe(args.config):
-        for name in ("network", "weights", "name", "no_register"):
+        for name in ("network", "weights", "name", "no_register", "register_anyway"):
             if getattr(args, name):
                 parser.error(f"expected --{name.replace('_', '-')} with a recipe of configs/cls, got {args.config}")
         return run(parser, "train.py", train, argv, ("cls", "det", "seg"))

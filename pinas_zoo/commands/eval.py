@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.commands.classify import load_model
     from pinas_zoo.data.augmentation import BatchViews
     from pinas_zoo.data.options import Views
+    from pinas_zoo.data.sources import SplitMissing
     from pinas_zoo.data.splits import DIGITS, load_split
     from pinas_zoo.engine.trainer import check_precision
     from pinas_zoo.train.evaluate import match_classes, predict, results
@@ -93,7 +94,10 @@ def run(args: argparse.Namespace) -> None:
         seed, streams = digits_split(facts)
         if seed:
             note(f"the digits are split by seed {seed}, as in the training of {args.network}")
-    images, names = load_split(data, split, seed, streams)
+    try:
+        images, names = load_split(data, split, seed, streams)
+    except SplitMissing as error:
+        raise SplitMissing(error.root, error.split, "--split NAME") from None
     check_classes(names, data, split)
     trained = was_trained_on(facts, data, split)
     if trained:
@@ -172,10 +176,11 @@ def data_of(args: argparse.Namespace, image_size: int) -> tuple[Data, str]:
 
 def print_results(facts: dict[str, Any]) -> None:
     """Accuracies and speed; of many classes, the worst ones."""
-    say(
-        f"top-1    {facts['top1']:.2%} of {facts['images']} images, top-5 {facts['top5']:.2%}, mean of classes "
-        f"{facts['mean_class_top1']:.2%}"
-    )
+    from pinas_zoo.train.evaluate import tells_top5
+
+    top5 = f"top-5 {facts['top5']:.2%}, " if tells_top5(facts) else ""
+    mean = f"mean of classes {facts['mean_class_top1']:.2%}"
+    say(f"top-1    {facts['top1']:.2%} of {facts['images']} images, {top5}{mean}")
     say(f"loss     {facts['loss']:.4f}, calibration error {facts['calibration_error']:.4f}")
     say(
         f"speed    {facts['network_images_per_s']:.1f} images/s of the network, {facts['images_per_s']:.1f} with "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pinas_zoo.terminal import print_json, say, warning
+from pinas_zoo.terminal import note, print_json, say, warning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change one value of the recipe, such as --set schedule.epochs=20; may be repeated",
     )
     parser.add_argument("--no-register", action="store_true", help="do not register the network under its name")
+    parser.add_argument(
+        "--register-anyway",
+        action="store_true",
+        help="register the network even where its accuracy is that of guessing",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the resolved recipe, and do nothing")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument(
@@ -99,8 +104,13 @@ def run(args: argparse.Namespace) -> None:
         if not recipe.model:
             raise UserError("expected a network to train, got none; give its name, architecture or folder")
         network = _network(resolve(recipe.model))
+    from pinas_zoo.train.given_folder import with_given_folder
+
+    recipe, said = with_given_folder(recipe, overrides)
     recipe = with_data(recipe)
     if args.dry_run:
+        if said:
+            note(said)
         print(recipe.model_dump_json(indent=2))
         return
     from pinas_zoo.engine import distributed
@@ -108,6 +118,8 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.zoo import registry
 
     distributed.start(args.launcher)
+    if said and distributed.rank() == 0:
+        note(said)
     has_arch = _has_arch(network)
     if has_arch and not args.no_register and distributed.rank() == 0:
         registry.check_name(recipe.name)
@@ -120,7 +132,14 @@ def run(args: argparse.Namespace) -> None:
     load = f"local-dir:{place}"
     if has_arch:
         write_card(place, recipe.name)
-        if not args.no_register:
+        if results.get("warnings") and not args.register_anyway and not args.no_register:
+            before = registry.find(recipe.name)
+            kept = "" if before is None else f"; the name stays that of {before.folder or before.arch}"
+            warning(
+                f"{recipe.name} is not registered, because the network learned nothing{kept}; repeat with "
+                "--register-anyway to register it"
+            )
+        elif not args.no_register:
             registry.register(recipe.name, folder=place)
             load = recipe.name
     elif not args.no_register:

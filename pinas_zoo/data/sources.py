@@ -20,6 +20,7 @@ from pinas_zoo.data.tar_folders import TarFolders
 from pinas_zoo.errors import UserError
 
 # names that stand for each other where a folder has another one, as in timm
+NAMED = 5  # folders that a message names
 LONGEST_NAME = 200  # characters of a split; longer ones can be no folder's on most systems
 SAME_SPLIT = (("train", "training"), ("val", "valid", "validation", "eval", "evaluation"))
 SIZED = 2**16  # images of which the sizes enter the digest, evenly spread
@@ -28,11 +29,32 @@ HASHED_BYTES = 2**28  # of a data set in one array, which is hashed in full
 OWN = (ClassFolders, TarFolders, ShardReader)
 
 
+class SplitMissing(UserError):
+    """A folder of images has no folder or tar file of a split.
+
+    Args:
+        root: The folder of images.
+        split: Name of the split.
+        cure: How the command takes the name of another split.
+    """
+
+    def __init__(self, root: Path, split: str, cure: str = "--set data.train_split=NAME or data.test_split=NAME"):
+        self.root, self.split = root, split
+        folders: list[str] = []
+        with suppress(OSError):
+            folders = sorted(printable(path.name) for path in root.iterdir() if path.is_dir())
+        found = f"{', '.join(folders[:NAMED])}{', …' if len(folders) > NAMED else ''}" or "none"
+        super().__init__(
+            f"expected the folder {split!r} in {printable(str(root))}, found {found}; name another with {cure}"
+        )
+
+
 def open_split(options: Data, split: str) -> Any:
     """A split's images. They have ``len`` and ``[number]``, which gives an image and its label.
 
     Raises:
-        UserError: It is not there, cannot be opened, or is not below ``data.root``.
+        SplitMissing: ``data.root`` has no folder of that name.
+        UserError: It cannot be opened, or is not below ``data.root``.
     """
     kind, slash, rest = options.name.partition("/")
     kind = kind.lower() if slash else ""
@@ -65,7 +87,8 @@ def split_path(root: Path, split: str) -> Path:
     """The folder or tar file of a split: of its name, or of one that stands for it.
 
     Raises:
-        UserError: There is none, or the name leaves the root or is the root.
+        SplitMissing: There is none.
+        UserError: The name leaves the root or is the root.
     """
     parts = PurePath(split).parts
     if not parts or ".." in parts or PurePath(split).is_absolute() or "\0" in split or len(split) > LONGEST_NAME:
@@ -77,10 +100,7 @@ def split_path(root: Path, split: str) -> Path:
     for path in (root / name for name in names):
         if path.is_dir() or (path.is_file() and path.suffix == ".tar"):
             return path
-    raise UserError(
-        f"expected the folder {split!r} in {root}, found none; name another with --set "
-        "data.train_split=NAME or data.test_split=NAME"
-    )
+    raise SplitMissing(root, split)
 
 
 def check_apart(train: Any, test: Any) -> None:
@@ -114,7 +134,8 @@ def _other(options: Data, split: str) -> Any:
         raise
     except Exception as error:  # each of timm's readers has its own
         raise UserError(
-            f"data set {options.name!r}, split {split!r} of {options.root!r} cannot be opened: {error}"
+            f"data set {options.name!r}, split {split!r} of {options.root!r} cannot be opened: {error}; "
+            "if the folder holds folders of classes, try --set data.name= to read those"
         ) from error
     if hasattr(dataset, "loader"):  # torchvision's data sets of files
         dataset.loader = lambda path: open_image(Path(path))

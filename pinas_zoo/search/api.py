@@ -20,6 +20,7 @@ import timm
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.data.unread_root import refuse_unread_root
 from pinas_zoo.engine import distributed
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import SearchConfig, parse_config
@@ -152,6 +153,7 @@ def search(
         checked = parse_config(
             merged(*with_recipe_read(without_options_of_another(config, changes, note), changes, True))
         )
+        refuse_unread_root(checked.data.type, checked.data.root)
     else:
         checked = load_with_method(find_config(config), changes, note)
     folder = Path(work_dir) if work_dir is not None else Path("work_dirs") / checked.name

@@ -15,10 +15,10 @@ import numpy as np
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine.diagnostics import CHANCE
+from pinas_zoo.engine.guessing import at_chance
 from pinas_zoo.search.ranking.main_effects import enough_scores, main_effects
 from pinas_zoo.search.scorers.protocol import Score
 
-ERRORS = 2.0  # standard errors above guessing that an accuracy has to reach
 GAIN_ERRORS = 3.0  # standard errors by which a learned supernet has to exceed its first weights
 RISE_ERRORS = 3.0  # standard errors by which the end of a loss has to lie above its beginning
 QUARTER = 4  # logged steps in a quarter of a curve from which its scatter is estimated
@@ -115,9 +115,8 @@ def accuracy_at_chance(
         cure: What to try.
         check: Name of the warning.
     """
-    if accuracy > guess + ERRORS * math.sqrt(guess * (1 - guess) / max(images, 1)):
-        return None
-    return SearchWarning(check, f"{what} is {accuracy:.1%}, where guessing has {guess:.1%}; try {cure}")
+    text = at_chance(accuracy, images, guess, what, cure)
+    return None if text is None else SearchWarning(check, text)
 
 
 def no_better_than_untrained(learned: float, untrained: float, images: int) -> SearchWarning | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pinas_zoo.data.unread_root import refuse_unread_root
 from pinas_zoo.search.config import Learn, SearchConfig, override_config, read_config
 from pinas_zoo.search.methods.base import method_class, option_names
 
@@ -19,9 +20,13 @@ def load_with_method(path: Path, overrides: Mapping[str, Any], say: Callable[[st
         say: Receives one line if options of the replaced method were left out.
 
     Raises:
-        UserError: As :func:`pinas_zoo.search.config.load_config`, or the overrides name an unknown method.
+        UserError: As :func:`pinas_zoo.search.config.load_config`; an unknown method in the overrides; or a folder
+            beside digits, which are read from none.
     """
-    return override_config(without_options_of_another(read_config(path), overrides, say), overrides, path)
+    config = override_config(without_options_of_another(read_config(path), overrides, say), overrides, path)
+    if path.suffix == ".py" or "data.root" in overrides:  # the config.json of an earlier run may name an unread folder
+        refuse_unread_root(config.data.type, config.data.root)
+    return config
 
 
 def without_options_of_another(

@@ -53,7 +53,8 @@ def check_folder(config: SearchConfig, folder: Path) -> None:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise UserError(
             f"run folder {folder} was made by another configuration ({'; '.join(changed[:3])}{more}); "
-            f"to go on with its own, run `pinas-zoo search {path}`; or choose another with --work-dir"
+            f"to go on with its own, run `pinas-zoo search {path}`; or choose another run with --set name=NAME, or its "
+            "folder with --work-dir"
         )
 
 

@@ -162,7 +162,8 @@ class Recipe(Table):
     compile: bool = False  # torch.compile
     sync_bn: bool = False  # batch statistics over all processes
     keep: Literal["best", "last"] = "best"  # which epoch's weights are saved, by test accuracy
-    patience: int | None = Field(None, ge=1)  # stop after so many epochs without a better test accuracy
+    # stop after so many evaluations after the warm-up without a better test accuracy
+    patience: int | None = Field(None, ge=1)
     eval_every: int = Field(1, ge=1)  # epochs
     checkpoint_every: int | None = Field(None, ge=1)  # updates; None: every epoch
     log_every: int = Field(50, ge=1)  # updates

@@ -145,10 +145,12 @@ class EpochHook(Hook):
         return value, loss
 
     def _is_over(self) -> bool:
-        """Whether the last ``patience`` evaluations brought nothing better."""
+        """Whether the last ``patience`` evaluations after the warm-up brought nothing better."""
         if self.recipe.patience is None or not self.tested:
             return False
-        return len(self.tested) - 1 - self.tested.index(max(self.tested)) >= self.recipe.patience
+        warm = self.recipe.schedule.warmup_epochs // self.recipe.eval_every  # evaluations of the warm-up
+        best = self.tested.index(max(self.tested)) + 1
+        return len(self.tested) - max(best, warm) >= self.recipe.patience
 
 
 def _check_finite(loss: torch.Tensor, step: int, precision: str, cure: str, has_checkpoint: bool) -> None:

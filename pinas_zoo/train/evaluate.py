@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from pinas_zoo.operating_system import peak_memory_mib
 Normalise = Callable[[torch.Tensor], torch.Tensor]
 BINS = 15  # of confidence, for the calibration error
 SHOWN = 5  # classes that are kept for each image
+NAMED = 3  # classes that a message names
 WARM_UP = 1  # batches that do not count for the speeds, where there are more
 
 
@@ -159,6 +160,7 @@ def results(predictions: Predictions, class_names: Sequence[str]) -> dict[str, A
     ]
     return {
         "images": len(predictions.labels),
+        "classes": len(class_names),
         "top1": float(top1.mean()),
         "top5": float(top5.mean()),
         "mean_class_top1": sum(c["top1"] for c in per_class) / len(per_class),
@@ -169,6 +171,15 @@ def results(predictions: Predictions, class_names: Sequence[str]) -> dict[str, A
         "peak_memory_mib": predictions.peak_memory_mib,
         "per_class": per_class,
     }
+
+
+def tells_top5(facts: Mapping[str, Any]) -> bool:
+    """Whether top-5 accuracy says something: with five classes or fewer it is always 100%.
+
+    Args:
+        facts: Of :func:`results`; earlier versions wrote no number of classes.
+    """
+    return int(facts.get("classes", SHOWN + 1)) > SHOWN
 
 
 def calibration(predictions: Predictions) -> tuple[list[dict[str, float]], float]:
@@ -214,8 +225,10 @@ def match_classes(class_names: Sequence[str], model: Any) -> tuple[list[int], tu
     if not named and len(class_names) == model.num_classes:
         return list(range(len(class_names))), tuple(class_names)
     strange = [name for name in class_names if name not in known]
+    more = f", and {len(strange) - NAMED} more" if len(strange) > NAMED else ""
     raise UserError(
-        f"expected images of the network's {model.num_classes} classes ({', '.join(known[:3])}, …), got "
-        f"{len(class_names)} classes of which it has not {', '.join(strange[:5])}; rename the folders, or fine-tune "
-        "the network on them with `pinas-zoo train`"
+        f"expected images of the network's {model.num_classes} classes ({', '.join(known[:NAMED])}"
+        f"{', …' if len(known) > NAMED else ''}), got {len(class_names)} classes, of which the network does not have "
+        f"{', '.join(strange[:NAMED])}{more}; rename the folders, or fine-tune the network on them with "
+        "`pinas-zoo train`"
     )

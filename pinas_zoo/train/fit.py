@@ -16,10 +16,11 @@ from pinas_zoo.data.augmentation import BatchViews
 from pinas_zoo.data.images import ImageSet
 from pinas_zoo.engine import distributed, trainer
 from pinas_zoo.engine.checkpoint import CHECKPOINT
+from pinas_zoo.engine.curve import read_curve
 from pinas_zoo.errors import UserError
 from pinas_zoo.train.classifier import Classifier, learning_rate
 from pinas_zoo.train.config import Recipe
-from pinas_zoo.train.epochs import BEST, EpochHook
+from pinas_zoo.train.epochs import BEST, EPOCHS, EpochHook
 from pinas_zoo.train.evaluate import predict, results
 from pinas_zoo.weights.tensors import load_tensors
 
@@ -65,11 +66,13 @@ class Trained:
     Attributes:
         state_dict: The weights that the recipe keeps, on the CPU.
         facts: Results on the test images (:func:`pinas_zoo.train.evaluate.results`).
+        epochs: Number of epochs that were trained, fewer than the recipe's after early stopping.
         seconds: Duration of training over all attempts.
     """
 
     state_dict: dict[str, torch.Tensor]
     facts: dict[str, Any]
+    epochs: int
     seconds: float
 
 
@@ -125,7 +128,7 @@ def fit(
             f"expected a finite loss on the test images after {words.label}, got {facts['loss']}; the likely cause is "
             f"a learning rate that is too high: {words.too_fast}"
         )
-    return Trained(state, facts, seconds)
+    return Trained(state, facts, int(read_curve(folder, EPOCHS)["epoch"][-1]), seconds)
 
 
 def remove_attempts(folder: Path) -> None:

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from pinas_zoo.data.images import ImageSet
-from pinas_zoo.train.evaluate import Predictions, calibration
+from pinas_zoo.train.evaluate import Predictions, calibration, tells_top5
 from pinas_zoo.weights.atomic import write_text
 
 MISTAKES = 24  # pictures
@@ -58,7 +58,7 @@ def headline(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The numbers at the top of the page."""
     return [
         ("top-1", f"{facts['top1']:.2%}"),
-        ("top-5", f"{facts['top5']:.2%}"),
+        *([("top-5", f"{facts['top5']:.2%}")] if tells_top5(facts) else []),
         ("mean of classes", f"{facts['mean_class_top1']:.2%}"),
         ("images", str(facts["images"])),
         ("calibration error", f"{facts['calibration_error']:.4f}"),

@@ -30,6 +30,7 @@ from pinas_zoo.engine import distributed, trainer
 from pinas_zoo.engine.compiler import check_compiler
 from pinas_zoo.engine.folder_links import refuse_links
 from pinas_zoo.engine.folder_lock import LOCK, hold_folder, refuse_if_held
+from pinas_zoo.engine.guessing import at_chance
 from pinas_zoo.errors import UserError
 from pinas_zoo.made_with import made_with
 from pinas_zoo.operating_system import open_regular, peak_memory_mib
@@ -37,6 +38,7 @@ from pinas_zoo.terminal import is_terminal
 from pinas_zoo.train.classifier import Classifier, learning_rate
 from pinas_zoo.train.config import FREE, Recipe
 from pinas_zoo.train.epochs import CURE
+from pinas_zoo.train.evaluate import tells_top5
 from pinas_zoo.train.fit import Trained, Words, fit, fitted, remove_attempts
 from pinas_zoo.train.images import Splits, TransformedImages, left_out, open_images
 from pinas_zoo.train.network import Start, build, image_config, save
@@ -44,6 +46,8 @@ from pinas_zoo.weights.atomic import write_json
 
 Say = Callable[[str], None]
 DONE, LOG, STAGE, NETWORK = "done.json", "train.log", "train", "trained"
+FEW_UPDATES = 100  # of a whole training
+NAMED = "with --name NAME, or its folder with --work-dir"
 
 
 def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[str, Any] | None:
@@ -71,6 +75,8 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
     if done is not None:
         if first:
             say(f"complete already: {done['summary']}")
+            for text in done.get("warnings", ()):
+                say(f"warning: {text}")
             remove_attempts(folder / STAGE)
         return done if first else None
     made_with()  # before hours in which the sources may change
@@ -109,6 +115,8 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
         lock.check()
         done = finish(trained, recipe, start, config, weights, splits.class_names, folder)
         tell(done["summary"])
+        for text in done["warnings"]:
+            tell(f"warning: {text}")
     distributed.wait()
     return done
 
@@ -124,12 +132,15 @@ def finish(
 ) -> dict[str, Any]:
     """Write the model folder and ``done.json``, and return the results."""
     facts = trained.facts
+    early = f"{trained.epochs} of " if trained.epochs < recipe.schedule.epochs else ""
+    top5 = f" (top-5 {facts['top5']:.2%})" if tells_top5(facts) else ""
     summary = (
-        f"{recipe.schedule.epochs} epochs, test accuracy {facts['top1']:.2%} (top-5 {facts['top5']:.2%}) on "
-        f"{facts['images']} images"
+        f"{early}{recipe.schedule.epochs} epochs, test accuracy {facts['top1']:.2%}{top5} on {facts['images']} images"
     )
+    chance = learned_nothing(recipe, facts, config["input_size"][-1])
     done = {
-        "summary": summary, "seconds": round(trained.seconds, 2), "weights": weights, **facts, "made_with": made_with(),
+        "summary": summary, "epochs": trained.epochs, "seconds": round(trained.seconds, 2), "weights": weights,
+        "warnings": [chance] if chance else [], **facts, "made_with": made_with(),
     }  # fmt: skip
     save(
         folder / NETWORK, trained.state_dict, start, recipe.model_args, config, class_names,
@@ -138,6 +149,22 @@ def finish(
     write_json(folder / DONE, {**done, "training_peak_memory_mib": round(peak_memory_mib())})
     remove_attempts(folder / STAGE)
     return done
+
+
+def learned_nothing(recipe: Recipe, facts: Mapping[str, Any], size: int) -> str | None:
+    """One line where the test accuracy is that of guessing; None where it is more.
+
+    Args:
+        recipe: The recipe, with the batch that the images fill.
+        facts: Results on the test images.
+        size: Height and width in pixels of the images.
+    """
+    guess = max(row["images"] for row in facts["per_class"]) / facts["images"]
+    cure = (
+        f"a smaller batch_size (now {recipe.batch_size}) or more schedule.epochs (now {recipe.schedule.epochs}), which "
+        f"make more updates, another optim.lr, or a larger data.image_size (now {size})"
+    )
+    return at_chance(facts["top1"], facts["images"], guess, "the test accuracy", cure)
 
 
 def words() -> Words:
@@ -159,6 +186,12 @@ def beginning(
     ]
     if recipe.batch_size < asked.batch_size:
         lines.append(f"note: batch_size={asked.batch_size} is lowered to {recipe.batch_size}, which the images fill")
+    updates = recipe.schedule.epochs * (len(splits.train) // recipe.batch_size)
+    if updates < FEW_UPDATES:
+        lines.append(
+            f"note: {updates} updates in all are few to learn from; a smaller batch_size (now {recipe.batch_size}) or "
+            f"more schedule.epochs (now {recipe.schedule.epochs}) makes more"
+        )
     lines += [f"note: {note}" for note in splits.notes]
     if splits.unreadable:
         lines.append(f"warning: {left_out(splits.unreadable)}")
@@ -169,7 +202,8 @@ def provenance(recipe: Recipe, weights: str, facts: Mapping[str, Any]) -> dict[s
     """Facts for ``provenance.json`` and the model card."""
     data = recipe.data
     name = "digits" if data.type == "digits" else data.name or Path(data.root).resolve().name
-    accuracies = [{"type": "accuracy", "name": key, "value": round(facts[key], 6)} for key in ("top1", "top5")]
+    keys = ("top1", "top5") if tells_top5(facts) else ("top1",)
+    accuracies = [{"type": "accuracy", "name": key, "value": round(facts[key], 6)} for key in keys]
     return {
         "dataset": name,
         "seed": recipe.seed,
@@ -187,24 +221,26 @@ def check_folder(recipe: Recipe, folder: Path) -> None:
         UserError: It is of another recipe, holds something else, or its config.json is damaged.
     """
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"expected a folder for the run, got the file {folder}; choose another with --work-dir")
+        raise UserError(f"expected a folder for the run, got the file {folder}; choose another {NAMED}")
     refuse_links(folder, (STAGE, NETWORK))
     path = folder / "config.json"
     if not path.is_file():
         # a run that was killed while it wrote config.json has nothing but that and its lock
         if folder.is_dir() and any(p.name != LOCK and not p.name.startswith(".config.json.") for p in folder.iterdir()):
-            raise UserError(f"expected an empty folder or a run, got {folder}; choose another with --work-dir")
+            raise UserError(f"expected an empty folder or a run, got {folder}; choose another {NAMED}")
         return
     try:
         before = Recipe.model_validate(read_json(path, "a recipe", MIB)).model_dump(mode="json")
     except ValueError as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"expected the recipe of a training run in {path}, got: {reason}; use --work-dir") from None
+        raise UserError(
+            f"expected the recipe of a training run in {path}, got: {reason}; choose another {NAMED}"
+        ) from None
     changed = _differences(before, recipe.model_dump(mode="json"))
     if changed:
         raise UserError(
             f"run folder {folder} was made by another recipe ({'; '.join(changed[:3])}); give its own values to "
-            "resume, or another folder with --work-dir"
+            f"resume, or choose another run {NAMED}"
         )
 
 
@@ -229,7 +265,9 @@ def read_results(folder: Path) -> dict[str, Any] | None:
     try:
         facts = read_json(path, "results", 16 * MIB)  # with a row for each class
         facts["summary"]
-    except (ValueError, KeyError, TypeError):
+        if not all(isinstance(text, str) for text in facts.get("warnings", ())):  # earlier versions wrote none
+            raise ValueError("warnings")
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"expected results in {path}, got a damaged file; delete it to finish the run again") from None
     return dict(facts)
 

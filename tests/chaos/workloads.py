@@ -90,7 +90,7 @@ def workloads(inputs: Path) -> list[Workload]:
     whole = tuple(f"run/{file}" for files in STAGES.values() for file in files)
     train = (
         "train", "3013", "--data", str(inputs / "images"), "--config", str(inputs / "recipe.py"), "--work-dir", "run",
-        "--name", "trained_net",
+        "--name", "trained_net", "--register-anyway",
     )  # fmt: skip
     evidence = (
         "evidence", str(inputs / "evidence.py"), "--truth", str(inputs / "truth.csv"), "--images",

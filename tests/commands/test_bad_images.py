@@ -109,7 +109,7 @@ def test_eval_of_other_classes_and_of_a_checkpoint_of_another_network(tmp_path, 
 def test_eval_on_training_images_prints_a_note(tmp_path, monkeypatch, zoo_home, capsys):
     monkeypatch.chdir(tmp_path)
     root = picture_folder(tmp_path / "images", train=4, test=2)
-    assert main([*words_of("train", root, tmp_path), "--name", "mine"]) == 0
+    assert main([*words_of("train", root, tmp_path), "--name", "mine", "--register-anyway"]) == 0
     capsys.readouterr()
     for data, is_trained in ((root / "train", True), (root / "validation", False)):
         assert main(["eval", "mine", "--data", str(data)]) == 0

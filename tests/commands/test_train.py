@@ -34,7 +34,7 @@ def test_a_folder_is_fine_tuned_registered_and_evaluated(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     root = picture_folder(tmp_path / "images", train=8)
     folder, _ = tiny_folder(tmp_path / "model")
-    run("train", folder, "--data", root, "--name", "mine", *settings("schedule.epochs=3"))
+    run("train", folder, "--data", root, "--name", "mine", "--register-anyway", *settings("schedule.epochs=3"))
     out = capsys.readouterr().out
     assert "weights of" in out
     assert out.count("\nepoch ") == 3
@@ -51,9 +51,25 @@ def test_a_folder_is_fine_tuned_registered_and_evaluated(tmp_path, monkeypatch, 
     assert [c["label"] for c in facts["per_class"]] == ["amber", "blue", "cyan"]
     assert "Calibration" in (tmp_path / "page.html").read_text()
     run("eval", tmp_path / "work_dirs" / "mine", "--data", root / "validation")  # the run, and the classes alone
-    assert f"top-1    {done['top1']:.2%} of 12 images" in capsys.readouterr().out
-    run("train", folder, "--data", root, "--name", "mine", *settings("schedule.epochs=3"))
+    out = capsys.readouterr().out
+    assert f"top-1    {done['top1']:.2%} of 12 images, mean of classes" in out  # top-5 of 3 classes is always 100%
+    run("train", folder, "--data", root, "--name", "mine", "--register-anyway", *settings("schedule.epochs=3"))
     assert "complete already" in capsys.readouterr().out
+
+
+def test_a_network_that_learned_nothing_is_not_registered_unless_asked(tmp_path, monkeypatch, zoo_home, capsys):
+    monkeypatch.chdir(tmp_path)
+    root = picture_folder(tmp_path / "images")
+    folder, _ = tiny_folder(tmp_path / "model")
+    words = ["train", folder, "--data", root, "--name", "blind", *settings("optim.lr=0.0")]
+    run(*words)
+    captured = capsys.readouterr()
+    assert "warning: the test accuracy is" in captured.out
+    assert "blind is not registered, because the network learned nothing; repeat with --register-anyway" in captured.err
+    assert 'timm.create_model("local-dir:work_dirs/blind/trained", pretrained=True)' in captured.out
+    run("eval", "blind", "--data", root, code=2)
+    run(*words, "--register-anyway")  # a complete run
+    assert 'timm.create_model("blind", pretrained=True)' in capsys.readouterr().out
 
 
 def test_a_network_of_timm_becomes_a_folder_without_a_name(tmp_path, monkeypatch, zoo_home, capsys):
@@ -180,3 +196,52 @@ def test_digits_of_a_large_network_of_other_classes_are_not_made(tmp_path, zoo_h
     run("eval", folder, "--data", "digits", "--image-size", "600", code=2)
     assert "got 10 classes" in capsys.readouterr().err
     assert peak_memory_mib() < before + 1000
+
+
+def test_a_folder_is_read_in_place_of_the_recipes_own_data_set(tmp_path, monkeypatch, zoo_home, capsys):
+    """It was ignored beside digits, and torchvision did not find CIFAR-10 in folders of classes."""
+    monkeypatch.chdir(tmp_path)
+    root = picture_folder(tmp_path / "images")
+    for name, place in (("digits", root), ("cifar10", root), ("cifar10", root / "train")):
+        run("train", "111111", "--config", name, "--data", place, "--dry-run")
+        captured = capsys.readouterr()
+        data = json.loads(captured.out)["data"]
+        assert (data["type"], data["name"]) == ("timm", "")
+        assert data["image_size"] == 32
+        assert str(place) in captured.err
+    run("train", "111111", "--config", "digits", "--data", "/nowhere", code=2)
+    assert "found no folder '/nowhere'" in capsys.readouterr().err.splitlines()[-1]
+    (tmp_path / "zoo").mkdir()
+    run("train", "111111", "--config", "cifar10", "--data", tmp_path / "zoo", "--dry-run")  # holds neither
+    assert json.loads(capsys.readouterr().out)["data"]["name"] == "torch/cifar10"
+    run("train", "111111", "--config", "digits", "--data", root, "--set", "data.type=digits", code=2)
+    assert "expected no data.root with data.type='digits'" in capsys.readouterr().err
+    run("train", "111111", "--config", "digits", "--data", "digits", "--dry-run")
+    assert json.loads(capsys.readouterr().out)["data"]["type"] == "digits"
+
+
+@pytest.mark.parametrize(
+    "words", [("search", "digits", "--set", "data.root=/nowhere"), ("study", "digits", "--data", ".")]
+)
+def test_a_folder_that_digits_would_not_read_is_refused(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run(*words, code=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "expected no data.root with data.type='digits'" in line
+    assert not (tmp_path / "work_dirs").exists()
+
+
+def test_a_split_that_is_not_there_is_named_as_the_command_takes_it(tmp_path, monkeypatch, zoo_home, capsys):
+    """``--set``, which eval does not have, is what searches take."""
+    root = picture_folder(tmp_path / "images")
+    (root / "validation").rename(root / "mine")
+    folder, _ = tiny_folder(tmp_path / "model", num_classes=3)
+    run("eval", folder, "--data", root, code=2)
+    said = f"expected the folder 'validation' in {root}, found mine, train; name another with --split NAME"
+    assert said in capsys.readouterr().err
+    run("eval", folder, "--data", root, "--split", "mine")
+    monkeypatch.chdir(tmp_path)
+    run("search", "cifar10", "--set", f"data.root={root}", "--set", "data.name=", code=2)
+    assert "found mine, train; name another with --set data.train_split=NAME or data" in capsys.readouterr().err
+    run("search", "cifar10", "--set", f"data.root={root}", code=2)
+    assert "if the folder holds folders of classes, try --set data.name=" in capsys.readouterr().err

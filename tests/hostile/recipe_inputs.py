@@ -97,6 +97,7 @@ def run_file(name: str, content: bytes) -> Make:
 
 RUN_FILES: dict[str, tuple[Make, Promise]] = {
     **{f"done-{name}": (run_file("done.json", text), Refused("done.json")) for name, text in JSON_FAULTS.items()},
+    "done-warnings": (run_file("done.json", b'{"summary": "x", "warnings": [1]}'), Refused("done.json")),
     **{f"config-{name}": (run_file("config.json", text), Refused("config.json")) for name, text in JSON_FAULTS.items() if name != "nothing"},
     **{f"images-{name}": (run_file("images.json", text), Refused("images.json")) for name, text in JSON_FAULTS.items()},
     "images-other": (run_file("images.json", b'{"classes": ["cat", "eel"]}'), Refused("eel")),

@@ -122,8 +122,10 @@ def test_classes_are_matched_by_name_or_by_order():
     model.pretrained_cfg["label_names"] = ["cyan", "blue", "amber"]
     assert match_classes(CLASSES, model) == ([2, 1, 0], ("cyan", "blue", "amber"))
     assert match_classes(("blue",), model)[0] == [1]
-    with pytest.raises(UserError, match=r"classes of which it has not green; rename the folders, or fine-tune"):
+    with pytest.raises(UserError, match=r"3 classes \(cyan, blue, amber\), got 2 .* does not have green; rename"):
         match_classes(("blue", "green"), model)
+    with pytest.raises(UserError, match=r"does not have 4, 5, 6, and 2 more; rename the folders, or fine-tune"):
+        match_classes(("4", "5", "6", "7", "8"), model)
     imagenet: Any = timm.create_model("test_resnet")
     assert match_classes(("n01440764", "n01443537"), imagenet)[0] == [0, 1]
     with pytest.raises(UserError, match="1000 classes"):

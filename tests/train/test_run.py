@@ -56,6 +56,7 @@ def test_it_learns_and_ends_in_a_model_folder(tmp_path):
     done = train(recipe(root, **LEARNS), START, tmp_path / "run", lines.append)
     assert done is not None
     assert done["top1"] > 0.9
+    assert done["warnings"] == []
     assert json.loads((tmp_path / "run" / "done.json").read_text())["top1"] == done["top1"]
     model: Any = timm.create_model(f"local-dir:{tmp_path / 'run' / 'trained'}", pretrained=True)
     assert model.pretrained_cfg["label_names"] == ["amber", "blue", "cyan"]
@@ -163,6 +164,20 @@ def test_fine_tuning_resets_the_head_and_keeps_it_for_the_same_classes(tmp_path)
     assert torch.equal(kept["fc.weight"], trained["fc.weight"])
 
 
+def test_patience_begins_after_the_warm_up_and_the_summary_counts_what_was_trained(tmp_path):
+    root, lines = picture_folder(tmp_path / "images"), []
+    table = recipe(root, optim=dict(lr=0.0, lr_batch=None), schedule=dict(epochs=20, warmup_epochs=3), patience=1)
+    done = train(table, START, tmp_path / "run", lines.append)
+    assert done is not None
+    assert done["epochs"] == sum(line.startswith("epoch") for line in lines) == 4
+    assert done["summary"].startswith("4 of 20 epochs, test accuracy ")
+    assert "top-5" not in done["summary"]  # of three classes
+    assert "note: 40 updates in all are few to learn from; a smaller batch_size (now 12)" in "\n".join(lines)
+    (warning,) = done["warnings"]
+    assert "where guessing has 33.3%; try a smaller batch_size (now 12) or more schedule.epochs (now 20)" in warning
+    assert lines[-1] == f"warning: {warning}"
+
+
 def test_it_stops_early_and_a_rerun_does_not_go_on(tmp_path):
     root, lines = picture_folder(tmp_path / "images"), []
     table = recipe(root, optim=dict(lr=0.0, lr_batch=None), schedule=dict(epochs=20, warmup_epochs=0), patience=2)
@@ -215,7 +230,7 @@ def test_a_folder_of_another_recipe_or_of_something_else_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text(table.model_dump_json())
     check_folder(table, tmp_path / "run")
-    with pytest.raises(UserError, match=r"made by another recipe \(seed was 0, is 1"):
+    with pytest.raises(UserError, match=r"made by another recipe \(seed was 0, is 1.* with --name NAME"):
         check_folder(recipe(tmp_path, seed=1), tmp_path / "run")
     (tmp_path / "run" / "config.json").write_text("{")
     with pytest.raises(UserError, match=r"expected the recipe of a training run in .*config\.json"):

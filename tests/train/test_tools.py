@@ -29,7 +29,8 @@ def tool(monkeypatch, tmp_path) -> dict[str, Any]:
 
 
 def test_a_recipe_is_trained_as_by_the_command_and_resumes(tool, tmp_path, capsys):
-    words = ["configs/cls/digits.py", "--work-dir", str(tmp_path / "run"), "--name", "toy", "--cfg-options", *SHORT]
+    words = ["configs/cls/digits.py", "--work-dir", str(tmp_path / "run"), "--name", "toy", "--register-anyway"]
+    words += ["--cfg-options", *SHORT]
     assert tool["main"](words) == 0
     assert 'timm.create_model("toy", pretrained=True)' in capsys.readouterr().out
     done = json.loads((tmp_path / "run" / "done.json").read_text())

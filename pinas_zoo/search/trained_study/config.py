@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pinas_zoo.arch import Arch
 from pinas_zoo.config_files import find_config
 from pinas_zoo.data.options import Table
+from pinas_zoo.data.unread_root import refuse_unread_root
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import SearchConfig, parse_config, parse_table, read_config
 from pinas_zoo.search.methods.base import method_class
@@ -106,7 +107,12 @@ def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> StudyC
         values = config.to_dict()
     except Exception as error:  # mmengine raises several types
         raise UserError(f"study {path} cannot be changed by {dict(overrides or {})}: {error}") from None
-    return parse_study(values, str(path))
+    study = parse_study(values, str(path))
+    if path.suffix == ".py" or any(key.endswith("data.root") for key in overrides or ()):  # as of a search
+        tables = [study.search_config(method, 0).data for method in study.methods]
+        for data in (*tables, parse_table(Recipe, study.recipe, "recipe").data):
+            refuse_unread_root(data.type, data.root)
+    return study
 
 
 def parse_study(values: Mapping[str, Any], where: str = "configuration") -> StudyConfig:
