@@ -86,6 +86,8 @@ def test_the_report_begins_with_the_comparison(finished):
     assert page.index('<section id="worth">') < page.index('<section id="winner">')
     first = page[page.index('<section id="worth">') :]
     assert first.index("test accuracy, %") < first.index("</svg>")
+    caption = first[first.index("<figcaption>") : first.index("</figcaption>")]
+    assert "trained alike, 1 epoch from scratch." in caption
 
 
 def test_the_report_of_a_complete_run_keeps_the_sentence_that_it_stored(finished):
