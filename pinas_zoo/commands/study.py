@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("expected --worker or --report, got both; a worker writes no report")
     require_search()
     from pinas_zoo.search.config import parse_overrides
-    from pinas_zoo.search.trained_study.config import find_study, load_study
+    from pinas_zoo.search.trained_study.config import find_study, load_study, replaced_by_methods
     from pinas_zoo.search.trained_study.correlations import collect
     from pinas_zoo.search.trained_study.jobs import STUDY, Study, check_study_folder, work
     from pinas_zoo.search.trained_study.outcomes import read_outcomes
@@ -73,8 +73,11 @@ def run(args: argparse.Namespace) -> None:
     if args.data is not None:
         overrides |= {"search.data.root": args.data, "recipe.data.root": args.data}
     config = load_study(find_study(args.config), overrides)
+    replaced = replaced_by_methods(config, overrides)
     folder = Path(args.work_dir) if args.work_dir else Path("work_dirs") / config.name
     study = Study(config, folder, note if args.json else say)
+    for line in replaced:
+        note(line)
     files = {**config.outcomes, **_named(args.outcome)}
     outcomes = {name: read_outcomes(Path(file), study.space) for name, file in files.items()}  # before hours of work
     if args.report:
