@@ -54,7 +54,8 @@ def test_a_value_that_every_method_replaces_is_refused(tmp_path, capsys):
         (line,) = capsys.readouterr().err.splitlines()
         assert line == (
             "pinas-zoo study: expected search.learn.steps=20 to have an effect, got methods.pinas.learn.steps "
-            "and methods.spos.learn.steps in its place; try --set methods.pinas.learn.steps=20 --set methods.spos.learn.steps=20"
+            "and methods.spos.learn.steps in its place; try --set methods.pinas.learn.steps=20 --set "
+            "methods.spos.learn.steps=20"
         )
     assert not (tmp_path / "run").exists()
 
