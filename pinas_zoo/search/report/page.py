@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pinas_zoo.analysis.cost import shown_flops
+from pinas_zoo.analysis.cost import flops_unit, shown_flops
 from pinas_zoo.analysis.paper_tables import ROWS_OF_NAMES, TABLES
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import curve as curve_file
@@ -51,7 +51,6 @@ from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.weights.atomic import write_text
 from pinas_zoo.zoo import registry
 
-RANKING_COLUMNS = {"loss": "loss", "params_m": "params, M", "flops_g": "multiply-adds, G", "effects": "sum of effects"}
 Facts = Mapping[str, Mapping[str, Any]]  # of the complete stages, by their names
 
 
@@ -288,36 +287,41 @@ def _exploration(
 
 def _candidates(ranking: Sequence[Mapping[str, str]], kind: ScoreKind, parts: Collection[str]) -> Table:
     """The ten best. Combined scores have a column each, with the rank by it, and one with the sum of log ranks."""
-    rows = []
-    for row in ranking[:10]:
+    rows, best = [], ranking[:10]
+    unit, factor = flops_unit(max(float(row["flops_g"]) for row in best))
+    for row in best:
         cells = [row["rank"], row["arch"], kind.shown(float(row["accuracy"]))]
         for value, _, rank in map(part_columns, parts):
             cells.append(f"{float(row[value]):.4g} ({row[rank]})")
         cells += [f"{float(row[LOG_RANKS]):.3f}"] if parts else []
-        rows.append([*cells, *(row.get(key, "") for key in RANKING_COLUMNS)])
+        cells += [row.get("loss", ""), row.get("params_m", ""), f"{float(row['flops_g']) * factor:.4f}"]
+        rows.append([*cells, row.get("effects", "")])
     sums = [*(f"{name} (rank)" for name in parts), "sum of log ranks"] if parts else []
-    head = ["rank", "architecture", kind.name, *sums, *RANKING_COLUMNS.values()]
+    costs = ["params, M", f"multiply-adds, {unit}"]
+    head = ["rank", "architecture", kind.name, *sums, "loss", *costs, "sum of effects"]
     return _table(head, rows, (0, *range(2, len(head))), code=frozenset((1,)))
 
 
 def _references(space: SearchSpace, explored: Mapping[str, Any], ranking: Sequence[Mapping[str, str]]) -> Table | None:
-    """Accuracies in the supernet of the winner and of known architectures, beside those that Table 1 prints."""
+    """Accuracies in the supernet of the winner and of known architectures, in the paper's space beside Table 1's."""
     accuracies: Mapping[str, float] = explored.get("references", {})
     if not accuracies:
         return None
     winner = explored["winner"]
     own = next((row for row in ranking if row["arch"] == winner), None)
     score = "" if own is None else f"{float(own.get('classifier') or own['accuracy']):.2%}"
-    rows = [["winner", winner, score, ""]]
     names, printed = space.references(), TABLES[1]
+    if "pinas_alpha" not in names:  # Table 1 has accuracies of the paper's space alone
+        rows = [[name, str(names.get(name, "")), f"{accuracy:.2%}"] for name, accuracy in accuracies.items()]
+        return _table(["path", "architecture", "ours"], [["winner", winner, score], *rows], (2,), code=frozenset((1,)))
+    rows = [["winner", winner, score, ""]]
     of_paper = {name: row for name, (table, row) in ROWS_OF_NAMES.items() if table == 1}
     for name, accuracy in accuracies.items():
-        row = of_paper.get(name) if "pinas_alpha" in names else None
+        row = of_paper.get(name)
         cells = [row or name, str(names.get(name, "")), f"{accuracy:.2%}"]
         rows.append([*cells, printed.cell(row, "Acc@S") if row else ""])
-    if "pinas_alpha" in names:
-        shown = {row[0] for row in rows}
-        rows += [[row, "", "not available", printed.cell(row, "Acc@S")] for row in printed.names() if row not in shown]
+    shown = {row[0] for row in rows}
+    rows += [[row, "", "not available", printed.cell(row, "Acc@S")] for row in printed.names() if row not in shown]
     return _table(["path", "architecture", "ours", "paper"], rows, (2, 3), code=frozenset((1,)))
 
 

@@ -367,11 +367,13 @@ def test_accuracies_in_the_supernet_stand_beside_those_of_table_1_in_the_papers_
     stage(small.path, "explore", **{**done, "references": {"resnest": 0.625}})
     page = small.page()
     assert ("62.50%" in page, "64.6%" in page) == (True, False)
+    assert "<th class=n>paper</th>" not in page
 
     paper = Folder(tmp_path / "paper", config(space=dict(type="resnest50"))).learn().explore()
     done = json.loads((paper.path / "explore" / "done.json").read_text())
     known = {"resnest50d": 0.5, "pinas_alpha": 0.51, "pinas_gamma": 0.52}
     stage(paper.path, "explore", **{**done, "references": known})
+    assert "<th class=n>paper</th>" in paper.page()
     text = re.sub(r"<[^>]+>", " ", paper.page())
     cells = " ".join(text[text.index("whose supernet was trained") :].split())
     for row in (
@@ -413,3 +415,13 @@ def test_names_that_do_not_fit_a_space_leave_its_numbers(tmp_path):
     assert "<code>4=2</code> is\ncandidate 2 in layer 4." in page
     assert "<th class=n>candidate 3</th>" in page
     assert "Of these digits" not in page
+
+
+@pytest.mark.parametrize(("space", "unit"), [(SPACE, "M"), (dict(type="resnest50"), "G")])
+def test_the_table_of_candidates_has_multiply_adds_in_the_unit_of_the_tiles(tmp_path, space, unit):
+    """A table of 0.000039 G stood below a tile of 0.0387 M."""
+    page = Folder(tmp_path, config(space=space)).explore().page()
+    (tile,) = re.findall(rf"<dt>Multiply-adds</dt><dd>([\d.]+) {unit}<", page)
+    table = page.split('id="candidates"')[1].split("</section>")[0]
+    assert f"<th class=n>multiply-adds, {unit}</th>" in table
+    assert f"<td class=n>{tile}</td>" in table.split("</tr>")[1]
