@@ -81,6 +81,8 @@ def test_folders(tmp_path, capsys):
         (["--work-dir", str(config)], "expected a folder for the study, got the file"),
         (["--work-dir", str(tmp_path / "none"), "--report"], "expected the folder of a study, got"),
         (["--work-dir", str(tmp_path / "none"), "--report", "--worker"], "expected --worker or --report, got both"),
+        (["--work-dir", str(tmp_path / "none"), "--dry-run", "--report"], "expected --dry-run alone, got --report"),
+        (["--work-dir", str(tmp_path / "other"), "--dry-run"], "expected an empty folder or a study, got"),
         (["--work-dir", str(tmp_path / "none"), "--outcome", "box"], "expected --outcome NAME=FILE, got 'box'"),
         (["--work-dir", str(tmp_path / "none"), "--outcome", "box=absent.csv"], "absent.csv"),
         (["--work-dir", str(tmp_path / "none"), "--set", "storage=study.sqlite"], "storage study.sqlite cannot be"),
