@@ -190,6 +190,15 @@ def test_short_blocks_run(page, tmp_path, monkeypatch, zoo_home):
         runpy.run_path(str(path))
 
 
+@pytest.mark.parametrize("page", [*PAGES, *RESULTS], ids=page_name)
+def test_tables_are_whole(page):
+    """A blank line within a table cuts off its rows, which then show as text."""
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for table in re.findall(r"(?:^\|.*\n)+", text + "\n", re.MULTILINE):
+        head, rule = [*table.splitlines(), ""][:2]
+        assert re.fullmatch(r"\|(?: *:?-+:? *\|)+", rule), head
+
+
 def test_readme_fits_two_screens():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 

@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.errors import UserError
     from pinas_zoo.search.pipeline import open_context
     from pinas_zoo.search.ranking.similarity import heat_map, off_diagonal, write_matrix
+    from pinas_zoo.search.report.choice_names import ChoiceNames
     from pinas_zoo.search.report.figures import save_figure
     from pinas_zoo.search.stages.explore import similarity
 
@@ -57,7 +58,8 @@ def run(args: argparse.Namespace) -> None:
         print(f"mean off the diagonal {off_diagonal(matrix):.4f}")
     table_file, picture = opened.folder / "similarity.csv", opened.folder / "similarity.svg"
     write_matrix(table_file, matrix)
-    save_figure(picture, heat_map(matrix), "Cosine similarity of features, by last candidate")
+    names = ChoiceNames.of(opened.space).candidates
+    save_figure(picture, heat_map(matrix, names), "Cosine similarity of features, by last candidate")
     if args.json:
         mean = off_diagonal(matrix)
         written = [str(table_file), str(picture)]

@@ -48,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--worker", action="store_true", help="only do jobs of the study in this folder, beside other workers"
     )
     parser.add_argument("--report", action="store_true", help="only write the tables and plots of what is complete")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON instead of the tables")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the resolved configuration and the jobs, and do nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print the results, or the dry run, as JSON")
     parser.set_defaults(run=run)
 
 
@@ -60,12 +63,15 @@ def run(args: argparse.Namespace) -> None:
 
     if args.worker and args.report:
         raise UserError("expected --worker or --report, got both; a worker writes no report")
+    if args.dry_run and (args.worker or args.report):
+        raise UserError(f"expected --dry-run alone, got --{'worker' if args.worker else 'report'} with it")
     require_search()
     from pinas_zoo.search.config import parse_overrides
-    from pinas_zoo.search.trained_study.config import find_study, load_study
+    from pinas_zoo.search.trained_study.config import find_study, load_study, replaced_by_methods
     from pinas_zoo.search.trained_study.correlations import collect
     from pinas_zoo.search.trained_study.jobs import STUDY, Study, check_study_folder, work
     from pinas_zoo.search.trained_study.outcomes import read_outcomes
+    from pinas_zoo.search.trained_study.plan import plan, plan_text
     from pinas_zoo.search.trained_study.report import FILES, facts, write_report
     from pinas_zoo.weights.atomic import write_json
 
@@ -73,10 +79,22 @@ def run(args: argparse.Namespace) -> None:
     if args.data is not None:
         overrides |= {"search.data.root": args.data, "recipe.data.root": args.data}
     config = load_study(find_study(args.config), overrides)
+    replaced = replaced_by_methods(config, overrides)
     folder = Path(args.work_dir) if args.work_dir else Path("work_dirs") / config.name
     study = Study(config, folder, note if args.json else say)
+    for line in replaced:
+        note(line)
     files = {**config.outcomes, **_named(args.outcome)}
     outcomes = {name: read_outcomes(Path(file), study.space) for name, file in files.items()}  # before hours of work
+    if args.dry_run:
+        check_study_folder(folder)
+        found = plan(study)
+        if args.json:
+            print_json(found)
+        else:
+            print_json(found["config"])
+            say("\n" + plan_text(found))
+        return
     if args.report:
         check_study_folder(folder, begun=True)
     else:

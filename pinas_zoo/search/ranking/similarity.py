@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +62,15 @@ def write_matrix(path: Path, matrix: NDArray[np.float64]) -> None:
         csv.writer(file).writerows([[f"{value:.6f}" for value in row] for row in matrix])
 
 
-def heat_map(matrix: NDArray[np.float64]) -> Callable[[Any], None]:
-    """A function that draws the matrix with its values on matplotlib axes."""
+def heat_map(matrix: NDArray[np.float64], names: Sequence[str] = ()) -> Callable[[Any], None]:
+    """A function that draws the matrix with its values on matplotlib axes; rows have the candidates' names, if any."""
 
     def draw(axes: Any) -> None:
         axes.imshow(matrix, cmap="viridis", vmin=min(0.0, float(matrix.min())), vmax=1.0)
         for (a, b), value in np.ndenumerate(matrix):
             axes.text(b, a, f"{value:.2f}", ha="center", va="center", color="w" if value < 0.7 else "k", fontsize=8)
         axes.set(xticks=range(len(matrix)), yticks=range(len(matrix)), xlabel="candidate", ylabel="candidate")
+        if len(names) == len(matrix):
+            axes.set_yticks(range(len(matrix)), [f"{k} {name}" for k, name in enumerate(names)], parse_math=False)
 
     return draw

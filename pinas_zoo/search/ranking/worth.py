@@ -135,7 +135,9 @@ class Verdict:
     @property
     def words(self) -> tuple[str, str]:
         """What the winner is or shows, and compared with what: the end of a sentence in two parts."""
-        other = "the reference" if self.role == REFERENCE else f"{self.networks} random networks of like cost"
+        other = (
+            "the reference" if self.role == REFERENCE else f"the mean of {self.networks} random networks of like cost"
+        )
         if self.role == RANDOM and self.networks == 1:
             other = "a random network of like cost"
         if math.isnan(self.difference.low):

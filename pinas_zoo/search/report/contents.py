@@ -98,6 +98,15 @@ class EffectsSection:
 
 
 @dataclass(frozen=True)
+class TreeSection:
+    """The tree of choices, and how to read one of its lines: as the figure shows it, and in words."""
+
+    figure: Figure
+    example: str
+    explained: str
+
+
+@dataclass(frozen=True)
 class TrueRanking:
     """The results of ``pinas-zoo rank``. There is no figure if an older version wrote them.
 
@@ -133,8 +142,9 @@ class Page:
     exploration: tuple[Figure, ...]
     candidates: Table | None
     references: Table | None
+    digits: str  # what the digits of an architecture mean; empty where the space has no names
     effects: EffectsSection | None
-    tree: Figure | None
+    tree: TreeSection | None
     truth: TrueRanking | None
     stages: Table | None
     configuration: str

@@ -26,6 +26,7 @@ Draw = Callable[[Any], None]
 INK = "#1b1f24"  # text and axes; in the page, the colour of the text around the figure
 BLUE, ORANGE, GREY = "#3d85c6", "#d9730d", "#8b929a"  # readable on white and on black
 SIZE = (4.6, 2.9)  # inches
+FAR = 2.0  # the largest cost over the smallest, above which an axis of costs is logarithmic
 FEW = 20  # logged steps up to which a curve has a marker at each; a line through one of them cannot be seen
 MANY = 2000  # points above which an image within the SVG is smaller than the points themselves
 STYLE: dict[Any, Any] = {
@@ -193,11 +194,31 @@ def cost_front(
         if winner is not None:
             axes.plot(*scaled([winner]), "*", color=ORANGE, markersize=11, label="winner")
         legend(axes)
-        axes.locator_params(axis="x", nbins=6)
+        cost_axis(axes, scaled(points)[0], unit)
         grid(axes)
-        axes.set(xlabel=f"multiply-adds, {unit}", ylabel=f"{name}, %" if percent else name)
+        axes.set(ylabel=f"{name}, %" if percent else name)
 
     return draw
+
+
+def is_logarithmic(costs: Sequence[float]) -> bool:
+    """Whether costs differ so much that a linear axis would press most of them together."""
+    return min(costs) > 0 and max(costs) > FAR * min(costs)
+
+
+def cost_axis(axes: Any, costs: Sequence[float], unit: str) -> None:
+    """The x axis of multiply-adds, logarithmic where they differ much: labelled, with few ticks."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+    if is_logarithmic(costs):
+        axes.set_xscale("log")
+        wide = max(costs) > 10 * min(costs)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(6))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.locator_params(axis="x", nbins=6)
+    axes.set_xlabel(f"multiply-adds, {unit}" + (", logarithmic" if is_logarithmic(costs) else ""))
 
 
 def legend(axes: Any) -> None:

@@ -9,7 +9,6 @@ Figures are drawn anew from numbers.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pinas_zoo.analysis.cost import shown_flops
+from pinas_zoo.analysis.cost import flops_unit, shown_flops
 from pinas_zoo.analysis.paper_tables import ROWS_OF_NAMES, TABLES
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine import curve as curve_file
@@ -27,13 +26,14 @@ from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.learned_nothing import warnings_of
 from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.ranking import kendall
-from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.ranking.similarity import heat_map, off_diagonal
 from pinas_zoo.search.ranking.trained_rows import COMPARISON, read_table
 from pinas_zoo.search.report import figures
-from pinas_zoo.search.report.contents import EffectsSection, Figure, Page, Table, Tile, TrueRanking, Winner, Worth
+from pinas_zoo.search.report.choice_names import ChoiceNames
+from pinas_zoo.search.report.choices_sections import effects_section, tree_section
+from pinas_zoo.search.report.contents import Figure, Page, Table, Tile, TrueRanking, Winner, Worth
 from pinas_zoo.search.report.figures import Draw
-from pinas_zoo.search.report.tree_figure import LEAST, tree_figure
+from pinas_zoo.search.report.tree_figure import LEAST
 from pinas_zoo.search.report.worth_section import worth_section
 from pinas_zoo.search.run_files import (
     LOG_RANKS,
@@ -51,8 +51,6 @@ from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.weights.atomic import write_text
 from pinas_zoo.zoo import registry
 
-TREE_SIZE = (7.8, 3.6)  # inches
-RANKING_COLUMNS = {"loss": "loss", "params_m": "params, M", "flops_g": "multiply-adds, G", "effects": "sum of effects"}
 Facts = Mapping[str, Mapping[str, Any]]  # of the complete stages, by their names
 
 
@@ -127,11 +125,12 @@ def collect(folder: Path, config: SearchConfig, space: SearchSpace, scores: Mapp
         worth=_worth(folder, config, facts["train"]) if "train" in facts else None,
         winner=winner,
         learning=tuple(_learning(folder, config, method)),
-        exploration=tuple(_exploration(folder, config, list(scores.values()), ranking, chosen)),
+        exploration=tuple(_exploration(folder, config, list(scores.values()), ranking, chosen, space)),
         candidates=_candidates(ranking, kind, weights) if ranking else None,
         references=_references(space, facts.get("explore", {}), ranking),
-        effects=_effects(scores, space.num_candidates, kind) if len(scores) > 1 else None,
-        tree=_tree(scores, space.num_candidates) if len(scores) >= LEAST else None,
+        digits=ChoiceNames.of(space).digits,
+        effects=effects_section(space, scores, kind) if len(scores) > 1 else None,
+        tree=tree_section(space, scores) if len(scores) >= LEAST else None,
         truth=_truth(folder / "rank.json", kind) if (folder / "rank.json").is_file() else None,
         stages=_stages(facts) if facts else None,
         configuration=config.shown().model_dump_json(indent=1),
@@ -255,6 +254,7 @@ def _exploration(
     scores: Sequence[Score],
     ranking: Sequence[Mapping[str, str]],
     winner: str | None,
+    space: SearchSpace,
 ) -> list[Figure]:
     kind = score_kind(config)
     quantity, title = kind.title, capitalised(kind.title)
@@ -281,61 +281,48 @@ def _exploration(
         if path.is_file():
             matrix = read_matrix(path)
             caption = f"Feature similarity by last candidate{by}; {off_diagonal(matrix):.3f} off the diagonal"
-            found.append(_figure(heat_map(matrix), caption))
+            found.append(_figure(heat_map(matrix, ChoiceNames.of(space).candidates), caption))
     return found
 
 
 def _candidates(ranking: Sequence[Mapping[str, str]], kind: ScoreKind, parts: Collection[str]) -> Table:
     """The ten best. Combined scores have a column each, with the rank by it, and one with the sum of log ranks."""
-    rows = []
-    for row in ranking[:10]:
+    rows, best = [], ranking[:10]
+    unit, factor = flops_unit(max(float(row["flops_g"]) for row in best))
+    for row in best:
         cells = [row["rank"], row["arch"], kind.shown(float(row["accuracy"]))]
         for value, _, rank in map(part_columns, parts):
             cells.append(f"{float(row[value]):.4g} ({row[rank]})")
         cells += [f"{float(row[LOG_RANKS]):.3f}"] if parts else []
-        rows.append([*cells, *(row.get(key, "") for key in RANKING_COLUMNS)])
+        cells += [row.get("loss", ""), row.get("params_m", ""), f"{float(row['flops_g']) * factor:.4f}"]
+        rows.append([*cells, row.get("effects", "")])
     sums = [*(f"{name} (rank)" for name in parts), "sum of log ranks"] if parts else []
-    head = ["rank", "architecture", kind.name, *sums, *RANKING_COLUMNS.values()]
+    costs = ["params, M", f"multiply-adds, {unit}"]
+    head = ["rank", "architecture", kind.name, *sums, "loss", *costs, "sum of effects"]
     return _table(head, rows, (0, *range(2, len(head))), code=frozenset((1,)))
 
 
 def _references(space: SearchSpace, explored: Mapping[str, Any], ranking: Sequence[Mapping[str, str]]) -> Table | None:
-    """Accuracies in the supernet of the winner and of known architectures, beside those that Table 1 prints."""
+    """Accuracies in the supernet of the winner and of known architectures, in the paper's space beside Table 1's."""
     accuracies: Mapping[str, float] = explored.get("references", {})
     if not accuracies:
         return None
     winner = explored["winner"]
     own = next((row for row in ranking if row["arch"] == winner), None)
     score = "" if own is None else f"{float(own.get('classifier') or own['accuracy']):.2%}"
-    rows = [["winner", winner, score, ""]]
     names, printed = space.references(), TABLES[1]
+    if "pinas_alpha" not in names:  # Table 1 has accuracies of the paper's space alone
+        rows = [[name, str(names.get(name, "")), f"{accuracy:.2%}"] for name, accuracy in accuracies.items()]
+        return _table(["path", "architecture", "ours"], [["winner", winner, score], *rows], (2,), code=frozenset((1,)))
+    rows = [["winner", winner, score, ""]]
     of_paper = {name: row for name, (table, row) in ROWS_OF_NAMES.items() if table == 1}
     for name, accuracy in accuracies.items():
-        row = of_paper.get(name) if "pinas_alpha" in names else None
+        row = of_paper.get(name)
         cells = [row or name, str(names.get(name, "")), f"{accuracy:.2%}"]
         rows.append([*cells, printed.cell(row, "Acc@S") if row else ""])
-    if "pinas_alpha" in names:
-        shown = {row[0] for row in rows}
-        rows += [[row, "", "not available", printed.cell(row, "Acc@S")] for row in printed.names() if row not in shown]
+    shown = {row[0] for row in rows}
+    rows += [[row, "", "not available", printed.cell(row, "Acc@S")] for row in printed.names() if row not in shown]
     return _table(["path", "architecture", "ours", "paper"], rows, (2, 3), code=frozenset((1,)))
-
-
-def _effects(scores: Mapping[Arch, Score], num_candidates: int, kind: ScoreKind) -> EffectsSection:
-    """Table of the main effects of all choices, in percentage points or in units of the score."""
-    fit = main_effects({arch: score.accuracy for arch, score in scores.items()}, num_candidates)
-    unit = 100 if kind.percent else 1
-    largest = unit * float(abs(fit.table).max())
-    decimals = min(6, max(2, 1 - math.floor(math.log10(largest)))) if largest else 2
-    rows = [[layer, *(f"{unit * v:+.{decimals}f}" for v in row)] for layer, row in enumerate(fit.table, 1)]
-    shades = tuple((0.0, *(round(unit * float(v) / (largest or 1), 2) for v in row)) for row in fit.table)
-    head = ["layer", *(f"candidate {k}" for k in range(num_candidates))]
-    return EffectsSection(fit, _table(head, rows, range(num_candidates + 1), shades=shades))
-
-
-def _tree(scores: Mapping[Arch, Score], num_candidates: int) -> Figure:
-    """The action space that the scored candidates give, whichever sampler proposed them."""
-    caption = f"Action space over all {len(scores)} scored candidates"
-    return _figure(tree_figure(scores, num_candidates), caption, TREE_SIZE)
 
 
 def _truth(path: Path, kind: ScoreKind) -> TrueRanking:

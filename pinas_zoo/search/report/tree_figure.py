@@ -10,11 +10,13 @@ from optuna.distributions import CategoricalDistribution
 from scipy.stats import rankdata
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.search.report.choice_names import ChoiceNames
 from pinas_zoo.search.report.figures import GREY
 from pinas_zoo.search.samplers.action_tree import ActionTree
 from pinas_zoo.search.samplers.encoding import Encoding
 from pinas_zoo.search.scorers.protocol import Score
 
+NUMBERS = ChoiceNames()  # layers and candidates by number
 HEIGHT = 3  # splits from root to leaf, the sampler's default below 400 trials
 NAMED = 2  # number of choices that a box shows
 LEAST = 8  # number of candidates below which the tree has no split
@@ -29,7 +31,9 @@ def action_tree(scores: Mapping[Arch, Score], num_candidates: int) -> ActionTree
     return ActionTree(encoding.features(rows), rank, HEIGHT)
 
 
-def tree_figure(scores: Mapping[Arch, Score], num_candidates: int) -> Callable[[Any], None]:
+def tree_figure(
+    scores: Mapping[Arch, Score], num_candidates: int, names: ChoiceNames = NUMBERS
+) -> Callable[[Any], None]:
     """A function that draws the tree on matplotlib axes, with the good side of each split on the left."""
     tree = action_tree(scores, num_candidates)
     accuracy = np.array([100 * score.accuracy for score in scores.values()])
@@ -55,12 +59,14 @@ def tree_figure(scores: Mapping[Arch, Score], num_candidates: int) -> Callable[[
             node = tree.nodes[index]
             lines = [f"{len(tree.members(index))}: {mean[index]:.1f}%"]
             if node.children is not None and node.weights is not None:
-                lines += preferences(node.weights, num_candidates)
+                lines += preferences(node.weights, num_candidates, names)
                 for child in node.children:
                     axes.plot(*zip((x, y), places[child], strict=True), color=GREY, linewidth=1, zorder=0)
             shade = 0.15 + 0.6 * (mean[index] - low) / (high - low) if high > low else 0.4
             box = {"boxstyle": "round", "facecolor": (1 - shade, 1 - shade / 3, 1 - shade), "edgecolor": "#777"}
-            axes.text(x, y, "\n".join(lines), ha="center", va="center", fontsize=8, color="black", bbox=box)
+            axes.text(
+                x, y, "\n".join(lines), ha="center", va="center", fontsize=8, color="black", bbox=box, parse_math=False
+            )
         depth = -min(y for _, y in places.values())
         axes.set(xlim=(-0.7, max(leaves, 1) - 0.3), ylim=(-depth - 0.5, 0.5))
         axes.axis("off")
@@ -68,7 +74,7 @@ def tree_figure(scores: Mapping[Arch, Score], num_candidates: int) -> Callable[[
     return draw
 
 
-def preferences(weights: np.ndarray, num_candidates: int) -> list[str]:
-    """The choices with the largest weights for a split's good side, as ``layer=candidate`` with layers from 1."""
+def preferences(weights: np.ndarray, num_candidates: int, names: ChoiceNames = NUMBERS) -> list[str]:
+    """The choices with the largest weights for a split's good side, by name or as ``layer=candidate``."""
     best = np.argsort(-weights, kind="stable")[:NAMED]
-    return [f"{k // num_candidates + 1}={k % num_candidates}" for k in best]
+    return [names.choice(int(k) // num_candidates, int(k) % num_candidates) for k in best]

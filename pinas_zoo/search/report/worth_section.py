@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,10 +16,6 @@ from pinas_zoo.search.report import figures
 from pinas_zoo.search.report.contents import Figure, Table, Worth
 from pinas_zoo.search.report.figures import Draw
 
-CAPTION = (
-    "Test accuracy over multiply-adds of networks trained alike. Bars: mean and standard deviation over seeds. "
-    "Networks of equal cost stand side by side."
-)
 SIZE = (7.6, 3.2)  # inches
 STEP = 0.014  # between networks of equal cost, as a share of the range of costs
 MARKS = {  # marker, its size, colour
@@ -53,12 +50,19 @@ def worth_section(rows: Sequence[TrainedRow], options: Train, stored: str | None
         for verdict in found
         if verdict.role == RANDOM
     ]
+    epochs, inherited = comparison_epochs(options), "their weights in the supernet"
+    start = inherited if options.compare.start == "supernet" else "scratch"
+    caption = (
+        f"Test accuracy over multiply-adds of networks that were trained alike, {epochs} "
+        f"{'epoch' if epochs == 1 else 'epochs'} from {start}. Bars: mean and standard deviation over seeds. Networks "
+        "of equal cost stand side by side."
+    )
     return Worth(
         sentence=stored or sentence(found),
-        figure=Figure(figures.inline_svg(chart(networks), CAPTION, SIZE), CAPTION),
+        figure=Figure(figures.inline_svg(chart(networks), caption, SIZE), caption),
         table=table,
-        start="new weights" if options.compare.start == "scratch" else "their weights in the supernet",
-        epochs=comparison_epochs(options),
+        start=start,
+        epochs=epochs,
         seeds=max(len(network.accuracies) for network in networks),
         images=rows[0].test_images,
         notes=tuple(notes),
@@ -71,9 +75,17 @@ def _cells(network: TrainedArch, factor: float) -> tuple[str, ...]:
 
 
 def chart(networks: Sequence[TrainedArch]) -> Draw:
-    """Mean test accuracy over multiply-adds, with bars of one standard deviation and a dot for each training."""
+    """Mean test accuracy over multiply-adds, with bars of one standard deviation and a dot for each training.
+
+    The axis of costs is logarithmic where they differ much, so that a reference that is far away does not press the
+    others together.
+    """
     unit, factor = flops_unit(max(network.flops_g for network in networks))
-    places = side_by_side([network.flops_g * factor for network in networks])
+    costs = [network.flops_g * factor for network in networks]
+    if figures.is_logarithmic(costs):
+        places = [math.exp(place) for place in side_by_side([math.log(cost) for cost in costs])]
+    else:
+        places = side_by_side(costs)
     placed = list(zip(networks, places, strict=True))
 
     def draw(axes: Any) -> None:
@@ -89,9 +101,9 @@ def chart(networks: Sequence[TrainedArch]) -> Draw:
                 axes.plot([place] * len(dots), dots, ".", color=colour, markersize=3, alpha=0.6)
         figures.legend(axes)
         axes.margins(x=0.1, y=0.15)
-        axes.locator_params(axis="x", nbins=6)
+        figures.cost_axis(axes, costs, unit)
         figures.grid(axes)
-        axes.set(xlabel=f"multiply-adds, {unit}", ylabel="test accuracy, %")
+        axes.set(ylabel="test accuracy, %")
 
     return draw
 

@@ -52,7 +52,7 @@ class _Trained:
 
 
 class LatentSpace:
-    """Embeddings of a space's architectures. The autoencoder is trained at the first use.
+    """Embeddings of a space's architectures. The autoencoder is trained at the first use, or by :meth:`train`.
 
     Args:
         space: The search space. Its architectures that may be scored are embedded.
@@ -104,13 +104,20 @@ class LatentSpace:
             labels[:, k + 1] = np.array(self.space.choices[k])[column.astype(int)]
         return torch.from_numpy(labels)
 
-    def _learned(self) -> _Trained:
+    def train(self, bar: bool = False) -> None:
+        """Train the autoencoder, unless it is trained. It takes a minute or more on few cores.
+
+        Args:
+            bar: Whether to show progress on stderr.
+        """
+        self._learned(bar)
+
+    def _learned(self, bar: bool = False) -> _Trained:
         if self._trained is None:
             rows = self._pool()
             labels = self.labels(rows)
-            model = pretrained(
-                self.space.graph(), labels, self.space.num_candidates + 2, self.options, latent_seed(self.seed)
-            )
+            operations = self.space.num_candidates + 2
+            model = pretrained(self.space.graph(), labels, operations, self.options, latent_seed(self.seed), bar)
             self._trained = _Trained(rows, model.embed(labels).double().numpy(), model)
         return self._trained
 

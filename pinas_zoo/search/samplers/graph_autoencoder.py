@@ -19,12 +19,15 @@ mean over nodes. There, the standard deviation is the exponential of the encoder
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from pinas_zoo.terminal import progress
 
 CLIP = 5.0  # largest norm of a gradient
 CHUNK = 2048  # architectures that are encoded at a time
@@ -131,7 +134,12 @@ def perceptron(before: int, after: int) -> nn.Sequential:
 
 
 def pretrained(
-    edges: Sequence[tuple[int, int]], labels: torch.Tensor, operations: int, options: AutoencoderOptions, seed: int
+    edges: Sequence[tuple[int, int]],
+    labels: torch.Tensor,
+    operations: int,
+    options: AutoencoderOptions,
+    seed: int,
+    bar: bool = False,
 ) -> GraphAutoencoder:
     """Train an autoencoder on architectures. The same seed gives the same one.
 
@@ -141,8 +149,10 @@ def pretrained(
         operations: Number of labels.
         options: Size and training.
         seed: Seed of weights, order, dropout and samples of z. Torch's global generators are left as they were.
+        bar: Whether to show progress on stderr.
     """
-    with torch.random.fork_rng(devices=[]):
+    steps = options.epochs * math.ceil(len(labels) / options.batch_size)
+    with torch.random.fork_rng(devices=[]), progress(steps, label="arch2vec", enabled=bar) as meter:
         torch.default_generator.manual_seed(seed)  # the CPU's, which is forked; torch.manual_seed seeds GPUs, too
         model = GraphAutoencoder(edges, labels.shape[1], operations, options).train()
         adam = torch.optim.Adam(model.parameters(), lr=options.lr, fused=True)
@@ -152,4 +162,5 @@ def pretrained(
                 model.loss(batch).backward()
                 nn.utils.clip_grad_norm_(model.parameters(), CLIP)
                 adam.step()
+                meter.update()
     return model.eval()

@@ -170,6 +170,8 @@ class SearchSpace(ABC):
         num_candidates: Number of candidates in each layer.
         architecture: timm's name of the entry point that builds the stand-alone network of a path.
         subspace: Candidates that may be scored, the same in each layer; None for all.
+        layer_names: Names of the layers in a report; empty: their numbers.
+        candidate_names: Names of the candidates in a report; empty: their numbers.
 
     Example:
         >>> import numpy as np
@@ -187,6 +189,8 @@ class SearchSpace(ABC):
     num_candidates: int
     architecture = "pinas"
     subspace: tuple[int, ...] | None = None
+    layer_names: Sequence[str] = ()
+    candidate_names: Sequence[str] = ()
 
     @abstractmethod
     def supernet(self, in_chans: int = 3) -> Supernet:

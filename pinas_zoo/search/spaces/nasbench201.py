@@ -230,6 +230,8 @@ class NASBench201Space(SearchSpace):
         self.channels, self.cells, self.affine, self.identity_init = channels, cells, affine, identity_init
         self._codes = tuple(OPERATIONS.index(o) for o in operations)
         self.num_layers, self.num_candidates = len(EDGES), len(operations)
+        self.layer_names = tuple(f"edge {source}→{to}" for source, to in EDGES)
+        self.candidate_names = self.operations
         if isinstance(subspace, str) or (subspace is not None and not set(subspace) <= set(operations)):
             wrong = [subspace] if isinstance(subspace, str) else [o for o in subspace if o not in operations]
             raise ValueError(

@@ -153,6 +153,8 @@ class ResNeSt50Space(SearchSpace):
         self.specs = layer_specs(self.depths, self.widths, self.stem_width)
         self.num_layers = len(self.specs)
         self.num_candidates = len(CANDIDATES)
+        self.layer_names = tuple(f"layer{spec.stage + 1}.{spec.block}" for spec in self.specs)
+        self.candidate_names = tuple(map(str, CANDIDATES))
         self.subspace = check_subspace(subspace, self.num_candidates)
 
     def supernet(self, in_chans: int = 3) -> ResNeStSupernet:

@@ -7,7 +7,8 @@ complete is skipped, one that was stopped resumes, and no weights are kept. How 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,8 +95,9 @@ def compare(context: Context, winner: Arch) -> Compared | None:
     if not is_wanted(options):
         return None
     rows: list[TrainedRow] = []
-    for role, arch in compared_networks(context, winner):
-        trained = [train_once(context, role, arch, number) for number in range(options.seeds)]
+    networks = compared_networks(context, winner)
+    for (role, arch), label in zip(networks, labels([role for role, _ in networks]), strict=True):
+        trained = [train_once(context, role, arch, number, label) for number in range(options.seeds)]
         rows += [row for row in trained if row is not None]
         if rows:
             (network,) = by_architecture(rows)[-1:]
@@ -120,6 +122,16 @@ def compare(context: Context, winner: Arch) -> Compared | None:
         "verdicts": [verdict.facts for verdict in found],
     }
     return Compared(summary, facts, sum(row.seconds for row in rows))
+
+
+def labels(roles: Sequence[Role]) -> list[str]:
+    """What progress calls networks of these roles: by number where there are several, such as ``random 7/16``."""
+    count, seen = Counter(roles), Counter[Role]()
+    found: list[str] = []
+    for role in roles:
+        seen[role] += 1
+        found.append(f"{role} {seen[role]}/{count[role]}" if count[role] > 1 else role)
+    return found
 
 
 def compared_networks(context: Context, winner: Arch) -> list[tuple[Role, Arch]]:
@@ -243,8 +255,16 @@ def comparison_recipe(config: SearchConfig, seed: int = 0) -> Recipe | None:
     return recipe
 
 
-def train_once(context: Context, role: Role, arch: Arch, number: int) -> TrainedRow | None:
-    """One training of the comparison, or its result if it is complete; None in processes other than the first."""
+def train_once(context: Context, role: Role, arch: Arch, number: int, label: str) -> TrainedRow | None:
+    """One training of the comparison, or its result if it is complete; None in processes other than the first.
+
+    Args:
+        context: Context of the run.
+        role: Role of the network.
+        arch: The network.
+        number: Number of the seed, from 0.
+        label: What progress calls the network.
+    """
     seed = (context.config.seed + number) % 2**32
     folder = context.folder / "train" / "compare" / f"{arch}-{seed}"
     done = folder / DONE
@@ -258,7 +278,7 @@ def train_once(context: Context, role: Role, arch: Arch, number: int) -> Trained
     options, recipe = context.config.train, comparison_recipe(context.config, seed)
     how = by_table(context, variant(options), seed) if recipe is None else by_recipe(context, recipe)
     key = "train.lr" if options.compare.lr is None and recipe is None else "train.compare.lr"
-    trained = train_alone(context, model, how, folder, f"{role}, seed {seed}", key)
+    trained = train_alone(context, model, how, folder, f"{label}, seed {seed}", key)
     if trained is None:
         distributed.wait()
         return None

@@ -11,7 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import numpy as np
 import optuna
@@ -70,15 +70,16 @@ def explore_study(
     limits = Limits(space, options, image_size)
     goal = min(options.evaluations, limits.reachable(seed))
     scores = known_scores(study, options.weights)
-    with (
-        CandidateLeases(study, goal).heartbeats() as own,
-        progress(goal, len(scores), "explore", "arch") as bar,
-    ):
+    started = time.perf_counter()  # of a batch; the sampler's time is part of it
+    with ExitStack() as stack:
+        own = stack.enter_context(CandidateLeases(study, goal).heartbeats())
         proposals = Proposals(space, options, limits, own, seed, latency)
+        if len(scores) < goal:
+            proposals.prepare()
+        bar = stack.enter_context(progress(goal, len(scores), "explore", "arch"))
         while len(scores) < goal:
             batch = proposals.batch(options.batch)
             if batch:
-                started = time.perf_counter()
                 archs = [arch for _, arch in batch]
                 found = evaluate(archs)
                 check_scores(archs, found)
@@ -91,6 +92,7 @@ def explore_study(
                     study.tell(trial, score.accuracy, skip_if_finished=True)
             else:  # other workers score the remaining candidates
                 time.sleep(leases.POLL)
+            started = time.perf_counter()
             scores = known_scores(study, options.weights)
             best = {"best": max(s.accuracy for s in scores.values())} if scores else {}
             bar.update(len(scores) - bar.done, **best)
@@ -134,6 +136,11 @@ class Proposals:
         self.held: set[str] = set()  # architectures that are scored or being scored
         self.slow: set[str] = set()  # architectures that exceed the latency limit
         self.misses: list[float] = []  # milliseconds of consecutive candidates that exceed it
+
+    def prepare(self) -> None:
+        """Train what the sampler needs for proposals that are not random, with a progress line of its own."""
+        if self.options.sampler == "arch2vec" and self.own.goal > self.options.arch2vec.random_first:
+            self.latent.train(bar=True)
 
     def _new_copy(self) -> None:
         """Begin the copy of the study, and samplers that know nothing of an earlier one."""

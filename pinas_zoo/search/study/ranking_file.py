@@ -61,7 +61,7 @@ def write_ranking(
                     text(score.accuracy),
                     text(score.loss),
                     f"{params_m:.6f}",
-                    f"{flops_g:.6f}",
+                    f"{flops_g:.9f}",  # exact: networks for images of a few pixels differ in the seventh decimal
                     evaluated[arch],
                     text(sums[arch]),
                     *(column[evaluated[arch]] for column in parts.values()),

@@ -49,7 +49,8 @@ def trial_scores(trials: Sequence[FrozenTrial]) -> dict[Arch, Score]:
 def scored_facts(archs: Sequence[Arch], scores: Sequence[Score], seconds: float) -> dict[str, Any]:
     """What one trial of a batch stores for all of it: seconds, losses, and the parts of scores that have some.
 
-    The value of a trial is the score; where it has parts, that of the first part.
+    Seconds are those of the sampler and the scorer. The value of a trial is the score; where it has parts, that of the
+    first part.
     """
     found = {str(arch): score for arch, score in zip(archs, scores, strict=True)}
     facts: dict[str, Any] = {"seconds": seconds, "losses": {arch: score.loss for arch, score in found.items()}}
@@ -62,7 +63,7 @@ def scored_facts(archs: Sequence[Arch], scores: Sequence[Score], seconds: float)
 
 
 def exploration_seconds(study: optuna.Study) -> float:
-    """Seconds that scoring took, over all workers and attempts."""
+    """Seconds that proposing and scoring took, over all workers and attempts."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return sum(t.user_attrs.get("scored", t.user_attrs).get("seconds", 0.0) for t in complete)
 

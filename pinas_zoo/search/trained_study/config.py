@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -66,17 +66,27 @@ class StudyConfig(Table):
                 raise ValueError(f"expected no methods.{name}.{given[0]}, which the study sets itself")
         return self
 
+    def tables_of(self, method: str) -> dict[str, Any]:
+        """The tables that all methods share, with the changes of one method."""
+        from mmengine.config import Config
+
+        values = Config(dict(self.search))
+        values.merge_from_dict(dict(self.methods[method]))
+        merged: dict[str, Any] = values.to_dict()
+        return merged
+
+    def changed_by(self, key: str) -> list[str]:
+        """The methods that replace a value of the shared tables, such as ``learn.steps``, by another one."""
+        shared = _value_at(self.search, key)
+        return [method for method in self.methods if _value_at(self.tables_of(method), key) != shared]
+
     def search_config(self, method: str, seed: int) -> SearchConfig:
         """The configuration of the search that learns one supernet, up to explore.
 
         Raises:
             UserError: An unknown key or a value of the wrong type or range.
         """
-        from mmengine.config import Config
-
-        values = Config(dict(self.search))
-        values.merge_from_dict(dict(self.methods[method]))
-        tables = {**values.to_dict(), "name": f"{self.name}_{method}", "space": self.space, "seed": seed}
+        tables = {**self.tables_of(method), "name": f"{self.name}_{method}", "space": self.space, "seed": seed}
         config = parse_config({**tables, "until": "explore", "train": {"enabled": False}}, f"methods.{method}")
         if "classifier" not in self.scores or method_class(config.learn.method).supervised:
             return config
@@ -91,6 +101,44 @@ class StudyConfig(Table):
         args = space.model_args(arch)
         given = {"name": self.name, "model": args.pop("arch"), "model_args": args, "seed": seed}
         return parse_table(Recipe, {**self.recipe, **given}, "recipe")
+
+
+def _value_at(tables: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key; None where there is none."""
+    found: Any = tables
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values below a key."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _leaves(f"{key}.{name}", part)
+    else:
+        yield key, value
+
+
+def replaced_by_methods(config: StudyConfig, overrides: Mapping[str, Any]) -> list[str]:
+    """A line for each value below ``search`` that a user has set, and that some of the methods replace.
+
+    Raises:
+        UserError: All methods replace it, so that it has no effect.
+    """
+    lines = []
+    for key, value in (leaf for override in overrides.items() for leaf in _leaves(*override)):
+        if not key.startswith("search."):
+            continue
+        short = key.removeprefix("search.")
+        own = config.changed_by(short)
+        theirs = " and ".join(f"methods.{method}.{short}" for method in own)
+        if len(own) == len(config.methods):
+            cure = " ".join(f"--set methods.{method}.{short}={value}" for method in own)
+            raise UserError(f"expected {key}={value} to have an effect, got {theirs} in its place; try {cure}")
+        if own:
+            lines.append(f"{key}={value} is replaced by {theirs}")
+    return lines
 
 
 def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> StudyConfig:

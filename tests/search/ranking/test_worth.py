@@ -146,15 +146,15 @@ def test_the_sentence_says_better_worse_or_that_no_difference_can_be_told():
     assert sentence(verdicts(WINNER + ALIKE)).startswith(
         "The winner shows no difference that can be told from the reference (+0.00 points ["
     )
-    assert "is better than 4 random networks of like cost (+14." in sentence(verdicts(WINNER + WORSE))
-    assert "is worse than 4 random networks of like cost (-" in sentence(verdicts(WINNER + BETTER))
+    assert "is better than the mean of 4 random networks of like cost (+14." in sentence(verdicts(WINNER + WORSE))
+    assert "is worse than the mean of 4 random networks of like cost (-" in sentence(verdicts(WINNER + BETTER))
     both = sentence(verdicts(WINNER + ALIKE + WORSE))
-    assert both.index("the reference") < both.index("4 random networks")
+    assert both.index("the reference") < both.index("the mean of 4 random networks")
     assert both.count(".") > 1
     assert both.endswith(".")
     alike = sentence(verdicts(WINNER + ALIKE + rows("random", "0001", [0.94, 0.97]) + rows("random", "0002", [0.96])))
     assert alike.count("no difference that can be told") == 1
-    assert ") and from 2 random networks of like cost (" in alike
+    assert ") and from the mean of 2 random networks of like cost (" in alike
     assert sentence(verdicts(WINNER)) == ""
 
 

@@ -110,6 +110,33 @@ def test_small_costs_are_shown_in_millions():
             assert all(x == pytest.approx(place) for line in axes.lines for x in line.get_xdata())
 
 
+@pytest.mark.parametrize("factor", [1.5, 2.5, 40.0])
+@pytest.mark.parametrize("kind", ["chart", "front"])
+def test_a_network_far_away_in_cost_does_not_press_the_others_together(kind, factor):
+    """The random networks of like cost take as much of the axis as their costs differ, in logarithms."""
+    costs = [0.036, 0.036, 0.0387, 0.042, 0.0387 * factor]
+    draw = (
+        chart([TrainedArch("random", str(k), cost, (0.5, 0.9)) for k, cost in enumerate(costs)])
+        if kind == "chart"
+        else cost_front([(cost, 50.0 + k) for k, cost in enumerate(costs)], "held-out accuracy")
+    )
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.add_subplot()
+    draw(axes)
+    figure.draw_without_rendering()
+    assert (axes.get_xscale(), "logarithmic" in axes.get_xlabel()) == (
+        ("log", True) if factor > 2 else ("linear", False)
+    )
+    low, high = axes.get_xlim()
+    shown = [tick.label1.get_text() for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    assert 3 <= len(shown) <= 8
+    assert all(float(text.replace("\N{MINUS SIGN}", "-")) > 0 for text in shown)  # 0.04, not a power of ten
+    places = sorted({x for line in axes.lines for x in line.get_xdata()})
+    assert places == pytest.approx(sorted(costs)[-len(places) :], rel=0.05)
+    if kind == "chart":
+        assert len(places) == 5  # networks of equal cost stand side by side there, too
+
+
 def test_networks_of_equal_cost_stand_side_by_side():
     costs = [0.3, 0.1, 0.3, 0.2, 0.3]
     places = side_by_side(costs)

@@ -367,11 +367,13 @@ def test_accuracies_in_the_supernet_stand_beside_those_of_table_1_in_the_papers_
     stage(small.path, "explore", **{**done, "references": {"resnest": 0.625}})
     page = small.page()
     assert ("62.50%" in page, "64.6%" in page) == (True, False)
+    assert "<th class=n>paper</th>" not in page
 
     paper = Folder(tmp_path / "paper", config(space=dict(type="resnest50"))).learn().explore()
     done = json.loads((paper.path / "explore" / "done.json").read_text())
     known = {"resnest50d": 0.5, "pinas_alpha": 0.51, "pinas_gamma": 0.52}
     stage(paper.path, "explore", **{**done, "references": known})
+    assert "<th class=n>paper</th>" in paper.page()
     text = re.sub(r"<[^>]+>", " ", paper.page())
     cells = " ".join(text[text.index("whose supernet was trained") :].split())
     for row in (
@@ -381,3 +383,45 @@ def test_accuracies_in_the_supernet_stand_beside_those_of_table_1_in_the_papers_
         "Π-NAS-β not available 65.1%",
     ):
         assert row in cells
+
+
+def test_choices_have_the_names_of_their_space(tmp_path):
+    """Digits of a cell say nothing: the table, the tree and the similarity name operations and edges."""
+    cells = dict(type="nasbench201", channels=4, cells=1, operations=("skip_connect", "nor_conv_3x3", "avg_pool_3x3"))
+    run = Folder(tmp_path, config(space=cells))
+    run.explore()
+    write_matrix(run.path / "explore" / "similarity.csv", np.full((3, 3), 0.75))
+    page = run.page()
+    effects = page.split('id="effects"')[1].split("</section>")[0]
+    head = re.findall(r"<th[^>]*>([^<]*)</th>", effects)
+    assert head == ["layer", "0 skip_connect", "1 nor_conv_3x3", "2 avg_pool_3x3"]
+    assert "<td>2 edge 0→2</td>" in effects
+    tree = page.split('id="tree"')[1].split("</section>")[0]
+    assert "<code>edge 1→3: avg_pool_3x3</code> is\ncandidate 2 (avg_pool_3x3) in layer 5 (edge 1→3)." in tree
+    assert "edge 0→2: avg_pool_3x3" in tree.split("<svg")[1]  # the choice that matters in these scores
+    assert not re.search(r">\d=\d<", tree)
+    assert "Of these digits, 0 is skip_connect, 1 is nor_conv_3x3, 2 is avg_pool_3x3." in page
+    assert "1 nor_conv_3x3</text>" in page.split('id="exploration"')[1].split("</section>")[0]  # of the similarity
+
+
+def test_names_that_do_not_fit_a_space_leave_its_numbers(tmp_path):
+    run = Folder(tmp_path, config())
+    run.space.layer_names, run.space.candidate_names = ("first",), ["$x^2$", EVIL, "c", "d"]
+    page = run.explore().page()
+    assert "<code>4: c</code> is\ncandidate 2 (c) in layer 4." in page
+    assert "script" not in Tags(page).tags
+    run.space.candidate_names = ()
+    page = run.page()
+    assert "<code>4=2</code> is\ncandidate 2 in layer 4." in page
+    assert "<th class=n>candidate 3</th>" in page
+    assert "Of these digits" not in page
+
+
+@pytest.mark.parametrize(("space", "unit"), [(SPACE, "M"), (dict(type="resnest50"), "G")])
+def test_the_table_of_candidates_has_multiply_adds_in_the_unit_of_the_tiles(tmp_path, space, unit):
+    """A table of 0.000039 G stood below a tile of 0.0387 M."""
+    page = Folder(tmp_path, config(space=space)).explore().page()
+    (tile,) = re.findall(rf"<dt>Multiply-adds</dt><dd>([\d.]+) {unit}<", page)
+    table = page.split('id="candidates"')[1].split("</section>")[0]
+    assert f"<th class=n>multiply-adds, {unit}</th>" in table
+    assert f"<td class=n>{tile}</td>" in table.split("</tr>")[1]

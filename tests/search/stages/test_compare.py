@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from pinas_zoo.search.config_files import find_config
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.pipeline import run as run_stages
 from pinas_zoo.search.spaces.base import SearchSpace, build_space
-from pinas_zoo.search.stages.compare import like_cost
+from pinas_zoo.search.stages.compare import labels, like_cost
 
 SPACE = dict(type="resnest50", depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)
 SPACES: list[dict[str, Any]] = [SPACE, dict(type="nasbench201", channels=4, cells=1)]
@@ -54,7 +56,9 @@ def _home(tmp_path_factory):
 def finished(tmp_path_factory) -> tuple[Path, list[str]]:
     folder, lines = tmp_path_factory.mktemp("run") / "tiny", []
     asked = config(reference="resnest", random=2, within=0.5, seeds=2)
-    run_stages(Context.of(asked, folder, lines.append))
+    with redirect_stderr(io.StringIO()) as progress:
+        run_stages(Context.of(asked, folder, lines.append))
+    (folder.parent / "progress.txt").write_text(progress.getvalue())
     return folder, lines
 
 
@@ -86,6 +90,8 @@ def test_the_report_begins_with_the_comparison(finished):
     assert page.index('<section id="worth">') < page.index('<section id="winner">')
     first = page[page.index('<section id="worth">') :]
     assert first.index("test accuracy, %") < first.index("</svg>")
+    caption = first[first.index("<figcaption>") : first.index("</figcaption>")]
+    assert "trained alike, 1 epoch from scratch." in caption
 
 
 def test_the_report_of_a_complete_run_keeps_the_sentence_that_it_stored(finished):
@@ -120,6 +126,13 @@ def test_what_is_complete_is_skipped_and_what_is_missing_trained_again(finished)
     assert (kept / "done.json").stat().st_mtime_ns == stamp
     assert [{**row, "seconds": ""} for row in table(folder)] == [{**row, "seconds": ""} for row in before]
     assert any(line.startswith("explore  complete already") for line in lines)
+
+
+def test_progress_tells_which_of_the_random_networks_is_trained(finished):
+    shown = [line.split(":")[0] for line in (finished[0].parent / "progress.txt").read_text().splitlines()]
+    names = [f"{name}, seed {seed}" for name in ("winner", "reference", "random 1/2", "random 2/2") for seed in (0, 1)]
+    assert [name for name in dict.fromkeys(shown) if "seed" in name] == names
+    assert labels(["winner", "random"]) == ["winner", "random"]
 
 
 def test_a_winner_that_is_the_reference_is_compared_with_nothing_of_it(finished, tmp_path):

@@ -23,6 +23,7 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Explore
 from pinas_zoo.search.ranking.main_effects import MainEffects, main_effects
 from pinas_zoo.search.run_files import read_ranking
+from pinas_zoo.search.samplers.arch2vec import LatentSpace
 from pinas_zoo.search.scorers.evaluator import PathEvaluator
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
@@ -342,6 +343,32 @@ def test_a_worker_that_was_taken_for_dead_while_it_scored_goes_on(space):
     assert len(scores) == 8
     assert all(score.loss == arch[0] for arch, score in scores.items())
     assert len(calls) == 9  # one of them twice
+
+
+def test_the_autoencoder_shows_its_progress_before_explore_and_counts_in_its_seconds(space, capsys, monkeypatch):
+    """A user saw 82 silent seconds in a stage that took 1 s by its own account."""
+    train, spent = LatentSpace.train, []
+
+    def timed(latent: LatentSpace, bar: bool = False) -> None:
+        started = time.perf_counter()
+        train(latent, bar)
+        spent.append(time.perf_counter() - started)
+
+    monkeypatch.setattr(LatentSpace, "train", timed)
+    few = dict(random_first=4, hidden=8, epochs=4, batch_size=16)
+    study = memory()
+    explore_study(space, by_digits([]), options(8, batch=4, sampler="arch2vec", arch2vec=few), study, seed=0)
+    lines = capsys.readouterr().err.splitlines()
+    assert "arch2vec: 64/64 steps" in " ".join(lines)
+    assert max(k for k, line in enumerate(lines) if line.startswith("arch2vec")) < min(
+        k for k, line in enumerate(lines) if line.startswith("explore")
+    )
+    assert exploration_seconds(study) >= sum(spent) > 0
+
+    explore_study(space, by_digits([]), options(8, sampler="arch2vec", arch2vec=few), study, seed=0)  # complete
+    explore_study(space, by_digits([]), options(4, sampler="arch2vec", arch2vec=few), memory(), seed=0)  # random ones
+    assert "arch2vec" not in capsys.readouterr().err
+    assert len(spent) == 1
 
 
 def test_scores_of_an_older_study_are_read():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pinas_zoo.cli import main
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.spaces.base import build_space
-from pinas_zoo.search.trained_study.config import find_study, load_study
+from pinas_zoo.search.trained_study.config import find_study, load_study, replaced_by_methods
 from pinas_zoo.search.trained_study.jobs import Study
 from pinas_zoo.search.trained_study.outcomes import read_outcomes
 from tests.search.trained_study.tiny_study import write_config
@@ -40,6 +42,36 @@ def test_configurations(tmp_path, capsys, more, said):
     assert not (tmp_path / "run").exists()
 
 
+METHODS = "methods = dict(pinas=dict(learn=dict(steps=3)), spos=dict(learn=dict(method='spos'%s)))"
+
+
+def test_a_value_that_every_method_replaces_is_refused(tmp_path, capsys):
+    """It was overridden in silence, and the study ran for as long as before."""
+    config = write_config(tmp_path, METHODS % ", steps=4")
+    words = ["study", str(config), "--work-dir", str(tmp_path / "run"), "--set"]
+    for given in ("search.learn.steps=20", "search.learn={'steps': 20}"):
+        assert main([*words, given]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line == (
+            "pinas-zoo study: expected search.learn.steps=20 to have an effect, got methods.pinas.learn.steps "
+            "and methods.spos.learn.steps in its place; try --set methods.pinas.learn.steps=20 --set "
+            "methods.spos.learn.steps=20"
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_value_that_one_of_several_methods_replaces_is_noted(tmp_path):
+    def replaced(key: str, value: Any) -> list[str]:
+        return replaced_by_methods(load_study(config, {key: value}), {key: value})
+
+    config = write_config(tmp_path, METHODS % "")
+    line = "search.learn.steps=20 is replaced by methods.pinas.learn.steps"
+    assert replaced("search.learn.steps", 20) == [line]
+    assert replaced("search.learn.steps", 3) == []  # as the method has it
+    assert replaced("search.data.root", "elsewhere") == replaced("seed", 3) == []
+    assert replaced("methods.pinas.learn.steps", 9) == []
+
+
 def test_folders(tmp_path, capsys):
     config = write_config(tmp_path)
     (tmp_path / "other").mkdir()
@@ -49,6 +81,8 @@ def test_folders(tmp_path, capsys):
         (["--work-dir", str(config)], "expected a folder for the study, got the file"),
         (["--work-dir", str(tmp_path / "none"), "--report"], "expected the folder of a study, got"),
         (["--work-dir", str(tmp_path / "none"), "--report", "--worker"], "expected --worker or --report, got both"),
+        (["--work-dir", str(tmp_path / "none"), "--dry-run", "--report"], "expected --dry-run alone, got --report"),
+        (["--work-dir", str(tmp_path / "other"), "--dry-run"], "expected an empty folder or a study, got"),
         (["--work-dir", str(tmp_path / "none"), "--outcome", "box"], "expected --outcome NAME=FILE, got 'box'"),
         (["--work-dir", str(tmp_path / "none"), "--outcome", "box=absent.csv"], "absent.csv"),
         (["--work-dir", str(tmp_path / "none"), "--set", "storage=study.sqlite"], "storage study.sqlite cannot be"),
