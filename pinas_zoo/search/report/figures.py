@@ -213,7 +213,7 @@ def cost_axis(axes: Any, costs: Sequence[float], unit: str) -> None:
     if is_logarithmic(costs):
         axes.set_xscale("log")
         wide = max(costs) > 10 * min(costs)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(6))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(6, steps=(1, 2, 5, 10)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_locator(NullLocator())
     else:
