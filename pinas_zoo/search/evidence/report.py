@@ -29,8 +29,6 @@ from pinas_zoo.search.evidence.tables import (
 )
 from pinas_zoo.weights.atomic import write_text
 
-TIMES = "tau_and_minutes.svg"
-
 
 @dataclass(frozen=True)
 class EvidenceReport:
@@ -49,7 +47,7 @@ def write_report(evidence: Evidence, results: Path) -> EvidenceReport:
     page, overview = results.with_name(f"{results.name}.md"), results.with_name(f"{results.name}.svg")
     write_text(page, text)
     draw_overview(shown, overview)
-    draw_times(shown, results / TIMES)
+    draw_times(shown, results.with_name(f"{results.name}_times.svg"))
     for run in shown.runs:
         draw_scatter(shown, run, results / f"{run.name}.svg")
     return EvidenceReport(page, overview, text, shown.runs)
