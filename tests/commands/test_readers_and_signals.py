@@ -119,7 +119,8 @@ def test_an_interrupt_that_a_destructor_drops_comes_again(monkeypatch, capsys):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_after_the_work_is_done_ends_the_process_without_a_traceback(number):
     code = (
-        f"import atexit, os, sys, pinas_zoo_launcher; atexit.register(os.kill, os.getpid(), {int(number)})\n"
+        f"import atexit, os, signal, sys, pinas_zoo_launcher; atexit.register(os.kill, os.getpid(), {int(number)})\n"
+        f"signal.signal({int(number)}, signal.SIG_DFL)  # nohup ignores one of them\n"
         "sys.argv = ['pinas-zoo', 'paper', '--table', '1']\n"
         "sys.exit(pinas_zoo_launcher.main())"
     )

@@ -88,7 +88,7 @@ def test_checkpoints_that_cannot_be_resumed(
     last = copied / "iter_2.pth"
     last.write_bytes(last.read_bytes()[:20_000])
     text = error_of(tool("train").main, arguments(run[0], copied, more=("--resume",)), capsys)
-    assert f"got {last}, which cannot be read" in text
+    assert f"got a broken or truncated one in {last}" in text
     assert f"--resume {copied / 'iter_1.pth'}" in text
     gone = ("--resume", str(tmp_path / "gone.pth"))
     assert "not there" in error_of(tool("train").main, arguments(run[0], copied, more=gone), capsys)
@@ -117,7 +117,7 @@ def test_weights_that_a_training_starts_from(
     work = tmp_path / "work"
     for option, words in (
         (f"load_from={tmp_path / 'evil.pth'}", "load_from: .*a pickle that wants .*eval; nothing of it was run"),
-        (f"load_from={tmp_path / 'torn.pth'}", "load_from: .*torn.pth, which cannot be read"),
+        (f"load_from={tmp_path / 'torn.pth'}", "load_from: .*broken or truncated one in .*torn.pth"),
         (f"load_from={tmp_path / 'gone.pth'}", "load_from: .*gone.pth, which is not there"),
     ):
         text = error_of(tool("train").main, arguments(run[0], work, option), capsys)
