@@ -159,7 +159,8 @@ def test_without_the_extra() -> None:
     assert result.returncode == 0, result.stderr
     assert 'found no mmcv, mmdet; run `pip install "pinas-zoo[openmmlab]"`' in result.stdout
     assert [line for line in result.stdout.splitlines() if line in ("0", "2")] == ["2", "2"]
-    script = "import sys; sys.modules['mmdet'] = None\nimport runpy; sys.argv = ['train.py', 'mask-rcnn_r50_fpn_syncbn_1x_coco']\n"
+    script = "import sys; sys.modules['mmdet'] = None; import runpy\n"
+    script += "sys.argv = ['train.py', 'mask-rcnn_r50_fpn_syncbn_1x_coco']\n"
     tool_run = subprocess.run(
         [sys.executable, "-c", script + f"runpy.run_path({str(ROOT / 'tools/train.py')!r}, run_name='__main__')"],
         capture_output=True,
