@@ -147,6 +147,12 @@ class FolderLock:
             if self.path.exists():
                 self._on_file(remove)
 
+    def remove_abandoned(self) -> None:
+        """Remove the lock that a process left which was killed after its work was complete; one in use stays."""
+        with contextlib.suppress(OSError):  # a folder that cannot be written to is read all the same
+            if self.path.exists() and self._on_file(self._take) is None:
+                self.release()
+
     def _take(self, file: int) -> Holder | None:
         other = self._other(file)
         silent = other == self._seen and time.monotonic() - self._since > DEAD_AFTER

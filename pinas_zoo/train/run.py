@@ -29,7 +29,7 @@ from pinas_zoo.data.options import Views
 from pinas_zoo.engine import distributed, trainer
 from pinas_zoo.engine.compiler import check_compiler
 from pinas_zoo.engine.folder_links import refuse_links
-from pinas_zoo.engine.folder_lock import LOCK, hold_folder, refuse_if_held
+from pinas_zoo.engine.folder_lock import LOCK, FolderLock, hold_folder, refuse_if_held
 from pinas_zoo.engine.guessing import at_chance
 from pinas_zoo.errors import UserError
 from pinas_zoo.made_with import made_with
@@ -78,6 +78,7 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
             for text in done.get("warnings", ()):
                 say(f"warning: {text}")
             remove_attempts(folder / STAGE)
+            FolderLock(folder).remove_abandoned()
         return done if first else None
     made_with()  # before hours in which the sources may change
     trainer.check_precision(recipe.precision, "precision")

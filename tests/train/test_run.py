@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ import timm
 import torch
 
 import pinas_zoo  # noqa: F401  registers the family
+from pinas_zoo.engine.folder_lock import LOCK, Holder
 from pinas_zoo.errors import UserError
+from pinas_zoo.operating_system import process_space
 from pinas_zoo.train.config import Recipe
 from pinas_zoo.train.images import TransformedImages, open_images
 from pinas_zoo.train.network import Start
@@ -67,10 +71,15 @@ def test_it_learns_and_ends_in_a_model_folder(tmp_path):
     assert (tmp_path / "run" / "train.log").read_text().splitlines() == lines
     assert not list((tmp_path / "run").rglob("*.pth"))
     again: list[str] = []
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    killed = Holder(pid=ended.pid, place=process_space(), started="", token="x")  # after its work was complete
+    (tmp_path / "run" / LOCK).write_text(killed.model_dump_json())
     assert train(recipe(root, **LEARNS), START, tmp_path / "run", again.append) == done | {
         "training_peak_memory_mib": json.loads((tmp_path / "run" / "done.json").read_text())["training_peak_memory_mib"]
     }
     assert again[0].startswith("complete already")
+    assert not (tmp_path / "run" / LOCK).exists()
 
 
 def test_a_killed_run_resumes_with_equal_results(tmp_path):
