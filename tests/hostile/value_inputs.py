@@ -39,6 +39,7 @@ def dry_run(settings: str | tuple[str, ...]) -> str:
 
 
 REFUSED_SETTINGS = [
+    "data.root=/dev/null",  # beside digits, which have no folder
     "learn.lr=1e999", "learn.lr=-1e999", "learn.lr=-1", "learn.lr='a'", "learn.lr=None", "learn.lr=[1]", "learn.lr=1j",
     "learn.weight_decay=1e999", "learn.steps=0", "learn.steps=-5", "learn.steps=1.5", "learn.steps=" + "9" * 400, "learn.batch_size=0",
     "learn.batch_size=100000000000", "learn.batch_size=True and 1", "learn.options.dim=-1", "learn.options.dim=0",
@@ -67,7 +68,7 @@ REFUSED_SETTINGS = [
 ]  # fmt: skip
 ACCEPTED_SETTINGS = [
     "learn.steps=1", "learn.lr=1e-9", "learn.options.temperature=100", "data.workers=64", "data.mean=(0.5,0.5,0.5)", "seed=0", "seed=4294967295",
-    "space.subspace=(0,1)", "explore.evaluations=1000000000", "name=a", "learn.method=spos", "learn.method=fairnas", "data.root=/dev/null", "until=learn",
+    "space.subspace=(0,1)", "explore.evaluations=1000000000", "name=a", "learn.method=spos", "learn.method=fairnas", "until=learn",
 ]  # fmt: skip
 
 # Configurations that are no files of Python
