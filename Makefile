@@ -6,7 +6,7 @@ export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
 
 .PHONY: demo test test-all chaos bench evidence-nb201 wheel help clean
 
-# networks this narrow leave nothing for a second thread to do; with one, steps took a third to a sixth of the time of two beside other work
+# one thread is faster for networks this narrow: benchmarks/results/demo.md, "Time"
 demo: export OMP_NUM_THREADS ?= 1
 # threads that wait sleep: spinning beside another busy program, they took 40 times as long
 demo: export OMP_WAIT_POLICY ?= PASSIVE

@@ -5,9 +5,8 @@ pinas-zoo search configs/search/digits.py
 Digits are easy: networks of this space that are trained to the end all reach 98 to 99%. So that architectures differ,
 candidates are scored on 700 held-out digits with a classifier that has seen 747, and the comparison at the end trains
 each network for 3 epochs only. It tells how fast networks learn rather than where they end, and with 2 seeds and 350
-test digits only differences of about a point can be told. In digits_cells.py, which `make demo` runs, architectures
-differ more. The registered network trains longer, from its weights in the
-supernet, and is no part of the comparison.
+test digits only differences of about a point can be told. The registered network trains longer, from its weights in the
+supernet, and is no part of the comparison. Architectures differ more in digits_cells.py, which `make demo` runs.
 """
 
 name = "digits"

@@ -19,9 +19,9 @@ from pinas_zoo.data.shards import ShardReader
 from pinas_zoo.data.tar_folders import TarFolders
 from pinas_zoo.errors import UserError
 
-# names that stand for each other where a folder has another one, as in timm
 NAMED = 5  # folders that a message names
 LONGEST_NAME = 200  # characters of a split; longer ones can be no folder's on most systems
+# names that stand for each other where a folder has another one, as in timm
 SAME_SPLIT = (("train", "training"), ("val", "valid", "validation", "eval", "evaluation"))
 SIZED = 2**16  # images of which the sizes enter the digest, evenly spread
 READ_BYTES = 2**26  # of all files together, which are read for the digest if there are no more

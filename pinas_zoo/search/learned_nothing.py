@@ -105,16 +105,7 @@ def loss_rises(loss: Sequence[float], chance: Sequence[float], settled: Sequence
 def accuracy_at_chance(
     accuracy: float, images: int, guess: float, what: str, cure: str, check: str = "accuracy at chance"
 ) -> SearchWarning | None:
-    """Whether an accuracy is no more than that of naming the most frequent class.
-
-    Args:
-        accuracy: In 0..1.
-        images: Number of images.
-        guess: Share of the most frequent class, in 0..1.
-        what: Whose accuracy it is.
-        cure: What to try.
-        check: Name of the warning.
-    """
+    """The warning of :func:`pinas_zoo.engine.guessing.at_chance`, under the name ``check``; None where there is none."""
     text = at_chance(accuracy, images, guess, what, cure)
     return None if text is None else SearchWarning(check, text)
 

@@ -218,12 +218,12 @@ def code_text(value: Any) -> str:
 
 
 def _number(metric: Mapping[str, Any]) -> float:
-    value = metric["value"]
+    value: float = metric["value"]
     if not is_finite(value):
         raise UserError(
             f"expected a finite number as the metric {one_line(metric['type'])}, got {shortened(value)}; leave it out"
         )
-    return float(value) if isinstance(value, float) else int(value)
+    return value
 
 
 def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
