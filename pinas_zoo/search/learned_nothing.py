@@ -105,7 +105,7 @@ def loss_rises(loss: Sequence[float], chance: Sequence[float], settled: Sequence
 def accuracy_at_chance(
     accuracy: float, images: int, guess: float, what: str, cure: str, check: str = "accuracy at chance"
 ) -> SearchWarning | None:
-    """The warning of :func:`pinas_zoo.engine.guessing.at_chance`, under the name ``check``; None where there is none."""
+    """The line of :func:`pinas_zoo.engine.guessing.at_chance` as a warning of the name ``check``."""
     text = at_chance(accuracy, images, guess, what, cure)
     return None if text is None else SearchWarning(check, text)
 
