@@ -92,7 +92,7 @@ def read_estimates(path: Path) -> dict[str, float]:
     if not file.is_file():
         return {}
     try:
-        table = read_csv(file, LIMIT)
+        table = read_csv(file, "estimated accuracies", LIMIT)
         if missing := [name for name in ("arch", "accuracy") if name not in table.columns]:
             raise UserError(f"expected a column {missing[0]!r} in {file}, got {shortened(', '.join(table.columns))}")
         return {arch_of_row(row): row.number("accuracy") for row in table.rows}

@@ -145,7 +145,7 @@ def _read_scores(path: Path) -> dict[str, tuple[float, ...]]:
     Raises:
         UserError: The file is not as a run keeps it.
     """
-    table = read_csv(path, TABLE_LIMIT)
+    table = read_csv(path, "the scores of a measured run", TABLE_LIMIT)
     if missing := [name for name in ("arch", *SCORES) if name not in (*table.columns, *LATER)]:
         raise UserError(f"expected a column {missing[0]!r} in {path}, got {shortened(', '.join(table.columns))}")
     if not table.rows:

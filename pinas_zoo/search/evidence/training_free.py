@@ -143,7 +143,7 @@ def _read(path: Path) -> TrainingFree:
     cure = f"delete {path} and the .csv beside it to measure it again"
     try:
         facts = Facts.model_validate(read_json(path, "the facts of training-free scores", FACTS_LIMIT))
-        table = read_csv(path.with_suffix(".csv"), TABLE_LIMIT)
+        table = read_csv(path.with_suffix(".csv"), "training-free scores", TABLE_LIMIT)
         if not {"arch", "score"} <= set(table.columns) or not table.rows:
             raise UserError(f"expected scores of at least one architecture in {table.path}, got none")
         values = {arch_of_row(row): row.number("score") for row in table.rows}

@@ -81,13 +81,13 @@ class TruthCsv:
         raise UserError(f"{self.path}: expected a column {wanted}, got {got}; use {option}")
 
 
-def read_csv(path: Path, limit: int = LIMIT) -> TruthCsv:
-    """Header and rows of a CSV file of at most ``limit`` bytes.
+def read_csv(path: Path, what: str = "a CSV table of trained networks", limit: int = LIMIT) -> TruthCsv:
+    """Header and rows of a CSV file of at most ``limit`` bytes; messages call it ``what``.
 
     Raises:
         UserError: The file cannot be read as one.
     """
-    text = read_text(path, "a CSV table of trained networks", limit)
+    text = read_text(path, what, limit)
     first = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(SEPARATORS, key=first.count))
     try:

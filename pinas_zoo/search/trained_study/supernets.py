@@ -160,7 +160,7 @@ def read_scores(path: Path, space: SearchSpace) -> dict[str, dict[Arch, float]]:
     Raises:
         UserError: The file is damaged.
     """
-    table = read_csv(path)
+    table = read_csv(path, "the scores of a supernet")
     column = table.column(None, ("arch",), "delete the file to score again")
     kinds = [name for name in table.columns if name != column]
     if unknown := [kind for kind in kinds if kind not in (OWN, *KINDS)]:
