@@ -277,7 +277,9 @@ def test_damaged_results_are_one_clear_error(results, truth_csv):
             load(results, truth_csv)
     path.with_suffix(".json").write_text(facts)
     path.unlink()
-    with pytest.raises(UserError, match=r"the scores of a measured run in .*, found no file there; delete .* to measure it again"):
+    with pytest.raises(
+        UserError, match=r"the scores of a measured run in .*, found no file there; delete .* to measure it again"
+    ):
         load(results, truth_csv)
     os.mkfifo(path)  # which nobody writes: not waited for
     with pytest.raises(UserError, match=r"a named pipe.*; delete .* to measure it again"):
