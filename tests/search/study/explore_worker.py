@@ -1,8 +1,9 @@
 """One worker of an exploration, for a process of its own.
 
 It begins when ``FOLDER/go`` exists. Evaluations cost nothing but time; ``FOLDER/log`` gets a line when each begins and
-when it ends. One that hangs does so within its second batch, as if that took for ever. ``FOLDER/result.PID`` gets the
-best architecture, how many are scored, and all of them in order.
+when it ends. One that hangs does so within its second batch, as if that took for ever. The others wait for that after
+their third, so that they do not reach the goal before a worker that the machine runs late. ``FOLDER/result.PID`` gets
+the best architecture, how many are scored, and all of them in order.
 """
 
 from __future__ import annotations
@@ -31,9 +32,14 @@ def main(storage: str, folder: Path, goal: int, hangs: bool) -> None:
     def evaluate(archs: list[Arch]) -> list[Score]:
         nonlocal batches
         batches += 1
+        while not hangs and batches > 3 and not (folder / "hangs").exists():
+            time.sleep(0.02)
         for arch in archs:
             say("begin", arch)
-        time.sleep(3600 if hangs and batches == 2 else 0.02 * len(archs))
+        if hangs and batches == 2:
+            (folder / "hangs").touch()
+            time.sleep(3600)
+        time.sleep(0.02 * len(archs))
         for arch in archs:
             say("end", arch)
         return [Score(sum(arch) / 12, loss=arch[0]) for arch in archs]
