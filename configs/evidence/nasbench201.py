@@ -22,7 +22,10 @@ introduction = (
     "regression that is fitted for each path on 500 training images. *Classifier* is the cross-entropy, on the same "
     "held-out images, of the classifier that all paths share, and *classifier's accuracy* is its top-1 accuracy, the "
     "paper's score (sec. 3.3). A supervised supernet has learned it. Π-NAS's is trained on the frozen supernet in a "
-    "linear stage, whose time comes on top of the minutes. Earlier runs lack some of these scores. Batch norms use the "
+    "linear stage, whose time comes on top of the minutes. DNA's stages learn alone, each from a teacher's maps, so "
+    "its paths are ranked by the sum of their stages' errors and by nothing else. Its teacher is a network of ResNet's "
+    "cell, which is trained with labels on all training images beforehand; this comes on top of the minutes, too. "
+    "Earlier runs lack some of these scores. Batch norms use the "
     "statistics of the scored images, where the paper recalibrates.",
     "*Effects*: architectures are ranked by the sum of the main effects of their edges' operations "
     '(`explore.rank_by="effects"`). The effects are fitted to the scores of the scored architectures, predict the '
@@ -138,6 +141,25 @@ runs = dict(
         base="spos",
         learn=dict(method="proxylessnas", options=dict(arch_lr=0.006, cost_weight=0.0)),
     ),
+    dna=dict(
+        title="DNA",
+        views=dict(scale=(0.5, 1.0), jitter_p=0.0, gray_p=0.0, blur_p=0.0),
+        learn=dict(method="dna"),
+        teacher=dict(  # the cell of ResNet, with two a stage where supernets have one
+            model="nasbench201",
+            model_args=dict(
+                arch="|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|",
+                channels=16,
+                cells=2,
+            ),
+            augment=dict(scale=(0.4, 1.0), color_jitter=0.2, interpolation="bilinear"),
+            optim=dict(opt="sgd", lr=0.1, lr_batch=128, weight_decay=5e-4),
+            schedule=dict(epochs=8, warmup_epochs=1),
+            batch_size=128,
+            eval_every=8,
+            keep="last",
+        ),
+    ),
     gdas=dict(title="GDAS", base="spos", learn=dict(method="gdas")),
     gdas_nsas=dict(title="GDAS-NSAS", printed="93.55±0.16", base="spos", learn=dict(method="gdas_nsas")),
     nsas=dict(title="NSAS", base="spos", learn=dict(method="nsas")),
@@ -153,6 +175,7 @@ runs = dict(
 # defaults of the command's options ------------------------------------------------------------------------------------
 
 measured = ("pinas", "spos", "fairnas")
+replacements = ("pinas", "spos")  # the methods of Figure 7
 seeds = (0, 1, 2)
 minutes = 60  # of learning, per run
 threads = 2

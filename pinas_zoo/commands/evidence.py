@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scores", metavar="NAME", nargs="+",
         help="which scores are measured: consistency, identification, squared_error (of a probe), cross_entropy and "
-        "classifier_accuracy (of the shared classifier), beside that by which the configuration ranks; default: all",
+        "classifier_accuracy (of the shared classifier), beside that by which the configuration ranks; default: all. A "
+        "method that scores paths itself, such as dna, has its own score alone",
     )  # fmt: skip
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE",
@@ -106,6 +107,7 @@ def run(args: argparse.Namespace) -> None:
         images = image_folder(Path(args.images), work)
         for planned in planned_runs:
             planned.search_config(images, 1)  # a wrong key is an error before the first run is learned
+            planned.teacher_recipe(images)
         counts = {planned.scored: min(args.count or config.count, planned.scored) for planned in planned_runs}
         measure_training_free(config, counts, args.threads or config.threads, images, work, results, say)
         for planned in [] if args.training_free else planned_runs:

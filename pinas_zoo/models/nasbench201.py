@@ -372,6 +372,7 @@ ENTRY_POINT = EntryPoint(
     build=create,
     default_cfg=default_cfgs["nasbench201"].default.to_dict(),
     function_args={"global_pool": FunctionArg("avg", callers_choice=True)},
+    parse_arch=parse_arch,
     check_args=check_args,
 )
 entry_points.declare(ENTRY_POINT)

@@ -18,6 +18,7 @@ import torch
 from timm.models import PretrainedCfg
 from torch import nn
 
+from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.weights.size_limits import check_plain_arguments, shortened
 
@@ -60,6 +61,7 @@ class EntryPoint:
         aliases: Names of the same network: alias to name.
         prefix: Names that begin so are of this kind even when nothing registered them in this process.
         function_args: Arguments that change what is computed but no tensor.
+        parse_arch: Reads the argument ``arch`` in any form that ``build`` takes.
         check_args: Checks arguments, and by arithmetic the network's size, without building anything; raises
             ValueError or TypeError.
     """
@@ -71,6 +73,7 @@ class EntryPoint:
     aliases: Mapping[str, str] = field(default_factory=dict)
     prefix: str | None = None
     function_args: Mapping[str, FunctionArg] = field(default_factory=dict)
+    parse_arch: Callable[[Any], Arch] = Arch.parse
     check_args: Callable[[Args], None] = check_plain_arguments
 
     def function_differences(self, trained: Args, called: Args) -> dict[str, tuple[Any, Any]]:

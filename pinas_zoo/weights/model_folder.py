@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,8 @@ def save_model_folder(
         WrongShapes: The weights are not those of the network.
     """
     folder = Path(folder)
-    args, architecture = plain_args(model_args), entry_points.name_in(pretrained_cfg)
+    architecture = entry_points.name_in(pretrained_cfg)
+    args = plain_args(model_args, entry_points.get(architecture).parse_arch)
     classes, channels = _head_and_stem(state_dict, architecture)
     args.update(num_classes=classes, **({"in_chans": channels} if channels != 3 else {}))
     if channels == 3:
@@ -201,7 +202,7 @@ def parse_config(content: bytes, where: str) -> tuple[dict[str, Any], dict[str, 
     if args.get("in_chans") == 3:
         del args["in_chans"]
     try:
-        args = plain_args(args)
+        args = plain_args(args, entry_points.get(architecture).parse_arch)
         check_args(args, architecture)
     except entry_points.UnknownArchitecture:
         raise
@@ -232,8 +233,8 @@ def parse_timm_config(content: bytes, where: str) -> tuple[str, dict[str, Any], 
     return named, args, cfg
 
 
-def plain_args(model_args: Mapping[str, Any]) -> dict[str, Any]:
-    """Model arguments as plain data: ``arch`` as text, sequences as lists, without device and dtype.
+def plain_args(model_args: Mapping[str, Any], parse_arch: Callable[[Any], Arch] = Arch.parse) -> dict[str, Any]:
+    """Model arguments as plain data: ``arch`` as digits, sequences as lists, without device and dtype.
 
     Raises:
         UserError: No arch, or a value that JSON cannot hold.
@@ -241,7 +242,7 @@ def plain_args(model_args: Mapping[str, Any]) -> dict[str, Any]:
     args = {k: v for k, v in model_args.items() if k not in ("device", "dtype")}
     if args.get("arch") is None:
         raise UserError(f"expected model_args with an arch, got {sorted(args)}")
-    args["arch"] = str(Arch.parse(args["arch"]))
+    args["arch"] = str(parse_arch(args["arch"]))
     return json.loads(to_json(args))
 
 

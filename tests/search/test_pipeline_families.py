@@ -12,6 +12,7 @@ from pinas_zoo.analysis.cost import count_module
 from pinas_zoo.arch import Arch
 from pinas_zoo.cli import main
 from pinas_zoo.errors import UserError
+from pinas_zoo.models.nasbench201 import arch_string
 from pinas_zoo.search.config import load_config
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.pipeline import run as run_stages
@@ -84,6 +85,23 @@ def test_every_method_ends_in_a_winner_that_loads_by_name(method, space, tmp_pat
     if method == "spos":
         code = "import timm, pinas_zoo\nprint(timm.create_model('tiny_winner', pretrained=True).arch)"
         assert python(code, PINAS_ZOO_HOME=str(zoo_home)).stdout.strip() == model.arch
+
+
+def test_a_nasbench201_network_is_trained_and_kept_by_its_architecture_string(tmp_path):
+    from pinas_zoo.train.config import Recipe
+    from pinas_zoo.train.network import Start
+    from pinas_zoo.train.run import train
+
+    recipe = Recipe.model_validate(
+        dict(
+            model_args=dict(arch=arch_string("234012"), channels=4, cells=1),
+            data=dict(type="digits", image_size=16),
+            schedule=dict(epochs=1, warmup_epochs=0),
+        )
+    )
+    assert train(recipe, Start("nasbench201", "nasbench201", "nasbench201"), tmp_path / "run", lambda text: None)
+    model = timm.create_model(f"local-dir:{tmp_path / 'run' / 'trained'}", pretrained=True)
+    assert (model.arch, model.num_classes) == ("234012", 10)
 
 
 def test_a_nasbench201_network_is_pushed_with_a_card_and_registered_by_its_arch(tmp_path, zoo_home):

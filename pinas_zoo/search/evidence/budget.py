@@ -15,6 +15,7 @@ from mmengine.device import get_device
 
 from pinas_zoo.data.images import ViewsOptions
 from pinas_zoo.data.loader import BatchPart
+from pinas_zoo.engine.trainable import prepare
 from pinas_zoo.engine.trainer import RunnerModel, optimisers
 from pinas_zoo.search.context import Context
 
@@ -31,6 +32,7 @@ def learning_step(context: Context) -> Step:
     options = ViewsOptions(context.config.views, method.num_views, context.config.seed)
     # all phases are active in their share of the measured steps; with one step in all, later ones would do nothing
     model = RunnerModel(method, views, learn.precision, learn.channels_last, WARM + TIMED).to(get_device())
+    prepare(method, context.config.seed)
     wrapper = optimisers(model, learn)
 
     def step(k: int) -> None:

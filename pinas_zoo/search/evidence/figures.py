@@ -23,7 +23,7 @@ from pinas_zoo.weights.atomic import replacing
 PAPERS_TRUTH = "cifar10_test_acc"  # the column of the accuracies that Figures 3 and 6 rank
 SHORTEST = 1e-3  # minutes at the left edge of the figure of times
 LOWEST = 0.5  # tau at the left edge; a lower one is drawn there as a triangle, with its value if it ranks the run
-COLORS = dict(zip(RANKING_SCORES, ("C0", "C4", "C1", "C2", "C3"), strict=True))
+COLORS = dict(zip(RANKING_SCORES, ("C0", "C4", "C1", "C2", "C3", "C5"), strict=True))
 LINES = (":", "--", "-.", (0, (1, 4)), (0, (5, 5)), (0, (3, 5, 1, 5)))  # styles of the taus that are drawn as lines
 
 
@@ -87,7 +87,7 @@ def _draw_taus(axes: Any, evidence: Evidence, ranking: Ranking, supernets: str) 
         for name in run.known_scores:
             value = truth.tau(run.effect_sums(name, archs))
             axes.plot(max(value, LOWEST), row, "o" if value >= LOWEST else "<", color=COLORS[name], alpha=0.7)
-            if value < LOWEST and name == evidence.config.rank_by:
+            if value < LOWEST and name == run.ranked_by(evidence.config.rank_by):
                 axes.text(LOWEST, row, f"   {value:.2f}", va="center")
             single = evidence.values(run, name, ranking)
             if single and (value := truth.tau(single)) >= LOWEST:
@@ -160,7 +160,7 @@ def draw_times(evidence: Evidence, path: Path) -> None:
     marks = {title: dict(color=f"C{k % 10}", marker="osD"[k // 10 % 3]) for k, title in enumerate(titles)}
     for run in runs:
         threads, scoring = run.facts["threads"], run.facts.get("scoring_seconds", 0.0)
-        values = evidence.values(run, config.rank_by, whole)
+        values = evidence.values(run, run.ranked_by(config.rank_by), whole)
         if values:
             axes.plot(run.core_minutes + threads * scoring / 60, truth.tau(values), **marks[run.title])
         sum_ = ranked_by_sum(evidence, whole, run, config.recommended) if config.recommended else None
@@ -195,7 +195,7 @@ def draw_scatter(evidence: Evidence, run: MeasuredRun, path: Path) -> None:
     """Accuracy after training over the score in the supernet (Figures 3 and 8)."""
     from matplotlib.figure import Figure
 
-    by, truth = evidence.config.rank_by, evidence.truth
+    by, truth = run.ranked_by(evidence.config.rank_by), evidence.truth
     figure = Figure(figsize=(4, 4), layout="constrained")
     axes = figure.subplots()
     values = run.values(by)

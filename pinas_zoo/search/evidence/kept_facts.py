@@ -47,6 +47,8 @@ class KeptFacts(BaseModel):
     wall_seconds: Seconds
     linear_steps: Annotated[int, Field(ge=0, le=10**12)] | None = None
     linear_seconds: Seconds | None = None
+    teacher_seconds: Seconds | None = None
+    teacher_accuracy: Share | None = None
     scoring_seconds: Seconds | None = None
     chosen: Cell | None = None  # what the method itself ends with
     accuracy: Share | None = None

@@ -26,6 +26,8 @@ from pinas_zoo.search.evidence.plan import PlannedRun
 from pinas_zoo.search.evidence.replacements import replacements, write_estimates
 from pinas_zoo.search.evidence.results import BY_CLASSIFIER, SCORES
 from pinas_zoo.search.evidence.scoring import classifier_accuracies, score_paths
+from pinas_zoo.search.evidence.teacher import trained_teacher
+from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.pipeline import run as run_stages
 from pinas_zoo.search.ranking.similarity import off_diagonal
 from pinas_zoo.search.run_folder import read_done
@@ -59,8 +61,9 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
     """
     torch.set_num_threads(planned.threads)
     folder = work / planned.name
-    steps = _steps(planned, images, folder, say)
-    config = planned.search_config(images, steps)
+    teacher = trained_teacher(planned, images, work, say)
+    steps = _steps(planned, images, folder, teacher.get("folder"), say)
+    config = planned.search_config(images, steps, teacher.get("folder"))
     context = Context.of(config.model_copy(update={"until": "linear"}), folder, say=say)
     run_stages(context)
     space = context.space
@@ -70,7 +73,7 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
     scores = score_paths(context, archs, planned.scores)
     scoring = time.perf_counter() - started
     path = results / f"{planned.result_name(count)}.csv"
-    by_classifier = bool(set(BY_CLASSIFIER) & set(planned.scores))
+    by_classifier = bool(set(BY_CLASSIFIER) & set(planned.scores)) and planned.run in planned.evidence.replacements
     if by_classifier and planned.scored == planned.size and "skip_connect" in space.operations:
         write_estimates(path, estimate_replacements(context, space, archs))
     curve = read_curve(folder / "learn")
@@ -88,15 +91,16 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
         "images_per_step": config.learn.batch_size,
         "wall_seconds": read_done(folder / "learn")["seconds"],
         **_linear_facts(config, folder),
+        **{f"teacher_{key}": teacher[key] for key in ("seconds", "accuracy") if teacher},
         **_chosen(space, folder),
         "scoring_seconds": round(scoring, 1),
         **({"accuracy": mean} if math.isfinite(mean := round(float(np.mean([v[0] for v in scores])), 4)) else {}),
-        "similarity": round(off_diagonal(similarity(context, SIMILARITY_IMAGES, SIMILARITY_PATHS)), 4),
+        **_similarity(context),
         **{key: round(float(np.mean(curve[key][-10:])), 4) for key in ("loss", "spread", "drift") if key in curve},
         "machine": machine(),
         "version": __version__,
         "made_with": made_with(),
-        "config": config.model_dump(mode="json", include={"space", "views", "learn", "linear"}),
+        "config": _kept_config(planned, images, steps),
     }
     rows = [
         [str(space.operations_of(arch)), *("" if math.isnan(value) else f"{value:.5f}" for value in values)]
@@ -121,6 +125,21 @@ def estimate_replacements(context: Context, space: NASBench201Space, archs: Sequ
     return dict(zip(wanted, classifier_accuracies(context, paths), strict=True))
 
 
+def _similarity(context: Context) -> dict[str, float]:
+    """Figure 5's mean; none if the method's paths are not learned as a whole."""
+    if method_class(context.config.learn.method).scores_paths:
+        return {}
+    return {"similarity": round(off_diagonal(similarity(context, SIMILARITY_IMAGES, SIMILARITY_PATHS)), 4)}
+
+
+def _kept_config(planned: PlannedRun, images: Path, steps: int) -> dict[str, Any]:
+    """Tables of the search, with the teacher's recipe in place of its folder."""
+    config = planned.search_config(images, steps)
+    kept = config.model_dump(mode="json", include={"space", "views", "learn", "linear"})
+    recipe = planned.teacher_recipe(images)
+    return kept if recipe is None else {**kept, "teacher": recipe.model_dump(mode="json", exclude={"data"})}
+
+
 def _linear_facts(config: SearchConfig, folder: Path) -> dict[str, Any]:
     """Steps and seconds of the linear stage; none if the method has learned the classifier itself."""
     if why_left_out(config, "linear") is not None:
@@ -139,7 +158,7 @@ def machine() -> str:
     return f"{hardware()}; Python {platform.python_version()}, torch {torch.__version__}"
 
 
-def _steps(planned: PlannedRun, images: Path, folder: Path, say: Say) -> int:
+def _steps(planned: PlannedRun, images: Path, folder: Path, teacher: Path | None, say: Say) -> int:
     """Steps that the budget pays for; those of a run that has begun stay as they are."""
     begun = folder / "config.json"
     if begun.is_file():
@@ -148,7 +167,7 @@ def _steps(planned: PlannedRun, images: Path, folder: Path, say: Say) -> int:
         if type(steps) is not int:
             raise UserError(f"expected learn.steps in {begun}, got {steps!r}; delete {folder} to measure the run again")
         return steps
-    context = Context.of(planned.search_config(images, 1), folder, say=say)
+    context = Context.of(planned.search_config(images, 1, teacher), folder, say=say)
     (seconds,) = step_seconds(learning_step(context))
     steps = steps_within(planned.minutes, planned.threads, seconds)
     say(f"{planned.name}: {1000 * seconds:.0f} ms a step, {steps} steps")

@@ -15,6 +15,7 @@ from pinas_zoo.search.evidence.tables import Evidence, Lines, Ranking, header
 from pinas_zoo.search.score_list import in_words
 
 PAPERS_SCORE = "classifier_accuracy"  # sec. 3.3
+LEARNING = ("wall_seconds", "linear_seconds", "teacher_seconds")
 
 
 def methods_table(evidence: Evidence) -> Lines:
@@ -41,9 +42,11 @@ def methods_table(evidence: Evidence) -> Lines:
     lines = [
         "## All methods",
         "",
-        f"Supernets of all {size:,} architectures, ranked by {by} unless a column says otherwise. *Chosen by "
+        f"Supernets of all {size:,} architectures, ranked by {by} unless a column says otherwise; those of a "
+        "method that scores paths itself are ranked by its own score. *Chosen by "
         "learning*: accuracy of the architecture that the method itself ends with, such as the argmax of its "
-        f"architecture parameters. *First by effects*: of the one that the effects of {by} put first among all.",
+        f"architecture parameters. *First by effects*: of the one that the effects of {by} put first among all. "
+        "*Seconds of learning* contain those of a linear stage and of a teacher.",
         "",
         *header(
             f"| method | seeds | minutes x threads | steps | tau of scores, all | within the better half | by {papers} "
@@ -53,7 +56,7 @@ def methods_table(evidence: Evidence) -> Lines:
     ]
     for (title, budget), runs in groups.items():
         cells = [title, ", ".join(f"{run.seed}" for run in runs), budget, _range([run.facts["steps"] for run in runs])]
-        values = [evidence.values(run, config.rank_by, whole) for run in runs]
+        values = [evidence.values(run, run.ranked_by(config.rank_by), whole) for run in runs]
         cells += [_taus(evidence, values)]
         cells += [_taus(evidence, [{a: v for a, v in one.items() if a in half} for one in values])]
         cells += [_taus(evidence, [run.values(PAPERS_SCORE) for run in runs if PAPERS_SCORE in run.known_scores])]
@@ -61,16 +64,20 @@ def methods_table(evidence: Evidence) -> Lines:
             sums_of = [ranked_by_sum(evidence, whole, run, config.recommended) for run in runs]
             cells += [_taus(evidence, [one.values for one in sums_of if one is not None])]
         cells += [
-            _taus(evidence, [run.effect_sums(config.rank_by, evidence.archs(scored)) for run in runs], interval=False)
+            _taus(
+                evidence,
+                [run.effect_sums(run.ranked_by(config.rank_by), evidence.archs(scored)) for run in runs],
+                interval=False,
+            )
             for scored in smaller
         ]
         chosen = [truth.networks[run.chosen].accuracy for run in runs if run.chosen is not None]
         cells += [_percents(chosen)]
-        sums = [run.effect_sums(config.rank_by, evidence.archs(size)) for run in runs]
+        sums = [run.effect_sums(run.ranked_by(config.rank_by), evidence.archs(size)) for run in runs]
         cells += [_percents([truth.networks[max(one, key=lambda a: one[a])].accuracy for one in sums])]
         plan = config.runs.get(runs[0].method)
         cells += [(plan.printed if plan else "") or UNKNOWN]
-        cells += [_range([run.facts["wall_seconds"] + run.facts.get("linear_seconds", 0.0) for run in runs])]
+        cells += [_range([sum(run.facts.get(key, 0.0) for key in LEARNING) for run in runs])]
         cells += [_range([run.facts["scoring_seconds"] for run in runs if "scoring_seconds" in run.facts])]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", f"Without a supernet, on the same space; *first*: the best accuracy among the first {FIRST}.", ""]

@@ -21,6 +21,7 @@ from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.score_kinds import KINDS
 from pinas_zoo.search.score_list import weighted
 from pinas_zoo.search.scorers.protocol import SUPERNET
+from pinas_zoo.train.config import Recipe
 
 PACKAGE = Path(__file__).resolve().parents[2]
 
@@ -59,6 +60,8 @@ class MethodPlan(Table):
     title: str
     printed: str = ""  # what a paper prints for it, in words, for the table of all methods
     base: str | None = None  # the run whose learn and views this one starts from
+    # a recipe of `pinas-zoo train`, with labels, of the network that its method takes as learn.options.teacher
+    teacher: dict[str, Any] = Field(default_factory=dict)
     learn: dict[str, Any] = Field(default_factory=dict)
     views: dict[str, Any] = Field(default_factory=dict)
 
@@ -92,6 +95,8 @@ class EvidenceConfig(Table):
     search: dict[str, Any]  # the search configuration that all runs share
     reference: str  # the run that others are compared with
     runs: dict[str, MethodPlan] = Field(min_length=1)
+    # runs whose replacements Figure 7 compares; it takes about as long as scoring 150 architectures
+    replacements: tuple[str, ...] = ()
     measured: tuple[str, ...]  # the runs that are measured unless the command names others
     seeds: tuple[int, ...] = (0, 1, 2)
     minutes: float = Field(60, gt=0, allow_inf_nan=False)  # of learning, a run
@@ -138,7 +143,7 @@ class EvidenceConfig(Table):
 
     @model_validator(mode="after")
     def _names_exist(self) -> EvidenceConfig:
-        named = {"reference": [self.reference], "measured": self.measured}
+        named = {"reference": [self.reference], "measured": self.measured, "replacements": self.replacements}
         named |= {f"runs.{name}.base": [plan.base] for name, plan in self.runs.items() if plan.base is not None}
         for key, names in named.items():
             if unknown := [name for name in names if name not in self.runs]:
@@ -204,8 +209,26 @@ class PlannedRun:
         scored = "" if self.scored == self.size else f"_on_{self.scored}"
         return f"{self.name}{scored}" + ("" if count >= self.scored else f"_of_{count}")
 
-    def search_config(self, images: Path, steps: int) -> SearchConfig:
+    def teacher_recipe(self, images: Path) -> Recipe | None:
+        """The recipe of its teacher, which sees the images as the run does; None if it needs no teacher.
+
+        Raises:
+            UserError: An unknown key or a value of the wrong type or range.
+        """
+        values = self.evidence.runs[self.run].teacher
+        if not values:
+            return None
+        size = self.search_config(images, 1).data.image_size
+        data = {"root": str(images), "image_size": size, "crop_pct": 1.0, **values.get("data", {})}
+        return parse_table(Recipe, {**values, "data": data}, f"the teacher of run {self.run}")
+
+    def search_config(self, images: Path, steps: int, teacher: Path | None = None) -> SearchConfig:
         """The configuration of its search, which ``pinas-zoo search`` accepts as well.
+
+        Args:
+            images: CIFAR-10 as a folder.
+            steps: Of learning.
+            teacher: Model folder of its teacher, if it needs one.
 
         Raises:
             UserError: An unknown key or a value of the wrong type or range.
@@ -223,12 +246,14 @@ class PlannedRun:
                 "space.operations": self.evidence.spaces[self.size],
                 "data.root": str(images),
                 "learn.steps": steps,
+                **({} if teacher is None else {"learn.options.teacher": f"local-dir:{teacher}"}),
                 **parse_overrides(self.changes),
             }
         )
         config = parse_config(values.to_dict(), f"run {self.run}")
-        supervised = method_class(config.learn.method).supervised  # it has learned the classifier that its paths share
-        if supervised or config.linear.enabled is not None or not set(BY_CLASSIFIER) & set(self.scores):
+        method = method_class(config.learn.method)
+        has_scores = method.supervised or method.scores_paths  # by the classifier that its paths share, or by its own
+        if has_scores or config.linear.enabled is not None or not set(BY_CLASSIFIER) & set(self.scores):
             return config
         return config.model_copy(update={"linear": config.linear.model_copy(update={"enabled": True})})
 

@@ -58,7 +58,7 @@ def ranked_by_truth(evidence: Evidence) -> list[str]:
 
 def ranked_by_run(evidence: Evidence, run: MeasuredRun) -> list[str]:
     """All architectures of the truth, those with the highest sums of effects first."""
-    sums = run.effect_sums(evidence.config.rank_by, list(evidence.truth.networks))
+    sums = run.effect_sums(run.ranked_by(evidence.config.rank_by), list(evidence.truth.networks))
     return sorted(sums, key=lambda a: -sums[a])
 
 

@@ -85,7 +85,7 @@ def report_text(evidence: Evidence) -> str:
 
 def run_facts(evidence: Evidence, run: MeasuredRun) -> dict[str, Any]:
     """One run in plain data."""
-    by, archs = evidence.config.rank_by, evidence.archs(run.scored)
+    by, archs = run.ranked_by(evidence.config.rank_by), evidence.archs(run.scored)
     keys = ("run", "title", "seed", "architectures", "scored", "minutes", "threads", "steps", "accuracy", "machine")
     return {
         "name": run.name,

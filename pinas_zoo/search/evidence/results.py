@@ -22,16 +22,18 @@ from pinas_zoo.search.ranking.truth_csv import read_csv
 from pinas_zoo.weights.size_limits import shortened
 
 # columns of a file; an unknown score is empty: files of earlier versions lack the LATER columns, and cross_entropy if
-# their method learns without labels
-SCORES = ("accuracy", "squared_error", "consistency", "cross_entropy", "classifier_accuracy", "identification")
-LATER = ("classifier_accuracy", "identification")
+# their method learns without labels; a method that scores paths itself has its own score alone
+SCORES = ("accuracy", "squared_error", "consistency", "cross_entropy", "classifier_accuracy", "identification", "own")
+LATER = ("classifier_accuracy", "identification", "own")
 RANKING_SCORES = {  # in words
     "consistency": "consistency",
     "identification": "identification",
     "squared_error": "probe",
     "cross_entropy": "classifier",
     "classifier_accuracy": "classifier's accuracy",
+    "own": "the method's own score",
 }
+OWN = "own"  # of a method that scores paths itself, such as DNA
 BY_CLASSIFIER = ("cross_entropy", "classifier_accuracy")
 CLASSIFIER = "cross_entropy"  # the score that shows whether a run has a classifier
 NEEDS_NO_CLASSIFIER = ("consistency", "squared_error")  # so that runs of earlier versions have them, too
@@ -101,6 +103,10 @@ class MeasuredRun:
         """Which of RANKING_SCORES it has."""
         first = next(iter(self.scores.values()))
         return [name for name in RANKING_SCORES if not math.isnan(first[SCORES.index(name)])]
+
+    def ranked_by(self, score: str) -> str:
+        """What ranks this run where runs are ranked by ``score``: its method's own score if it has no other."""
+        return OWN if self.known_scores == [OWN] else score
 
     def values(self, score: str) -> dict[str, float]:
         """One score of all scored architectures, negated if it is a loss: higher is better."""

@@ -111,9 +111,10 @@ def scores_table(evidence: Evidence, ranking: Ranking) -> Lines:
             cells += [f"{learning:.0f}", UNKNOWN if way.seconds is None else _shown(way.seconds)]
             lines.append(f"| {' | '.join([*names, *cells])} |")
         if run is not None:  # many architectures: the tables above have their intervals
-            sums = run.effect_sums(config.rank_by, archs)
+            by = run.ranked_by(config.rank_by)
+            sums = run.effect_sums(by, archs)
             inside = {arch: value for arch, value in sums.items() if arch in half}
-            cells = [f"effects of {RANKING_SCORES[config.rank_by]}", f"{len(run.scores):,}"]
+            cells = [f"effects of {RANKING_SCORES[by]}", f"{len(run.scores):,}"]
             cells += [f"{truth.tau(sums):+.3f}", f"{truth.tau(inside):+.3f}", f"{best_of_first(truth, sums):.2f}%"]
             cells += [f"{other.tau(sums):+.3f}" for other in others.values()]
             cells += [f"{learning:.0f}", f"{run.facts.get('scoring_seconds', UNKNOWN)}"]

@@ -9,11 +9,13 @@ from dataclasses import replace
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.evidence.results import BY_CLASSIFIER, RANKING_SCORES, SCORES
+from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.scorers.classifier import ClassifierScorer
 from pinas_zoo.search.scorers.consistency import ConsistencyScorer
 from pinas_zoo.search.scorers.identification import IdentificationScorer
 from pinas_zoo.search.scorers.probe import ProbeScorer
 from pinas_zoo.search.scorers.two_views import TwoViewScorer
+from pinas_zoo.search.stages.learn import learned_method
 from pinas_zoo.terminal import progress
 
 TWO_VIEWS: dict[str, type[TwoViewScorer]] = {"consistency": ConsistencyScorer, "identification": IdentificationScorer}
@@ -33,9 +35,13 @@ def score_paths(
     Args:
         context: Context of a run with a supernet.
         archs: The paths.
-        wanted: Scores that are measured, of RANKING_SCORES; the others are NaN.
+        wanted: Scores that are measured, of RANKING_SCORES; the others are NaN. A method that scores paths itself has
+            its own score alone.
     """
     data = context.scoring_data()
+    own = learned_method(context).scorer(data) if method_class(context.config.learn.method).scores_paths else None
+    if own is not None:
+        wanted = ()
     whole = replace(data, batch_size=len(data.held_out))
     views = {name: kind.build(data) for name, kind in TWO_VIEWS.items() if name in wanted}
     probe = ProbeScorer.build(whole) if "squared_error" in wanted else None
@@ -46,10 +52,12 @@ def score_paths(
         for start in range(0, len(archs), TOGETHER):
             some = archs[start : start + TOGETHER]
             columns = {name: [math.nan] * len(some) for name in SCORES}
+            if own is not None:
+                columns["own"] = [score.loss for score in own.scores(some)]
             if probe is not None:
-                own = probe.scores(some)
-                columns["accuracy"] = [score.accuracy for score in own]
-                columns["squared_error"] = [score.loss for score in own]
+                probed = probe.scores(some)
+                columns["accuracy"] = [score.accuracy for score in probed]
+                columns["squared_error"] = [score.loss for score in probed]
             if classifier is not None:
                 shared = classifier.scores(some)
                 columns["cross_entropy"] = [score.loss for score in shared]

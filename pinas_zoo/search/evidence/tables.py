@@ -57,7 +57,7 @@ class Evidence:
             _check_known(run.name, [*run.scores, *chosen], truth)
             _check_inside(run.name, run.scores, config.spaces[run.scored])
             _check_inside(run.name, chosen, config.spaces[run.size])
-            if config.rank_by not in run.known_scores:
+            if run.ranked_by(config.rank_by) not in run.known_scores:
                 raise UserError(
                     f"expected scores by {config.rank_by}, by which the configuration ranks, of run {run.name} in "
                     f"{results}, got none; take its two files out, or measure it again"
@@ -176,7 +176,6 @@ def protocol_table(evidence: Evidence, ranking: Ranking) -> Lines:
 def ranking_table(evidence: Evidence, size: int) -> Lines:
     """Kendall's tau of every run on one space, beside FLOPs and other accuracies, and the best architecture found."""
     config, truth, archs = evidence.config, evidence.truth, evidence.archs(size)
-    by = config.rank_by
     held_out = set(archs) - evidence.tuned_half() if size == config.tuned.size else set()
     lines = [
         f"## {size:,} architectures: {', '.join(config.spaces[size])}",
@@ -188,7 +187,7 @@ def ranking_table(evidence: Evidence, size: int) -> Lines:
         ),
     ]
     for run in evidence.of_size(size):
-        facts = run.facts
+        facts, by = run.facts, run.ranked_by(config.rank_by)
         sums, values = run.effect_sums(by, archs), run.values(by)
         everything = truth.correlation(sums)
         half = truth.correlation(sums, held_out).score if held_out else "–"
@@ -284,7 +283,7 @@ def fits_table(evidence: Evidence, size: int) -> Lines:
         rng, taus = np.random.default_rng(0), []
         for _ in range(options.fits):
             some = set(rng.choice(sorted(run.scores), options.fitted, replace=False))
-            taus.append(truth.tau(run.effect_sums(evidence.config.rank_by, archs, some)))
+            taus.append(truth.tau(run.effect_sums(run.ranked_by(evidence.config.rank_by), archs, some)))
         low, high = np.quantile(taus, (0.025, 0.975))
         lines.append(
             f"| {run.title}, {len(run.scores):,} scored | {run.budget} | {run.seed} "
@@ -313,7 +312,7 @@ def pairs_table(evidence: Evidence, ranking: Ranking) -> Lines:
         both = ours.scores.keys() & other.scores.keys()
         if len(both) < LEAST:  # one was scored on the smaller space, the other on the whole
             continue
-        pairs = [(config.rank_by, config.rank_by)]
+        pairs = [(config.rank_by, other.ranked_by(config.rank_by))]
         if CLASSIFIER in other.known_scores:
             rest = [name for name in other.known_scores if name != config.rank_by]
             pairs += [(name, name) for name in rest if name in ours.known_scores]

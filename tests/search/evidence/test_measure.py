@@ -62,7 +62,8 @@ def test_a_run_is_learned_scored_kept_and_skipped_the_next_time(tmp_path, capsys
     assert list(run.scores) == [str(space.operations_of(arch)) for arch in scored_archs(space, space.operations, 30)]
     scores = np.array(list(run.scores.values()))
     assert scores.shape == (30, len(SCORES))
-    assert np.isfinite(scores).all()  # a supervised method has a classifier
+    assert np.isfinite(scores[:, :-1]).all()  # a supervised method has a classifier
+    assert np.isnan(scores[:, -1]).all()  # and no score of its own
     assert len({row.tobytes() for row in scores}) > 20
     assert run.facts["accuracy"] == pytest.approx(scores[:, 0].mean(), abs=1e-3)
     assert run.facts["config"]["learn"]["method"] == "spos"
@@ -107,7 +108,9 @@ def test_a_supernet_of_all_operations_is_scored_on_the_space_of_three_and_on_its
     inside = read_run(results / "pinas_15625_0.002x1_3_on_729_of_30.json")
     assert set("".join(inside.scores)) <= set("234")
     assert (inside.size, inside.scored, inside.facts["linear_steps"], inside.estimates) == (15625, 729, 2, {})
-    assert np.isfinite(np.array(list(inside.scores.values()))).all()  # the linear stage has trained a classifier
+    assert np.isfinite(
+        np.array(list(inside.scores.values()))[:, :-1]
+    ).all()  # the linear stage has trained a classifier
     capsys.readouterr()
 
     assert main(words) == 0
@@ -120,6 +123,60 @@ def test_a_supernet_of_all_operations_is_scored_on_the_space_of_three_and_on_its
     assert set(whole.estimates) == {*accuracies, *(one.after for one in replacements(accuracies))}
     assert "## 729 architectures ranked by supernets of 15,625" in told.out
     assert "## Replacing one operation by a skip connection (Figure 7)" in told.out
+
+
+TEACHER = """
+runs = dict(dna=dict(teacher=dict(
+    model_args=dict(channels=4, cells=1), batch_size=8, schedule=dict(epochs=2, warmup_epochs=1), eval_every=1
+)))
+"""
+
+
+def test_a_run_with_a_teacher_trains_it_once_and_is_ranked_by_its_own_score(tmp_path, capsys):
+    (tmp_path / "tiny.py").write_text(TINY + TEACHER)
+    results, work = tmp_path / "results" / "tiny", tmp_path / "work"
+    words = ["evidence", str(tmp_path / "tiny.py"), "--truth", str(write_truth(tmp_path / "truth.csv"))]
+    words += ["--images", str(tiny_images(tmp_path / "images")), "--runs", "dna", "--sizes", "729"]
+    words += ["--minutes", "0.002", "--threads", "1", "--count", "30", "--results", str(results)]
+    words += ["--work-dir", str(work)]
+    assert main([*words, "--seeds", "0"]) == 0
+    teacher = work / "teacher_dna"
+    done = json.loads((teacher / "done.json").read_text())
+    told = capsys.readouterr().out
+    assert "network  teacher nasbench201: new weights" in told
+    assert main([*words, "--seeds", "1"]) == 0
+    assert f"complete already: {done['summary']}" in capsys.readouterr().out
+    first, second = (read_run(results / f"dna_729_0.002x1_{seed}_of_30.json") for seed in (0, 1))
+    assert first.known_scores == second.known_scores == ["own"]
+    assert first.values("own") != second.values("own")
+    assert len(set(first.values("own").values())) > 20
+    assert (first.facts["teacher_seconds"], first.facts["teacher_accuracy"]) == (done["seconds"], done["top1"])
+    assert "similarity" not in first.facts
+    assert "linear_seconds" not in first.facts
+    assert not first.estimates
+    kept = "".join(path.read_text() for path in results.glob("dna*"))
+    assert str(tmp_path) not in kept
+    assert first.facts["config"]["teacher"]["model_args"]["cells"] == 1
+    page = results.with_suffix(".md").read_text()
+    assert "| DNA | 1 | 0.002 x 1 | the method's own score | 30 |" in page
+
+
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        ("epochs=3", "the teacher of run dna: unknown key 'epochs'"),
+        ("model='no_such_network'", "the teacher of dna: expected"),
+        ("model_args=dict(arch='5')", "the teacher of dna: expected"),
+    ],
+)
+def test_a_wrong_teacher_is_one_line(teacher, message, tmp_path, capsys):
+    (tmp_path / "tiny.py").write_text(f"{TINY}runs = dict(dna=dict(teacher=dict({teacher})))\n")
+    words = ["evidence", str(tmp_path / "tiny.py"), "--truth", str(write_truth(tmp_path / "truth.csv"))]
+    words += ["--images", str(tiny_images(tmp_path / "images")), "--runs", "dna", "--sizes", "729"]
+    words += ["--results", str(tmp_path / "results"), "--work-dir", str(tmp_path / "work")]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert message in error.splitlines()[-1]
 
 
 def test_each_measured_step_of_the_budget_learns(tmp_path, monkeypatch):

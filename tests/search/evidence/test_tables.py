@@ -195,7 +195,7 @@ def test_facts_of_a_run_are_its_taus(results, truth_csv):
 def test_of_one_supernet_the_run_with_the_most_scores_counts(results, truth_csv):
     few = write_run(results, "spos", "SPOS", consistency=1)
     many = few.with_name("spos_729_2x1_0_of_61.csv")
-    many.write_text(few.read_text() + "444444,0.5,,-1,,,\n")
+    many.write_text(few.read_text() + "444444,0.5,,-1,,,,\n")
     many.with_suffix(".json").write_text(few.with_suffix(".json").read_text())
     (run,) = read_runs(results, "pinas")
     assert (run.name, len(run.scores)) == ("spos_729_2x1_0_of_61", 61)
@@ -253,6 +253,23 @@ def test_a_run_without_the_score_that_ranks_is_refused(results, truth_csv):
     write_run(results, "spos", "SPOS", squared_error=1)
     with pytest.raises(UserError, match="expected scores by consistency, by which the configuration ranks"):
         load(results, truth_csv)
+
+
+def test_a_run_that_has_its_methods_own_score_alone_is_ranked_by_it_in_all_tables(results, truth_csv):
+    write_run(results, "pinas", "Π-NAS", consistency=-1, squared_error=-1)
+    write_run(results, "pinas", "Π-NAS", seed=1, consistency=-1, squared_error=-1)
+    for seed in (0, 1):
+        write_run(results, "dna", "DNA", seed=seed, own=1)
+    write_run(results, "dna", "DNA", size=15625, own=1)
+    evidence = load(results, truth_csv)
+    text = write_report(evidence, results).text
+    dna = [row for row in table_rows(text, 15) if row[:2] == ["DNA", "1"]]
+    assert [row[11] for row in dna] == ["+1.000 [+1.000, +1.000]"]
+    assert "| Π-NAS | 0 | 2 x 1 | consistency | 60 | -1.000 " in text
+    assert "| DNA | 0 | 2 x 1 | the method's own score | 60 | +1.000 " in text
+    assert "| DNA | consistency | the method's own score | 2 x 1 | 1 | -" in text
+    facts = run_facts(evidence, next(run for run in evidence.runs if run.method == "dna"))
+    assert (facts["ranked_by"], facts["tau_of_scores"]) == ("own", 1)
 
 
 def test_a_run_that_was_not_scored_by_probes_is_shown(results, truth_csv):
