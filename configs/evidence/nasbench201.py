@@ -163,7 +163,7 @@ runs = dict(
     gdas=dict(title="GDAS", base="spos", learn=dict(method="gdas")),
     gdas_nsas=dict(title="GDAS-NSAS", printed="93.55±0.16", base="spos", learn=dict(method="gdas_nsas")),
     nsas=dict(title="NSAS", base="spos", learn=dict(method="nsas")),
-    wpl=dict(title="WPL", printed="90.92±0.11", base="spos", learn=dict(method="wpl")),
+    wpl=dict(title="WPL", printed="90.92±0.11", base="spos", learn=dict(method="wpl", options=dict(fisher_norm=0.05))),
     pinas_no_cp=dict(
         title="Π-NAS without cross-path learning", base="pinas", learn=dict(options=dict(cross_path=False))
     ),

@@ -10,4 +10,4 @@ _base_ = "spos.py"
 
 name = "resnest50_imagenet_wpl"
 
-learn = dict(method="wpl")
+learn = dict(method="wpl", options=dict(fisher_norm=0.1))  # lr * strength * fisher_norm is 0.6, see the method

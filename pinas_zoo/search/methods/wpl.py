@@ -14,6 +14,10 @@ since Table 4 of Π-NAS compares supernets. The numbers of the options come from
 released code. That code has no licence, so it was not read. The rest is ours: the norm that is clipped is that of the
 whole F, and F of a path is that of one batch.
 
+The pull is a spring of stiffness strength * F, and F is at most ``fisher_norm``. SGD overshoots, and what was learned
+is lost, unless ``learn.lr * strength * fisher_norm`` is well below 2. The released values, 60 and 10, are far above it.
+``configs/search/nasbench201_wpl.py`` has a lower norm.
+
 With one step per path the loss would do nothing: the pull to the weights that a step starts from has no gradient.
 """
 
@@ -34,6 +38,8 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.methods.single_path import SinglePathMethod
 from pinas_zoo.search.spaces.base import SearchSpace
+
+OVERSHOT = 100  # times the cross-entropy
 
 
 class WPLMethod(SinglePathMethod):
@@ -60,7 +66,7 @@ class WPLMethod(SinglePathMethod):
     title = "WPL"
     fisher: torch.Tensor
     anchor: torch.Tensor
-    stiff_steps: torch.Tensor
+    stiff_steps: torch.Tensor  # in a row, whose plasticity loss exceeded the cross-entropy; -1 once weights overshot
 
     def __init__(
         self,
@@ -113,7 +119,9 @@ class WPLMethod(SinglePathMethod):
         (path,) = self.sample_paths(step)
         pull = self.strength * self.plasticity(path)
         with torch.no_grad():
-            self.stiff_steps.copy_(torch.where(pull > values["loss"], self.stiff_steps + 1, 0))
+            ratio, known = pull / values["loss"], self.stiff_steps
+            count = torch.where(ratio > 1, known + 1, 0)
+            self.stiff_steps.copy_(torch.where((known < 0) | (ratio > OVERSHOT), -1, count))
         return {**values, "plasticity_loss": pull}
 
     def plasticity(self, path: Arch) -> torch.Tensor:
@@ -195,6 +203,11 @@ class WPLMethod(SinglePathMethod):
 
     def warning(self) -> str | None:
         steps = int(self.stiff_steps)
+        if steps < 0:
+            return (
+                f"the weight plasticity loss was more than {OVERSHOT} times the cross-entropy in a step: weights have "
+                "overshot; make learn.lr x learn.options.strength x learn.options.fisher_norm smaller, below 1"
+            )
         if steps >= PATIENCE:
             return (
                 f"the weight plasticity loss has exceeded the cross-entropy in the last {steps} steps that have one, "

@@ -127,12 +127,24 @@ def test_the_loss_waits_for_its_start():
 
 def test_a_pull_that_exceeds_the_cross_entropy_is_reported_with_a_remedy():
     method = pulled()
-    method.fisher.fill_(1e6)
+    method.fisher.fill_(1.0)
+    values = method.losses(BATCH, 1, method.phases[0])
+    method.fisher *= 10 * values["loss"].detach() / values["plasticity_loss"].detach()
+    method.stiff_steps.zero_()
     for step in range(1, 2 * PATIENCE, 2):
         assert "lower learn.options.strength" not in (method.warning() or "")
         method.stiff_steps.copy_(torch.tensor(step // 2))
     method.losses(BATCH, 1, method.phases[0])
     assert "lower learn.options.strength" in (method.warning() or "")
+
+
+def test_weights_that_overshot_are_reported_once_they_have_come_back():
+    method = pulled()
+    method.fisher.fill_(1e6)
+    method.losses(BATCH, 1, method.phases[0])
+    method.fisher.zero_()
+    method.losses(BATCH, 1, method.phases[0])
+    assert "weights have overshot; make learn.lr x learn.options.strength" in (method.warning() or "")
 
 
 def test_training_moves_what_an_earlier_path_needs_less_than_without_the_pull():
