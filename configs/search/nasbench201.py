@@ -45,5 +45,12 @@ learn = dict(
     log_every=50,
 )
 linear = dict(steps=1000, lr=0.1, views=dict(scale=(0.5, 1.0)), log_every=50)  # for explore.score="classifier"
-explore = dict(score="consistency", rank_by="effects", evaluations=729, batch_size=500, recalibration_images=2048)
+explore = dict(
+    score=["consistency", "jacov", "reachable_flops"],  # what ranks best here (docs/which_score.md)
+    rank_by="smoothed",
+    zero_cost_initialisations=4,  # for jacov
+    evaluations=729,
+    batch_size=500,
+    recalibration_images=2048,
+)
 train = dict(epochs=12, batch_size=128, lr=0.1, log_every=50)

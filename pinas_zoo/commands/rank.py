@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     rows = kendall.common(ranking, truth, canonical)
     found = kendall.correlate(rows, args.seed)
     scores = {opened.space.parse(row["arch"]): float(row["accuracy"]) for row in ranking}
-    effects = main_effects(scores, opened.space.num_candidates)
+    effects = main_effects(scores, opened.space.num_candidates, opened.space.reachable)
     sums = kendall.correlate([(a, effects.score(opened.space.parse(a)), s, t) for a, s, _, t in rows], args.seed)
     parts = kendall.correlate_ranks(ranking, rows, {name: part_columns(name)[2] for name in weights}, args.seed)
     kind = score_kind(opened.config)

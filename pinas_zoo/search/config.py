@@ -119,14 +119,14 @@ class Explore(Table):
     # the recalibration images; consistency: similarity of views, without labels; identification: Eqn. 4 of whitened
     # features of views, without labels; flops: multiply-adds, without training. Only the first needs a linear stage.
     # The others are functions of an untrained network (docs/read_a_search.md): nothing is learned. A list, such as
-    # ["consistency", ["flops", 0.5]], adds the logarithms of the ranks by each, times weights
+    # ["consistency", ["flops", 0.5]], adds the logarithms of the places from the last by each, times weights
     score: Annotated[ScoreName | tuple[tuple[ScoreName, float], ...], BeforeValidator(checked_score)] = "classifier"
     zero_cost_images: int = Field(64, ge=2, le=2**16)  # images of the batch on which an untrained network is scored
     zero_cost_initialisations: int = Field(1, ge=1, le=1000)  # initial weights over which such a score is averaged
     # augmentation for score="consistency" and "identification"
     views: Views = Views(scale=(0.3, 1.0), jitter=(0.8, 0.8, 0.8, 0.2), jitter_p=1.0, blur_p=0.0)
-    # the winner has the best score, or the best sum of main effects of its choices
-    rank_by: Literal["score", "effects"] = "score"
+    # the winner has the best score, the best sum of main effects of its choices, or (smoothed) the best of both
+    rank_by: Literal["score", "effects", "smoothed"] = "score"
     # traversal: the best ones within the limits, exactly; for scores that are sums over stages, as those of dna
     # arch2vec: Bayesian optimisation in a space of embeddings that an autoencoder learns from architectures alone
     sampler: Literal["action_space", "arch2vec", "nsga2", "tpe", "random", "traversal"] = "action_space"

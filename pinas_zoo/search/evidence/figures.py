@@ -16,7 +16,7 @@ from pinas_zoo.search.evidence.regime_tables import (
     skip_counts,
 )
 from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
-from pinas_zoo.search.evidence.scores_table import ranked_by_sum, ways_to_rank
+from pinas_zoo.search.evidence.scores_table import ranked_by_sum, smoothed, ways_to_rank
 from pinas_zoo.search.evidence.tables import Evidence, Ranking
 from pinas_zoo.weights.atomic import replacing
 
@@ -144,9 +144,9 @@ def _draw_changes(axes: Any, evidence: Evidence) -> None:
 def draw_times(evidence: Evidence, path: Path) -> None:
     """Tau on the largest space over the minutes of one core that it took: every method, sum and training-free score.
 
-    Filled marks rank by the configuration's score, open ones by its recommended sum. A seed is a mark; trials are left
-    out, and training-free scores whose tau is below 0. Minutes are those of the learning budget and of scoring, both of
-    all threads together.
+    Filled marks rank by the configuration's score, open ones by its recommended sum, smoothed. A seed is a mark; trials
+    are left out, and training-free scores whose tau is below 0. Minutes are those of the learning budget and of
+    scoring, both of all threads together.
     """
     from matplotlib.figure import Figure
 
@@ -166,7 +166,8 @@ def draw_times(evidence: Evidence, path: Path) -> None:
         sum_ = ranked_by_sum(evidence, whole, run, config.recommended) if config.recommended else None
         if sum_ is not None:
             minutes = run.core_minutes + threads * (sum_.seconds or scoring) / 60
-            axes.plot(minutes, truth.tau(sum_.values), fillstyle="none", **marks[run.title])
+            tau = truth.tau(smoothed(evidence, sum_).values)
+            axes.plot(minutes, tau, fillstyle="none", **marks[run.title])
     for title, mark in marks.items():
         axes.plot([], [], linestyle="none", label=title, **mark)
     names: dict[tuple[float, float], list[str]] = {}  # scores that count the same lie on one point
@@ -185,7 +186,7 @@ def draw_times(evidence: Evidence, path: Path) -> None:
     axes.set_xlim(SHORTEST / 2, 200)
     axes.set(xlabel="minutes of one core, learning and scoring", ylabel=f"Kendall's tau, {size:,} architectures")
     summed = " + ".join(RANKING_SCORES.get(name, name) for name, _ in config.recommended)
-    title = f"Filled: {RANKING_SCORES[config.rank_by]}. Open: {summed}. Crosses: scores without training"
+    title = f"Filled: {RANKING_SCORES[config.rank_by]}. Open: {summed}, smoothed. Crosses: scores without training"
     figure.suptitle(title, fontsize="medium")
     figure.legend(loc="outside lower center", fontsize="small", ncols=3)
     _save(figure, path)

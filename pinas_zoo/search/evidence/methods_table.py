@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
-from pinas_zoo.search.evidence.scores_table import FIRST, UNKNOWN, best_of_first, ranked_by_sum, ways_to_rank
+from pinas_zoo.search.evidence.scores_table import FIRST, UNKNOWN, best_of_first, ranked_by_sum, smoothed, ways_to_rank
 from pinas_zoo.search.evidence.tables import Evidence, Lines, Ranking, header
 from pinas_zoo.search.score_list import in_words
 
@@ -39,6 +39,7 @@ def methods_table(evidence: Evidence) -> Lines:
     sum_words = ""
     if config.recommended:
         sum_words = f"| by {in_words(tuple((RANKING_SCORES.get(name, name), w) for name, w in config.recommended))} "
+        sum_words += "| the same, smoothed | within the better half | less that without the supernet's scores "
     lines = [
         "## All methods",
         "",
@@ -46,6 +47,7 @@ def methods_table(evidence: Evidence) -> Lines:
         "method that scores paths itself are ranked by its own score. *Chosen by "
         "learning*: accuracy of the architecture that the method itself ends with, such as the argmax of its "
         f"architecture parameters. *First by effects*: of the one that the effects of {by} put first among all. "
+        "*Smoothed*: by the score and its effects, half each. "
         "*Seconds of learning* contain those of a linear stage and of a teacher.",
         "",
         *header(
@@ -63,6 +65,10 @@ def methods_table(evidence: Evidence) -> Lines:
         if config.recommended:
             sums_of = [ranked_by_sum(evidence, whole, run, config.recommended) for run in runs]
             cells += [_taus(evidence, [one.values for one in sums_of if one is not None])]
+            smooth = [smoothed(evidence, one).values for one in sums_of if one is not None]
+            cells += [_taus(evidence, smooth)]
+            cells += [_taus(evidence, [{a: v for a, v in one.items() if a in half} for one in smooth])]
+            cells += [_supernets_part(evidence, whole, smooth)]
         cells += [
             _taus(
                 evidence,
@@ -88,6 +94,17 @@ def methods_table(evidence: Evidence) -> Lines:
         cells += [f"{best_of_first(truth, way.values):.2f}%", UNKNOWN if way.seconds is None else f"{way.seconds:.2g}"]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
+
+
+def _supernets_part(evidence: Evidence, ranking: Ranking, smooth: Sequence[Mapping[str, float]]) -> str:
+    """Tau of the recommended sum less that of its training-free parts, smoothed and over the same architectures."""
+    free = tuple(part for part in evidence.config.recommended if part[0] not in RANKING_SCORES)
+    cells = []
+    for values in smooth:
+        rest = ranked_by_sum(evidence, ranking, None, free, among=values)
+        if rest is not None:
+            cells.append(f"{evidence.truth.difference(values, smoothed(evidence, rest).values)}")
+    return ", ".join(cells) or UNKNOWN
 
 
 def _taus(evidence: Evidence, columns: Sequence[Mapping[str, float]], interval: bool = True) -> str:

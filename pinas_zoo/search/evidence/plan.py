@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -88,6 +88,8 @@ class EvidenceConfig(Table):
     protocols: tuple[Protocol, ...] = Field(min_length=1)  # the first is that of the headline
     rank_by: str = "consistency"  # the score that ranks runs unless a table says otherwise
     training_free: tuple[str, ...] = ()  # kinds of explore.score that need no supernet, ranked beside the runs
+    # initial weights over which such a score is averaged, by kind; others have one
+    initialisations: dict[str, Annotated[int, Field(ge=1, le=1000)]] = Field(default_factory=dict)
     # sums of log ranks, each as explore.score lists them; parts are scores of a run (results.RANKING_SCORES) and kinds
     # that training_free names
     sums: tuple[tuple[tuple[str, float], ...], ...] = ()
@@ -118,6 +120,12 @@ class EvidenceConfig(Table):
         if unknown := [name for name in names if name not in known]:
             raise ValueError(f"expected scores that need no supernet, {', '.join(known)}, got {unknown[0]!r}")
         return names
+
+    @field_validator("initialisations")
+    @classmethod
+    def _of_training_free(cls, counts: dict[str, int]) -> dict[str, int]:
+        cls._need_no_supernet(tuple(counts))
+        return counts
 
     @field_validator("sums", mode="before")
     @classmethod

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pinas_zoo.arch import Arch
 from pinas_zoo.bounded_reading import MIB, read_json
 from pinas_zoo.errors import UserError
-from pinas_zoo.models.nasbench201 import OPERATIONS
+from pinas_zoo.models.nasbench201 import OPERATIONS, prune
 from pinas_zoo.search.evidence.kept_facts import KeptFacts, first_problem
 from pinas_zoo.search.evidence.replacements import read_estimates
 from pinas_zoo.search.ranking.benchmark_table import arch_of_row
@@ -120,7 +120,8 @@ class MeasuredRun:
 
 def effect_sums(values: Mapping[str, float], archs: Sequence[str]) -> dict[str, float]:
     """Sums of the main effects of ``values`` for any architectures, all in the benchmark's digits."""
-    effects = main_effects({Arch.parse(arch): value for arch, value in values.items()}, len(OPERATIONS))
+    scores = {Arch.parse(arch): value for arch, value in values.items()}
+    effects = main_effects(scores, len(OPERATIONS), lambda arch: Arch(prune(arch.choices)))
     return {arch: effects.score(Arch.parse(arch)) for arch in archs}
 
 

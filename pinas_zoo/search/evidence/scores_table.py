@@ -6,10 +6,10 @@ architectures from good ones and say nothing about the good ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
+from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun, effect_sums
 from pinas_zoo.search.evidence.tables import LEAST, Evidence, Lines, Ranking, header
 from pinas_zoo.search.evidence.training_free import TrainingFree
 from pinas_zoo.search.evidence.truth import Truth
@@ -47,21 +47,44 @@ def ways_to_rank(evidence: Evidence, ranking: Ranking, run: MeasuredRun | None) 
                 found.append(RankedBy(RANKING_SCORES[name], values, run, run.facts.get("scoring_seconds")))
     else:
         found += [RankedBy(one.kind, one.values, None, one.seconds) for one in free.values()]
+    sums = []
     for parts in evidence.config.sums:
         if any(name in RANKING_SCORES for name, _ in parts) == (run is not None):
-            found += [one for one in [ranked_by_sum(evidence, ranking, run, parts)] if one is not None]
-    return found
+            sums.append((parts, ranked_by_sum(evidence, ranking, run, parts)))
+    wanted = [evidence.config.recommended, tuple(p for p in evidence.config.recommended if p[0] not in RANKING_SCORES)]
+    smooth = [one for one in found if run is not None and one.words in _smoothed_words(evidence, run)]
+    smooth += [one for parts, one in sums if one is not None and parts in wanted]
+    return found + [one for _, one in sums if one is not None] + [smoothed(evidence, one) for one in smooth]
+
+
+def _smoothed_words(evidence: Evidence, run: MeasuredRun) -> list[str]:
+    """The single scores that are shown smoothed as well: that which ranks the run, and identification."""
+    return [RANKING_SCORES[name] for name in (run.ranked_by(evidence.config.rank_by), "identification")]
+
+
+def smoothed(evidence: Evidence, way: RankedBy) -> RankedBy:
+    """By a score and the main effects that are fitted to it, half each, as ``explore.rank_by="smoothed"`` ranks."""
+    columns = {"score": way.values, "effects": effect_sums(way.values, list(way.values))}
+    values = evidence.log_rank_sums(columns, dict.fromkeys(columns, 0.5))
+    return replace(way, words=f"{way.words}, smoothed", values=values)
 
 
 def ranked_by_sum(
-    evidence: Evidence, ranking: Ranking, run: MeasuredRun | None, parts: Sequence[tuple[str, float]]
+    evidence: Evidence,
+    ranking: Ranking,
+    run: MeasuredRun | None,
+    parts: Sequence[tuple[str, float]],
+    among: Container[str] | None = None,
 ) -> RankedBy | None:
-    """A sum of log ranks; None if a part of it is not known, or of too few architectures."""
+    """A sum of log ranks, over all architectures that have all parts or those in ``among``; None if a part of it is not
+    known, or of too few architectures."""
     free = {one.kind: one for one in evidence.training_free if one.size == ranking.scored}
     columns: dict[str, Mapping[str, float]] = {name: free[name].values for name, _ in parts if name in free}
     if run is not None:
         columns |= {name: evidence.values(run, name, ranking) for name, _ in parts if name in run.known_scores}
-    values = evidence.log_rank_sums(columns, dict(parts)) if len(columns) == len(parts) else {}
+    if among is not None:
+        columns = {name: {arch: v for arch, v in one.items() if arch in among} for name, one in columns.items()}
+    values = evidence.log_rank_sums(columns, dict(parts)) if parts and len(columns) == len(parts) else {}
     if len(values) < LEAST:
         return None
     return RankedBy(

@@ -103,7 +103,8 @@ def measure_training_free(
     for size, count, kind, path in missing:
         space = build_space({**config.space, "operations": evidence.spaces[size]})
         assert isinstance(space, NASBench201Space)
-        _measure(kind, replace(data, space=space), scored_archs(space, space.operations, count), size, path)
+        data = replace(data, space=space, zero_cost_initialisations=evidence.initialisations.get(kind, 1))
+        _measure(kind, data, scored_archs(space, space.operations, count), size, path)
         say(f"{path.stem}: written")
 
 
@@ -124,6 +125,7 @@ def _measure(kind: str, data: ScoringData, archs: Sequence[Arch], size: int, pat
     write_text(path.with_suffix(".csv"), "".join(["arch,score,loss\n", *rows]))
     facts = Facts(kind=kind, architectures=size, scored=len(archs), seconds=seconds, machine=machine())
     setting = {"channels": space.channels, "cells": space.cells, "image_size": data.image_size, "seed": data.seed}
+    setting["initialisations"] = data.zero_cost_initialisations
     write_json(path, {**facts.model_dump(), **setting, "version": __version__})
 
 

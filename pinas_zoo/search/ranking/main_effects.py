@@ -4,16 +4,17 @@ A supernet's score of one architecture mixes the architecture's worth, interfere
 and noise. An additive model has few parameters, so every score helps to estimate each of them, and interference and
 noise mostly average out. On the 729 architectures of NAS-Bench-201 without ``none`` and skip connections, sums of main
 effects rank as well as the consistency scores that they are fitted to, or better, and they also rank architectures that
-were not scored. On all 15,625 they rank no better than the scores or than multiply-adds alone
-(benchmarks/results/nb201.md), because the model ignores interactions between choices. One interaction is drastic:
-choices that together cut a network's input off. Such scores lie far from all others and would dominate the fit, so
-they are clipped first. No accuracy of a trained network is used.
+were not scored. On all 15,625 they rank worse than the scores (benchmarks/results/nb201.md), because the model ignores
+interactions between choices. One interaction is drastic: choices that together cut a network's input off. Such scores
+lie far from all others and would dominate the fit, so they are clipped first. Another one can be taken out: a choice
+without an effect on the output counts as the space says (:meth:`SearchSpace.reachable`), such as ``none`` on an edge
+that leads nowhere. No accuracy of a trained network is used.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,6 +30,10 @@ UNRELIABLE = 0.5  # a reliability below this gives a warning
 RIDGE = 1.0  # acts like one observation of zero effect a candidate: a candidate that was never scored adds nothing
 
 
+def _itself(arch: Arch) -> Arch:
+    return arch
+
+
 @dataclass(frozen=True)
 class MainEffects:
     """An additive model of scores.
@@ -41,6 +46,7 @@ class MainEffects:
             negative where the mean predicts better. The rest is interaction and noise.
         reliability: Share of the sums' variance, over the scored architectures, that noise in the scores does not
             account for: 1 - 1/F of the fit's F statistic, at least 0. It grows with the number of scores.
+        reachable: An architecture without choices that have no effect.
     """
 
     count: int
@@ -48,10 +54,11 @@ class MainEffects:
     table: NDArray[np.float64]
     explained: float
     reliability: float
+    reachable: Callable[[Arch], Arch] = _itself
 
     def score(self, arch: Arch) -> float:
         """The sum for any architecture of the space, scored or not; rounded, so that equal sums compare equal."""
-        value = self.mean + self.table[np.arange(len(arch)), list(arch)].sum()
+        value = self.mean + self.table[np.arange(len(arch)), list(self.reachable(arch))].sum()
         return round(float(value), self._decimals)
 
     @cached_property
@@ -88,19 +95,23 @@ def enough_scores(archs: Collection[Arch]) -> bool:
     return bool(layers) and len(archs) >= 2 * (sum(len(set(layer)) - 1 for layer in layers) + 1)
 
 
-def main_effects(scores: Mapping[Arch, float], num_candidates: int) -> MainEffects:
+def main_effects(
+    scores: Mapping[Arch, float], num_candidates: int, reachable: Callable[[Arch], Arch] = _itself
+) -> MainEffects:
     """Fit scores by ridge-regularised least squares on the candidates of each layer.
 
     Args:
         scores: Score of each architecture, at least one; higher or lower may be better.
         num_candidates: Candidates per layer.
+        reachable: Gives an architecture without choices that have no effect on its output, as
+            :meth:`pinas_zoo.search.spaces.base.SearchSpace.reachable` does. The default leaves it as it is.
     """
-    choices = np.array([list(arch) for arch in scores])  # N x layers
+    choices = np.array([list(reachable(arch)) for arch in scores])  # N x layers
     values = clipped(scores.values())  # N
     middle = np.median(values)
     count, mean = len(values), float(values.mean())
     if np.ptp(values) == 0:
-        return MainEffects(count, float(middle), np.zeros((choices.shape[1], num_candidates)), 0.0, 0.0)
+        return MainEffects(count, float(middle), np.zeros((choices.shape[1], num_candidates)), 0.0, 0.0, reachable)
     chosen = np.eye(num_candidates)[choices].reshape(len(values), -1)  # N x (layers * candidates), ones and zeros
     solver = np.linalg.solve(chosen.T @ chosen + RIDGE * np.eye(chosen.shape[1]), chosen.T)  # effects of scores
     effects = solver @ (values - mean)
@@ -114,4 +125,4 @@ def main_effects(scores: Mapping[Arch, float], num_candidates: int) -> MainEffec
     explained = 1 - float(left_out @ left_out / (centred @ centred))
     by_noise = rest @ rest / max(count - 1 - free, 1.0) * free
     reliability = max(0.0, 1 - float(by_noise / (fitted @ fitted))) if fitted.any() else 0.0
-    return MainEffects(count, mean, table, explained, reliability)
+    return MainEffects(count, mean, table, explained, reliability, reachable)

@@ -20,7 +20,8 @@ TREE_SIZE = (7.8, 3.6)  # inches
 
 def effects_section(space: SearchSpace, scores: Mapping[Arch, Score], kind: ScoreKind) -> EffectsSection:
     """Table of the main effects of all choices, in percentage points or in units of the score."""
-    fit = main_effects({arch: score.accuracy for arch, score in scores.items()}, space.num_candidates)
+    values = {arch: score.accuracy for arch, score in scores.items()}
+    fit = main_effects(values, space.num_candidates, space.reachable)
     names = ChoiceNames.of(space)
     unit = 100 if kind.percent else 1
     largest = unit * float(abs(fit.table).max())

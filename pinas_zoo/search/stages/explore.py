@@ -58,16 +58,17 @@ def explore(context: Context) -> StageResult | None:
     folder, options, size = context.folder / "explore", context.config.explore, context.config.data.image_size
     kind = score_kind(context.config)
     values = {arch: score.accuracy for arch, score in scores.items()}
-    effects = main_effects(values, context.space.num_candidates)
+    effects = main_effects(values, context.space.num_candidates, context.space.reachable)
     winner = write_ranking(
         folder / "ranking.csv", context.space, scores, size, effects, options.rank_by, options.weights
     )
     low, high = min(values.values()), max(values.values())
     span = kind.shown(low, 1) if len(scores) == 1 else f"{kind.shown(low, 1)} to {kind.shown(high, 1)}"
     summary = f"{len(scores)} of {context.space.size} architectures, {kind.title} {span}, best {winner}"
-    if options.rank_by == "effects" and len(scores) > 1:  # a method may have chosen the only one
+    if options.rank_by != "score" and len(scores) > 1:  # a method may have chosen the only one
         warning = effects.warning()
-        summary += " by effects" + (f"; WARNING: {warning}" if warning else "")
+        by = {"effects": "effects", "smoothed": "score and effects"}[options.rank_by]
+        summary += f" by {by}" + (f"; WARNING: {warning}" if warning else "")
     facts: dict[str, Any] = {"winner": str(winner), "held_out": len(context.scoring_data().held_out)}
     if "classifier" in options.kinds and kind.build is not None:
         by_classifier = scores if options.weights is None else {a: s.parts["classifier"] for a, s in scores.items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.ranking.main_effects import MainEffects
 from pinas_zoo.search.run_files import LOG_RANKS, part_columns
-from pinas_zoo.search.scorers.log_ranks import log_rank_sums, part_ranks
+from pinas_zoo.search.scorers.log_ranks import log_rank_sums, part_ranks, smoothed_ranks
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.weights.atomic import replacing
@@ -32,7 +32,8 @@ def write_ranking(
         scores: Scores in the order of evaluation.
         image_size: Height and width in pixels, on which multiply-adds depend.
         effects: Main effects of the scores.
-        rank_by: ``score`` ranks by score, then by loss. ``effects`` ranks by the sum of main effects first.
+        rank_by: ``score`` ranks by score, then by loss. ``effects`` ranks by the sum of main effects first, and
+            ``smoothed`` by both (:func:`pinas_zoo.search.scorers.log_ranks.smoothed_ranks`).
         weights: Weights of the parts of combined scores. The file then has further columns: the sum of log ranks, and
             each part's score, loss and rank, in full precision.
 
@@ -43,6 +44,9 @@ def write_ranking(
     order = sorted(scores, key=lambda arch: (-scores[arch].accuracy, scores[arch].loss))
     if rank_by == "effects":
         order.sort(key=lambda arch: -sums[arch])
+    elif rank_by == "smoothed":
+        both = dict(zip(scores, smoothed_ranks(list(scores.values()), list(sums.values())), strict=True))
+        order.sort(key=both.__getitem__)
     evaluated = {arch: k for k, arch in enumerate(scores)}
     parts = _part_columns(scores, weights) if weights else {}
     # sums of log ranks of many architectures are close to each other

@@ -254,6 +254,26 @@ def test_a_budget_buys_steps_by_their_cpu_seconds():
     assert steps_within(minutes=0.001, threads=1, seconds=10) == 1
 
 
+def test_a_training_free_score_is_averaged_over_the_initialisations_of_its_kind(tmp_path, capsys):
+    (tmp_path / "tiny.py").write_text(
+        TINY.replace('("flops",)', '("flops", "zen", "naswot")') + "initialisations = dict(zen=2)\n"
+    )
+    words = ["evidence", str(tmp_path / "tiny.py"), "--truth", str(write_truth(tmp_path / "truth.csv"))]
+    words += ["--images", str(tiny_images(tmp_path / "images")), "--sizes", "729", "--count", "30", "--threads", "1"]
+    words += ["--training-free", "--work-dir", str(tmp_path / "work")]
+    assert main([*words, "--results", str(tmp_path / "two")]) == 0
+    (tmp_path / "tiny.py").write_text((tmp_path / "tiny.py").read_text().replace("zen=2", "zen=1"))
+    assert main([*words, "--results", str(tmp_path / "one")]) == 0
+    found = {}
+    for folder in ("one", "two"):
+        facts = [json.loads(path.read_text()) for path in sorted((tmp_path / folder / "training_free").glob("*.json"))]
+        found[folder] = {one["kind"]: one["initialisations"] for one in facts}
+    assert found == {"one": dict(flops=1, naswot=1, zen=1), "two": dict(flops=1, naswot=1, zen=2)}
+    one, two = ({k.kind: k.values for k in read_training_free(tmp_path / folder)} for folder in ("one", "two"))
+    assert one["naswot"] == two["naswot"]
+    assert one["zen"] != two["zen"]
+
+
 def test_only_the_wanted_scores_are_measured_and_no_classifier_is_trained_for_others(tmp_path, capsys):
     (tmp_path / "tiny.py").write_text(TINY)
     results = tmp_path / "results" / "tiny"

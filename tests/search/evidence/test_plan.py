@@ -67,6 +67,8 @@ def test_an_ablation_changes_what_it_says_of_its_base_and_nothing_else(tmp_path)
         ("rank_by = 'cross_entropy'", "expected a score that all kept runs have: consistency or squared_error"),
         ("protocols = (dict(supernet=729, scored=4096),)", "of a space within the supernet's, got 4096 of 729"),
         ("protocols = (dict(supernet=729, scored=64),)", r"expected protocols\[0\].scored to be one of 729, 4096"),
+        ("initialisations = dict(consistency=2)", "expected scores that need no supernet, .*, got 'consistency'"),
+        ("initialisations = dict(jacov=0)", "initialisations.jacov"),
         ("training_free = ('consistency',)", "expected scores that need no supernet, .*, got 'consistency'"),
         ("sums = (('consistency', 'evil'),)", "expected scores of consistency, .* in the list"),
         ("sums = ('consistency',)", "expected a list of lists of scores"),

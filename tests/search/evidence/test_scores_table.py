@@ -12,6 +12,7 @@ from scipy.stats import kendalltau, rankdata
 
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.evidence.report import report_text, run_facts
+from pinas_zoo.search.evidence.results import effect_sums
 from pinas_zoo.search.evidence.scores_table import best_of_first, scores_table, ways_to_rank
 from pinas_zoo.search.evidence.tables import Evidence, Ranking
 from pinas_zoo.search.evidence.training_free import read_training_free
@@ -54,6 +55,7 @@ def test_every_score_and_sum_has_a_row_on_all_data_that_the_table_has(results, t
         "Π-NAS, consistency",
         "Π-NAS, probe",
         "Π-NAS, consistency + probe + flops",
+        "Π-NAS, consistency, smoothed",
         "Π-NAS, effects of consistency",
         "needs none, flops",
     ]
@@ -80,13 +82,34 @@ def test_a_sum_is_that_of_logarithms_of_ranks_among_what_all_parts_have(results,
     archs = SCORED[:-5]
     assert list(way.values) == archs
     ranks = rankdata([-TRUTH[arch] for arch in archs])
-    expected = [1 - math.log(rank) / math.log(55) for rank in ranks]  # both parts rank alike
+    expected = [math.log(56 - rank) / math.log(55) for rank in ranks]  # both parts rank alike
     assert list(way.values.values()) == pytest.approx(expected)
     (other,) = (w for w in ways_to_rank(evidence, ALL, evidence.runs[0]) if w.words == "probe + flops")
     against = rankdata([TRUTH[arch] for arch in archs])
-    middle = [1 - (math.log(a) + math.log(b)) / (2 * math.log(55)) for a, b in zip(ranks, against, strict=True)]
+    middle = [(math.log(56 - a) + math.log(56 - b)) / (2 * math.log(55)) for a, b in zip(ranks, against, strict=True)]
     assert list(other.values.values()) == pytest.approx(middle)
     assert [w.words for w in ways_to_rank(evidence, ALL, None)] == ["flops"]
+
+
+def test_smoothed_counts_a_score_and_its_effects_half_each_and_sums_have_it_with_their_training_free_part(
+    results, tmp_path
+):
+    write_run(results, "pinas", "Π-NAS", consistency=1, squared_error=-1)
+    write_training_free(results)
+    sums = ((("consistency", 1.0), ("flops", 0.5)), (("flops", 0.5),), (("squared_error", 1.0), ("flops", 1.0)))
+    evidence = load(results, tmp_path, sums=sums, recommended=sums[0])
+    ways = {way.words: way for way in ways_to_rank(evidence, ALL, evidence.runs[0])}
+    assert [words for words in ways if "smoothed" in words] == [
+        "consistency, smoothed",
+        "consistency + 0.5 flops, smoothed",
+    ]
+    values = ways["consistency + 0.5 flops"].values
+    effects = effect_sums(values, list(values))
+    places = [rankdata([one[arch] for arch in values]) for one in (values, effects)]
+    expected = (np.log(places[0]) + np.log(places[1])) / (2 * math.log(60))
+    assert list(ways["consistency + 0.5 flops, smoothed"].values.values()) == pytest.approx(expected.tolist())
+    free = [way.words for way in ways_to_rank(evidence, ALL, None)]
+    assert free == ["flops", "0.5 flops", "0.5 flops, smoothed"]
 
 
 def test_the_better_half_is_that_of_all_that_are_ranked(results, tmp_path):
@@ -109,7 +132,7 @@ def test_the_facts_of_a_run_hold_each_score_and_sum(results, tmp_path):
     write_training_free(results, sign=-1)
     evidence = load(results, tmp_path)
     found = run_facts(evidence, evidence.runs[0])["single_scores"]
-    assert list(found) == ["consistency", "probe", "consistency + probe + flops"]
+    assert list(found) == ["consistency", "probe", "consistency + probe + flops", "consistency, smoothed"]
     ours = found["consistency"]
     assert (ours["tau"], ours["tau_within_better_half"]) == (pytest.approx(1), pytest.approx(1))
     assert ours["best_of_first_ten"] == max(TRUTH[arch] for arch in SCORED)
@@ -121,7 +144,8 @@ def test_kept_results_without_training_free_scores_open(results, tmp_path):
     write_run(results, "pinas", "Π-NAS", consistency=1, squared_error=1)
     evidence = load(results, tmp_path)
     assert evidence.training_free == []
-    assert list(rows_of(evidence)) == ["Π-NAS, consistency", "Π-NAS, probe", "Π-NAS, effects of consistency"]
+    names = ["consistency", "probe", "consistency, smoothed", "effects of consistency"]
+    assert list(rows_of(evidence)) == [f"Π-NAS, {name}" for name in names]
 
 
 def test_training_free_scores_alone_have_a_table(results, tmp_path):

@@ -29,6 +29,22 @@ def test_additive_scores_are_found_up_to_the_ridge():
     assert [found.score(a) for a in ARCHS[:9]] == pytest.approx(7 + sums[:9], abs=0.1)
 
 
+def test_a_choice_without_an_effect_counts_as_the_space_says():
+    """Where the first layer has candidate 0, the second one's choice changes nothing."""
+    table, _ = additive(0)
+    table[1] = (-2, 0, 2)
+
+    def reachable(arch: Arch) -> Arch:
+        return Arch((0, 0, *arch.choices[2:])) if arch.choices[0] == 0 else arch
+
+    sums = np.array([table[range(5), list(reachable(arch))].sum() for arch in ARCHS])
+    scores = dict(zip(ARCHS, sums, strict=True))
+    found, blind = main_effects(scores, 3, reachable), main_effects(scores, 3)
+    assert found.explained > 0.999 > blind.explained
+    assert found.score(Arch((0, 1, 2, 0, 1))) == found.score(Arch((0, 2, 2, 0, 1)))
+    assert [found.score(arch) for arch in ARCHS] == pytest.approx(sums.tolist(), abs=0.2)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_networks_that_are_cut_off_do_not_outweigh_the_others(seed):
     """A twentieth of the scores is far below the rest, whatever their choices."""

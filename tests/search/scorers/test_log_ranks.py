@@ -11,8 +11,10 @@ import torch
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.data.images import Images
+from pinas_zoo.search.ranking.kendall import tau
+from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.score_kinds import KINDS, aggregate_kind
-from pinas_zoo.search.scorers.log_ranks import combined
+from pinas_zoo.search.scorers.log_ranks import combined, smoothed_ranks
 from pinas_zoo.search.scorers.protocol import CLASSIFIER, LABELS, SUPERNET, Score, ScoringData
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
@@ -46,8 +48,8 @@ def test_the_sum_is_that_of_weighted_logarithms_of_places(weights):
     assert list(found) == list(scores)
     for arch, score in found.items():
         places = {name: place(scores[arch].parts[name], [s.parts[name] for s in scores.values()]) for name in weights}
-        total = sum(weight * math.log(places[name]) for name, weight in weights.items())
-        assert score.accuracy == pytest.approx(1 - total / (sum(weights.values()) * math.log(27)), abs=1e-12)
+        total = sum(weight * math.log(28 - places[name]) for name, weight in weights.items())  # from the last place
+        assert score.accuracy == pytest.approx(total / (sum(weights.values()) * math.log(27)), abs=1e-12)
         assert score.loss == pytest.approx(1 - score.accuracy)
         assert score.parts == scores[arch].parts
 
@@ -65,6 +67,30 @@ def test_the_order_of_scoring_changes_no_sum_and_one_alone_is_first():
     assert [score.accuracy for score in combined(some_scores(1), weights).values()] == [1.0]
     assert combined({}, weights) == {}
     assert combined(scores, None) == scores
+
+
+def test_smoothed_ranks_count_a_score_and_the_sum_of_effects_half_each():
+    scores = [Score(0.3, 1.0), Score(0.5, 1.0), Score(0.5, 0.9), Score(0.1, 1.0)]
+    sums = [0.4, 0.1, 0.2, 0.3]  # ranks 1 4 3 2 beside those of the scores, 3 2 1 4
+    found = smoothed_ranks(scores, sums)
+    assert found.tolist() == pytest.approx([-0.5 * math.log(a * b / 16) for a, b in ((2, 4), (3, 1), (4, 2), (1, 3))])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_smoothed_ranks_are_better_than_noisy_scores_and_than_effects_that_miss_an_interaction(seed):
+    rng = np.random.default_rng(seed)
+    table = rng.normal(size=(3, 3))
+    truth = np.array([sum(table[k, c] for k, c in enumerate(arch)) for arch in ARCHS])
+    truth += 1.5 * np.array([arch.choices[0] == arch.choices[1] for arch in ARCHS])
+    taus = []
+    for _ in range(20):
+        noisy = dict(zip(ARCHS, truth + 1.2 * rng.normal(size=len(ARCHS)), strict=True))
+        effects = main_effects(noisy, 3)
+        sums = [effects.score(arch) for arch in ARCHS]
+        both = smoothed_ranks([Score(value, 0.0) for value in noisy.values()], sums)
+        taus.append([tau(np.array(values), truth) for values in (list(noisy.values()), sums, -both)])
+    alone, additive, smoothed = np.mean(taus, 0)
+    assert smoothed > max(alone, additive)
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def expected(archs: list[Arch]) -> dict[Arch, float]:
     for name, weight in WEIGHTS.items():
         ranks = rankdata([-1000 * parts[name].accuracy + parts[name].loss for parts in found.values()])
         for arch, rank in zip(archs, ranks, strict=True):
-            sums[arch] += weight * math.log(rank)
+            sums[arch] -= weight * math.log((len(archs) + 1 - rank) / len(archs))  # places from the last
     return {arch: 1 - value / (1.5 * math.log(len(archs))) for arch, value in sums.items()}
 
 
@@ -163,7 +163,7 @@ def test_the_study_keeps_single_scores_and_the_ranking_file_each_part_and_the_su
             parts["consistency"].accuracy,
             parts["flops"].loss,
         )
-        total = sum(w * math.log(float(row[f"{name}_rank"])) for name, w in WEIGHTS.items())
+        total = sum(-w * math.log((17 - float(row[f"{name}_rank"])) / 16) for name, w in WEIGHTS.items())
         assert float(row["log_ranks"]) == pytest.approx(total, abs=1e-8)
         assert float(row["accuracy"]) == pytest.approx(1 - total / (1.5 * math.log(16)), abs=1e-8)
 
