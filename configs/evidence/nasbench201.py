@@ -41,8 +41,8 @@ introduction = (
     "which need no further scoring, and scores that need no supernet. Such a score is that of one network with random "
     "weights, and of `jacov` the mean over four. *Better half*: the architectures whose accuracy is at least the "
     "median of all that are ranked. *Best of the first 10*: the highest accuracy among the ten that a score "
-    "puts first; how many are scored matters for it. Accuracies on CIFAR-100 and ImageNet16-120 are compared with the same scores. "
-    "Seconds of scoring are those of all scores of a supernet together.",
+    "puts first; how many are scored matters for it. Accuracies on CIFAR-100 and ImageNet16-120 are compared with the "
+    "same scores. Seconds of scoring are those of all scores of a supernet together.",
     "Intervals of effects treat the fit as fixed. They contain neither the variance of which architectures were "
     "scored, which a table shows for runs with enough scores, nor that of the seed. Minutes on different machines are "
     "not comparable: compare steps.",

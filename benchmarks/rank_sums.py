@@ -1,0 +1,102 @@
+"""How should several scores become one ranking? Rules compared on the kept scores of NAS-Bench-201.
+
+    python benchmarks/rank_sums.py --truth nb201.csv [--results FOLDER] [--size 15625]
+
+The rules are sums of places, of the logarithms of places from the first, and from the last (AZ-NAS), each with and
+without smoothing by main effects. They are compared on a random half of the scored architectures and on the other one,
+so that a rule that is chosen on the first half is judged on the second. Nothing is learned or scored: about a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import rankdata
+
+from pinas_zoo.search.evidence.plan import find_evidence, load_evidence
+from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun, effect_sums
+from pinas_zoo.search.evidence.tables import Evidence, Ranking
+from pinas_zoo.search.evidence.truth import load_truth
+
+Values = Mapping[str, float]  # by architecture, higher is better
+RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # of places, N is the best
+    "places": lambda places: places,
+    "log, from the first": lambda places: -np.log(len(places) + 1 - places),
+    "log, from the last": np.log,
+}
+SUMS = (
+    ("consistency", "jacov", "reachable_flops"),
+    ("consistency", "naswot", "jacov", "reachable_flops"),
+    ("consistency", "squared_error", "jacov", "reachable_flops"),
+    ("jacov", "reachable_flops"),
+    ("naswot", "jacov", "reachable_flops"),
+)
+
+
+def combined(columns: list[Values], rule: Callable[[np.ndarray], np.ndarray]) -> Values:
+    """The sum, by a rule, of the places of the architectures that all columns have."""
+    archs = [arch for arch in columns[0] if all(arch in column for column in columns)]
+    total = sum(rule(rankdata([column[arch] for arch in archs])) for column in columns)
+    return dict(zip(archs, np.asarray(total).tolist(), strict=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--truth", required=True, help="the benchmark's table (docs/nasbench201.md)")
+    parser.add_argument("--results", default="benchmarks/results/nb201", help="folder of kept scores")
+    parser.add_argument("--size", type=int, default=15625, help="architectures of the space")
+    parser.add_argument("--runs", nargs="+", default=["pinas", "spos"], help="methods, each with its longest budget")
+    args = parser.parse_args()
+    config = load_evidence(find_evidence("nasbench201"))
+    truth = load_truth(Path(args.truth), config.truth, 1)
+    evidence = Evidence.load(config, truth, Path(args.results))
+    ranking = Ranking(args.size, args.size)
+    better = truth.better_half(evidence.archs(args.size))
+    free = {one.kind: one.values for one in evidence.training_free if one.size == args.size}
+    print("| supernet | sum | rule | first half | other half | all | within the better half |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for method in (*args.runs, None):
+        runs: list[MeasuredRun | None] = [None]
+        if method is not None:
+            known = [run for run in evidence.of_size(args.size) if run.method == method and not run.changes]
+            longest = max((run.core_minutes for run in known), default=0)
+            runs = [run for run in known if run.core_minutes == longest]
+        for names in SUMS:
+            if any(name in RANKING_SCORES for name in names) == (method is None) or not runs:
+                continue
+            for rule in RULES:
+                for smooth in (False, True):
+                    rows = [taus(evidence, ranking, run, names, free, rule, smooth, better) for run in runs]
+                    cells = [f"{value:+.3f}" for value in np.mean(rows, 0)]
+                    title = "none" if method is None else f"{config.runs[method].title}, {len(runs)} seeds"
+                    words = " + ".join(RANKING_SCORES.get(name, name) for name in names)
+                    print(f"| {title} | {words} | {rule}{', smoothed' * smooth} | {' | '.join(cells)} |")
+
+
+def taus(
+    evidence: Evidence,
+    ranking: Ranking,
+    run: MeasuredRun | None,
+    names: tuple[str, ...],
+    free: Mapping[str, Values],
+    rule: str,
+    smooth: bool,
+    better: set[str],
+) -> list[float]:
+    """Tau of a sum on a random half of the scored architectures, on the other one, on all and within the better half."""
+    truth = evidence.truth
+    columns = [free[name] if name in free else evidence.values(run, name, ranking) for name in names]  # type: ignore[arg-type]
+    values = combined(columns, RULES[rule])
+    if smooth:
+        values = combined([values, effect_sums(values, list(values))], RULES[rule])
+    archs = sorted(values)
+    first = {archs[k] for k in np.random.default_rng(0).permutation(len(archs))[: len(archs) // 2]}
+    parts = (first, set(archs) - first, set(archs), better)
+    return [truth.tau({arch: value for arch, value in values.items() if arch in part}) for part in parts]
+
+
+if __name__ == "__main__":
+    main()
