@@ -86,7 +86,7 @@ def taus(
     smooth: bool,
     better: set[str],
 ) -> list[float]:
-    """Tau of a sum on a random half of the scored architectures, on the other one, on all and within the better half."""
+    """Tau of a sum on a random half of what is scored, on the other one, on all, and within the better half."""
     truth = evidence.truth
     columns = [free[name] if name in free else evidence.values(run, name, ranking) for name in names]  # type: ignore[arg-type]
     values = combined(columns, RULES[rule])
