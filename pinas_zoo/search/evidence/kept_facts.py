@@ -51,6 +51,7 @@ class KeptFacts(BaseModel):
     teacher_accuracy: Share | None = None
     scoring_seconds: Seconds | None = None
     chosen: Cell | None = None  # what the method itself ends with
+    warned: bool | None = None  # whether its learning ended with a warning
     accuracy: Share | None = None
     similarity: Number | None = None
     loss: Number | None = None

@@ -147,10 +147,12 @@ def _linear_facts(config: SearchConfig, folder: Path) -> dict[str, Any]:
     return {"linear_steps": config.linear.steps, "linear_seconds": read_done(folder / "linear")["seconds"]}
 
 
-def _chosen(space: NASBench201Space, folder: Path) -> dict[str, str]:
-    """The architecture that learning chose, in the benchmark's digits; none if the method leaves that to scores."""
-    chosen = read_done(folder / "learn").get("chosen")
-    return {} if chosen is None else {"chosen": str(space.operations_of(space.parse(chosen)))}
+def _chosen(space: NASBench201Space, folder: Path) -> dict[str, Any]:
+    """The architecture that learning chose, in the benchmark's digits, and whether learning warned; no architecture if
+    the method leaves that to scores."""
+    done = read_done(folder / "learn")
+    chosen, warned = done.get("chosen"), {"warned": done.get("trouble") is not None}
+    return warned if chosen is None else {"chosen": str(space.operations_of(space.parse(chosen))), **warned}
 
 
 def machine() -> str:

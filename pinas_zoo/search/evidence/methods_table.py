@@ -39,16 +39,17 @@ def methods_table(evidence: Evidence) -> Lines:
     sum_words = ""
     if config.recommended:
         sum_words = f"| by {in_words(tuple((RANKING_SCORES.get(name, name), w) for name, w in config.recommended))} "
-        sum_words += "| the same, smoothed | within the better half | less that without the supernet's scores "
+        sum_words += "| the same, smoothed | smoothed, within the better half "
+        sum_words += "| smoothed, less that without the supernet's scores "
     lines = [
         "## All methods",
         "",
         f"Supernets of all {size:,} architectures, ranked by {by} unless a column says otherwise; those of a "
         "method that scores paths itself are ranked by its own score. *Chosen by "
         "learning*: accuracy of the architecture that the method itself ends with, such as the argmax of its "
-        f"architecture parameters. *First by effects*: of the one that the effects of {by} put first among all. "
-        "*Smoothed*: by the score and its effects, half each. "
-        "*Seconds of learning* contain those of a linear stage and of a teacher.",
+        "architecture parameters, with a star if learning warned, such as that these prefer no candidate. *First by "
+        f"effects*: of the one that the effects of {by} put first among all. *Smoothed*: by the score and its effects, "
+        "half each. *Seconds of learning* contain those of a linear stage and of a teacher.",
         "",
         *header(
             f"| method | seeds | minutes x threads | steps | tau of scores, all | within the better half | by {papers} "
@@ -77,8 +78,8 @@ def methods_table(evidence: Evidence) -> Lines:
             )
             for scored in smaller
         ]
-        chosen = [truth.networks[run.chosen].accuracy for run in runs if run.chosen is not None]
-        cells += [_percents(chosen)]
+        chosen = [(run.facts.get("warned"), truth.networks[run.chosen]) for run in runs if run.chosen is not None]
+        cells += [", ".join(f"{one.accuracy:.2f}%{'*' * bool(warned)}" for warned, one in chosen) or UNKNOWN]
         sums = [run.effect_sums(run.ranked_by(config.rank_by), evidence.archs(size)) for run in runs]
         cells += [_percents([truth.networks[max(one, key=lambda a: one[a])].accuracy for one in sums])]
         plan = config.runs.get(runs[0].method)

@@ -35,7 +35,9 @@ def evidence(tmp_path: Path) -> Evidence:
     write_run(results, "pinas", "Π-NAS", seed=1, consistency=-1, classifier_accuracy=-1)
     write_run(results, "pinas", "Π-NAS", changes=("learn.lr=1",), consistency=1)
     path = write_run(results, "gdas", "GDAS", consistency=1).with_suffix(".json")
-    path.write_text(json.dumps({**json.loads(path.read_text()), "chosen": SCORED[0], "linear_seconds": 3.0}))
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), "chosen": SCORED[0], "warned": True, "linear_seconds": 3.0})
+    )
     write_training_free(results)
     config = evidence_config()
     spaces, protocols = {729: config.spaces[729]}, ()
@@ -65,7 +67,10 @@ def test_a_row_for_each_method_and_none_for_trials(evidence):
     row = dict(zip(head, gdas, strict=True))
     assert row["tau of scores, all"].startswith("+1.000 [")
     assert row["by consistency + flops"].startswith("+1.000 [")
-    assert row["chosen by learning"] == f"{TRUTH[SCORED[0]]:.2f}%"
+    assert row["the same, smoothed"].startswith("+0.9")  # an additive truth, whose effects are fitted
+    assert row["smoothed, within the better half"].startswith("+0.9")
+    assert row["smoothed, less that without the supernet's scores"] == "+0.000 [+0.000, +0.000]"  # both rank alike
+    assert row["chosen by learning"] == f"{TRUTH[SCORED[0]]:.2f}%*"
     assert row["seconds of learning"] == "12"
     assert (head_free[0], flops[0], flops[1]) == ("score", "flops", "60")
 
