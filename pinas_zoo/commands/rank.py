@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.report.figures import save_figure
     from pinas_zoo.search.run_files import part_columns, read_ranking
     from pinas_zoo.search.score_kinds import score_kind, score_words
+    from pinas_zoo.search.scorers.log_ranks import smoothed_ranks
+    from pinas_zoo.search.scorers.protocol import Score
     from pinas_zoo.zoo import registry
 
     truth_file = Path(args.truth)
@@ -71,9 +73,13 @@ def run(args: argparse.Namespace) -> None:
     ranking = read_ranking(opened.folder / "explore" / "ranking.csv", weights)
     rows = kendall.common(ranking, truth, canonical)
     found = kendall.correlate(rows, args.seed)
-    scores = {opened.space.parse(row["arch"]): float(row["accuracy"]) for row in ranking}
+    own = {opened.space.parse(row["arch"]): Score(float(row["accuracy"]), float(row["loss"])) for row in ranking}
+    scores = {arch: score.accuracy for arch, score in own.items()}
     effects = main_effects(scores, opened.space.num_candidates, opened.space.reachable)
     sums = kendall.correlate([(a, effects.score(opened.space.parse(a)), s, t) for a, s, _, t in rows], args.seed)
+    places = smoothed_ranks(list(own.values()), [effects.score(arch) for arch in own])
+    both = {arch: -float(place) for arch, place in zip(own, places, strict=True)}
+    smooth = kendall.correlate([(a, both[opened.space.parse(a)], s, t) for a, s, _, t in rows], args.seed)
     parts = kendall.correlate_ranks(ranking, rows, {name: part_columns(name)[2] for name in weights}, args.seed)
     kind = score_kind(opened.config)
     printed = papers_taus(opened.space, [row[0] for row in rows], column, score_words(opened.config))
@@ -90,10 +96,14 @@ def run(args: argparse.Namespace) -> None:
         print(f"difference          {found.difference}")
         print(f"tau of effects      {sums.score}: sums of what each layer's choice adds to the scores on average")
         print(f"less the scores'    {sums.difference}")
+        print(f"tau smoothed        {smooth.score}: scores and effects, half each")
+        print(f"less the scores'    {smooth.difference}")
         print(f"best by score       {found.best}, {found.best_truth:g} alone; the highest is {found.top_truth:g}")
         print(f"best by effects     {sums.best}, {sums.best_truth:g} alone")
+        print(f"best smoothed       {smooth.best}, {smooth.best_truth:g} alone")
     facts: dict[str, Any] = {"truth": truth_file.name, "column": column, "seed": args.seed, **found.to_dict()}
-    facts["effects"] = {key: sums.to_dict()[key] for key in ("score", "difference", "best", "best_truth")}
+    for name, order in (("effects", sums), ("smoothed", smooth)):
+        facts[name] = {key: order.to_dict()[key] for key in ("score", "difference", "best", "best_truth")}
     if parts:
         facts["parts"] = {
             name: {"weight": weights[name], "score": one.to_dict()["score"]} for name, one in parts.items()

@@ -101,7 +101,7 @@ class Tau(BaseModel):
 
 
 class EffectsFacts(BaseModel):
-    """What ``rank.json`` holds about the main effects of the scores."""
+    """What ``rank.json`` holds about another order than that of the scores: by main effects, or by both (smoothed)."""
 
     score: Tau
     difference: Tau
@@ -131,7 +131,7 @@ class PaperFacts(BaseModel):
 
 
 class RankFacts(BaseModel):
-    """``rank.json``, as ``pinas-zoo rank`` writes it. Older versions wrote no effects, points, paper's tau or parts."""
+    """``rank.json``, as ``pinas-zoo rank`` writes it. Older versions wrote only what has no default here."""
 
     model_config = ConfigDict(strict=True)
     count: Annotated[int, Field(ge=0)]
@@ -144,6 +144,7 @@ class RankFacts(BaseModel):
     best_truth: Number = 0.0
     top_truth: Number = 0.0
     effects: EffectsFacts | None = None
+    smoothed: EffectsFacts | None = None
     points: Points | None = None
     paper: PaperFacts | None = None
     parts: dict[str, PartFacts] = {}

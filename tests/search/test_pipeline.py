@@ -249,9 +249,11 @@ def test_rank_and_similarity_write_their_figures_and_the_report(finished, tmp_pa
     found = json.loads((folder / "rank.json").read_text())
     assert found["count"] == 6
     assert f"tau of effects      {found['effects']['score']['value']:+.3f} [" in said.stdout
+    assert f"tau smoothed        {found['smoothed']['score']['value']:+.3f} [" in said.stdout
     report = (folder / "report.html").read_text()
     assert "Ranking against networks trained from scratch" in report
     assert f"main effects of the scores</td><td class=n>{found['effects']['score']['value']:+.3f}" in report
+    assert f"scores and main effects, half each</td><td class=n>{found['smoothed']['score']['value']:+.3f}" in report
     assert "What each choice adds" in report
     assert len(report) < 300_000
     said = command("similarity", str(folder), "--images", "8", "--paths", "2")

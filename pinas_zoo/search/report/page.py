@@ -334,6 +334,9 @@ def _truth(path: Path, kind: ScoreKind) -> TrueRanking:
     if found.effects is not None:
         taus["main effects of the scores"] = found.effects.score
         taus["difference to the scores"] = found.effects.difference
+    if found.smoothed is not None:
+        taus["scores and main effects, half each"] = found.smoothed.score
+        taus["their difference to the scores"] = found.smoothed.difference
     rows = [[name, f"{tau.value:+.3f}", f"{tau.low:+.3f}", f"{tau.high:+.3f}"] for name, tau in taus.items()]
     figure = None
     if found.points is not None:  # older versions wrote a file rank.svg alone
