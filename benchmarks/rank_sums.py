@@ -71,7 +71,11 @@ def main() -> None:
                 for smooth in (False, True):
                     rows = [taus(evidence, ranking, run, names, free, rule, smooth, better) for run in runs]
                     cells = [f"{value:+.3f}" for value in np.mean(rows, 0)]
-                    title = "none" if method is None else f"{config.runs[method].title}, {len(runs)} seeds"
+                    title = (
+                        "none"
+                        if method is None
+                        else f"{config.runs[method].title}, {len(runs)} seed{'s' * (len(runs) > 1)}"
+                    )
                     words = " + ".join(RANKING_SCORES.get(name, name) for name in names)
                     print(f"| {title} | {words} | {rule}{', smoothed' * smooth} | {' | '.join(cells)} |")
 
