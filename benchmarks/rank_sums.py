@@ -67,6 +67,8 @@ def main() -> None:
         for names in SUMS:
             if any(name in RANKING_SCORES for name in names) == (method is None) or not runs:
                 continue
+            if any(name not in RANKING_SCORES and name not in free for name in names):
+                continue  # a score that is not kept
             for rule in RULES:
                 for smooth in (False, True):
                     rows = [taus(evidence, ranking, run, names, free, rule, smooth, better) for run in runs]

@@ -60,7 +60,7 @@ def measure(run: str, settings: Settings) -> Answer:
     scores = dict(zip(archs, score_paths(context, archs), strict=True))
     truth = accuracies(evidence, settings, space)
     consistency = {arch: -values[SCORES.index("consistency")] for arch, values in scores.items()}
-    effects = main_effects(consistency, space.num_candidates)
+    effects = main_effects(consistency, space.num_candidates, space.reachable)
     taus = {
         "consistency": correlation(consistency, truth),
         "effects of consistency": correlation({arch: effects.score(arch) for arch in truth}, truth),

@@ -24,8 +24,8 @@ introduction = (
     "paper's score (sec. 3.3). A supervised supernet has learned it. Π-NAS's is trained on the frozen supernet in a "
     "linear stage, whose time comes on top of the minutes. DNA's stages learn alone, each from a teacher's maps, so "
     "its paths are ranked by the sum of their stages' errors and by nothing else. Its teacher is a network of ResNet's "
-    "cell, which is trained with labels on all training images beforehand; this comes on top of the minutes, too. "
-    "Earlier runs lack some of these scores. Batch norms use the "
+    "cell, which is trained with labels on all training images beforehand, those on which paths are rated among them; "
+    "this comes on top of the minutes, too. Earlier runs lack some of these scores. Batch norms use the "
     "statistics of the scored images, where the paper recalibrates.",
     "*Effects*: architectures are ranked by the sum of the main effects of their edges' operations "
     '(`explore.rank_by="effects"`). The effects are fitted to the scores of the scored architectures, predict the '

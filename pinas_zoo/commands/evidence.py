@@ -157,12 +157,13 @@ def _planned_runs(args: argparse.Namespace, config: EvidenceConfig) -> list[Plan
 
     from pinas_zoo.errors import UserError
     from pinas_zoo.search.evidence.plan import PlannedRun
-    from pinas_zoo.search.evidence.results import RANKING_SCORES
+    from pinas_zoo.search.evidence.results import OWN, RANKING_SCORES
 
     runs, sizes = args.runs or config.measured, args.sizes or list(config.spaces)
     choices: tuple[tuple[str, Collection[Any], Collection[Any]], ...]
-    scores = tuple(dict.fromkeys([config.rank_by, *(args.scores or RANKING_SCORES)]))  # tables rank by the first
-    choices = ("--runs", runs, config.runs), ("--sizes", sizes, config.spaces), ("--scores", scores, RANKING_SCORES)
+    kinds = [name for name in RANKING_SCORES if name != OWN]
+    scores = tuple(dict.fromkeys([config.rank_by, *(args.scores or kinds)]))  # tables rank by the first
+    choices = ("--runs", runs, config.runs), ("--sizes", sizes, config.spaces), ("--scores", scores, kinds)
     for option, asked, known in choices:
         if unknown := [value for value in asked if value not in known]:
             raise UserError(f"expected {option} of {', '.join(map(str, known))}, got {unknown[0]}")

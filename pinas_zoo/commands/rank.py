@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
     from pinas_zoo.search.report.figures import save_figure
     from pinas_zoo.search.run_files import part_columns, read_ranking
     from pinas_zoo.search.score_kinds import score_kind, score_words
-    from pinas_zoo.search.scorers.log_ranks import smoothed_ranks
+    from pinas_zoo.search.scorers.log_ranks import smoothed_sums
     from pinas_zoo.search.scorers.protocol import Score
     from pinas_zoo.zoo import registry
 
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
     scores = {arch: score.accuracy for arch, score in own.items()}
     effects = main_effects(scores, opened.space.num_candidates, opened.space.reachable)
     sums = kendall.correlate([(a, effects.score(opened.space.parse(a)), s, t) for a, s, _, t in rows], args.seed)
-    places = smoothed_ranks(list(own.values()), [effects.score(arch) for arch in own])
+    places = smoothed_sums(list(own.values()), [effects.score(arch) for arch in own])
     both = {arch: -float(place) for arch, place in zip(own, places, strict=True)}
     smooth = kendall.correlate([(a, both[opened.space.parse(a)], s, t) for a, s, _, t in rows], args.seed)
     parts = kendall.correlate_ranks(ranking, rows, {name: part_columns(name)[2] for name in weights}, args.seed)

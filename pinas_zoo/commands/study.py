@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '    pinas-zoo study mine.py --outcome "box AP=box_ap.csv"             # header: architecture,outcome'
     )
     parser.add_argument(
-        "config", metavar="CONFIG", help="configuration file, or the name of one in configs/study: cifar10 or digits"
+        "config",
+        metavar="CONFIG",
+        help="configuration file, or the name of one in configs/study: cifar10, digits or resnest50",
     )
     parser.add_argument("--data", metavar="FOLDER", help="folder of images (default: the configuration's data.root)")
     parser.add_argument("--work-dir", metavar="FOLDER", help="the study's folder (default: work_dirs/NAME)")

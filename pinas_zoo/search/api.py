@@ -47,7 +47,7 @@ class RankedArchitecture:
         flops_g: Multiply-adds in billions for one image, without classifier.
         effects: Sum of the main effects of the architecture's choices, in units of the score.
         parts: The score of each kind, by name, if ``explore.score`` combines several; ``score`` is then the sum of the
-            logarithms of the ranks by each, as a share: 1 is first by each, 0 last by each.
+            logarithms of places from the last by each, as a share: 1 is first by each, 0 last by each.
     """
 
     rank: int

@@ -125,7 +125,7 @@ class Explore(Table):
     zero_cost_initialisations: int = Field(1, ge=1, le=1000)  # initial weights over which such a score is averaged
     # augmentation for score="consistency" and "identification"
     views: Views = Views(scale=(0.3, 1.0), jitter=(0.8, 0.8, 0.8, 0.2), jitter_p=1.0, blur_p=0.0)
-    # the winner has the best score, the best sum of main effects of its choices, or (smoothed) the best of both
+    # the winner has the best score, the best sum of main effects of its choices, or (smoothed) the best place by both
     rank_by: Literal["score", "effects", "smoothed"] = "score"
     # traversal: the best ones within the limits, exactly; for scores that are sums over stages, as those of dna
     # arch2vec: Bayesian optimisation in a space of embeddings that an autoencoder learns from architectures alone

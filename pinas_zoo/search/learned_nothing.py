@@ -16,7 +16,7 @@ import numpy as np
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine.diagnostics import CHANCE
 from pinas_zoo.engine.guessing import at_chance
-from pinas_zoo.search.ranking.main_effects import enough_scores, main_effects
+from pinas_zoo.search.ranking.main_effects import Reachable, enough_scores, itself, main_effects
 from pinas_zoo.search.scorers.protocol import Score
 
 GAIN_ERRORS = 3.0  # standard errors by which a learned supernet has to exceed its first weights
@@ -184,7 +184,9 @@ def few_distinct_scores(scores: Sequence[Score], name: str, is_accuracy: bool) -
     return None
 
 
-def unexplained_scores(scores: Mapping[Arch, Score], num_candidates: int) -> SearchWarning | None:
+def unexplained_scores(
+    scores: Mapping[Arch, Score], num_candidates: int, reachable: Reachable = itself
+) -> SearchWarning | None:
     """Whether sums of main effects predict neither scores nor losses that they were not fitted to.
 
     Fewer scores than twice the unknowns of the sums decide nothing.
@@ -192,12 +194,13 @@ def unexplained_scores(scores: Mapping[Arch, Score], num_candidates: int) -> Sea
     Args:
         scores: Of the candidates.
         num_candidates: Candidates per layer.
+        reachable: Of the space.
     """
     if not enough_scores(scores):
         return None
     columns = ({a: s.accuracy for a, s in scores.items()}, {a: s.loss for a, s in scores.items()})
     varying = [column for column in columns if len(set(column.values())) > 1]
-    explained = [main_effects(column, num_candidates).explained for column in varying]
+    explained = [main_effects(column, num_candidates, reachable).explained for column in varying]
     if not explained or max(explained) > 0:
         return None
     return SearchWarning(

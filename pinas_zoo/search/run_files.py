@@ -22,7 +22,8 @@ from pinas_zoo.errors import UserError
 JSON_LIMIT = 16 * MIB  # of config.json, done.json and rank.json, which holds one point for each architecture
 TABLE_LIMIT = 64 * MIB  # of ranking.csv: a million candidates
 MATRIX_LIMIT = MIB  # of similarity.csv
-LOG_RANKS = "log_ranks"  # column of ranking.csv: the sum of the logarithms of ranks, of combined scores
+LOG_RANKS = "log_ranks"  # column of ranking.csv: the sum of the logarithms of places from the last, negative
+SMOOTHED = "smoothed"  # column of ranking.csv: the same sum of the places by score and by effects
 
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e12, le=1e12)]  # what figures can be drawn of
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -89,6 +90,7 @@ class RankingRow(BaseModel):
     flops_g: Size
     evaluation: Annotated[int, Field(ge=0)] | None = None
     effects: Number | None = None  # versions before 0.1 had none
+    smoothed: Number | None = None  # of explore.rank_by="smoothed"
 
 
 class Tau(BaseModel):

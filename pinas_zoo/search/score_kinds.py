@@ -176,7 +176,8 @@ def aggregate_kind(parts: tuple[tuple[str, float], ...]) -> ScoreKind:
 
     return ScoreKind(
         "aggregate",
-        f"the sum of the logarithms of the ranks by {in_words(parts)}, as a share: 1 is first by each, 0 last by each",
+        f"the sum of the logarithms of places from the last by {in_words(parts)}, as a share: 1 is first by each, 0 "
+        "last by each",
         max(kinds.values(), key=lambda kind: len(kind.needs & {SUPERNET, CLASSIFIER, LABELS})).left_out,
         frozenset().union(*(kind.needs for kind in kinds.values())),
         build,

@@ -145,8 +145,8 @@ def draw_times(evidence: Evidence, path: Path) -> None:
     """Tau on the largest space over the minutes of one core that it took: every method, sum and training-free score.
 
     Filled marks rank by the configuration's score, open ones by its recommended sum, smoothed. A seed is a mark; trials
-    are left out, and training-free scores whose tau is below 0. Minutes are those of the learning budget and of
-    scoring, both of all threads together.
+    are left out, and training-free scores whose tau is below 0. Minutes are those of the learning budget, a linear
+    stage, a teacher and scoring, of all threads together.
     """
     from matplotlib.figure import Figure
 
@@ -160,12 +160,13 @@ def draw_times(evidence: Evidence, path: Path) -> None:
     marks = {title: dict(color=f"C{k % 10}", marker="osD"[k // 10 % 3]) for k, title in enumerate(titles)}
     for run in runs:
         threads, scoring = run.facts["threads"], run.facts.get("scoring_seconds", 0.0)
+        learning = run.core_minutes + threads * run.extra_seconds / 60
         values = evidence.values(run, run.ranked_by(config.rank_by), whole)
         if values:
-            axes.plot(run.core_minutes + threads * scoring / 60, truth.tau(values), **marks[run.title])
+            axes.plot(learning + threads * scoring / 60, truth.tau(values), **marks[run.title])
         sum_ = ranked_by_sum(evidence, whole, run, config.recommended) if config.recommended else None
         if sum_ is not None:
-            minutes = run.core_minutes + threads * (sum_.seconds or scoring) / 60
+            minutes = learning + threads * (sum_.seconds or scoring) / 60
             tau = truth.tau(smoothed(evidence, sum_).values)
             axes.plot(minutes, tau, fillstyle="none", **marks[run.title])
     for title, mark in marks.items():
@@ -186,7 +187,8 @@ def draw_times(evidence: Evidence, path: Path) -> None:
     axes.set_xlim(SHORTEST / 2, 200)
     axes.set(xlabel="minutes of one core, learning and scoring", ylabel=f"Kendall's tau, {size:,} architectures")
     summed = " + ".join(RANKING_SCORES.get(name, name) for name, _ in config.recommended)
-    title = f"Filled: {RANKING_SCORES[config.rank_by]}. Open: {summed}, smoothed. Crosses: scores without training"
+    opened = f" Open: {summed}, smoothed." if summed else ""
+    title = f"Filled: {RANKING_SCORES[config.rank_by]}.{opened} Crosses: scores without training"
     figure.suptitle(title, fontsize="medium")
     figure.legend(loc="outside lower center", fontsize="small", ncols=3)
     _save(figure, path)

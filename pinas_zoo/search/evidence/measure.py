@@ -22,7 +22,7 @@ from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import SearchConfig, read_config
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.evidence.budget import learning_step, step_seconds, steps_within
-from pinas_zoo.search.evidence.plan import PlannedRun
+from pinas_zoo.search.evidence.plan import PlannedRun, Teacher
 from pinas_zoo.search.evidence.replacements import replacements, write_estimates
 from pinas_zoo.search.evidence.results import BY_CLASSIFIER, SCORES
 from pinas_zoo.search.evidence.scoring import classifier_accuracies, score_paths
@@ -61,9 +61,10 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
     """
     torch.set_num_threads(planned.threads)
     folder = work / planned.name
-    teacher = trained_teacher(planned, images, work, say)
-    steps = _steps(planned, images, folder, teacher.get("folder"), say)
-    config = planned.search_config(images, steps, teacher.get("folder"))
+    trained = trained_teacher(planned, images, work, say)
+    teacher = None if trained is None else trained.teacher
+    steps = _steps(planned, images, folder, teacher, say)
+    config = planned.search_config(images, steps, teacher)
     context = Context.of(config.model_copy(update={"until": "linear"}), folder, say=say)
     run_stages(context)
     space = context.space
@@ -91,7 +92,7 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
         "images_per_step": config.learn.batch_size,
         "wall_seconds": read_done(folder / "learn")["seconds"],
         **_linear_facts(config, folder),
-        **{f"teacher_{key}": teacher[key] for key in ("seconds", "accuracy") if teacher},
+        **({} if trained is None else {"teacher_seconds": trained.seconds, "teacher_accuracy": trained.accuracy}),
         **_chosen(space, folder),
         "scoring_seconds": round(scoring, 1),
         **({"accuracy": mean} if math.isfinite(mean := round(float(np.mean([v[0] for v in scores])), 4)) else {}),
@@ -151,7 +152,7 @@ def _chosen(space: NASBench201Space, folder: Path) -> dict[str, Any]:
     """The architecture that learning chose, in the benchmark's digits, and whether learning warned; no architecture if
     the method leaves that to scores."""
     done = read_done(folder / "learn")
-    chosen, warned = done.get("chosen"), {"warned": done.get("trouble") is not None}
+    chosen, warned = done.get("chosen"), {"warned": bool(done.get("trouble") or done.get("warnings"))}
     return warned if chosen is None else {"chosen": str(space.operations_of(space.parse(chosen))), **warned}
 
 
@@ -160,7 +161,7 @@ def machine() -> str:
     return f"{hardware()}; Python {platform.python_version()}, torch {torch.__version__}"
 
 
-def _steps(planned: PlannedRun, images: Path, folder: Path, teacher: Path | None, say: Say) -> int:
+def _steps(planned: PlannedRun, images: Path, folder: Path, teacher: Teacher | None, say: Say) -> int:
     """Steps that the budget pays for; those of a run that has begun stay as they are."""
     begun = folder / "config.json"
     if begun.is_file():

@@ -15,7 +15,6 @@ from pinas_zoo.search.evidence.tables import Evidence, Lines, Ranking, header
 from pinas_zoo.search.score_list import in_words
 
 PAPERS_SCORE = "classifier_accuracy"  # sec. 3.3
-LEARNING = ("wall_seconds", "linear_seconds", "teacher_seconds")
 
 
 def methods_table(evidence: Evidence) -> Lines:
@@ -47,9 +46,10 @@ def methods_table(evidence: Evidence) -> Lines:
         f"Supernets of all {size:,} architectures, ranked by {by} unless a column says otherwise; those of a "
         "method that scores paths itself are ranked by its own score. *Chosen by "
         "learning*: accuracy of the architecture that the method itself ends with, such as the argmax of its "
-        "architecture parameters, with a star if learning warned, such as that these prefer no candidate. *First by "
-        f"effects*: of the one that the effects of {by} put first among all. *Smoothed*: by the score and its effects, "
-        "half each. *Seconds of learning* contain those of a linear stage and of a teacher.",
+        f"architecture parameters. *First by effects*: of the one that the effects of {by} put first among all. "
+        "*Smoothed*: by the score and its effects, half each. *Seconds of learning* contain those of a linear stage "
+        "and of a teacher. A star marks methods whose learning ended with a warning, such as that the architecture "
+        "parameters prefer no candidate.",
         "",
         *header(
             f"| method | seeds | minutes x threads | steps | tau of scores, all | within the better half | by {papers} "
@@ -58,7 +58,13 @@ def methods_table(evidence: Evidence) -> Lines:
         ),
     ]
     for (title, budget), runs in groups.items():
-        cells = [title, ", ".join(f"{run.seed}" for run in runs), budget, _range([run.facts["steps"] for run in runs])]
+        star = "*" * any(run.facts.get("warned") for run in runs)
+        cells = [
+            f"{title}{star}",
+            ", ".join(f"{run.seed}" for run in runs),
+            budget,
+            _range([run.facts["steps"] for run in runs]),
+        ]
         values = [evidence.values(run, run.ranked_by(config.rank_by), whole) for run in runs]
         cells += [_taus(evidence, values)]
         cells += [_taus(evidence, [{a: v for a, v in one.items() if a in half} for one in values])]
@@ -78,13 +84,12 @@ def methods_table(evidence: Evidence) -> Lines:
             )
             for scored in smaller
         ]
-        chosen = [(run.facts.get("warned"), truth.networks[run.chosen]) for run in runs if run.chosen is not None]
-        cells += [", ".join(f"{one.accuracy:.2f}%{'*' * bool(warned)}" for warned, one in chosen) or UNKNOWN]
+        cells += [_percents([truth.networks[run.chosen].accuracy for run in runs if run.chosen is not None])]
         sums = [run.effect_sums(run.ranked_by(config.rank_by), evidence.archs(size)) for run in runs]
         cells += [_percents([truth.networks[max(one, key=lambda a: one[a])].accuracy for one in sums])]
         plan = config.runs.get(runs[0].method)
         cells += [(plan.printed if plan else "") or UNKNOWN]
-        cells += [_range([sum(run.facts.get(key, 0.0) for key in LEARNING) for run in runs])]
+        cells += [_range([run.facts["wall_seconds"] + run.extra_seconds for run in runs])]
         cells += [_range([run.facts["scoring_seconds"] for run in runs if "scoring_seconds" in run.facts])]
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", f"Without a supernet, on the same space; *first*: the best accuracy among the first {FIRST}.", ""]

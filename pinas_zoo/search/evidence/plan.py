@@ -14,6 +14,7 @@ from pinas_zoo.config_files import find_config
 from pinas_zoo.data.options import Table
 from pinas_zoo.engine.config_values import parse_overrides, parse_table
 from pinas_zoo.engine.python_config import read_python_config
+from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import EDGES, OPERATIONS
 from pinas_zoo.search.config import SearchConfig, parse_config
 from pinas_zoo.search.evidence.results import BY_CLASSIFIER, NEEDS_NO_CLASSIFIER, RANKING_SCORES
@@ -188,6 +189,20 @@ class EvidenceConfig(Table):
 
 
 @dataclass(frozen=True)
+class Teacher:
+    """A trained network that a run takes as its teacher.
+
+    Attributes:
+        folder: Model folder.
+        mean, std: By which its images are normalised, and therefore those of the run.
+    """
+
+    folder: Path
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class PlannedRun:
     """One supernet and the budget of its learning."""
 
@@ -218,25 +233,40 @@ class PlannedRun:
         return f"{self.name}{scored}" + ("" if count >= self.scored else f"_of_{count}")
 
     def teacher_recipe(self, images: Path) -> Recipe | None:
-        """The recipe of its teacher, which sees the images as the run does; None if it needs no teacher.
+        """The recipe of its teacher, whose images have the size of the run's; None if it needs no teacher.
 
         Raises:
-            UserError: An unknown key or a value of the wrong type or range.
+            UserError: An unknown key or a value of the wrong type or range, or weights to start from.
         """
-        values = self.evidence.runs[self.run].teacher
+        plan = self.evidence.runs[self.run]
+        values = plan.teacher or (self.evidence.runs[plan.base].teacher if plan.base else {})
         if not values:
             return None
-        size = self.search_config(images, 1).data.image_size
-        data = {"root": str(images), "image_size": size, "crop_pct": 1.0, **values.get("data", {})}
-        return parse_table(Recipe, {**values, "data": data}, f"the teacher of run {self.run}")
+        where = f"the teacher of run {self.run}"
+        recipe = parse_table(Recipe, values, where)
+        if recipe.start == "weights" or recipe.weights or not recipe.model:
+            raise UserError(
+                f"expected {where} as timm's name of a network that starts from scratch, as model; "
+                f"got model={recipe.model!r}, start={recipe.start!r}, weights={recipe.weights!r}"
+            )
+        if any(text.startswith("learn.options.teacher=") for text in self.changes):
+            raise UserError(
+                f"expected no --set of learn.options.teacher, because {where} is trained; change runs."
+                f"{self.run}.teacher in a configuration of your own"
+            )
+        search = self.search_config(images, 1).data
+        data = recipe.data.model_copy(
+            update={"root": str(images), "image_size": search.image_size, "crop_pct": recipe.data.crop_pct or 1.0}
+        )
+        return recipe.model_copy(update={"data": data})
 
-    def search_config(self, images: Path, steps: int, teacher: Path | None = None) -> SearchConfig:
+    def search_config(self, images: Path, steps: int, teacher: Teacher | None = None) -> SearchConfig:
         """The configuration of its search, which ``pinas-zoo search`` accepts as well.
 
         Args:
             images: CIFAR-10 as a folder.
             steps: Of learning.
-            teacher: Model folder of its teacher, if it needs one.
+            teacher: Its teacher, if it needs one.
 
         Raises:
             UserError: An unknown key or a value of the wrong type or range.
@@ -254,7 +284,7 @@ class PlannedRun:
                 "space.operations": self.evidence.spaces[self.size],
                 "data.root": str(images),
                 "learn.steps": steps,
-                **({} if teacher is None else {"learn.options.teacher": f"local-dir:{teacher}"}),
+                **_taught_by(teacher),
                 **parse_overrides(self.changes),
             }
         )
@@ -264,6 +294,14 @@ class PlannedRun:
         if has_scores or config.linear.enabled is not None or not set(BY_CLASSIFIER) & set(self.scores):
             return config
         return config.model_copy(update={"linear": config.linear.model_copy(update={"enabled": True})})
+
+
+def _taught_by(teacher: Teacher | None) -> dict[str, Any]:
+    if teacher is None:
+        return {}
+    return {
+        "learn.options.teacher": f"local-dir:{teacher.folder}", "data.mean": teacher.mean, "data.std": teacher.std,
+    }  # fmt: skip
 
 
 def find_evidence(name: str) -> Path:

@@ -38,7 +38,7 @@ def ablations_table(evidence: Evidence) -> Lines:
             measured = [
                 "–" if run.facts.get(k) is None else f"{run.facts[k]:.3f}" for k in ("similarity", "drift", "spread")
             ]
-            value = truth.correlation(run.effect_sums(config.rank_by, archs)).score
+            value = truth.correlation(run.effect_sums(run.ranked_by(config.rank_by), archs)).score
             cells = [run.title, f"{run.seed}", run.budget, f"{run.facts['steps']:,}", f"{value}", *measured]
             lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]

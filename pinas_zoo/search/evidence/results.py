@@ -74,6 +74,11 @@ class MeasuredRun:
         return self.facts["minutes"] * self.facts["threads"]
 
     @property
+    def extra_seconds(self) -> float:
+        """Of the clock, on top of the budget: of a linear stage and of a teacher."""
+        return sum(self.facts.get(key, 0.0) for key in ("linear_seconds", "teacher_seconds"))
+
+    @property
     def budget(self) -> str:
         """Minutes x threads."""
         return f"{self.facts['minutes']:g} x {self.facts['threads']}"

@@ -124,7 +124,7 @@ def scores_table(evidence: Evidence, ranking: Ranking) -> Lines:
     )
     for run in [*evidence.of(ranking), None]:
         names = ["needs none", "", ""] if run is None else [run.title, f"{run.seed}", run.budget]
-        learning = 0.0 if run is None else run.facts["wall_seconds"]
+        learning = 0.0 if run is None else run.facts["wall_seconds"] + run.extra_seconds
         for way in ways_to_rank(evidence, ranking, run):
             inside = {arch: value for arch, value in way.values.items() if arch in half}
             cells = [way.words, f"{len(way.values):,}", f"{truth.interval(way.values)}"]

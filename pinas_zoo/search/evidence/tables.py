@@ -239,7 +239,7 @@ def seeds_table(evidence: Evidence, ranking: Ranking) -> Lines:
         groups.setdefault((run.title, run.budget), []).append(run)
     groups = {key: runs for key, runs in groups.items() if len(runs) > 1}
     ours = {
-        (budget, len(runs)): _average(runs, config.rank_by, archs)
+        (budget, len(runs)): _average(runs, runs[0].ranked_by(config.rank_by), archs)
         for (_, budget), runs in groups.items()
         if runs[0].method == config.reference and not runs[0].changes
     }
@@ -312,11 +312,12 @@ def pairs_table(evidence: Evidence, ranking: Ranking) -> Lines:
         both = ours.scores.keys() & other.scores.keys()
         if len(both) < LEAST:  # one was scored on the smaller space, the other on the whole
             continue
-        pairs = [(config.rank_by, other.ranked_by(config.rank_by))]
+        own = ours.ranked_by(config.rank_by)
+        pairs = [(own, other.ranked_by(config.rank_by))]
         if CLASSIFIER in other.known_scores:
             rest = [name for name in other.known_scores if name != config.rank_by]
             pairs += [(name, name) for name in rest if name in ours.known_scores]
-            pairs += [(config.rank_by, name) for name in rest]
+            pairs += [(own, name) for name in rest]
         for by, name in pairs:
             effects = truth.difference(ours.effect_sums(by, archs, both), other.effect_sums(name, archs, both))
             mine, theirs = evidence.values(ours, by, ranking), evidence.values(other, name, ranking)

@@ -2,38 +2,72 @@
 
 from __future__ import annotations
 
+import json
+import time
+import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from pinas_zoo.bounded_reading import MIB, read_bytes
+from pinas_zoo.engine.folder_lock import FolderHeld
 from pinas_zoo.errors import UserError
-from pinas_zoo.search.evidence.plan import PlannedRun
+from pinas_zoo.search.evidence.plan import PlannedRun, Teacher
 from pinas_zoo.train.network import Start
 from pinas_zoo.train.run import NETWORK, train
+from pinas_zoo.weights.model_folder import parse_timm_config
+
+WAIT = 5.0  # seconds between two looks at a teacher that another process trains
 
 
-def trained_teacher(planned: PlannedRun, images: Path, work: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    """Train the teacher of a run, or find it trained; all seeds and spaces of a run share it.
+@dataclass(frozen=True)
+class TrainedTeacher:
+    """A teacher in its folder.
+
+    Attributes:
+        teacher: What the run needs of it.
+        seconds: Of training.
+        accuracy: Top-1 accuracy on the validation images, in 0..1.
+    """
+
+    teacher: Teacher
+    seconds: float
+    accuracy: float
+
+
+def trained_teacher(planned: PlannedRun, images: Path, work: Path, say: Callable[[str], None]) -> TrainedTeacher | None:
+    """Train the teacher of a run, or find it trained; None if the run needs none.
+
+    All seeds and spaces of a run share it. A process waits while another one trains it.
 
     Args:
         planned: The run.
         images: CIFAR-10 as a folder.
-        work: Where its folder ``teacher_RUN`` is kept.
+        work: Where its folder is kept, named by the run and by a checksum of the recipe.
         say: Takes progress messages, one line each.
 
-    Returns:
-        Its model folder, seconds of training, and top-1 accuracy on the validation images; empty if the run needs none.
-
     Raises:
-        UserError: A wrong recipe, or another process that trains it.
+        UserError: A wrong recipe, or images that cannot be read.
     """
     recipe = planned.teacher_recipe(images)
     if recipe is None:
-        return {}
-    folder = work.resolve() / f"teacher_{planned.run}"
-    try:
-        done = train(recipe, Start(f"teacher {recipe.model}", recipe.model, recipe.model), folder, say)
-    except UserError as error:
-        raise UserError(f"the teacher of {planned.run}: {error}") from error
+        return None
+    plain = json.dumps(recipe.model_dump(mode="json", exclude={"log": True, "data": {"root"}}), sort_keys=True)
+    folder = work / f"teacher_{planned.run}_{zlib.crc32(plain.encode()):08x}"
+    start, told = Start(f"teacher {recipe.model}", recipe.model, recipe.model), False
+    while True:
+        try:
+            done = train(recipe, start, folder, say)
+            break
+        except FolderHeld:
+            if not told:
+                say(f"waiting for the teacher that another process trains in {folder}")
+                told = True
+            time.sleep(WAIT)
+        except UserError as error:
+            raise UserError(f"the teacher of {planned.run}: {error}") from error
     assert done is not None  # in the first process
-    return {"folder": folder / NETWORK, "seconds": done["seconds"], "accuracy": done["top1"]}
+    path = folder / NETWORK / "config.json"
+    cfg = parse_timm_config(read_bytes(path, "the teacher's configuration", MIB), str(path))[2]
+    teacher = Teacher(folder / NETWORK, tuple(cfg["mean"]), tuple(cfg["std"]))
+    return TrainedTeacher(teacher, done["seconds"], done["top1"])

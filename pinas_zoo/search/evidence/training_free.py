@@ -45,6 +45,7 @@ class Facts(BaseModel):
     architectures: Count  # of the space
     scored: Count
     seconds: Seconds  # of scoring
+    initialisations: Count = 1  # over which the score is averaged; earlier versions had one
     machine: Line
 
 
@@ -90,7 +91,7 @@ def measure_training_free(
     missing = []
     for (size, count), kind in product(counts.items(), evidence.training_free):
         path = result_path(kind, size, count, results)
-        if path.is_file() and path.with_suffix(".csv").is_file():
+        if _is_measured(path, evidence.initialisations.get(kind, 1)):
             say(f"{path.stem}: measured already")
         else:
             missing.append((size, count, kind, path))
@@ -108,6 +109,14 @@ def measure_training_free(
         say(f"{path.stem}: written")
 
 
+def _is_measured(path: Path, initialisations: int) -> bool:
+    """Whether both files are there, of a score that is averaged over so many initialisations."""
+    if not (path.is_file() and path.with_suffix(".csv").is_file()):
+        return False
+    known = read_json(path, "the facts of training-free scores", FACTS_LIMIT)
+    return isinstance(known, dict) and known.get("initialisations", 1) == initialisations
+
+
 def _measure(kind: str, data: ScoringData, archs: Sequence[Arch], size: int, path: Path) -> None:
     """Score architectures by one kind, and write the two files."""
     space, build = data.space, KINDS[kind].build
@@ -123,9 +132,11 @@ def _measure(kind: str, data: ScoringData, archs: Sequence[Arch], size: int, pat
     rows = [f"{space.operations_of(a)},{s.accuracy!r},{s.loss!r}\n" for a, s in zip(archs, found, strict=True)]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path.with_suffix(".csv"), "".join(["arch,score,loss\n", *rows]))
-    facts = Facts(kind=kind, architectures=size, scored=len(archs), seconds=seconds, machine=machine())
+    facts = Facts(
+        kind=kind, architectures=size, scored=len(archs), seconds=seconds,
+        initialisations=data.zero_cost_initialisations, machine=machine(),
+    )  # fmt: skip
     setting = {"channels": space.channels, "cells": space.cells, "image_size": data.image_size, "seed": data.seed}
-    setting["initialisations"] = data.zero_cost_initialisations
     write_json(path, {**facts.model_dump(), **setting, "version": __version__})
 
 

@@ -30,7 +30,11 @@ UNRELIABLE = 0.5  # a reliability below this gives a warning
 RIDGE = 1.0  # acts like one observation of zero effect a candidate: a candidate that was never scored adds nothing
 
 
-def _itself(arch: Arch) -> Arch:
+Reachable = Callable[[Arch], Arch]  # an architecture without choices that have no effect on its output
+
+
+def itself(arch: Arch) -> Arch:
+    """For spaces in which every choice has an effect."""
     return arch
 
 
@@ -54,7 +58,7 @@ class MainEffects:
     table: NDArray[np.float64]
     explained: float
     reliability: float
-    reachable: Callable[[Arch], Arch] = _itself
+    reachable: Reachable = itself
 
     def score(self, arch: Arch) -> float:
         """The sum for any architecture of the space, scored or not; rounded, so that equal sums compare equal."""
@@ -95,9 +99,7 @@ def enough_scores(archs: Collection[Arch]) -> bool:
     return bool(layers) and len(archs) >= 2 * (sum(len(set(layer)) - 1 for layer in layers) + 1)
 
 
-def main_effects(
-    scores: Mapping[Arch, float], num_candidates: int, reachable: Callable[[Arch], Arch] = _itself
-) -> MainEffects:
+def main_effects(scores: Mapping[Arch, float], num_candidates: int, reachable: Reachable = itself) -> MainEffects:
     """Fit scores by ridge-regularised least squares on the candidates of each layer.
 
     Args:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pinas_zoo.arch import Arch
-from pinas_zoo.search.ranking.main_effects import clipped, enough_scores, main_effects
+from pinas_zoo.search.ranking.main_effects import Reachable, clipped, enough_scores, itself, main_effects
 from pinas_zoo.search.scorers.protocol import Score
 
 Z = 1.96  # standard errors: a 95% interval
@@ -59,7 +59,11 @@ def accuracy_noise(scores: Mapping[Arch, Score], winner: Arch, images: int) -> W
 
 
 def score_noise(
-    scores: Mapping[Arch, Score], winner: Arch, num_candidates: int, shown: Callable[[float], str] = "{:.2%}".format
+    scores: Mapping[Arch, Score],
+    winner: Arch,
+    num_candidates: int,
+    shown: Callable[[float], str] = "{:.2%}".format,
+    reachable: Reachable = itself,
 ) -> WinnerNoise:
     """The same for scores without a binomial error, by their scatter around sums of main effects.
 
@@ -68,13 +72,14 @@ def score_noise(
         winner: The winner.
         num_candidates: Candidates per layer.
         shown: A difference of scores as text.
+        reachable: Of the space.
     """
     others = len(scores) - 1
     values = {arch: score.accuracy for arch, score in scores.items()}
     if not enough_scores(scores):
         reason = "each candidate is scored once, and there are too few to estimate the noise of a score"
         return WinnerNoise(None, others, f"how many candidates lie within noise of the winner is not known: {reason}")
-    fit = main_effects(values, num_candidates)
+    fit = main_effects(values, num_candidates, reachable)
     scatter = math.sqrt(max(0.0, 1 - fit.explained)) * float(clipped(values.values()).std())
     within = sum(
         values[winner] - value <= Z * math.sqrt(2) * scatter for arch, value in values.items() if arch != winner

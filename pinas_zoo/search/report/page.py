@@ -37,6 +37,7 @@ from pinas_zoo.search.report.tree_figure import LEAST
 from pinas_zoo.search.report.worth_section import worth_section
 from pinas_zoo.search.run_files import (
     LOG_RANKS,
+    SMOOTHED,
     RankFacts,
     part_columns,
     read_label_names,
@@ -286,7 +287,10 @@ def _exploration(
 
 
 def _candidates(ranking: Sequence[Mapping[str, str]], kind: ScoreKind, parts: Collection[str]) -> Table:
-    """The ten best. Combined scores have a column each, with the rank by it, and one with the sum of log ranks."""
+    """The ten best. Combined scores have a column each, with the rank by it, and one with the sum of log ranks.
+
+    A smoothed ranking has a column of what ranks: the lower the better.
+    """
     rows, best = [], ranking[:10]
     unit, factor = flops_unit(max(float(row["flops_g"]) for row in best))
     for row in best:
@@ -295,10 +299,11 @@ def _candidates(ranking: Sequence[Mapping[str, str]], kind: ScoreKind, parts: Co
             cells.append(f"{float(row[value]):.4g} ({row[rank]})")
         cells += [f"{float(row[LOG_RANKS]):.3f}"] if parts else []
         cells += [row.get("loss", ""), row.get("params_m", ""), f"{float(row['flops_g']) * factor:.4f}"]
-        rows.append([*cells, row.get("effects", "")])
+        rows.append([*cells, row.get("effects", ""), *([f"{float(row[SMOOTHED]):.3f}"] if SMOOTHED in row else [])])
     sums = [*(f"{name} (rank)" for name in parts), "sum of log ranks"] if parts else []
     costs = ["params, M", f"multiply-adds, {unit}"]
     head = ["rank", "architecture", kind.name, *sums, "loss", *costs, "sum of effects"]
+    head += ["smoothed"] if SMOOTHED in best[0] else []
     return _table(head, rows, (0, *range(2, len(head))), code=frozenset((1,)))
 
 

@@ -3,7 +3,7 @@
 Ranks have no unit, so accuracies, cosines and multiply-adds can be added. As in AZ-NAS (Lee and Ham, CVPR 2024), ranks
 are counted from the last place, and the sum is that of log(rank / N): one bad score costs more than several good ones
 bring, since each kind of score has architectures that it overrates. On NAS-Bench-201 this ranks better than sums of
-ranks, and than logarithms of ranks that are counted from the first place (benchmarks/results/log_ranks.md).
+ranks, and than logarithms of ranks that are counted from the first place (benchmarks/results/rank_sums.md).
 
 Ranks are those among the architectures that are scored when a ranking is made, so that a sum changes with every further
 architecture, and single scores do not.
@@ -49,8 +49,8 @@ def shares(sums: Ranks, weights: Mapping[str, float]) -> Ranks:
     return 1 - sums / most if most else np.ones(len(sums))
 
 
-def smoothed_ranks(scores: Sequence[Score], sums: Sequence[float]) -> Ranks:
-    """Ranks of architectures by their own scores and by sums of main effects together, N; lower is better.
+def smoothed_sums(scores: Sequence[Score], sums: Sequence[float]) -> Ranks:
+    """Architectures by their own scores and by sums of main effects together, N; lower is better.
 
     Each counts half, by :func:`log_rank_sums`. A score is noisy and knows its architecture; a sum averages over many
     scores and ignores how choices act together.

@@ -111,7 +111,7 @@ def _of_scores(context: Context, scores: Mapping[Arch, Score]) -> list[SearchWar
     found = [
         equal,
         learned_nothing.few_distinct_scores(values, name, is_accuracy),
-        learned_nothing.unexplained_scores(scores, context.space.num_candidates),
+        learned_nothing.unexplained_scores(scores, context.space.num_candidates, context.space.reachable),
     ]
     if is_accuracy:
         held_out = context.scoring_data().held_out
@@ -129,7 +129,7 @@ def _noise(context: Context, scores: Mapping[Arch, Score], winner: str) -> Winne
     arch = context.space.parse(winner)
     if kind.name == "accuracy":
         return accuracy_noise(scores, arch, len(context.scoring_data().held_out))
-    return score_noise(scores, arch, context.space.num_candidates, kind.shown)
+    return score_noise(scores, arch, context.space.num_candidates, kind.shown, context.space.reachable)
 
 
 def _of_test(context: Context, stage: str, accuracy: float) -> SearchWarning | None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.ranking.main_effects import MainEffects
-from pinas_zoo.search.run_files import LOG_RANKS, part_columns
-from pinas_zoo.search.scorers.log_ranks import log_rank_sums, part_ranks, smoothed_ranks
+from pinas_zoo.search.run_files import LOG_RANKS, SMOOTHED, part_columns
+from pinas_zoo.search.scorers.log_ranks import log_rank_sums, part_ranks, smoothed_sums
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.weights.atomic import replacing
@@ -33,7 +33,8 @@ def write_ranking(
         image_size: Height and width in pixels, on which multiply-adds depend.
         effects: Main effects of the scores.
         rank_by: ``score`` ranks by score, then by loss. ``effects`` ranks by the sum of main effects first, and
-            ``smoothed`` by both (:func:`pinas_zoo.search.scorers.log_ranks.smoothed_ranks`).
+            ``smoothed`` by both (:func:`pinas_zoo.search.scorers.log_ranks.smoothed_sums`), which the file then has in
+            the column ``smoothed``: 0 is the first by both.
         weights: Weights of the parts of combined scores. The file then has further columns: the sum of log ranks, and
             each part's score, loss and rank, in full precision.
 
@@ -44,8 +45,9 @@ def write_ranking(
     order = sorted(scores, key=lambda arch: (-scores[arch].accuracy, scores[arch].loss))
     if rank_by == "effects":
         order.sort(key=lambda arch: -sums[arch])
-    elif rank_by == "smoothed":
-        both = dict(zip(scores, smoothed_ranks(list(scores.values()), list(sums.values())), strict=True))
+    both: dict[Arch, float] = {}
+    if rank_by == "smoothed":
+        both = dict(zip(scores, smoothed_sums(list(scores.values()), list(sums.values())), strict=True))
         order.sort(key=both.__getitem__)
     evaluated = {arch: k for k, arch in enumerate(scores)}
     parts = _part_columns(scores, weights) if weights else {}
@@ -54,7 +56,7 @@ def write_ranking(
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         names = ["rank", "arch", "accuracy", "loss", "params_m", "flops_g", "evaluation", "effects"]
-        writer.writerow([*names, *parts])
+        writer.writerow([*names, *([SMOOTHED] if both else []), *parts])
         for rank, arch in enumerate(order, 1):
             params_m, flops_g = space.cost(arch, image_size)
             score = scores[arch]
@@ -68,6 +70,7 @@ def write_ranking(
                     f"{flops_g:.9f}",  # exact: networks for images of a few pixels differ in the seventh decimal
                     evaluated[arch],
                     text(sums[arch]),
+                    *([f"{both[arch]:.9f}"] if both else []),
                     *(column[evaluated[arch]] for column in parts.values()),
                 ]
             )

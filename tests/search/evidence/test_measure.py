@@ -12,6 +12,7 @@ from PIL import Image
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.cli import main
+from pinas_zoo.engine.folder_lock import hold_folder
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.evidence import budget
 from pinas_zoo.search.evidence.budget import TIMED, WARM, learning_step, step_seconds, steps_within
@@ -19,6 +20,7 @@ from pinas_zoo.search.evidence.measure import scored_archs
 from pinas_zoo.search.evidence.plan import PlannedRun, find_evidence, load_evidence
 from pinas_zoo.search.evidence.replacements import replacements
 from pinas_zoo.search.evidence.results import SCORES, read_run
+from pinas_zoo.search.evidence.teacher import trained_teacher
 from pinas_zoo.search.evidence.training_free import read_training_free
 from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 from tests.search.evidence.made_up_runs import CONFIG, write_truth
@@ -140,7 +142,7 @@ def test_a_run_with_a_teacher_trains_it_once_and_is_ranked_by_its_own_score(tmp_
     words += ["--minutes", "0.002", "--threads", "1", "--count", "30", "--results", str(results)]
     words += ["--work-dir", str(work)]
     assert main([*words, "--seeds", "0"]) == 0
-    teacher = work / "teacher_dna"
+    (teacher,) = work.glob("teacher_dna_*")
     done = json.loads((teacher / "done.json").read_text())
     told = capsys.readouterr().out
     assert "network  teacher nasbench201: new weights" in told
@@ -157,6 +159,10 @@ def test_a_run_with_a_teacher_trains_it_once_and_is_ranked_by_its_own_score(tmp_
     kept = "".join(path.read_text() for path in results.glob("dna*"))
     assert str(tmp_path) not in kept
     assert first.facts["config"]["teacher"]["model_args"]["cells"] == 1
+    searched = json.loads((work / "dna_729_0.002x1_1" / "config.json").read_text())
+    assert searched["learn"]["options"]["teacher"] == f"local-dir:{teacher / 'trained'}"
+    cfg = json.loads((teacher / "trained" / "config.json").read_text())["pretrained_cfg"]
+    assert (searched["data"]["mean"], searched["data"]["std"]) == (cfg["mean"], cfg["std"])  # both see the same images
     page = results.with_suffix(".md").read_text()
     assert "| DNA | 1 | 0.002 x 1 | the method's own score | 30 |" in page
 
@@ -167,6 +173,8 @@ def test_a_run_with_a_teacher_trains_it_once_and_is_ranked_by_its_own_score(tmp_
         ("epochs=3", "the teacher of run dna: unknown key 'epochs'"),
         ("model='no_such_network'", "the teacher of dna: expected"),
         ("model_args=dict(arch='5')", "the teacher of dna: expected"),
+        ("data=3", "the teacher of run dna: "),
+        ("start='weights'", "the teacher of run dna as timm's name of a network that starts from scratch"),
     ],
 )
 def test_a_wrong_teacher_is_one_line(teacher, message, tmp_path, capsys):
@@ -177,6 +185,36 @@ def test_a_wrong_teacher_is_one_line(teacher, message, tmp_path, capsys):
     assert main(words) == 2
     error = capsys.readouterr().err
     assert message in error.splitlines()[-1]
+
+
+def test_a_teacher_is_trained_by_one_process_while_another_waits(tmp_path, monkeypatch):
+    (tmp_path / "tiny.py").write_text(TINY + TEACHER)
+    planned = PlannedRun(load_evidence(tmp_path / "tiny.py"), "dna", 729, 0, 1.0, 1)
+    images, said = tiny_images(tmp_path / "images"), []
+    monkeypatch.setattr("pinas_zoo.search.evidence.teacher.WAIT", 0.0)
+    first = trained_teacher(planned, images, tmp_path / "work", lambda text: None)
+    folder = first.teacher.folder.parent
+    (folder / "done.json").unlink()
+    with hold_folder(folder) as lock:
+        monkeypatch.setattr("time.sleep", lambda seconds: lock.release())
+        assert trained_teacher(planned, images, tmp_path / "work", said.append).teacher == first.teacher
+    assert said[0] == f"waiting for the teacher that another process trains in {folder}"
+
+
+def test_a_teacher_of_the_configuration_is_not_replaced_by_a_change(tmp_path, capsys):
+    (tmp_path / "tiny.py").write_text(TINY + TEACHER)
+    words = ["evidence", str(tmp_path / "tiny.py"), "--truth", str(write_truth(tmp_path / "truth.csv"))]
+    words += [
+        "--images",
+        str(tiny_images(tmp_path / "images")),
+        "--runs",
+        "dna",
+        "--results",
+        str(tmp_path / "results"),
+    ]
+    assert main([*words, "--set", "learn.options.teacher=vgg11", "--work-dir", str(tmp_path / "work")]) == 2
+    assert "expected no --set of learn.options.teacher" in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()
 
 
 def test_each_measured_step_of_the_budget_learns(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from pinas_zoo.data.images import Images
 from pinas_zoo.search.ranking.kendall import tau
 from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.score_kinds import KINDS, aggregate_kind
-from pinas_zoo.search.scorers.log_ranks import combined, smoothed_ranks
+from pinas_zoo.search.scorers.log_ranks import combined, smoothed_sums
 from pinas_zoo.search.scorers.protocol import CLASSIFIER, LABELS, SUPERNET, Score, ScoringData
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 
@@ -69,15 +69,15 @@ def test_the_order_of_scoring_changes_no_sum_and_one_alone_is_first():
     assert combined(scores, None) == scores
 
 
-def test_smoothed_ranks_count_a_score_and_the_sum_of_effects_half_each():
+def test_smoothed_sums_count_a_score_and_the_sum_of_effects_half_each():
     scores = [Score(0.3, 1.0), Score(0.5, 1.0), Score(0.5, 0.9), Score(0.1, 1.0)]
     sums = [0.4, 0.1, 0.2, 0.3]  # ranks 1 4 3 2 beside those of the scores, 3 2 1 4
-    found = smoothed_ranks(scores, sums)
+    found = smoothed_sums(scores, sums)
     assert found.tolist() == pytest.approx([-0.5 * math.log(a * b / 16) for a, b in ((2, 4), (3, 1), (4, 2), (1, 3))])
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_smoothed_ranks_are_better_than_noisy_scores_and_than_effects_that_miss_an_interaction(seed):
+def test_smoothed_sums_are_better_than_noisy_scores_and_than_effects_that_miss_an_interaction(seed):
     rng = np.random.default_rng(seed)
     table = rng.normal(size=(3, 3))
     truth = np.array([sum(table[k, c] for k, c in enumerate(arch)) for arch in ARCHS])
@@ -87,7 +87,7 @@ def test_smoothed_ranks_are_better_than_noisy_scores_and_than_effects_that_miss_
         noisy = dict(zip(ARCHS, truth + 1.2 * rng.normal(size=len(ARCHS)), strict=True))
         effects = main_effects(noisy, 3)
         sums = [effects.score(arch) for arch in ARCHS]
-        both = smoothed_ranks([Score(value, 0.0) for value in noisy.values()], sums)
+        both = smoothed_sums([Score(value, 0.0) for value in noisy.values()], sums)
         taus.append([tau(np.array(values), truth) for values in (list(noisy.values()), sums, -both)])
     alone, additive, smoothed = np.mean(taus, 0)
     assert smoothed > max(alone, additive)

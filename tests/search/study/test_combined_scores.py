@@ -19,6 +19,7 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import Explore
 from pinas_zoo.search.ranking.main_effects import main_effects
 from pinas_zoo.search.run_files import read_ranking
+from pinas_zoo.search.scorers.log_ranks import smoothed_sums
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.spaces.resnest50 import ResNeSt50Space
 from pinas_zoo.search.study import leases
@@ -155,6 +156,14 @@ def test_the_study_keeps_single_scores_and_the_ranking_file_each_part_and_the_su
     effects = main_effects({arch: score.accuracy for arch, score in scores.items()}, 4)
     best = write_ranking(tmp_path / "ranking.csv", space, scores, 32, effects, "score", WEIGHTS)
     rows = read_ranking(tmp_path / "ranking.csv", WEIGHTS)
+    first = write_ranking(tmp_path / "smoothed.csv", space, scores, 32, effects, "smoothed", WEIGHTS)
+    smooth = read_ranking(tmp_path / "smoothed.csv", WEIGHTS)
+    both = dict(zip(scores, smoothed_sums(list(scores.values()), [effects.score(a) for a in scores]), strict=True))
+    assert [row["arch"] for row in smooth] == [str(arch) for arch in sorted(scores, key=both.__getitem__)]
+    assert smooth[0]["arch"] == str(first)
+    assert [float(row["smoothed"]) for row in smooth] == pytest.approx(sorted(both.values()), abs=1e-8)
+    assert [row["arch"] for row in smooth] != [row["arch"] for row in rows]
+    assert "smoothed" not in rows[0]
     assert list(rows[0])[:8] == ["rank", "arch", "accuracy", "loss", "params_m", "flops_g", "evaluation", "effects"]
     assert rows[0]["arch"] == str(best) == str(max(scores, key=lambda arch: scores[arch].accuracy))
     for row in rows:
