@@ -4,11 +4,11 @@ A supernet's score of one architecture mixes the architecture's worth, interfere
 and noise. An additive model has few parameters, so every score helps to estimate each of them, and interference and
 noise mostly average out. On the 729 architectures of NAS-Bench-201 without ``none`` and skip connections, sums of main
 effects rank as well as the consistency scores that they are fitted to, or better, and they also rank architectures that
-were not scored. On all 15,625 they rank worse than the scores (benchmarks/results/nb201.md), because the model ignores
-interactions between choices. One interaction is drastic: choices that together cut a network's input off. Such scores
-lie far from all others and would dominate the fit, so they are clipped first. Another one can be taken out: a choice
-without an effect on the output counts as the space says (:meth:`SearchSpace.reachable`), such as ``none`` on an edge
-that leads nowhere. No accuracy of a trained network is used.
+were not scored. On all 15,625 they rank no better than the scores, and SPOS's worse (benchmarks/results/nb201.md),
+because the model ignores interactions between choices. One interaction is drastic: choices that together cut off a
+network's input. Such scores lie far from all others and would dominate the fit, so they are clipped first. Another one
+can be taken out: a choice without an effect on the output counts as the space says (:meth:`SearchSpace.reachable`), such
+as ``none`` on an edge that leads nowhere. No accuracy of a trained network is used.
 """
 
 from __future__ import annotations
