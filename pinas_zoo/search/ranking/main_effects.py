@@ -7,8 +7,8 @@ effects rank as well as the consistency scores that they are fitted to, or bette
 were not scored. On all 15,625 they rank no better than the scores, and SPOS's worse (benchmarks/results/nb201.md),
 because the model ignores interactions between choices. One interaction is drastic: choices that together cut off a
 network's input. Such scores lie far from all others and would dominate the fit, so they are clipped first. Another one
-can be taken out: a choice without an effect on the output counts as the space says (:meth:`SearchSpace.reachable`), such
-as ``none`` on an edge that leads nowhere. No accuracy of a trained network is used.
+can be taken out: a choice without an effect on the output counts as :meth:`SearchSpace.reachable` says, such as
+``none`` on an edge that leads nowhere. No accuracy of a trained network is used.
 """
 
 from __future__ import annotations
