@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,6 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
     by_classifier = bool(set(BY_CLASSIFIER) & set(planned.scores)) and planned.run in planned.evidence.replacements
     if by_classifier and planned.scored == planned.size and "skip_connect" in space.operations:
         write_estimates(path, estimate_replacements(context, space, archs))
-    curve = read_curve(folder / "learn")
     facts: dict[str, Any] = {
         "run": planned.run,
         "title": planned.evidence.runs[planned.run].title,
@@ -97,7 +96,7 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
         "scoring_seconds": round(scoring, 1),
         **({"accuracy": mean} if math.isfinite(mean := round(float(np.mean([v[0] for v in scores])), 4)) else {}),
         **_similarity(context),
-        **{key: round(float(np.mean(curve[key][-10:])), 4) for key in ("loss", "spread", "drift") if key in curve},
+        **_ends(read_curve(folder / "learn")),
         "machine": machine(),
         "version": __version__,
         "made_with": made_with(),
@@ -124,6 +123,12 @@ def estimate_replacements(context: Context, space: NASBench201Space, archs: Sequ
     wanted = dict.fromkeys([*before, *(one.after for one in replacements(before))])
     paths = [space.from_operations(Arch.parse(digits)) for digits in wanted]
     return dict(zip(wanted, classifier_accuracies(context, paths), strict=True))
+
+
+def _ends(curve: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Means of the last ten logged losses, spreads and drifts; a phase that ended before has none."""
+    ends = {key: float(np.mean(curve[key][-10:])) for key in ("loss", "spread", "drift") if key in curve}
+    return {key: round(value, 4) for key, value in ends.items() if math.isfinite(value)}
 
 
 def _similarity(context: Context) -> dict[str, float]:

@@ -16,7 +16,7 @@ from pinas_zoo.engine.folder_lock import hold_folder
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.evidence import budget
 from pinas_zoo.search.evidence.budget import TIMED, WARM, learning_step, step_seconds, steps_within
-from pinas_zoo.search.evidence.measure import scored_archs
+from pinas_zoo.search.evidence.measure import _ends, scored_archs
 from pinas_zoo.search.evidence.plan import PlannedRun, find_evidence, load_evidence
 from pinas_zoo.search.evidence.replacements import replacements
 from pinas_zoo.search.evidence.results import SCORES, read_run
@@ -185,6 +185,12 @@ def test_a_wrong_teacher_is_one_line(teacher, message, tmp_path, capsys):
     assert main(words) == 2
     error = capsys.readouterr().err
     assert message in error.splitlines()[-1]
+
+
+def test_phases_that_end_early_have_no_last_loss():
+    nothing = float("nan")
+    curve = {"loss": [3.0, 2.0, nothing], "stage2.loss": [nothing, nothing, 1.0], "drift": [0.25, 0.75]}
+    assert _ends(curve) == {"drift": 0.5}
 
 
 def test_a_teacher_is_trained_by_one_process_while_another_waits(tmp_path, monkeypatch):
