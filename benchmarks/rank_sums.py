@@ -10,12 +10,13 @@ so that a rule that is chosen on the first half is judged on the second. Nothing
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import rankdata
 
+from pinas_zoo.errors import UserError
 from pinas_zoo.search.evidence.plan import find_evidence, load_evidence
 from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun, effect_sums
 from pinas_zoo.search.evidence.tables import Evidence, Ranking
@@ -50,18 +51,36 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=15625, help="architectures of the space")
     parser.add_argument("--runs", nargs="+", default=["pinas", "spos"], help="methods, each with its longest budget")
     args = parser.parse_args()
-    config = load_evidence(find_evidence("nasbench201"))
-    truth = load_truth(Path(args.truth), config.truth, 1)
-    evidence = Evidence.load(config, truth, Path(args.results))
-    ranking = Ranking(args.size, args.size)
-    better = truth.better_half(evidence.archs(args.size))
-    free = {one.kind: one.values for one in evidence.training_free if one.size == args.size}
+    try:
+        rows = compare(args.truth, args.results, args.size, args.runs)
+    except UserError as error:
+        parser.error(str(error))
+    if not rows:
+        parser.error(f"expected kept scores of {' or '.join(args.runs)} on {args.size} architectures in {args.results}")
     print("| supernet | sum | rule | first half | other half | all | within the better half |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for method in (*args.runs, None):
+    print("\n".join(rows))
+
+
+def compare(table: str, results: str, size: int, methods: Sequence[str]) -> list[str]:
+    """A row for each method, sum and rule, and for each sum without a supernet.
+
+    Raises:
+        UserError: A file is missing or damaged, or the size is not that of a space.
+    """
+    config = load_evidence(find_evidence("nasbench201"))
+    if size not in config.spaces:
+        raise UserError(f"expected a --size of {', '.join(map(str, config.spaces))}, got {size}")
+    truth = load_truth(Path(table), config.truth, 1)
+    evidence = Evidence.load(config, truth, Path(results))
+    ranking = Ranking(size, size)
+    better = truth.better_half(evidence.archs(size))
+    free = {one.kind: one.values for one in evidence.training_free if one.size == size}
+    lines = []
+    for method in (*methods, None):
         runs: list[MeasuredRun | None] = [None]
         if method is not None:
-            known = [run for run in evidence.of_size(args.size) if run.method == method and not run.changes]
+            known = [run for run in evidence.of_size(size) if run.method == method and not run.changes]
             longest = max((run.core_minutes for run in known), default=0)
             runs = [run for run in known if run.core_minutes == longest]
         for names in SUMS:
@@ -79,7 +98,8 @@ def main() -> None:
                         else f"{config.runs[method].title}, {len(runs)} seed{'s' * (len(runs) > 1)}"
                     )
                     words = " + ".join(RANKING_SCORES.get(name, name) for name in names)
-                    print(f"| {title} | {words} | {rule}{', smoothed' * smooth} | {' | '.join(cells)} |")
+                    lines.append(f"| {title} | {words} | {rule}{', smoothed' * smooth} | {' | '.join(cells)} |")
+    return lines
 
 
 def taus(

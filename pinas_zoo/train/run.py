@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from pinas_zoo.train.evaluate import tells_top5
 from pinas_zoo.train.fit import Trained, Words, fit, fitted, remove_attempts
 from pinas_zoo.train.images import Splits, TransformedImages, left_out, open_images
 from pinas_zoo.train.network import Start, build, image_config, save
+from pinas_zoo.weights import entry_points
 from pinas_zoo.weights.atomic import write_json
 
 Say = Callable[[str], None]
@@ -94,6 +96,8 @@ def train(recipe: Recipe, start: Start, folder: Path, say: Say = print) -> dict[
         if not torch.cuda.is_available():
             raise UserError("expected GPUs for sync_bn=True, found none; leave it off")
         model = convert_sync_batchnorm(model)
+    if entry_points.is_generic(start.architecture) and "arch" not in {**start.args, **recipe.model_args}:
+        start = replace(start, args={**start.args, "arch": str(model.arch)})  # the entry point's own default
     config = image_config(model, recipe.data)
     images = {
         "train": TransformedImages(splits.train, config, recipe.augment),

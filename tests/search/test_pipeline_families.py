@@ -102,6 +102,10 @@ def test_a_nasbench201_network_is_trained_and_kept_by_its_architecture_string(tm
     assert train(recipe, Start("nasbench201", "nasbench201", "nasbench201"), tmp_path / "run", lambda text: None)
     model = timm.create_model(f"local-dir:{tmp_path / 'run' / 'trained'}", pretrained=True)
     assert (model.arch, model.num_classes) == ("234012", 10)
+    plain = recipe.model_copy(update={"model_args": dict(channels=4, cells=1)})  # the entry point's own architecture
+    assert train(plain, Start("nasbench201", "nasbench201", "nasbench201"), tmp_path / "plain", lambda text: None)
+    again = timm.create_model(f"local-dir:{tmp_path / 'plain' / 'trained'}", pretrained=True)
+    assert again.arch == timm.create_model("nasbench201", channels=4, cells=1).arch
 
 
 def test_a_nasbench201_network_is_pushed_with_a_card_and_registered_by_its_arch(tmp_path, zoo_home):

@@ -75,6 +75,14 @@ def test_damaged_facts(tmp_path, content):
         read_facts(tmp_path / DONE, "a cure")
 
 
+def test_a_ranking_has_each_architecture_once(tmp_path):
+    path = tmp_path / "ranking.csv"
+    row = "0123,0.5,1.0,1.0,0.5"
+    path.write_text(f"rank,arch,accuracy,loss,params_m,flops_g\n1,{row}\n2,{row}\n")
+    with pytest.raises(UserError, match=r"expected each architecture once in .*, got that of row 2 twice; delete"):
+        read_ranking(path)
+
+
 @pytest.mark.parametrize(
     "row",
     ["1,0123,nan,1,1,1", "1,0123,1e308,1,1,1", "1,0123,1", "1,0123,1,1,1,1,1,1", "x,0123,1,1,1,1", "", "1,,1,1,1,1"],

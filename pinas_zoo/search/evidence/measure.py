@@ -75,7 +75,12 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
     scoring = time.perf_counter() - started
     path = results / f"{planned.result_name(count)}.csv"
     by_classifier = bool(set(BY_CLASSIFIER) & set(planned.scores)) and planned.run in planned.evidence.replacements
-    if by_classifier and planned.scored == planned.size and "skip_connect" in space.operations:
+    if (
+        by_classifier
+        and not method_class(config.learn.method).scores_paths
+        and planned.scored == planned.size
+        and "skip_connect" in space.operations
+    ):
         write_estimates(path, estimate_replacements(context, space, archs))
     facts: dict[str, Any] = {
         "run": planned.run,

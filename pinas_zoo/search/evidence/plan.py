@@ -17,6 +17,7 @@ from pinas_zoo.engine.python_config import read_python_config
 from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import EDGES, OPERATIONS
 from pinas_zoo.search.config import SearchConfig, parse_config
+from pinas_zoo.search.evidence.kept_facts import Line
 from pinas_zoo.search.evidence.results import BY_CLASSIFIER, NEEDS_NO_CLASSIFIER, RANKING_SCORES
 from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.score_kinds import KINDS
@@ -41,7 +42,7 @@ class TunedHalf(Table):
     """Half of a space's architectures, drawn by seed, on which regimes were chosen."""
 
     size: int
-    seed: int
+    seed: int = Field(ge=0, lt=2**32)
 
 
 class Protocol(Table):
@@ -58,8 +59,8 @@ class Protocol(Table):
 class MethodPlan(Table):
     """How one of the compared supernets is learned: tables of a search configuration."""
 
-    title: str
-    printed: str = ""  # what a paper prints for it, in words, for the table of all methods
+    title: Line  # of result files and tables
+    printed: Line = ""  # what a paper prints for it, in words, for the table of all methods
     base: str | None = None  # the run whose learn and views this one starts from
     # a recipe of `pinas-zoo train`, with labels, of the network that its method takes as learn.options.teacher
     teacher: dict[str, Any] = Field(default_factory=dict)
@@ -70,9 +71,9 @@ class MethodPlan(Table):
 class ReportOptions(Table):
     """What the tables and figures show."""
 
-    resamples: int = Field(2000, ge=1)  # of the bootstrap; a quarter of it where there are many architectures
+    resamples: int = Field(2000, ge=1, le=10**6)  # of the bootstrap; a quarter of it where there are many architectures
     fitted: int = Field(150, ge=3)  # a trial with fewer scores appears only in the table of trials
-    fits: int = Field(200, ge=1)  # fits to random ``fitted`` scores of runs that have at least twice as many
+    fits: int = Field(200, ge=1, le=10**5)  # fits to random ``fitted`` scores of runs that have at least twice as many
     best: int = Field(100, ge=1)  # architectures among which skip connections are counted
     unchanged: float = Field(0.01, gt=0)  # Figure 7: the largest change of the estimated accuracy, as a fraction
 
@@ -249,10 +250,11 @@ class PlannedRun:
                 f"expected {where} as timm's name of a network that starts from scratch, as model; "
                 f"got model={recipe.model!r}, start={recipe.start!r}, weights={recipe.weights!r}"
             )
-        if any(text.startswith("learn.options.teacher=") for text in self.changes):
+        fixed = ("learn.options.teacher", "data.mean", "data.std")
+        if clash := [key for key in fixed for text in self.changes if text.startswith(f"{key}=")]:
             raise UserError(
-                f"expected no --set of learn.options.teacher, because {where} is trained; change runs."
-                f"{self.run}.teacher in a configuration of your own"
+                f"expected no --set of {clash[0]}, which {where} decides; change runs.{self.run}.teacher in a "
+                "configuration of your own"
             )
         search = self.search_config(images, 1).data
         data = recipe.data.model_copy(

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pinas_zoo.bounded_reading import MIB, read_bytes
+from pinas_zoo.bounded_reading import MIB, is_finite, read_bytes
 from pinas_zoo.engine.folder_lock import FolderHeld
 from pinas_zoo.errors import UserError
 from pinas_zoo.search.evidence.plan import PlannedRun, Teacher
 from pinas_zoo.train.network import Start
-from pinas_zoo.train.run import NETWORK, train
+from pinas_zoo.train.run import DONE, NETWORK, train
 from pinas_zoo.weights.model_folder import parse_timm_config
 
 WAIT = 5.0  # seconds between two looks at a teacher that another process trains
@@ -67,7 +67,13 @@ def trained_teacher(planned: PlannedRun, images: Path, work: Path, say: Callable
         except UserError as error:
             raise UserError(f"the teacher of {planned.run}: {error}") from error
     assert done is not None  # in the first process
-    path = folder / NETWORK / "config.json"
-    cfg = parse_timm_config(read_bytes(path, "the teacher's configuration", MIB), str(path))[2]
-    teacher = Teacher(folder / NETWORK, tuple(cfg["mean"]), tuple(cfg["std"]))
-    return TrainedTeacher(teacher, done["seconds"], done["top1"])
+    seconds, accuracy, path = done.get("seconds"), done.get("top1"), folder / NETWORK / "config.json"
+    try:
+        cfg = parse_timm_config(read_bytes(path, "the teacher's configuration", MIB), str(path))[2]
+        if not {"mean", "std"} <= cfg.keys():
+            raise UserError(f"expected mean and std in {path}, got {', '.join(cfg)}")
+        if not is_finite(seconds) or not is_finite(accuracy) or seconds < 0 or not 0 <= accuracy <= 1:
+            raise UserError(f"expected seconds and top1 in {folder / DONE}, got {seconds!r} and {accuracy!r}")
+    except UserError as error:
+        raise UserError(f"the teacher of {planned.run}: {error}; delete {folder} to train it again") from None
+    return TrainedTeacher(Teacher(folder / NETWORK, tuple(cfg["mean"]), tuple(cfg["std"])), seconds, accuracy)

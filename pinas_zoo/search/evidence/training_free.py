@@ -160,6 +160,8 @@ def _read(path: Path) -> TrainingFree:
         if not {"arch", "score"} <= set(table.columns) or not table.rows:
             raise UserError(f"expected scores of at least one architecture in {table.path}, got none")
         values = {arch_of_row(row): row.number("score") for row in table.rows}
+        if len(values) < len(table.rows):
+            raise UserError(f"expected each architecture once in {table.path}, got one twice")
     except UserError as error:
         raise UserError(f"{error}; {cure}") from None
     except ValidationError as error:

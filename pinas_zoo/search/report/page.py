@@ -299,7 +299,10 @@ def _candidates(ranking: Sequence[Mapping[str, str]], kind: ScoreKind, parts: Co
             cells.append(f"{float(row[value]):.4g} ({row[rank]})")
         cells += [f"{float(row[LOG_RANKS]):.3f}"] if parts else []
         cells += [row.get("loss", ""), row.get("params_m", ""), f"{float(row['flops_g']) * factor:.4f}"]
-        rows.append([*cells, row.get("effects", ""), *([f"{float(row[SMOOTHED]):.3f}"] if SMOOTHED in row else [])])
+        cells.append(row.get("effects", ""))
+        if SMOOTHED in row:
+            cells.append(f"{float(row[SMOOTHED]):.3f}" if row[SMOOTHED] else "")
+        rows.append(cells)
     sums = [*(f"{name} (rank)" for name in parts), "sum of log ranks"] if parts else []
     costs = ["params, M", f"multiply-adds, {unit}"]
     head = ["rank", "architecture", kind.name, *sums, "loss", *costs, "sum of effects"]

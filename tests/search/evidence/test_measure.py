@@ -13,6 +13,7 @@ from PIL import Image
 from pinas_zoo.arch import Arch
 from pinas_zoo.cli import main
 from pinas_zoo.engine.folder_lock import hold_folder
+from pinas_zoo.errors import UserError
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.evidence import budget
 from pinas_zoo.search.evidence.budget import TIMED, WARM, learning_step, step_seconds, steps_within
@@ -207,6 +208,25 @@ def test_a_teacher_is_trained_by_one_process_while_another_waits(tmp_path, monke
     assert said[0] == f"waiting for the teacher that another process trains in {folder}"
 
 
+@pytest.mark.parametrize(
+    ("file", "key", "value"), [("done.json", "top1", 3), ("done.json", "seconds", None), ("config.json", "mean", None)]
+)
+def test_a_damaged_teacher_is_one_line_with_a_cure(file, key, value, tmp_path):
+    (tmp_path / "tiny.py").write_text(TINY + TEACHER)
+    planned = PlannedRun(load_evidence(tmp_path / "tiny.py"), "dna", 729, 0, 1.0, 1)
+    images = tiny_images(tmp_path / "images")
+    folder = trained_teacher(planned, images, tmp_path / "work", lambda text: None).teacher.folder.parent
+    path = folder / file if file == "done.json" else folder / "trained" / file
+    facts = json.loads(path.read_text())
+    inner = facts if file == "done.json" else facts["pretrained_cfg"]
+    inner[key] = value
+    if value is None:
+        del inner[key]
+    path.write_text(json.dumps(facts))
+    with pytest.raises(UserError, match=rf"the teacher of dna: expected .*; delete {folder} to train it again"):
+        trained_teacher(planned, images, tmp_path / "work", lambda text: None)
+
+
 def test_a_teacher_of_the_configuration_is_not_replaced_by_a_change(tmp_path, capsys):
     (tmp_path / "tiny.py").write_text(TINY + TEACHER)
     words = ["evidence", str(tmp_path / "tiny.py"), "--truth", str(write_truth(tmp_path / "truth.csv"))]
@@ -218,8 +238,9 @@ def test_a_teacher_of_the_configuration_is_not_replaced_by_a_change(tmp_path, ca
         "--results",
         str(tmp_path / "results"),
     ]
-    assert main([*words, "--set", "learn.options.teacher=vgg11", "--work-dir", str(tmp_path / "work")]) == 2
-    assert "expected no --set of learn.options.teacher" in capsys.readouterr().err
+    for key, value in (("learn.options.teacher", "vgg11"), ("data.mean", "[0.5,0.5,0.5]")):
+        assert main([*words, "--set", f"{key}={value}", "--work-dir", str(tmp_path / "work")]) == 2
+        assert f"expected no --set of {key}, which the teacher of run dna decides" in capsys.readouterr().err
     assert not (tmp_path / "work").exists()
 
 
