@@ -19,7 +19,12 @@ CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "search"
 OF_0_1_0 = {"digits": "b44947dcf222b5a3", "cifar10": "9e538e7cc6aba1b4", "nasbench201_three": "bb64edf6daf077b5"}
 
 
-SINCE_CHANGED = {  # values of the demo in that version
+SINCE_CHANGED = {  # values of these configurations in that version
+    "nasbench201_three": {
+        "explore.score": "consistency",
+        "explore.rank_by": "effects",
+        "explore.zero_cost_initialisations": 1,
+    },
     "digits": {
         "data.val_per_class": 30,
         "learn.options.queue_size": 1024,
@@ -32,7 +37,7 @@ SINCE_CHANGED = {  # values of the demo in that version
         "train.compare.random": 0,
         "train.compare.seeds": 3,
         "train.compare.epochs": None,
-    }
+    },
 }
 
 
