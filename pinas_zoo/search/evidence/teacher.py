@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pinas_zoo.bounded_reading import MIB, is_finite, read_bytes
 from pinas_zoo.engine.folder_lock import FolderHeld
@@ -67,7 +68,9 @@ def trained_teacher(planned: PlannedRun, images: Path, work: Path, say: Callable
         except UserError as error:
             raise UserError(f"the teacher of {planned.run}: {error}") from error
     assert done is not None  # in the first process
-    seconds, accuracy, path = done.get("seconds"), done.get("top1"), folder / NETWORK / "config.json"
+    seconds: Any = done.get("seconds")
+    accuracy: Any = done.get("top1")
+    path = folder / NETWORK / "config.json"
     try:
         cfg = parse_timm_config(read_bytes(path, "the teacher's configuration", MIB), str(path))[2]
         if not {"mean", "std"} <= cfg.keys():
