@@ -11,10 +11,8 @@ import numpy as np
 
 from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
 from pinas_zoo.search.evidence.scores_table import FIRST, UNKNOWN, best_of_first, ranked_by_sum, smoothed, ways_to_rank
-from pinas_zoo.search.evidence.tables import Evidence, Lines, Ranking, header
+from pinas_zoo.search.evidence.tables import PAPERS_SCORE, Evidence, Lines, Ranking, header
 from pinas_zoo.search.score_list import in_words
-
-PAPERS_SCORE = "classifier_accuracy"  # sec. 3.3
 
 
 def methods_table(evidence: Evidence) -> Lines:

@@ -18,6 +18,7 @@ from pinas_zoo.search.evidence.truth import Truth, tuned_half
 from pinas_zoo.search.scorers.log_ranks import log_rank_sums, shares
 
 Lines = list[str]  # of Markdown
+PAPERS_SCORE = "classifier_accuracy"  # sec. 3.3
 LEAST = 30  # scores for a tau that says anything
 
 
@@ -85,6 +86,14 @@ class Evidence:
         known = {run.supernet for run in inside}
         whole = [run for run in self.of_size(ranking.size) if run.supernet not in known]
         return [run for run in self.runs if run in inside or run in whole]
+
+    def shown_scores(self, run: MeasuredRun) -> list[str]:
+        """Scores by which the tables rank a run: all of a method that is measured by default and of its ablations; of
+        the others what ranks runs and the paper's score, and the tables of scores have the rest."""
+        if run.method in self.config.measured or self.config.is_ablation(run.method):
+            return run.known_scores
+        wanted = (run.ranked_by(self.config.rank_by), PAPERS_SCORE)
+        return [name for name in run.known_scores if name in wanted]
 
     def values(self, run: MeasuredRun, score: str, ranking: Ranking) -> dict[str, float]:
         """The scores of a run that are of these architectures; none if there are too few for a tau."""
@@ -161,7 +170,7 @@ def protocol_table(evidence: Evidence, ranking: Ranking) -> Lines:
         ),
     ]
     for run in runs:
-        for name in run.known_scores:
+        for name in evidence.shown_scores(run):
             values, sums = evidence.values(run, name, ranking), run.effect_sums(name, archs)
             effects = truth.correlation(sums)
             scored = f"{len(values):,}" if values else f"{len(run.scores):,} of all {ranking.size:,}"
@@ -244,7 +253,7 @@ def seeds_table(evidence: Evidence, ranking: Ranking) -> Lines:
         if runs[0].method == config.reference and not runs[0].changes
     }
     for (title, budget), runs in groups.items():
-        for name in runs[0].known_scores:
+        for name in evidence.shown_scores(runs[0]):
             if any(name not in run.known_scores for run in runs):
                 continue  # runs of earlier versions lack some scores
             effects = [truth.tau(run.effect_sums(name, archs)) for run in runs]
@@ -315,7 +324,7 @@ def pairs_table(evidence: Evidence, ranking: Ranking) -> Lines:
         own = ours.ranked_by(config.rank_by)
         pairs = [(own, other.ranked_by(config.rank_by))]
         if CLASSIFIER in other.known_scores:
-            rest = [name for name in other.known_scores if name != config.rank_by]
+            rest = [name for name in evidence.shown_scores(other) if name != config.rank_by]
             pairs += [(name, name) for name in rest if name in ours.known_scores]
             pairs += [(own, name) for name in rest]
         for by, name in pairs:
