@@ -71,7 +71,7 @@ class MethodPlan(Table):
 class ReportOptions(Table):
     """What the tables and figures show."""
 
-    resamples: int = Field(2000, ge=1, le=10**6)  # of the bootstrap; a quarter of it where there are many architectures
+    resamples: int = Field(2000, ge=1, le=10**6)  # of the bootstrap; an eighth of it where there are many architectures
     fitted: int = Field(150, ge=3)  # a trial with fewer scores appears only in the table of trials
     fits: int = Field(200, ge=1, le=10**5)  # fits to random ``fitted`` scores of runs that have at least twice as many
     best: int = Field(100, ge=1)  # architectures among which skip connections are counted

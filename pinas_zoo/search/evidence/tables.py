@@ -305,8 +305,8 @@ def pairs_table(evidence: Evidence, ranking: Ranking) -> Lines:
     """The reference compared with each other method, and with trials, at the same seed, budget and architectures.
 
     An ablation is compared with the reference in the ablation's own regime. Both are ranked by the score of the
-    configuration. If the other has a classifier, both are also ranked by each score that both have, and the reference
-    by the score of the configuration is compared with each score of the other.
+    configuration. If the other is measured by default and has a classifier, both are also ranked by each score that
+    both have, and the reference by the score of the configuration is compared with each score of the other.
     """
     config, truth, archs = evidence.config, evidence.truth, evidence.archs(ranking.scored)
     known = {(run.method, run.changes, run.budget, run.seed): run for run in evidence.of(ranking)}
@@ -323,8 +323,8 @@ def pairs_table(evidence: Evidence, ranking: Ranking) -> Lines:
             continue
         own = ours.ranked_by(config.rank_by)
         pairs = [(own, other.ranked_by(config.rank_by))]
-        if CLASSIFIER in other.known_scores:
-            rest = [name for name in evidence.shown_scores(other) if name != config.rank_by]
+        if CLASSIFIER in other.known_scores and other.method in config.measured:
+            rest = [name for name in other.known_scores if name != config.rank_by]
             pairs += [(name, name) for name in rest if name in ours.known_scores]
             pairs += [(own, name) for name in rest]
         for by, name in pairs:

@@ -14,7 +14,7 @@ from pinas_zoo.search.evidence.plan import TruthColumns
 from pinas_zoo.search.ranking.benchmark_table import read_table
 from pinas_zoo.search.ranking.kendall import KendallTau, RankCorrelation, correlate, tau, tau_of
 
-MANY = 5000  # architectures from which a quarter of the resamples is enough
+MANY = 5000  # architectures from which an eighth of the resamples is enough
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Truth:
 
     def _correlate(self, ours: Mapping[str, float], theirs: Mapping[str, float]) -> RankCorrelation:
         rows = [(arch, ours[arch], theirs[arch], self.networks[arch].accuracy) for arch in ours if arch in theirs]
-        return correlate(rows, resamples=self.resamples if len(rows) < MANY else max(1, self.resamples // 4))
+        return correlate(rows, resamples=self.resamples if len(rows) < MANY else max(1, self.resamples // 8))
 
 
 def load_truth(path: Path, columns: TruthColumns, resamples: int) -> Truth:
