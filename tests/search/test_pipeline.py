@@ -610,7 +610,7 @@ def test_several_scores_are_combined_from_the_command_to_the_report(tmp_path):
         "consistency (rank)",
         "sum of log ranks",
         "of these, flops alone",
-        "ranks by classifier + consistency",
+        "places from the last by classifier + consistency",
     ):
         assert text in report
     (folder / "explore" / "study.db").unlink()  # the report follows from the ranking alone, to the last digit

@@ -27,6 +27,8 @@ def test_the_runs_of_the_repository_are_whole_and_what_their_names_say(tmp_path)
         config = planned.search_config(tmp_path, facts["steps"]).model_dump(mode="json", include={*facts["config"]})
         config["learn"]["options"].pop("head_init", None)  # version 0.1.0 had no such option; its heads were torch's
         facts["config"]["learn"]["options"].pop("head_init", None)
+        if recipe := planned.teacher_recipe(tmp_path):
+            config["teacher"] = recipe.model_dump(mode="json", exclude={"data"})
         assert config == facts["config"], f"{run.name} was learned in another regime than it would be now"
 
 
