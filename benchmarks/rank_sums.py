@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -78,28 +79,28 @@ def compare(table: str, results: str, size: int, methods: Sequence[str]) -> list
     free = {one.kind: one.values for one in evidence.training_free if one.size == size}
     lines = []
     for method in (*methods, None):
-        runs: list[MeasuredRun | None] = [None]
-        if method is not None:
-            known = [run for run in evidence.of_size(size) if run.method == method and not run.changes]
-            longest = max((run.core_minutes for run in known), default=0)
-            runs = [run for run in known if run.core_minutes == longest]
+        runs, title = _runs(evidence, method, size)
         for names in SUMS:
-            if any(name in RANKING_SCORES for name in names) == (method is None) or not runs:
+            needs_supernet = any(name in RANKING_SCORES for name in names)
+            known = all(name in RANKING_SCORES or name in free for name in names)
+            if needs_supernet != (method is not None) or not runs or not known:
                 continue
-            if any(name not in RANKING_SCORES and name not in free for name in names):
-                continue  # a score that is not kept
-            for rule in RULES:
-                for smooth in (False, True):
-                    rows = [taus(evidence, ranking, run, names, free, rule, smooth, better) for run in runs]
-                    cells = [f"{value:+.3f}" for value in np.mean(rows, 0)]
-                    title = (
-                        "none"
-                        if method is None
-                        else f"{config.runs[method].title}, {len(runs)} seed{'s' * (len(runs) > 1)}"
-                    )
-                    words = " + ".join(RANKING_SCORES.get(name, name) for name in names)
-                    lines.append(f"| {title} | {words} | {rule}{', smoothed' * smooth} | {' | '.join(cells)} |")
+            words = " + ".join(RANKING_SCORES.get(name, name) for name in names)
+            for rule, smooth in product(RULES, (False, True)):
+                rows = [taus(evidence, ranking, run, names, free, rule, smooth, better) for run in runs]
+                cells = [f"{value:+.3f}" for value in np.mean(rows, 0)]
+                lines.append(f"| {title} | {words} | {rule}{', smoothed' * smooth} | {' | '.join(cells)} |")
     return lines
+
+
+def _runs(evidence: Evidence, method: str | None, size: int) -> tuple[list[MeasuredRun | None], str]:
+    """The runs of a method's longest budget, and its title; a single None without a method."""
+    if method is None:
+        return [None], "none"
+    known = [run for run in evidence.of_size(size) if run.method == method and not run.changes]
+    longest = max((run.core_minutes for run in known), default=0)
+    runs: list[MeasuredRun | None] = [run for run in known if run.core_minutes == longest]
+    return runs, f"{known[0].title if known else method}, {len(runs)} seed{'s' * (len(runs) > 1)}"
 
 
 def taus(

@@ -46,6 +46,7 @@ class RankedArchitecture:
         params_m: Parameters in millions, without classifier.
         flops_g: Multiply-adds in billions for one image, without classifier.
         effects: Sum of the main effects of the architecture's choices, in units of the score.
+        smoothed: By which ``explore.rank_by="smoothed"`` ranks: 0 is first by score and effects; None for other runs.
         parts: The score of each kind, by name, if ``explore.score`` combines several; ``score`` is then the sum of the
             logarithms of places from the last by each, as a share: 1 is first by each, 0 last by each.
     """
@@ -58,6 +59,7 @@ class RankedArchitecture:
     flops_g: float
     effects: float
     parts: Mapping[str, float] = field(default_factory=dict, hash=False)
+    smoothed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -192,9 +194,12 @@ def result_of(context: Context) -> SearchResult:
     for row in read_ranking(folder / "explore" / "ranking.csv", weights) if explored else []:
         score, loss, params_m, flops_g = (float(row[key]) for key in ("accuracy", "loss", "params_m", "flops_g"))
         effects = float(row.get("effects") or "nan")  # versions before 0.1 had none
+        smoothed = float(row["smoothed"]) if row.get("smoothed") else None
         parts = {name: float(row[name]) for name in weights}
         ranking.append(
-            RankedArchitecture(int(row["rank"]), parse(row["arch"]), score, loss, params_m, flops_g, effects, parts)
+            RankedArchitecture(
+                int(row["rank"]), parse(row["arch"]), score, loss, params_m, flops_g, effects, parts, smoothed
+            )
         )
     tested = read_done(folder / "train") or read_done(folder / "winner")
     report = folder / REPORT

@@ -228,6 +228,7 @@ def read_ranking(path: Path, parts: Collection[str] = ()) -> list[dict[str, str]
     except (UserError, csv.Error) as error:
         raise UserError(f"{error}; {cure}") from None
     check, check_numbers = TypeAdapter(RankingRow), TypeAdapter(dict[str, Number])
+    seen: set[str] = set()
     for number, row in enumerate(rows, 1):
         if None in row or None in row.values():
             raise UserError(f"expected {what} in {path}, got row {number} of another length; {cure}")
@@ -236,8 +237,6 @@ def read_ranking(path: Path, parts: Collection[str] = ()) -> list[dict[str, str]
             check_numbers.validate_python({key: row[key] for key in numbers})
         except ValidationError as error:
             raise UserError(f"expected {what} in {path}, got row {number} with {_first(error)}; {cure}") from None
-    seen: set[str] = set()
-    for number, row in enumerate(rows, 1):
         if row["arch"] in seen:
             raise UserError(f"expected each architecture once in {path}, got that of row {number} twice; {cure}")
         seen.add(row["arch"])

@@ -616,7 +616,12 @@ def test_several_scores_are_combined_from_the_command_to_the_report(tmp_path):
     (folder / "explore" / "study.db").unlink()  # the report follows from the ranking alone, to the last digit
     found = stored_scores(open_context(folder, "explore"))
     assert {str(a): f"{s.accuracy:.9f}" for a, s in found.items()} == {r["arch"]: r["accuracy"] for r in ranking}
-    assert open_run(folder).ranking[0].parts["flops"] == float(ranking[0]["flops"])
+    first = open_run(folder).ranking[0]
+    assert (first.parts["flops"], first.smoothed) == (float(ranking[0]["flops"]), None)
+    lines = (folder / "explore" / "ranking.csv").read_text().splitlines()  # as a smoothed ranking has them
+    smooth = [f"{line},{'smoothed' if k == 0 else k / 8}" for k, line in enumerate(lines)]
+    (folder / "explore" / "ranking.csv").write_text("\n".join(smooth) + "\n")
+    assert open_run(folder).ranking[0].smoothed == 0.125
 
 
 def test_a_list_of_scores_is_no_business_of_a_method_that_scores_paths_itself(tmp_path):

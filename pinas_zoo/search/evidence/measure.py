@@ -61,8 +61,7 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
     """
     torch.set_num_threads(planned.threads)
     folder = work / planned.name
-    trained = trained_teacher(planned, images, work, say)
-    teacher = None if trained is None else trained.teacher
+    teacher = trained_teacher(planned, images, work, say)
     steps = _steps(planned, images, folder, teacher, say)
     config = planned.search_config(images, steps, teacher)
     context = Context.of(config.model_copy(update={"until": "linear"}), folder, say=say)
@@ -96,7 +95,7 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
         "images_per_step": config.learn.batch_size,
         "wall_seconds": read_done(folder / "learn")["seconds"],
         **_linear_facts(config, folder),
-        **({} if trained is None else {"teacher_seconds": trained.seconds, "teacher_accuracy": trained.accuracy}),
+        **({} if teacher is None else {"teacher_seconds": teacher.seconds, "teacher_accuracy": teacher.accuracy}),
         **_chosen(space, folder),
         "scoring_seconds": round(scoring, 1),
         **({"accuracy": mean} if math.isfinite(mean := round(float(np.mean([v[0] for v in scores])), 4)) else {}),

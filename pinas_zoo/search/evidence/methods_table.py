@@ -10,7 +10,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
-from pinas_zoo.search.evidence.scores_table import FIRST, UNKNOWN, best_of_first, ranked_by_sum, smoothed, ways_to_rank
+from pinas_zoo.search.evidence.scores_table import (
+    FIRST,
+    UNKNOWN,
+    best_of_first,
+    ranked_by_sum,
+    smoothed,
+    training_free_part,
+    ways_to_rank,
+)
 from pinas_zoo.search.evidence.tables import PAPERS_SCORE, Evidence, Lines, Ranking, header
 from pinas_zoo.search.score_list import in_words
 
@@ -102,7 +110,7 @@ def methods_table(evidence: Evidence) -> Lines:
 
 def _supernets_part(evidence: Evidence, ranking: Ranking, smooth: Sequence[Mapping[str, float]]) -> str:
     """Tau of the recommended sum less that of its training-free parts, smoothed and over the same architectures."""
-    free = tuple(part for part in evidence.config.recommended if part[0] not in RANKING_SCORES)
+    free = training_free_part(evidence.config.recommended)
     cells = []
     for values in smooth:
         rest = ranked_by_sum(evidence, ranking, None, free, among=values)

@@ -196,11 +196,15 @@ class Teacher:
     Attributes:
         folder: Model folder.
         mean, std: By which its images are normalised, and therefore those of the run.
+        seconds: Of its training.
+        accuracy: Top-1 accuracy on the validation images, in 0..1.
     """
 
     folder: Path
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    seconds: float
+    accuracy: float
 
 
 @dataclass(frozen=True)

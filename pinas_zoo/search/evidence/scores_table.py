@@ -38,28 +38,34 @@ class RankedBy:
 
 
 def ways_to_rank(evidence: Evidence, ranking: Ranking, run: MeasuredRun | None) -> list[RankedBy]:
-    """All single scores and sums of log ranks of a run; without a run, all that needs no supernet."""
+    """All single scores and sums of log ranks of a run; without a run, all that needs no supernet.
+
+    The score that ranks runs, identification, and the recommended sum with its training-free part are smoothed as well.
+    """
     free = {one.kind: one for one in evidence.training_free if one.size == ranking.scored}
-    found = []
+    found, smooth = [], []
     if run is not None:
         for name in run.known_scores:
             if values := evidence.values(run, name, ranking):
                 found.append(RankedBy(RANKING_SCORES[name], values, run, run.facts.get("scoring_seconds")))
+                if name in (run.ranked_by(evidence.config.rank_by), "identification"):
+                    smooth.append(found[-1])
     else:
         found += [RankedBy(one.kind, one.values, None, one.seconds) for one in free.values()]
-    sums = []
     for parts in evidence.config.sums:
-        if any(name in RANKING_SCORES for name, _ in parts) == (run is not None):
-            sums.append((parts, ranked_by_sum(evidence, ranking, run, parts)))
-    wanted = [evidence.config.recommended, tuple(p for p in evidence.config.recommended if p[0] not in RANKING_SCORES)]
-    smooth = [one for one in found if run is not None and one.words in _smoothed_words(evidence, run)]
-    smooth += [one for parts, one in sums if one is not None and parts in wanted]
-    return found + [one for _, one in sums if one is not None] + [smoothed(evidence, one) for one in smooth]
+        if any(name in RANKING_SCORES for name, _ in parts) != (run is not None):
+            continue
+        one = ranked_by_sum(evidence, ranking, run, parts)
+        if one is not None:
+            found.append(one)
+            if parts in (evidence.config.recommended, training_free_part(evidence.config.recommended)):
+                smooth.append(one)
+    return found + [smoothed(evidence, one) for one in smooth]
 
 
-def _smoothed_words(evidence: Evidence, run: MeasuredRun) -> list[str]:
-    """The single scores that are shown smoothed as well: that which ranks the run, and identification."""
-    return [RANKING_SCORES[name] for name in (run.ranked_by(evidence.config.rank_by), "identification")]
+def training_free_part(parts: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    """A sum without the scores of a supernet."""
+    return tuple(part for part in parts if part[0] not in RANKING_SCORES)
 
 
 def smoothed(evidence: Evidence, way: RankedBy) -> RankedBy:

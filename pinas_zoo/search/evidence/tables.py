@@ -88,8 +88,11 @@ class Evidence:
         return [run for run in self.runs if run in inside or run in whole]
 
     def shown_scores(self, run: MeasuredRun) -> list[str]:
-        """Scores by which the tables rank a run: all of a method that is measured by default and of its ablations; of
-        the others what ranks runs and the paper's score, and the tables of scores have the rest."""
+        """Scores by which the tables of effects and pairs rank a run.
+
+        They have all scores of ablations and of methods that are measured by default. Of others they have the score
+        that ranks runs and the paper's; the tables of scores have the rest.
+        """
         if run.method in self.config.measured or self.config.is_ablation(run.method):
             return run.known_scores
         wanted = (run.ranked_by(self.config.rank_by), PAPERS_SCORE)
@@ -305,7 +308,7 @@ def pairs_table(evidence: Evidence, ranking: Ranking) -> Lines:
     """The reference compared with each other method, and with trials, at the same seed, budget and architectures.
 
     An ablation is compared with the reference in the ablation's own regime. Both are ranked by the score of the
-    configuration. If the other is measured by default and has a classifier, both are also ranked by each score that
+    configuration. If the other has a classifier and all its scores are shown, both are also ranked by each score that
     both have, and the reference by the score of the configuration is compared with each score of the other.
     """
     config, truth, archs = evidence.config, evidence.truth, evidence.archs(ranking.scored)
@@ -323,7 +326,7 @@ def pairs_table(evidence: Evidence, ranking: Ranking) -> Lines:
             continue
         own = ours.ranked_by(config.rank_by)
         pairs = [(own, other.ranked_by(config.rank_by))]
-        if CLASSIFIER in other.known_scores and other.method in config.measured:
+        if CLASSIFIER in evidence.shown_scores(other):
             rest = [name for name in other.known_scores if name != config.rank_by]
             pairs += [(name, name) for name in rest if name in ours.known_scores]
             pairs += [(own, name) for name in rest]

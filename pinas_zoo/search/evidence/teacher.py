@@ -6,7 +6,6 @@ import json
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +20,7 @@ from pinas_zoo.weights.model_folder import parse_timm_config
 WAIT = 5.0  # seconds between two looks at a teacher that another process trains
 
 
-@dataclass(frozen=True)
-class TrainedTeacher:
-    """A teacher in its folder.
-
-    Attributes:
-        teacher: What the run needs of it.
-        seconds: Of training.
-        accuracy: Top-1 accuracy on the validation images, in 0..1.
-    """
-
-    teacher: Teacher
-    seconds: float
-    accuracy: float
-
-
-def trained_teacher(planned: PlannedRun, images: Path, work: Path, say: Callable[[str], None]) -> TrainedTeacher | None:
+def trained_teacher(planned: PlannedRun, images: Path, work: Path, say: Callable[[str], None]) -> Teacher | None:
     """Train the teacher of a run, or find it trained; None if the run needs none.
 
     All seeds and spaces of a run share it. A process waits while another one trains it.
@@ -79,4 +63,4 @@ def trained_teacher(planned: PlannedRun, images: Path, work: Path, say: Callable
             raise UserError(f"expected seconds and top1 in {folder / DONE}, got {seconds!r} and {accuracy!r}")
     except UserError as error:
         raise UserError(f"the teacher of {planned.run}: {error}; delete {folder} to train it again") from None
-    return TrainedTeacher(Teacher(folder / NETWORK, tuple(cfg["mean"]), tuple(cfg["std"])), seconds, accuracy)
+    return Teacher(folder / NETWORK, tuple(cfg["mean"]), tuple(cfg["std"]), seconds, accuracy)

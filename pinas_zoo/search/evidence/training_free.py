@@ -58,6 +58,7 @@ class TrainingFree:
     seconds: float  # of scoring all of them
     machine: str
     values: Mapping[str, float]
+    initialisations: int = 1  # over which they are averaged
 
 
 def result_path(kind: str, size: int, count: int, results: Path) -> Path:
@@ -113,8 +114,7 @@ def _is_measured(path: Path, initialisations: int) -> bool:
     """Whether both files are there, of a score that is averaged over so many initialisations."""
     if not (path.is_file() and path.with_suffix(".csv").is_file()):
         return False
-    known = read_json(path, "the facts of training-free scores", FACTS_LIMIT)
-    return isinstance(known, dict) and known.get("initialisations", 1) == initialisations
+    return _read(path).initialisations == initialisations
 
 
 def _measure(kind: str, data: ScoringData, archs: Sequence[Arch], size: int, path: Path) -> None:
@@ -167,4 +167,4 @@ def _read(path: Path) -> TrainingFree:
     except ValidationError as error:
         said = first_problem(error)
         raise UserError(f"expected {path} and the .csv beside it as they are measured, got {said}; {cure}") from None
-    return TrainingFree(facts.kind, facts.architectures, facts.seconds, facts.machine, values)
+    return TrainingFree(facts.kind, facts.architectures, facts.seconds, facts.machine, values, facts.initialisations)

@@ -16,8 +16,8 @@ whole F, and F of a path is that of one batch.
 
 The pull is a spring of stiffness strength * F, and F is at most ``fisher_norm``. SGD overshoots, and what was learned
 is lost, where ``learn.lr * strength * F`` is above 2 (1 + momentum). With ``fisher_norm`` in place of F it should be
-below 1. With the released values, 60 and 10, and a rate of 0.2 it is 120, and supernets on NAS-Bench-201 lost what
-they knew within 2,000 steps; ``configs/search/nasbench201_wpl.py`` has a lower norm.
+below 1. With the released values, 60 and 10, and a rate of 0.2 it is 120, and a supernet on NAS-Bench-201 lost after
+1,350 steps what it had learned. ``configs/search/nasbench201_wpl.py`` has a lower norm.
 
 With one step per path the loss would do nothing: the pull to the weights that a step starts from has no gradient.
 """

@@ -37,10 +37,11 @@ def log_rank_sums(ranks: Mapping[str, Ranks], weights: Mapping[str, float]) -> R
         ranks: Ranks of the same N architectures by each score, 1 to N, 1 is the best.
         weights: Weight of each score.
     """
-    parts = (
-        weight * -np.log((len(ranks[name]) + 1 - ranks[name]) / len(ranks[name])) for name, weight in weights.items()
-    )
-    return sum(parts, np.zeros(1))
+    total = np.zeros(1)
+    for name, weight in weights.items():
+        count = len(ranks[name])
+        total = total - weight * np.log((count + 1 - ranks[name]) / count)
+    return total
 
 
 def shares(sums: Ranks, weights: Mapping[str, float]) -> Ranks:

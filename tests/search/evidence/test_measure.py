@@ -200,11 +200,11 @@ def test_a_teacher_is_trained_by_one_process_while_another_waits(tmp_path, monke
     images, said = tiny_images(tmp_path / "images"), []
     monkeypatch.setattr("pinas_zoo.search.evidence.teacher.WAIT", 0.0)
     first = trained_teacher(planned, images, tmp_path / "work", lambda text: None)
-    folder = first.teacher.folder.parent
+    folder = first.folder.parent
     (folder / "done.json").unlink()
     with hold_folder(folder) as lock:
         monkeypatch.setattr("time.sleep", lambda seconds: lock.release())
-        assert trained_teacher(planned, images, tmp_path / "work", said.append).teacher == first.teacher
+        assert trained_teacher(planned, images, tmp_path / "work", said.append).folder == first.folder
     assert said[0] == f"waiting for the teacher that another process trains in {folder}"
 
 
@@ -215,7 +215,7 @@ def test_a_damaged_teacher_is_one_line_with_a_cure(file, key, value, tmp_path):
     (tmp_path / "tiny.py").write_text(TINY + TEACHER)
     planned = PlannedRun(load_evidence(tmp_path / "tiny.py"), "dna", 729, 0, 1.0, 1)
     images = tiny_images(tmp_path / "images")
-    folder = trained_teacher(planned, images, tmp_path / "work", lambda text: None).teacher.folder.parent
+    folder = trained_teacher(planned, images, tmp_path / "work", lambda text: None).folder.parent
     path = folder / file if file == "done.json" else folder / "trained" / file
     facts = json.loads(path.read_text())
     inner = facts if file == "done.json" else facts["pretrained_cfg"]
@@ -230,14 +230,8 @@ def test_a_damaged_teacher_is_one_line_with_a_cure(file, key, value, tmp_path):
 def test_a_teacher_of_the_configuration_is_not_replaced_by_a_change(tmp_path, capsys):
     (tmp_path / "tiny.py").write_text(TINY + TEACHER)
     words = ["evidence", str(tmp_path / "tiny.py"), "--truth", str(write_truth(tmp_path / "truth.csv"))]
-    words += [
-        "--images",
-        str(tiny_images(tmp_path / "images")),
-        "--runs",
-        "dna",
-        "--results",
-        str(tmp_path / "results"),
-    ]
+    words += ["--images", str(tiny_images(tmp_path / "images")), "--runs", "dna"]
+    words += ["--results", str(tmp_path / "results")]
     for key, value in (("learn.options.teacher", "vgg11"), ("data.mean", "[0.5,0.5,0.5]")):
         assert main([*words, "--set", f"{key}={value}", "--work-dir", str(tmp_path / "work")]) == 2
         assert f"expected no --set of {key}, which the teacher of run dna decides" in capsys.readouterr().err
