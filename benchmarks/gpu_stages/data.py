@@ -19,7 +19,8 @@ from pinas_zoo.data.splits import load_splits
 
 BATCH, SIZE, VIEWS = 192, 224, 4
 WORKERS = 16
-STEPS, WARM = 12, 4  # measured, and before: the workers fill their queues
+STEPS = 12  # measured, of views on the card
+AHEAD = 2  # batches that each worker makes before they are asked for, which come at once
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DEMAND = "pinas_bf16"  # row of learn_step that says what a step takes
 
@@ -35,7 +36,8 @@ def files(settings: Settings) -> Answer:
     folder = write_folder(settings.out / "work" / f"jpegs_{each}", each, 2)
     data = Data(root=str(folder), image_size=size, val_per_class=2, workers=workers, memory_gib=0)
     images = load_splits(data, 0).train
-    warm = 1 if settings.smoke else WARM
+    warm = 1 + AHEAD * workers  # the first is there once the workers have started
+    steps = max(steps, 2 * warm)
     sampler = StepSampler(len(images), batch, 0, 0, warm + steps)
     seconds, started = [], settings.clock()
     for made in checked(step_loader(images, sampler, ViewsOptions(Views(), VIEWS, 0), workers)):

@@ -53,7 +53,7 @@ OTHERS = {name: words for name, words in NETWORKS.items() if name not in PAIR}
 
 STAGES = {
     "right": Stage(
-        180,
+        170,
         "Does a card compute what the reference numbers and a CPU say?",
         {
             "network_fp32": _network("fp32 without TF32"),
@@ -66,6 +66,7 @@ STAGES = {
             "step_bf16": _step("bf16 autocast"),
             "step_fp16": _step("fp16 autocast"),
             "step_channels_last": _step("fp32, channels-last"),
+            "pooling": "gradients of average pooling with padding, channels-last, against fp64",
             "group": "a step in an NCCL group of one process, and DDP with SyncBN, equal those without a group",
             "determinism": "two runs of three steps under torch.use_deterministic_algorithms are equal to the bit",
             "resume": "a search learned in part on the card, then on a CPU, then finished on the card",
@@ -76,7 +77,7 @@ STAGES = {
         },
     ),
     "table2": Stage(
-        150,
+        140,
         "What are the speeds and memory of Table 2 on this card?",
         {
             **_speed(NETWORKS, ("eager",)),
@@ -104,11 +105,11 @@ STAGES = {
         {"candidates": "candidates of the paper's space a minute, scored together and one by one"},
     ),
     "data": Stage(
-        25,
+        45,
         "Which way of making views feeds a step?",
         {
-            "files": "four views of JPEGs, made by the loader's workers: images/s",
             "device": "four views of decoded images, made on the card: images/s",
+            "files": "four views of JPEGs, made by the loader's workers: images/s",
         },
     ),
     "evidence": Stage(

@@ -32,6 +32,7 @@ from pinas_zoo.engine.optim_wrappers import DistributedOptimWrapper, ScaledDistr
 from pinas_zoo.engine.step_loop import SPLIT_STREAMS, StepLoader, StepLoop
 from pinas_zoo.engine.trainable import Batch, Phase, Trainable
 from pinas_zoo.errors import UserError
+from pinas_zoo.models.pooling import mend_pools
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -92,6 +93,7 @@ class RunnerModel(BaseModel):
     ):
         super().__init__(dict(type="BaseDataPreprocessor", non_blocking=True))
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        mend_pools(network)
         self.network, self.views = network.to(memory_format=self.memory_format), views
         self.steps, self.accumulate, self.dtype = steps, accumulate, DTYPES[precision]
         self.trained = {phase.name: tuple(network.parameters_of(phase)) for phase in network.phases}

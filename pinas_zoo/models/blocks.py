@@ -17,6 +17,7 @@ from timm.layers import DropPath
 from torch import nn
 
 from pinas_zoo.models.checkpointing import CheckpointedBlock, checkpoint_once
+from pinas_zoo.models.pooling import PaddedAvgPool2d
 
 __all__ = [
     "CANDIDATES",
@@ -231,7 +232,7 @@ class PiNASBlock(CheckpointedBlock):
             drop_block=drop_block,
             **dd,
         )
-        self.avd_last = nn.AvgPool2d(3, spec.stride, padding=1) if spec.pool else nn.Identity()
+        self.avd_last = PaddedAvgPool2d(3, spec.stride, padding=1) if spec.pool else nn.Identity()
         self.conv3 = nn.Conv2d(width, spec.out_chs, 1, bias=False, **dd)
         self.bn3 = norm_layer(spec.out_chs, **dd)
         self.drop_path = DropPath(drop_path) if drop_path > 0.0 else nn.Identity()

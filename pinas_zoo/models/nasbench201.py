@@ -20,6 +20,7 @@ from torch import nn
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
+from pinas_zoo.models.pooling import average_pool
 from pinas_zoo.weights import builder, entry_points
 from pinas_zoo.weights.entry_points import EntryPoint, FunctionArg, check_flags, check_pool, check_shares
 from pinas_zoo.weights.size_limits import (
@@ -186,7 +187,7 @@ class Cell(nn.Module):
                     term = nodes[source]
                 elif operation == POOL:
                     if source not in pooled:
-                        pooled[source] = F.avg_pool2d(nodes[source], 3, 1, 1, count_include_pad=False)
+                        pooled[source] = average_pool(nodes[source], 3, 1, 1, count_include_pad=False)
                     term = pooled[source]
                 else:
                     if source not in rectified or not self.reuses_activations:

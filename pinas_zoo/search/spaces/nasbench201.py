@@ -33,6 +33,7 @@ from pinas_zoo.models.nasbench201 import (
     prune,
     stage_widths,
 )
+from pinas_zoo.models.pooling import average_pool
 from pinas_zoo.search.spaces.balanced_paths import TRAINING_PATHS, BalancedPaths, TrainingPaths
 from pinas_zoo.search.spaces.base import (
     LayerGates,
@@ -179,7 +180,7 @@ def edge_output(cell: Cell, edge: int, operation: int, x: torch.Tensor) -> torch
     if operation in KERNELS:
         return cell.conv(edge, operation)(F.relu(x))
     if operation == POOL:
-        return F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+        return average_pool(x, 3, 1, 1, count_include_pad=False)
     return x if operation == SKIP else torch.zeros_like(x)
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from pinas_zoo.arch import Arch
 from pinas_zoo.engine.batchnorm import batch_norms
 from pinas_zoo.errors import UserError
+from pinas_zoo.models.pooling import mend_pools
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.scorers.protocol import Score, ScoringData
 from pinas_zoo.search.spaces.base import SearchSpace
@@ -109,6 +110,7 @@ class ZeroCostScorer(ABC):
         for norm in batch_norms(model):
             if norm.affine and not norm.weight.any():
                 nn.init.ones_(norm.weight)
+        mend_pools(model)
         return model.to(self.device).to(memory_format=torch.channels_last)
 
     def network_seed(self, path: Arch, initialisation: int = 0) -> int:
