@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pinas_zoo.search.evidence.plan import EvidenceConfig, PlannedRun
 
+MOST_STEPS = 10**9
 LEAST = 30  # scored architectures for a tau that says anything
 
 
@@ -28,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     command = "pinas-zoo evidence nasbench201 --images cifar10.npz --truth nb201.csv --runs pinas spos --seeds 0"
     parser.epilog = f"example:\n    {command}"
     parser.add_argument(
-        "config", metavar="CONFIG", help="configuration file, or the name of one in configs/evidence: nasbench201"
+        "config",
+        metavar="CONFIG",
+        help="configuration file, or the name of one in configs/evidence: nasbench201, nasbench201_full",
     )
     parser.add_argument(
         "--truth", metavar="TABLE", required=True,
@@ -50,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--minutes", metavar="M", type=float,
         help="of learning, for each run and thread; the linear stage and scoring come on top (docs/results.md)"
     )  # fmt: skip
+    parser.add_argument(
+        "--steps", metavar="N", type=int, help="of learning, the same for each run, in place of a budget of minutes"
+    )
     parser.add_argument("--threads", metavar="N", type=int, help="threads of learning and scoring")
     parser.add_argument("--count", metavar="N", type=int, help="score at most so many architectures, random ones")
     parser.add_argument(
@@ -143,6 +149,10 @@ def _check_numbers(args: argparse.Namespace) -> None:
         raise UserError(f"expected --count of at least {LEAST}, for a tau that says anything, got {args.count}")
     if args.minutes is not None and not 0 < args.minutes < math.inf:
         raise UserError(f"expected a positive number as --minutes, got {args.minutes:g}")
+    if args.steps is not None and not 1 <= args.steps <= MOST_STEPS:
+        raise UserError(f"expected --steps of 1 to {MOST_STEPS:,}, got {args.steps:,}")
+    if args.steps is not None and args.minutes is not None:
+        raise UserError(f"expected --minutes or --steps, got both: {args.minutes:g} and {args.steps:,}; leave one out")
     if args.threads is not None and not 1 <= args.threads <= cores:
         raise UserError(f"expected --threads of 1 to {cores}, the cores of this machine, got {args.threads}")
 
@@ -178,7 +188,7 @@ def _planned_runs(args: argparse.Namespace, config: EvidenceConfig) -> list[Plan
             )
     minutes, threads = args.minutes or config.minutes, args.threads or config.threads
     return [
-        PlannedRun(config, name, size, seed, float(minutes), threads, tuple(args.set), subspace, scores)
+        PlannedRun(config, name, size, seed, float(minutes), threads, tuple(args.set), subspace, scores, args.steps)
         for size, seed, name in product(sizes, args.seeds or config.seeds, runs)
     ]
 

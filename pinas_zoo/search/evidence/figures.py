@@ -210,7 +210,7 @@ def draw_scatter(evidence: Evidence, run: MeasuredRun, path: Path) -> None:
 
 
 def _label(run: MeasuredRun) -> str:
-    return f"{run.title}, {run.budget} min"
+    return f"{run.title}, {run.budget}{'' if 'budget_steps' in run.facts else ' min'}"
 
 
 def _seed_label(run: MeasuredRun) -> str:

@@ -40,7 +40,8 @@ class KeptFacts(BaseModel):
     architectures: Count
     subspace: Count | None = None
     scored: Annotated[int, Field(ge=0, le=10**12)] | None = None
-    minutes: Annotated[float, Field(gt=0, le=1e9)]
+    minutes: Annotated[float, Field(gt=0, le=1e9)]  # of the budget, or those of the steps of the budget
+    budget_steps: Count | None = None  # steps, if the budget is one of steps
     threads: Annotated[int, Field(ge=1, le=10**6)]
     steps: Annotated[int, Field(ge=0, le=10**12)]
     images_per_step: Count

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.device import get_device
 
 from pinas_zoo.analysis.hardware import hardware
 from pinas_zoo.arch import Arch
@@ -89,7 +90,7 @@ def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: 
         "architectures": planned.size,
         "subspace": planned.scored,
         "scored": len(archs),
-        "minutes": planned.minutes,
+        **_budget(planned, folder),
         "threads": planned.threads,
         "steps": config.learn.steps,
         "images_per_step": config.learn.batch_size,
@@ -150,6 +151,14 @@ def _kept_config(planned: PlannedRun, images: Path, steps: int) -> dict[str, Any
     return kept if recipe is None else {**kept, "teacher": recipe.model_dump(mode="json", exclude={"data"})}
 
 
+def _budget(planned: PlannedRun, folder: Path) -> dict[str, float | int]:
+    """The minutes of learning: of the budget, or those that its steps have taken."""
+    if planned.steps is None:
+        return {"minutes": planned.minutes}
+    minutes = read_done(folder / "learn")["seconds"] / 60
+    return {"minutes": max(0.01, round(minutes, 2)), "budget_steps": planned.steps}
+
+
 def _linear_facts(config: SearchConfig, folder: Path) -> dict[str, Any]:
     """Steps and seconds of the linear stage; none if the method has learned the classifier itself."""
     if why_left_out(config, "linear") is not None:
@@ -166,8 +175,9 @@ def _chosen(space: NASBench201Space, folder: Path) -> dict[str, Any]:
 
 
 def machine() -> str:
-    """What a run's steps and seconds depend on."""
-    return f"{hardware()}; Python {platform.python_version()}, torch {torch.__version__}"
+    """What a run's steps and seconds depend on: the card, if it runs on one, and the processor."""
+    card = f"{torch.cuda.get_device_name()}; " if get_device() == "cuda" else ""
+    return f"{card}{hardware()}; Python {platform.python_version()}, torch {torch.__version__}"
 
 
 def _steps(planned: PlannedRun, images: Path, folder: Path, teacher: Teacher | None, say: Say) -> int:
@@ -179,6 +189,8 @@ def _steps(planned: PlannedRun, images: Path, folder: Path, teacher: Teacher | N
         if type(steps) is not int:
             raise UserError(f"expected learn.steps in {begun}, got {steps!r}; delete {folder} to measure the run again")
         return steps
+    if planned.steps is not None:
+        return planned.steps
     context = Context.of(planned.search_config(images, 1, teacher), folder, say=say)
     (seconds,) = step_seconds(learning_step(context))
     steps = steps_within(planned.minutes, planned.threads, seconds)

@@ -220,6 +220,7 @@ class PlannedRun:
     changes: tuple[str, ...] = ()  # KEY=VALUE of the search configuration: a trial
     subspace: int | None = None  # of evidence.spaces: the architectures that are scored; None: those of the supernet
     scores: tuple[str, ...] = tuple(RANKING_SCORES)  # which scores are measured
+    steps: int | None = None  # of learning, whatever time they take; None: those that the minutes pay for
 
     @property
     def scored(self) -> int:
@@ -230,7 +231,8 @@ class PlannedRun:
     def name(self) -> str:
         """The name of the supernet's folder."""
         changes = "".join(f"_{re.sub(r'[^A-Za-z0-9_.=-]+', '-', text)}" for text in self.changes)
-        return f"{self.run}{changes}_{self.size}_{self.minutes:g}x{self.threads}_{self.seed}"
+        budget = f"{self.minutes:g}x{self.threads}" if self.steps is None else f"{self.steps}steps"
+        return f"{self.run}{changes}_{self.size}_{budget}_{self.seed}"
 
     def result_name(self, count: int) -> str:
         """The name of its result files if ``count`` of its architectures are scored."""

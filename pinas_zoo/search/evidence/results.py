@@ -80,7 +80,9 @@ class MeasuredRun:
 
     @property
     def budget(self) -> str:
-        """Minutes x threads."""
+        """Minutes x threads, or steps."""
+        if steps := self.facts.get("budget_steps"):
+            return f"{steps:,} steps"
         return f"{self.facts['minutes']:g} x {self.facts['threads']}"
 
     @property
