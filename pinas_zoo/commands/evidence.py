@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> None:
 
     require_search()
     _check_numbers(args)
-    from pinas_zoo.search.evidence.measure import is_measured, measure
+    from pinas_zoo.search.evidence.measure import changed_since, is_measured, measure
     from pinas_zoo.search.evidence.plan import find_evidence, load_evidence
     from pinas_zoo.search.evidence.report import run_facts, write_report
     from pinas_zoo.search.evidence.tables import Evidence
@@ -119,7 +119,9 @@ def run(args: argparse.Namespace) -> None:
         for planned in [] if args.training_free else planned_runs:
             count = min(args.count or config.count, planned.scored)
             if is_measured(planned, count, results):
-                say(f"{planned.result_name(count)}: measured already")
+                name, changes = planned.result_name(count), changed_since(planned, images, count, results)
+                cure = f", but with {changes}; delete its two files in {results} to measure it again"
+                say(f"{name}: measured already{cure if changes else ''}")
             else:
                 measure(planned, images, work, count, results, say)
     evidence = Evidence.load(config, truth, results)

@@ -190,7 +190,8 @@ def draw_times(evidence: Evidence, path: Path) -> None:
     opened = f" Open: {summed}, smoothed." if summed else ""
     title = f"Filled: {RANKING_SCORES[config.rank_by]}.{opened} Crosses: scores without training"
     figure.suptitle(title, fontsize="medium")
-    figure.legend(loc="outside lower center", fontsize="small", ncols=3)
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside lower center", fontsize="small", ncols=3)
     _save(figure, path)
 
 

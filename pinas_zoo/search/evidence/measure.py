@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from pinas_zoo.search.context import Context
 from pinas_zoo.search.evidence.budget import learning_step, step_seconds, steps_within
 from pinas_zoo.search.evidence.plan import PlannedRun, Teacher
 from pinas_zoo.search.evidence.replacements import replacements, write_estimates
-from pinas_zoo.search.evidence.results import BY_CLASSIFIER, SCORES
+from pinas_zoo.search.evidence.results import BY_CLASSIFIER, SCORES, read_run
 from pinas_zoo.search.evidence.scoring import classifier_accuracies, score_paths
 from pinas_zoo.search.evidence.teacher import trained_teacher
 from pinas_zoo.search.methods.base import method_class
@@ -37,14 +37,40 @@ from pinas_zoo.search.stages.explore import SIMILARITY_IMAGES, SIMILARITY_PATHS,
 from pinas_zoo.search.stages.needed import why_left_out
 from pinas_zoo.version import __version__
 from pinas_zoo.weights.atomic import write_json, write_text
+from pinas_zoo.weights.size_limits import shortened
 
 Say = Callable[[str], None]
+MOST_CHANGES = 5  # that are told of a kept run
 
 
 def is_measured(planned: PlannedRun, count: int, results: Path) -> bool:
     """Whether both result files of a run exist."""
     name = planned.result_name(count)
     return all((results / f"{name}.{suffix}").is_file() for suffix in ("csv", "json"))
+
+
+def changed_since(planned: PlannedRun, images: Path, count: int, results: Path) -> str:
+    """In words, what a measured run was learned with and would not be now; empty if that is nothing.
+
+    Values that its version did not keep are left out.
+    """
+    kept = read_run(results / f"{planned.result_name(count)}.json").facts
+    before, now = kept.get("config", {}), _kept_config(planned, images, kept["steps"])
+    if not isinstance(before, dict):
+        return ""
+    changes = [] if ("teacher" in before) == ("teacher" in now) else ["its teacher"]
+    differences = _differences(before, now)
+    changes += [f"{key}: {shortened(old)} then, {shortened(new)} now" for key, old, new in differences]
+    return ", ".join(changes[:MOST_CHANGES]) + (", …" if len(changes) > MOST_CHANGES else "")
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Values of keys that both have, where they differ."""
+    for key in [key for key in now if key in before]:
+        if isinstance(now[key], Mapping) and isinstance(before[key], Mapping):
+            yield from _differences(before[key], now[key], f"{prefix}{key}.")
+        elif now[key] != before[key]:
+            yield f"{prefix}{key}", before[key], now[key]
 
 
 def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: Path, say: Say = print) -> None:

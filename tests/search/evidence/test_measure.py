@@ -128,6 +128,29 @@ def test_a_supernet_of_all_operations_is_scored_on_the_space_of_three_and_on_its
     assert "## Replacing one operation by a skip connection (Figure 7)" in told.out
 
 
+def test_a_budget_of_steps_is_the_same_for_every_run_and_a_changed_regime_is_told(tmp_path, capsys):
+    (tmp_path / "tiny.py").write_text(TINY)
+    results = tmp_path / "results" / "tiny"
+    words = ["evidence", str(tmp_path / "tiny.py"), "--truth", str(write_truth(tmp_path / "truth.csv"))]
+    words += ["--images", str(tiny_images(tmp_path / "images")), "--runs", "pinas", "spos", "--sizes", "729"]
+    words += ["--steps", "3", "--threads", "1", "--count", "30", "--scores", "consistency", "--seeds", "0"]
+    words += ["--results", str(results), "--work-dir", str(tmp_path / "work")]
+    assert main(words) == 0
+    for name in ("pinas", "spos"):
+        run = read_run(results / f"{name}_729_3steps_0_of_30.json")
+        assert (run.facts["steps"], run.budget) == (3, "3 steps")
+        assert run.core_minutes > 0
+    assert "| SPOS | 0 | 3 steps | consistency | 30 |" in capsys.readouterr().out
+
+    assert main(words) == 0
+    assert "spos_729_3steps_0_of_30: measured already\n" in capsys.readouterr().out
+    (tmp_path / "tiny.py").write_text(TINY + "runs = dict(spos=dict(learn=dict(lr=0.3)))\n")
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert "spos_729_3steps_0_of_30: measured already, but with learn.lr: 0.2 then, 0.3 now; delete" in told
+    assert "pinas_729_3steps_0_of_30: measured already\n" in told
+
+
 TEACHER = """
 runs = dict(dna=dict(teacher=dict(
     model_args=dict(channels=4, cells=1), batch_size=8, schedule=dict(epochs=2, warmup_epochs=1), eval_every=1
@@ -258,6 +281,8 @@ def test_each_measured_step_of_the_budget_learns(tmp_path, monkeypatch):
         (("--minutes", "0"), "expected a positive number as --minutes, got 0"),
         (("--minutes", "nan"), "expected a positive number as --minutes, got nan"),
         (("--threads", "0"), "expected --threads of 1 to "),
+        (("--steps", "0"), "expected --steps of 1 to 1,000,000,000, got 0"),
+        (("--steps", "9", "--minutes", "2"), "expected --minutes or --steps, got both: 2 and 9; leave one out"),
         (("--runs", "darts"), "expected --runs of pinas, spos, .*, got darts"),
         (("--sizes", "64"), "expected --sizes of 729, 4096, 15625, got 64"),
         (("--subspace", "15625"), "expected --sizes that contain the --subspace 15625: 15625, got 729"),
