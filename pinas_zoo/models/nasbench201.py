@@ -60,7 +60,7 @@ def parse_arch(text: str | int | Sequence[int] | Arch) -> Arch:
         )
     choices: list[int] = []
     for node, part in enumerate(nodes, start=1):
-        terms = part.strip().strip("|").split("|")
+        terms = part.strip()[1:-1].split("|")
         if not part.strip().startswith("|") or not part.strip().endswith("|") or len(terms) != node:
             raise UserError(
                 f"expected {node} edge(s) into node {node} as |operation~source|…|, got {shortened(part, 200)}"

@@ -45,6 +45,7 @@ def test_strings_and_digits_are_one_to_one():
         ("|none~0|+|none~0|+|none~0|none~1|none~2|", "expected 2 edge"),
         ("|none~0|+|none~0|none~0|+|none~0|none~1|none~2|", "operation~1"),
         ("|none~0+|none~0|none~1|+|none~0|none~1|none~2|", "expected 1 edge"),
+        ("||none~0||+|none~0|none~1|+|none~0|none~1|none~2|", "expected 1 edge"),
         ("01234", "6 layers"),
         ("012345", "0 to 4"),
     ],
