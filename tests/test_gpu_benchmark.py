@@ -165,3 +165,17 @@ def test_docs_name_every_stage(load):
     for stage, plan in load("gpu_stages.plan").STAGES.items():
         assert f"| `{stage}` |" in text
         assert plan.asks in text
+
+
+def test_the_kept_page_shows_the_kept_rows_and_the_docs_count_them(load, tmp_path):
+    kept = ROOT / "benchmarks" / "results" / "gpu"
+    stages = load("gpu_stages.plan").STAGES
+    machine = json.loads((kept / "right.json").read_text(encoding="utf-8"))["machine"]
+    results = {name: load("gpu_stages.results").StageResults.load(kept, name, machine) for name in stages}
+    page = load("gpu_stages.page").page(machine, results, "python benchmarks/gpu.py --out FOLDER")
+    assert (ROOT / "benchmarks" / "results" / "gpu.md").read_text(encoding="utf-8").startswith(page)
+    answered = sum("error" not in row for stage in results.values() for row in stage.rows.values())
+    asked = sum(len(plan.questions) for plan in stages.values())
+    for name in ("README.md", "docs/gpu.md", "docs/results.md"):
+        text = " ".join((ROOT / name).read_text(encoding="utf-8").split())
+        assert re.search(rf"{answered} of (the|its) {asked} questions", text), name
