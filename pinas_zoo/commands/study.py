@@ -101,6 +101,7 @@ def run(args: argparse.Namespace) -> None:
         check_study_folder(folder, begun=True)
     else:
         check_study_folder(folder)
+        study.check_methods()
         if not args.worker or not (folder / STUDY).is_file():
             write_json(folder / STUDY, config.model_dump(mode="json", exclude={"storage"}))
         work(study, wait=not args.worker)

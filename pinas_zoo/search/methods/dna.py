@@ -204,7 +204,7 @@ def teacher_levels(name: str, strides: Sequence[int]) -> tuple[tuple[int, ...], 
         info = teacher.feature_info
         reductions, channels = list(info.reduction()), list(info.channels())
         indices = [int(k) for k in info.out_indices]
-    except WRONG_ARGUMENTS as error:
+    except (*WRONG_ARGUMENTS, OSError) as error:  # OSError: a folder that is not there
         said = " ".join(str(error).split())[:200]
         raise ValueError(f"expected teacher as a timm model with features_only, got {name!r}: {said}") from error
     places = {stride: place for place, stride in enumerate(reductions)}  # the last one of a stride

@@ -75,6 +75,16 @@ class Study:
         studied(config, self.space, {})  # raises what is wrong with the counts
         self.titles = _titles(config)  # of the methods, for tables
 
+    def check_methods(self) -> None:
+        """Check the methods of supernets that are not learned yet, before hours of work on the first ones.
+
+        Raises:
+            UserError: A method does not accept an option.
+        """
+        for one in self.supernets[: len(self.config.methods)]:
+            if not one.is_learned():
+                one.check_method()
+
     def architectures(self) -> list[StudiedArch]:
         """The architectures; without the methods' best while a supernet is missing."""
         first = [supernet for supernet in self.supernets if supernet.seed == self.config.supernet_seeds[0]]

@@ -13,8 +13,10 @@ def plan(study: Study) -> dict[str, Any]:
     """What a study would do, as plain data. Nothing is written, and no image is read.
 
     Raises:
-        UserError: The folder holds supernets or trainings of another configuration.
+        UserError: A method does not accept an option, or the folder holds supernets or trainings of another
+            configuration.
     """
+    study.check_methods()
     config = study.config
     searches = {method: config.search_config(method, config.supernet_seeds[0]) for method in config.methods}
     known = study.architectures()

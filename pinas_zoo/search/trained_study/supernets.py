@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import pipeline
 from pinas_zoo.search.context import Context
-from pinas_zoo.search.methods.base import method_class
+from pinas_zoo.search.methods.base import build_method, method_class
 from pinas_zoo.search.ranking.truth_csv import read_csv
 from pinas_zoo.search.run_folder import is_done
 from pinas_zoo.search.score_kinds import KINDS
@@ -25,6 +27,7 @@ from pinas_zoo.weights.atomic import write_text
 from pinas_zoo.weights.size_limits import shortened
 
 OWN = "own"  # the kind of scores of a method that scores paths itself
+CLASSES = 2  # of a method that is only checked: how many there are stands in the images
 TOGETHER = 8  # architectures that are scored between two updates of the progress bar
 Say = Callable[[str], None]
 Scores = Mapping[str, Mapping[Arch, float]]  # by kind
@@ -68,6 +71,20 @@ class StudiedSupernet:
             UserError: The folder holds the run of another configuration.
         """
         return Context.of(self.config.search_config(self.method, self.seed), self.folder, say)
+
+    def check_method(self) -> None:
+        """Check the options of its method, such as a teacher; no image is read, and no memory taken.
+
+        Raises:
+            UserError: The method does not accept one.
+        """
+        search = self.config.search_config(self.method, self.seed)
+        learn, size = search.learn, search.data.image_size
+        try:
+            with torch.device("meta"):
+                build_method(learn.method, learn.options, self.space, CLASSES, self.seed, size)
+        except UserError as error:
+            raise UserError(f"methods.{self.method}: {error}") from error
 
     def learn(self, say: Say) -> str:
         """Run the search's stages that are not complete, and say what explore found."""

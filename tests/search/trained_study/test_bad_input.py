@@ -72,6 +72,17 @@ def test_a_value_that_one_of_several_methods_replaces_is_noted(tmp_path):
     assert replaced("methods.pinas.learn.steps", 9) == []
 
 
+@pytest.mark.parametrize("words", [(), ("--dry-run",), ("--worker",)])
+def test_options_of_all_methods_are_checked_before_the_first_is_learned(words, tmp_path, capsys):
+    more = "methods = dict(spos=dict(learn=dict(method='spos')), dna=dict(learn=dict(method='dna', options=%s)))"
+    config = write_config(tmp_path, more % dict(teacher="local-dir:absent"))
+    assert main(["study", str(config), "--work-dir", str(tmp_path / "run"), *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("pinas-zoo study: methods.dna: ")
+    assert "absent" in line
+    assert not (tmp_path / "run").exists()
+
+
 def test_folders(tmp_path, capsys):
     config = write_config(tmp_path)
     (tmp_path / "other").mkdir()
