@@ -37,7 +37,7 @@ SETTINGS = {  # precision, channels-last, compiled
     "compiled": ("fp32", False, True),
 }
 LOGITS = {"fp32": 1e-3, "tf32": 0.08, "fp16": 0.08, "bf16": 0.32}  # largest relative error
-EXACT = 1e-4  # the same in fp32, against fp64
+EXACT = 5e-4  # the same in fp32, against fp64, of which a CPU's fp32 is up to 1.3e-4
 LOSS = {"fp32": 1e-4, "tf32": 0.0125, "fp16": 0.0125, "bf16": 0.05}
 GRADIENTS = {"fp32": 2e-3, "tf32": 0.05, "fp16": 0.05, "bf16": 0.2}  # median relative error of gradient norms
 TINY: dict[str, Any] = dict(depths=(1, 1, 1, 1), widths=(16, 16, 16, 16), stem_width=8)

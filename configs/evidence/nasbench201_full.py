@@ -3,7 +3,7 @@
     pinas-zoo evidence nasbench201_full --images cifar10.npz --truth nb201.csv --steps 4000
     pinas-zoo evidence nasbench201_full --images IMAGES --truth CSV --runs pinas --seeds 0 --minutes 5
 
-Everything else is as in nasbench201.py, whose networks have a twentieth of the multiply-adds and fit a CPU.
+Everything else is as in nasbench201.py, whose networks have about a sixteenth of the multiply-adds and fit a CPU.
 """
 
 _base_ = "nasbench201.py"

@@ -120,8 +120,8 @@ def run(args: argparse.Namespace) -> None:
             count = min(args.count or config.count, planned.scored)
             if is_measured(planned, count, results):
                 name, changes = planned.result_name(count), changed_since(planned, images, count, results)
-                cure = f", but with {changes}; delete its two files in {results} to measure it again"
-                say(f"{name}: measured already{cure if changes else ''}")
+                cure = f"delete its two files in {results} and the folder {work / planned.name} to measure it again"
+                say(f"{name}: measured already{f', but with {changes}; {cure}' if changes else ''}")
             else:
                 measure(planned, images, work, count, results, say)
     evidence = Evidence.load(config, truth, results)
@@ -155,6 +155,8 @@ def _check_numbers(args: argparse.Namespace) -> None:
         raise UserError(f"expected --steps of 1 to {MOST_STEPS:,}, got {args.steps:,}")
     if args.steps is not None and args.minutes is not None:
         raise UserError(f"expected --minutes or --steps, got both: {args.minutes:g} and {args.steps:,}; leave one out")
+    if args.steps is not None and (clash := [s for s in args.set if s.startswith(("learn.steps=", "learn.epochs="))]):
+        raise UserError(f"expected --steps alone to say how long runs learn, got --set {clash[0]} as well")
     if args.threads is not None and not 1 <= args.threads <= cores:
         raise UserError(f"expected --threads of 1 to {cores}, the cores of this machine, got {args.threads}")
 

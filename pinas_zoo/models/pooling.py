@@ -1,8 +1,9 @@
 """Average pooling with padding whose gradient is right on CUDA.
 
-Torch's CUDA kernel for channels-last maps takes the padding for 0 in the backward pass, without an error
+Torch's CUDA kernel for channels-last maps ignores the padding in the backward pass, without an error
 (https://github.com/pytorch/pytorch/issues/188344; with torch 2.11 on an H100, a relative error of 1.0). Maps that need
-a gradient are therefore pooled in the contiguous format there, which costs a copy of the map.
+a gradient are therefore pooled in the contiguous format there, which costs a copy of the map. Pull request 188345 has
+fixed the kernel: this file can go once the oldest supported version of torch contains it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ def has_wrong_gradient(x: torch.Tensor) -> bool:
 
 def pooling_format(x: torch.Tensor) -> torch.Tensor:
     """The map in the memory format in which it is pooled, N x C x H x W."""
-    return x.contiguous() if has_wrong_gradient(x) else x
+    if not has_wrong_gradient(x) or (x.is_contiguous() and x.shape[1] > 1):
+        return x
+    return x.clone(memory_format=torch.contiguous_format)  # a map of one channel is contiguous in both formats
 
 
 def format_of(y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -58,7 +61,10 @@ class PaddedAvgPool2d(nn.AvgPool2d):
 
 
 def mend_pools(network: nn.Module) -> None:
-    """Make torch's padded average pools in any network :class:`PaddedAvgPool2d`, which has the same attributes."""
+    """Make modules of torch's padded average pooling :class:`PaddedAvgPool2d`, which has the same attributes.
+
+    Calls of :func:`torch.nn.functional.avg_pool2d`, such as those of timm's ``inception_v3``, stay as they are.
+    """
     for module in network.modules():
         if type(module) is nn.AvgPool2d and module.padding not in (0, (0, 0)):
             module.__class__ = PaddedAvgPool2d

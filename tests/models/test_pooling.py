@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,12 +14,14 @@ import torch.nn.functional as F
 from torch import nn
 
 import pinas_zoo
+from pinas_zoo.arch import Arch
 from pinas_zoo.data.augmentation import BatchViews
 from pinas_zoo.data.options import Views
 from pinas_zoo.engine.trainer import RunnerModel
 from pinas_zoo.models import pooling
 from pinas_zoo.models.pooling import PaddedAvgPool2d, average_pool, mend_pools
 from pinas_zoo.search.methods.spos import SPOSMethod
+from pinas_zoo.search.scorers.zero_cost.grad_norm import GradNormScorer
 from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 
 CELL = "|avg_pool_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|avg_pool_3x3~2|"
@@ -84,15 +87,32 @@ def test_the_trainer_mends_any_network():
     assert [type(m).__name__ for m in method.foreign] == ["PaddedAvgPool2d", "AvgPool2d", "PaddedAvgPool2d"]
 
 
+@pytest.mark.parametrize("gates", [False, True])
+def test_a_supernet_of_cells_pools_in_the_contiguous_format(gates, monkeypatch):
+    space = NASBench201Space(channels=4, cells=1)
+    supernet, seen = space.supernet(), broken_on(monkeypatch)
+    path = torch.full((space.num_layers, space.num_candidates), 0.2) if gates else Arch((4,) * space.num_layers)
+    supernet(torch.randn(2, 3, 16, 16).requires_grad_(), path)
+    assert seen.count(True) >= 9  # three stages; the others are the reductions' pools, which have no padding
+
+
+def test_training_free_scores_mend_any_network():
+    foreign: Any = SimpleNamespace(architecture="resnest14d", model_args=lambda path: {})
+    scorer = GradNormScorer(foreign, torch.zeros(1, 3, 32, 32), torch.zeros(1, dtype=torch.long), 3, 0)
+    assert any(type(m) is PaddedAvgPool2d for m in scorer.network(Arch((0,)), 0).modules())
+
+
 def test_the_package_has_no_other_padded_pool():
     root = Path(pinas_zoo.__file__).parent
     calls = {
-        path.name: re.findall(r"(?:F\.avg_pool2d|nn\.AvgPool2d)\([^)\n]*", path.read_text(encoding="utf-8"))
+        (path.relative_to(root), call)
         for path in root.rglob("*.py")
         if path.name != "pooling.py"
+        for call in re.findall(r"\b(?:avg_pool2d|AvgPool2d)\([^)\n]*", path.read_text(encoding="utf-8"))
     }
-    found = {name: list(some) for name, some in calls.items() if some}
-    assert all("ceil_mode" in call and "padding" not in call for some in found.values() for call in some), found
+    two_arguments = re.compile(r"AvgPool2d\([^,=]+, [^,=]+(, (ceil_mode|count_include_pad)=\w+)*$")  # size, stride
+    assert calls
+    assert [call for call in calls if not two_arguments.match(call[1])] == []
 
 
 @pytest.mark.gpu

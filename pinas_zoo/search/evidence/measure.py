@@ -41,6 +41,7 @@ from pinas_zoo.weights.size_limits import shortened
 
 Say = Callable[[str], None]
 MOST_CHANGES = 5  # that are told of a kept run
+LATER = ("head_init",)  # options that version 0.1.0 did not have
 
 
 def is_measured(planned: PlannedRun, count: int, results: Path) -> bool:
@@ -52,10 +53,10 @@ def is_measured(planned: PlannedRun, count: int, results: Path) -> bool:
 def changed_since(planned: PlannedRun, images: Path, count: int, results: Path) -> str:
     """In words, what a measured run was learned with and would not be now; empty if that is nothing.
 
-    Values that its version did not keep are left out.
+    Values that its version did not keep are left out, but for options of its method.
     """
     kept = read_run(results / f"{planned.result_name(count)}.json").facts
-    before, now = kept.get("config", {}), _kept_config(planned, images, kept["steps"])
+    before, now = kept.get("config", {}), _kept_config(planned, images, max(1, kept["steps"]))
     if not isinstance(before, dict):
         return ""
     changes = [] if ("teacher" in before) == ("teacher" in now) else ["its teacher"]
@@ -65,12 +66,15 @@ def changed_since(planned: PlannedRun, images: Path, count: int, results: Path) 
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Values of keys that both have, where they differ."""
-    for key in [key for key in now if key in before]:
-        if isinstance(now[key], Mapping) and isinstance(before[key], Mapping):
-            yield from _differences(before[key], now[key], f"{prefix}{key}.")
-        elif now[key] != before[key]:
-            yield f"{prefix}{key}", before[key], now[key]
+    """Values that differ of keys that both have; of a method's options, of all keys but those that are LATER."""
+    both = [key for key in now if key in before]
+    either = [key for key in {**before, **now} if key not in LATER or key in before]
+    for key in either if prefix == "learn.options." else both:
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            yield f"{prefix}{key}", old, new
 
 
 def measure(planned: PlannedRun, images: Path, work: Path, count: int, results: Path, say: Say = print) -> None:
@@ -173,6 +177,7 @@ def _kept_config(planned: PlannedRun, images: Path, steps: int) -> dict[str, Any
     """Tables of the search, with the teacher's recipe in place of its folder."""
     config = planned.search_config(images, steps)
     kept = config.model_dump(mode="json", include={"space", "views", "learn", "linear"})
+    kept["data"] = config.data.model_dump(mode="json", include={"image_size", "val_per_class"})
     recipe = planned.teacher_recipe(images)
     return kept if recipe is None else {**kept, "teacher": recipe.model_dump(mode="json", exclude={"data"})}
 

@@ -86,10 +86,12 @@ def report_text(evidence: Evidence) -> str:
 def run_facts(evidence: Evidence, run: MeasuredRun) -> dict[str, Any]:
     """One run in plain data."""
     by, archs = run.ranked_by(evidence.config.rank_by), evidence.archs(run.scored)
-    keys = ("run", "title", "seed", "architectures", "scored", "minutes", "threads", "steps", "accuracy", "machine")
+    keys = ("run", "title", "seed", "architectures", "scored", "minutes", "budget_steps", "threads", "steps")
     return {
         "name": run.name,
-        **{key: run.facts.get(key) for key in keys},  # a run without the probe has no accuracy
+        **{
+            key: run.facts.get(key) for key in (*keys, "accuracy", "machine")
+        },  # a run without the probe has no accuracy
         "changes": list(run.changes),
         "subspace": run.scored,
         "ranked_by": by,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -147,8 +148,21 @@ def test_a_budget_of_steps_is_the_same_for_every_run_and_a_changed_regime_is_tol
     (tmp_path / "tiny.py").write_text(TINY + "runs = dict(spos=dict(learn=dict(lr=0.3)))\n")
     assert main(words) == 0
     told = capsys.readouterr().out
-    assert "spos_729_3steps_0_of_30: measured already, but with learn.lr: 0.2 then, 0.3 now; delete" in told
+    line = "spos_729_3steps_0_of_30: measured already, but with learn.lr: 0.2 then, 0.3 now; delete its two files in "
+    assert f"{line}{results} and the folder {tmp_path / 'work' / 'spos_729_3steps_0'} to measure it again\n" in told
     assert "pinas_729_3steps_0_of_30: measured already\n" in told
+    for path in results.glob("spos_*"):
+        path.unlink()
+    shutil.rmtree(tmp_path / "work" / "spos_729_3steps_0")
+    assert main(words) == 0
+    assert read_run(results / "spos_729_3steps_0_of_30.json").facts["config"]["learn"]["lr"] == 0.3
+
+    capsys.readouterr()
+    more = "runs = dict(pinas=dict(learn=dict(options=dict(mean_teacher=False))))\nsearch['data']['image_size'] = 24\n"
+    (tmp_path / "tiny.py").write_text(TINY + more)
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert "learn.options.mean_teacher: None then, False now, data.image_size: 16 then, 24 now; delete" in told
 
 
 TEACHER = """
@@ -282,6 +296,10 @@ def test_each_measured_step_of_the_budget_learns(tmp_path, monkeypatch):
         (("--minutes", "nan"), "expected a positive number as --minutes, got nan"),
         (("--threads", "0"), "expected --threads of 1 to "),
         (("--steps", "0"), "expected --steps of 1 to 1,000,000,000, got 0"),
+        (
+            ("--steps", "9", "--set", "learn.steps=3"),
+            "expected --steps alone to say .* got --set learn.steps=3",
+        ),
         (("--steps", "9", "--minutes", "2"), "expected --minutes or --steps, got both: 2 and 9; leave one out"),
         (("--runs", "darts"), "expected --runs of pinas, spos, .*, got darts"),
         (("--sizes", "64"), "expected --sizes of 729, 4096, 15625, got 64"),

@@ -29,7 +29,18 @@ def test_the_runs_of_the_repository_are_whole_and_what_their_names_say(tmp_path)
         facts["config"]["learn"]["options"].pop("head_init", None)
         if recipe := planned.teacher_recipe(tmp_path):
             config["teacher"] = recipe.model_dump(mode="json", exclude={"data"})
+        if data := facts["config"].get("data"):  # versions after 0.1.0 keep a part of it
+            config["data"] = {key: config["data"][key] for key in data}
         assert config == facts["config"], f"{run.name} was learned in another regime than it would be now"
+
+
+def test_the_benchmarks_own_size(tmp_path):
+    full = load_evidence(find_evidence("nasbench201_full"))
+    config = PlannedRun(full, "pinas", 15625, 0, 5.0, 1, steps=40).search_config(tmp_path, 40)
+    assert (config.space["cells"], config.space["channels"], config.data.image_size) == (5, 16, 32)
+    small = PlannedRun(load_evidence(find_evidence("nasbench201")), "pinas", 15625, 0, 5.0, 1)
+    assert config.learn == small.search_config(tmp_path, 40).learn
+    assert PlannedRun(full, "pinas", 15625, 0, 5.0, 1, steps=40).name == "pinas_15625_40steps_0"
 
 
 def test_a_planned_run_names_its_files_by_what_it_changes(tmp_path):
@@ -97,7 +108,7 @@ def test_a_configuration_is_found_by_its_path_or_its_name(tmp_path, monkeypatch)
     assert find_evidence("nasbench201") == CONFIG
     (tmp_path / "mine.py").touch()
     assert find_evidence("mine.py") == Path("mine.py")
-    with pytest.raises(UserError, match="one of nasbench201, got nb101"):
+    with pytest.raises(UserError, match="one of nasbench201, nasbench201_full, got nb101"):
         find_evidence("nb101")
     with pytest.raises(UserError, match=r"got absent\.py, which is not there"):
         find_evidence("absent.py")
