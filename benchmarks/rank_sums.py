@@ -4,7 +4,8 @@
 
 The rules are sums of places, of the logarithms of places from the first, and from the last (AZ-NAS), each with and
 without smoothing by main effects. They are compared on a random half of the scored architectures and on the other one,
-so that a rule that is chosen on the first half is judged on the second. Nothing is learned or scored: about a minute.
+so that a rule that is chosen on the first half is judged on the second. With ``--together`` the supernets of all seeds
+of a method rank together. Nothing is learned or scored: about a minute.
 """
 
 from __future__ import annotations
@@ -38,10 +39,12 @@ SUMS = (
 )
 
 
-def combined(columns: list[Values], rule: Callable[[np.ndarray], np.ndarray]) -> Values:
-    """The sum, by a rule, of the places of the architectures that all columns have."""
+def combined(scores: Sequence[Sequence[Values]], rule: Callable[[np.ndarray], np.ndarray]) -> Values:
+    """The sum over scores, by a rule, of the places of architectures that all have; a score's columns are averaged."""
+    columns = [column for score in scores for column in score]
     archs = [arch for arch in columns[0] if all(arch in column for column in columns)]
-    total = sum(rule(rankdata([column[arch] for arch in archs])) for column in columns)
+    parts = [np.mean([rule(rankdata([column[arch] for arch in archs])) for column in score], 0) for score in scores]
+    total = np.sum(parts, 0)
     return dict(zip(archs, np.asarray(total).tolist(), strict=True))
 
 
@@ -51,9 +54,10 @@ def main() -> None:
     parser.add_argument("--results", default="benchmarks/results/nb201", help="folder of kept scores")
     parser.add_argument("--size", type=int, default=15625, help="architectures of the space")
     parser.add_argument("--runs", nargs="+", default=["pinas", "spos"], help="methods, each with its longest budget")
+    parser.add_argument("--together", action="store_true", help="rank by the supernets of all seeds together")
     args = parser.parse_args()
     try:
-        rows = compare(args.truth, args.results, args.size, args.runs)
+        rows = compare(args.truth, args.results, args.size, args.runs, args.together)
     except UserError as error:
         parser.error(str(error))
     if not rows:
@@ -63,7 +67,7 @@ def main() -> None:
     print("\n".join(rows))
 
 
-def compare(table: str, results: str, size: int, methods: Sequence[str]) -> list[str]:
+def compare(table: str, results: str, size: int, methods: Sequence[str], together: bool = False) -> list[str]:
     """A row for each method, sum and rule, and for each sum without a supernet.
 
     Raises:
@@ -87,7 +91,8 @@ def compare(table: str, results: str, size: int, methods: Sequence[str]) -> list
                 continue
             words = " + ".join(RANKING_SCORES.get(name, name) for name in names)
             for rule, smooth in product(RULES, (False, True)):
-                rows = [taus(evidence, ranking, run, names, free, rule, smooth, better) for run in runs]
+                groups = [runs] if together else [[run] for run in runs]
+                rows = [taus(evidence, ranking, group, names, free, rule, smooth, better) for group in groups]
                 cells = [f"{value:+.3f}" for value in np.mean(rows, 0)]
                 lines.append(f"| {title} | {words} | {rule}{', smoothed' * smooth} | {' | '.join(cells)} |")
     return lines
@@ -106,7 +111,7 @@ def _runs(evidence: Evidence, method: str | None, size: int) -> tuple[list[Measu
 def taus(
     evidence: Evidence,
     ranking: Ranking,
-    run: MeasuredRun | None,
+    runs: Sequence[MeasuredRun | None],
     names: tuple[str, ...],
     free: Mapping[str, Values],
     rule: str,
@@ -115,10 +120,10 @@ def taus(
 ) -> list[float]:
     """Tau of a sum on a random half of what is scored, on the other one, on all, and within the better half."""
     truth = evidence.truth
-    columns = [free[name] if name in free else evidence.values(run, name, ranking) for name in names]  # type: ignore[arg-type]
-    values = combined(columns, RULES[rule])
+    own = {name: [evidence.values(run, name, ranking) for run in runs] for name in names if name not in free}  # type: ignore[arg-type]
+    values = combined([own.get(name) or [free[name]] for name in names], RULES[rule])
     if smooth:
-        values = combined([values, effect_sums(values, list(values))], RULES[rule])
+        values = combined([[values], [effect_sums(values, list(values))]], RULES[rule])
     archs = sorted(values)
     first = {archs[k] for k in np.random.default_rng(0).permutation(len(archs))[: len(archs) // 2]}
     parts = (first, set(archs) - first, set(archs), better)
