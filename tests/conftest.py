@@ -53,6 +53,16 @@ def zoo_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         registry.unregister(entry.name) if registry.entry_path(entry.name).is_file() else registry.forget(entry.name)
 
 
+@pytest.fixture(autouse=True)
+def _as_many_threads_as_before() -> Iterator[None]:
+    """Undo what a test did to torch's number of threads, on which rounding and the order of computations depend."""
+    yield
+    torch = sys.modules.get("torch")
+    threads = int(os.environ["OMP_NUM_THREADS"])
+    if torch is not None and torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _names_of_one_module() -> Iterator[None]:
     """Undo the registrations of a test module in this process, because other modules list the registered names."""
