@@ -10,12 +10,13 @@ intervals over architectures, of taus and of differences of taus. Nothing is lea
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import kendalltau, rankdata
+from rank_sums import RULES, Values, combined
+from scipy.stats import kendalltau
 
 from pinas_zoo.search.evidence.plan import find_evidence, load_evidence
 from pinas_zoo.search.evidence.results import effect_sums, read_run
@@ -31,38 +32,31 @@ RUNS = {
 SCORES = "consistency", "identification"
 FREE = "jacov", "reachable_flops"
 NO_SUPERNET = "no supernet"
-WAYS = "", ", smoothed", " + jacov + reachable_flops", " + jacov + reachable_flops, smoothed"
+SUM = " + jacov + reachable_flops"
+WAYS = "", ", smoothed", SUM, f"{SUM}, smoothed"
+LOG = RULES["log, from the last"]
 SIZE, SCORED = 15625, 1000
 
 
-def log_places(values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Logarithms of places from the last; the best has the highest."""
-    return np.log(rankdata(values))
-
-
-def ways(places: np.ndarray | None, free: np.ndarray, archs: Sequence[str]) -> dict[str, np.ndarray]:
-    """Rankings by a score's log places: alone, smoothed, in the sum, and in the sum smoothed."""
-
-    def smoothed(values: np.ndarray) -> np.ndarray:
-        effects = effect_sums(dict(zip(archs, values.tolist(), strict=True)), archs)
-        return log_places(values) + log_places([effects[arch] for arch in archs])
-
-    alone = [] if places is None else [places, smoothed(places)]
-    total = free if places is None else places + free
-    return dict(zip(WAYS if alone else WAYS[2:], [*alone, total, smoothed(total)], strict=True))
+def ways(scores: Sequence[Values], free: Sequence[Values]) -> dict[str, Values]:
+    """Rankings by a score: alone, smoothed, in the sum with the ``free`` ones, and the sum smoothed."""
+    found: dict[str, Values] = {}
+    for words, parts in ([("", scores)] if scores else []) + [(SUM, [*scores, *free])]:
+        values = combined([[part] for part in parts], LOG)
+        found[words] = values
+        found[f"{words}, smoothed"] = combined([[values], [effect_sums(values, list(values))]], LOG)
+    return found
 
 
 def rankings(archs: Sequence[str]) -> dict[str, np.ndarray]:
     """By supernet, score and way, the value of each architecture; higher is better."""
     kept = [one for one in read_training_free(RESULTS / "nb201") if one.size == SIZE and len(one.values) == SCORED]
-    scores = {one.kind: one.values for one in kept}
-    free = np.sum([log_places([scores[kind][arch] for arch in archs]) for kind in FREE], 0)
-    found = {f"{NO_SUPERNET}{way}": values for way, values in ways(None, free, archs).items()}
+    free = [one.values for kind in FREE for one in kept if one.kind == kind]
+    found = {f"{NO_SUPERNET}{way}": values for way, values in ways([], free).items()}
     for (title, name), score in product(RUNS.items(), SCORES):
-        values: Mapping[str, float] = read_run(RESULTS / "nb201_equal_steps" / f"{name}.json").values(score)
-        places = log_places([values[arch] for arch in archs])
-        found |= {f"{title}, {score}{way}": values for way, values in ways(places, free, archs).items()}
-    return found
+        values = read_run(RESULTS / "nb201_equal_steps" / f"{name}.json").values(score)
+        found |= {f"{title}, {score}{way}": values for way, values in ways([values], free).items()}
+    return {name: np.array([values[arch] for arch in archs]) for name, values in found.items()}
 
 
 def main() -> None:

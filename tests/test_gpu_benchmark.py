@@ -167,7 +167,7 @@ def test_docs_name_every_stage(load):
         assert plan.asks in text
 
 
-def test_the_kept_page_shows_the_kept_rows_and_the_docs_count_them(load, tmp_path):
+def test_the_kept_page_shows_the_kept_rows_and_the_docs_count_them(load):
     kept = ROOT / "benchmarks" / "results" / "gpu"
     stages = load("gpu_stages.plan").STAGES
     machine = json.loads((kept / "right.json").read_text(encoding="utf-8"))["machine"]
