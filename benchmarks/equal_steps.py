@@ -1,96 +1,247 @@
-"""Does Π-NAS rank better than SPOS after the same steps, by the same score? Kept scores of NAS-Bench-201.
+"""Does Π-NAS rank better than SPOS after the same steps, by the same score, and what do scores get wrong?
 
-    python benchmarks/equal_steps.py --truth nb201.csv
+    python benchmarks/equal_steps.py --truth nb201.csv [--figure equal_steps.svg]
 
-Supernets of all 15,625 architectures, one seed, of which the same 1,000 are scored. Each score is taken alone and in
-the sum of log places with ``jacov`` and ``reachable_flops``, as it is and smoothed. Intervals are 95% bootstrap
-intervals over architectures, of taus and of differences of taus. Nothing is learned or scored: about a minute.
+Kept scores of supernets of all 15,625 architectures of NAS-Bench-201, of which the same 1,000 are scored. Each score is
+taken alone and in sums of log places with scores that need no supernet. Means are over seeds, and intervals are 95%
+bootstrap intervals over architectures, of means of taus and of their differences. Nothing is learned or scored: two
+minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-from rank_sums import RULES, Values, combined
-from scipy.stats import kendalltau
+from numpy.typing import NDArray
+from scipy.stats import kendalltau, rankdata
 
 from pinas_zoo.search.evidence.plan import find_evidence, load_evidence
 from pinas_zoo.search.evidence.results import effect_sums, read_run
 from pinas_zoo.search.evidence.training_free import read_training_free
-from pinas_zoo.search.evidence.truth import load_truth
+from pinas_zoo.search.evidence.truth import Truth, load_truth
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = {
-    "Π-NAS": "pinas_15625_3638steps_2_of_1000",
-    "Π-NAS, balanced paths": "pinas_space.training_paths=balanced_15625_12x1_2_of_1000",
-    "SPOS": "spos_15625_3638steps_2_of_1000",
+    "Π-NAS": tuple(f"pinas_15625_3638steps_{seed}_of_1000" for seed in (0, 1, 2)),
+    "SPOS": tuple(f"spos_15625_3638steps_{seed}_of_1000" for seed in (0, 1, 2)),
+    "Π-NAS, balanced paths": ("pinas_space.training_paths=balanced_15625_12x1_2_of_1000",),
+    "Π-NAS, 1,200 steps": ("pinas_15625_1200steps_2_of_1000",),
+    "Π-NAS, 14,000 steps": ("pinas_15625_14000steps_2_of_1000",),
+    "Π-NAS, three cells a stage": ("pinas_space.cells=3_15625_3638steps_2_of_1000",),
 }
-SCORES = "consistency", "identification"
-FREE = "jacov", "reachable_flops"
 NO_SUPERNET = "no supernet"
-SUM = " + jacov + reachable_flops"
-WAYS = "", ", smoothed", SUM, f"{SUM}, smoothed"
-LOG = RULES["log, from the last"]
+SCORES = "consistency", "identification"
+SUM = {"jacov": 1.0, "reachable_flops": 1.0}
+WITH_PATH = {**SUM, "shortest_path": 0.5}
+WEIGHTS = 0.0, 0.25, 0.5, 0.75, 1.0  # of shortest_path
 SIZE, SCORED = 15625, 1000
+Values = NDArray[np.float64]  # an architecture each, higher is better
 
 
-def ways(scores: Sequence[Values], free: Sequence[Values]) -> dict[str, Values]:
-    """Rankings by a score: alone, smoothed, in the sum with the ``free`` ones, and the sum smoothed."""
-    found: dict[str, Values] = {}
-    for words, parts in ([("", scores)] if scores else []) + [(SUM, [*scores, *free])]:
-        values = combined([[part] for part in parts], LOG)
-        found[words] = values
-        found[f"{words}, smoothed"] = combined([[values], [effect_sums(values, list(values))]], LOG)
-    return found
+@dataclass(frozen=True)
+class Kept:
+    """Scores of the same architectures, and their accuracies.
+
+    Attributes:
+        archs: The architectures, in the benchmark's digits.
+        scores: By run and score.
+        free: Scores that need no supernet, by kind.
+        truth: The benchmark's table.
+    """
+
+    archs: Sequence[str]
+    scores: Mapping[tuple[str, str], Values]
+    free: Mapping[str, Values]
+    truth: Truth
+
+    @classmethod
+    def load(cls, truth: Truth) -> Kept:
+        runs = {
+            name: read_run(RESULTS / "nb201_equal_steps" / f"{name}.json") for some in RUNS.values() for name in some
+        }
+        archs = sorted(next(iter(runs.values())).scores)
+        free = {
+            one.kind: np.array([one.values[arch] for arch in archs])
+            for one in read_training_free(RESULTS / "nb201")
+            if one.size == SIZE and len(one.values) == SCORED
+        }
+        values = {(name, score): runs[name].values(score) for name, score in product(runs, SCORES)}
+        return cls(archs, {k: np.array([v[a] for a in archs]) for k, v in values.items()}, free, truth)
+
+    def accuracies(self, column: str = "") -> Values:
+        """The accuracies that are ranked, or those on other data (:attr:`Truth.transfer`)."""
+        if column:
+            return np.array([self.truth.networks[arch].transfer[column] for arch in self.archs])
+        return np.array([self.truth.networks[arch].accuracy for arch in self.archs])
+
+    def sum_of(self, run: str | None, score: str, parts: Mapping[str, float], smoothed: bool = False) -> Values:
+        """A run's score with ``parts``, as weighted sums of log places from the last; no run: the parts alone."""
+        columns = [(self.free[kind], weight) for kind, weight in parts.items() if weight]
+        if run is not None:
+            columns.append((self.scores[run, score], 1.0))
+        total = sum_of_logs(columns)
+        return self.smoothed(total) if smoothed else total
+
+    def smoothed(self, values: Values) -> Values:
+        sums = effect_sums(dict(zip(self.archs, values.tolist(), strict=True)), self.archs)
+        return sum_of_logs([(values, 0.5), (np.array([sums[arch] for arch in self.archs]), 0.5)])
+
+    def better(self) -> NDArray[np.bool_]:
+        return np.isin(self.archs, list(self.truth.better_half(list(self.truth.networks))))
 
 
-def rankings(archs: Sequence[str]) -> dict[str, np.ndarray]:
-    """By supernet, score and way, the value of each architecture; higher is better."""
-    kept = [one for one in read_training_free(RESULTS / "nb201") if one.size == SIZE and len(one.values) == SCORED]
-    free = [one.values for kind in FREE for one in kept if one.kind == kind]
-    found = {f"{NO_SUPERNET}{way}": values for way, values in ways([], free).items()}
-    for (title, name), score in product(RUNS.items(), SCORES):
-        values = read_run(RESULTS / "nb201_equal_steps" / f"{name}.json").values(score)
-        found |= {f"{title}, {score}{way}": values for way, values in ways([values], free).items()}
-    return {name: np.array([values[arch] for arch in archs]) for name, values in found.items()}
+def sum_of_logs(columns: Sequence[tuple[Values, float]]) -> Values:
+    return np.sum([weight * np.log(rankdata(values)) for values, weight in columns], 0)
+
+
+def tau(values: Values, accuracies: Values, chosen: NDArray | slice = slice(None)) -> float:
+    return float(kendalltau(values[chosen], accuracies[chosen]).statistic)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--truth", required=True, type=Path, help="the benchmark's table (docs/nasbench201.md)")
     parser.add_argument("--resamples", type=int, default=400, help="of the bootstrap (default: %(default)d)")
+    parser.add_argument("--figure", type=Path, help="SVG of the errors in place by the shortest path")
     args = parser.parse_args()
-    truth = load_truth(args.truth, load_evidence(find_evidence("nasbench201")).truth, 1)
-    archs = sorted(read_run(RESULTS / "nb201_equal_steps" / f"{RUNS['SPOS']}.json").scores)
-    accuracies = np.array([truth.networks[arch].accuracy for arch in archs])
-    better = np.isin(archs, list(truth.better_half(list(truth.networks))))
-    rng = np.random.default_rng(0)
-    samples = [rng.integers(len(archs), size=len(archs)) for _ in range(args.resamples)]
-    found = rankings(archs)
+    kept = Kept.load(load_truth(args.truth, load_evidence(find_evidence("nasbench201")).truth, 1))
+    found = rankings(kept)
+    print("\n".join([*taus(kept, found, args.resamples), "", *weights(kept), "", *errors(kept)]))
+    if args.figure:
+        draw(kept, args.figure)
 
-    def tau(values: np.ndarray, chosen: np.ndarray | slice = slice(None)) -> float:
-        return float(kendalltau(values[chosen], accuracies[chosen]).statistic)
 
-    def interval(taus: np.ndarray) -> str:
-        return "[{:+.3f}, {:+.3f}]".format(*np.quantile(taus, [0.025, 0.975]))
+def rankings(kept: Kept) -> dict[str, list[Values]]:
+    """By words, how each seed's supernet ranks."""
+    ways = {
+        "": ({}, False),
+        ", smoothed": ({}, True),
+        " + jacov + reachable_flops": (SUM, False),
+        " + jacov + reachable_flops, smoothed": (SUM, True),
+        " + jacov + reachable_flops + 0.5 shortest_path": (WITH_PATH, False),
+    }
+    found = {
+        f"{NO_SUPERNET}{way}": [kept.sum_of(None, "", parts, smoothed)]
+        for way, (parts, smoothed) in ways.items()
+        if parts
+    }
+    for title, score, (way, (parts, smoothed)) in product(RUNS, SCORES, ways.items()):
+        found[f"{title}, {score}{way}"] = [kept.sum_of(run, score, parts, smoothed) for run in RUNS[title]]
+    return found
 
-    resampled = {name: np.array([tau(values, sample) for sample in samples]) for name, values in found.items()}
-    print("| ranked by | tau, 1,000 of all | within the better half |\n| --- | --- | --- |")
-    for name, values in found.items():
-        print(f"| {name} | {tau(values):+.3f} {interval(resampled[name])} | {tau(values, better):+.3f} |")
-    print("\n| difference of taus | |\n| --- | --- |")
-    pairs = [("Π-NAS", "SPOS"), ("Π-NAS, balanced paths", "Π-NAS")]
-    compared = [(f"{a}, {score}{way}", f"{b}, {score}{way}") for (a, b), score, way in product(pairs, SCORES, WAYS)]
-    compared += [(f"{a}, {s}{way}", f"{NO_SUPERNET}{way}") for a, s, way in product(RUNS, SCORES, WAYS[2:])]
-    for one, other in compared:
-        print(
-            f"| {one}, less {other} | {tau(found[one]) - tau(found[other]):+.3f} "
+
+def taus(kept: Kept, found: Mapping[str, Sequence[Values]], resamples: int) -> list[str]:
+    """The table of taus, means over seeds, and that of their differences."""
+    truth, better, rng = kept.accuracies(), kept.better(), np.random.default_rng(0)
+    samples = [rng.integers(len(truth), size=len(truth)) for _ in range(resamples)]
+    resampled = {
+        name: np.array([np.mean([tau(v, truth, sample) for v in seeds]) for sample in samples])
+        for name, seeds in found.items()
+    }
+    others = {name: kept.accuracies(name) for name in kept.truth.transfer}
+
+    def mean(name: str, accuracies: Values, chosen: NDArray | slice = slice(None)) -> float:
+        return float(np.mean([tau(values, accuracies, chosen) for values in found[name]]))
+
+    def interval(values: Values) -> str:
+        return "[{:+.3f}, {:+.3f}]".format(*np.quantile(values, [0.025, 0.975]))
+
+    lines = [
+        f"| ranked by | seeds | tau, 1,000 of all | single seeds | within the better half | best of the first 10 "
+        f"{''.join(f'| {name} ' for name in others)}|",
+        "| --- " * (6 + len(others)) + "|",
+    ]
+    for name, seeds in found.items():
+        first = [max(truth[np.argsort(-values, kind="stable")[:10]]) for values in seeds]
+        cells = [name, f"{len(seeds)}", f"{mean(name, truth):+.3f} {interval(resampled[name])}"]
+        cells += [", ".join(f"{tau(values, truth):+.3f}" for values in seeds), f"{mean(name, truth, better):+.3f}"]
+        cells += [", ".join(f"{accuracy:.1f}%" for accuracy in first)]
+        lines.append(f"| {' | '.join([*cells, *(f'{mean(name, other):+.3f}' for other in others.values())])} |")
+    lines += ["", "| difference of taus, means over seeds | |", "| --- | --- |"]
+    ways = dict.fromkeys(name.removeprefix("SPOS, ") for name in found if name.startswith("SPOS, "))
+    pairs = [(f"Π-NAS, {way}", f"SPOS, {way}") for way in ways]
+    pairs += [
+        (f"{title}, {way}", NO_SUPERNET + way.removeprefix(score))
+        for title, score, way in product(("Π-NAS", "SPOS"), SCORES, ways)
+        if way.startswith(score) and NO_SUPERNET + way.removeprefix(score) in found
+    ]
+    for one, other in pairs:
+        lines.append(
+            f"| {one}, less {other} | {mean(one, truth) - mean(other, truth):+.3f} "
             f"{interval(resampled[one] - resampled[other])} |"
         )
+    return lines
+
+
+def weights(kept: Kept) -> list[str]:
+    """Sums with several weights of the shortest path: a random half of the architectures, the other, and all."""
+    truth, better = kept.accuracies(), kept.better()
+    first = np.random.default_rng(1).random(len(truth)) < 0.5
+    lines = [
+        "| sum with jacov, reachable_flops and a weight of shortest_path | weight | first half | other half | all "
+        "| within the better half |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    rows = [(NO_SUPERNET, [None], "")] + [(f"{m}, {s}", RUNS[m], s) for m, s in product(("Π-NAS", "SPOS"), SCORES)]
+    for (words, runs, score), weight in product(rows, WEIGHTS):
+        values = [kept.sum_of(run, score, {**SUM, "shortest_path": weight}) for run in runs]
+        cells = [np.mean([tau(v, truth, some) for v in values]) for some in (first, ~first, slice(None), better)]
+        lines.append(f"| {words} | {weight:g} | {' | '.join(f'{cell:+.3f}' for cell in cells)} |")
+    return lines
+
+
+def place_errors(kept: Kept) -> dict[str, list[float]]:
+    """By score, the mean place by accuracy less that by score (0 to 1, 1 is the best), for each shortest path."""
+    paths = kept.free["shortest_path"]
+    groups = [paths == length for length in sorted(set(paths.tolist()), reverse=True)][:3]
+    columns = {kind: [kept.free[kind]] for kind in ("reachable_flops", "jacov")}
+    titles = ("Π-NAS", "SPOS", "Π-NAS, 14,000 steps", "Π-NAS, three cells a stage")
+    columns |= {f"{t}, {s}": [kept.scores[run, s] for run in RUNS[t]] for t, s in product(titles, SCORES)}
+    columns["Π-NAS, consistency + jacov + reachable_flops"] = [
+        kept.sum_of(r, "consistency", SUM) for r in RUNS["Π-NAS"]
+    ]
+    words = "Π-NAS, consistency + jacov + reachable_flops + 0.5 shortest_path"
+    columns[words] = [kept.sum_of(run, "consistency", WITH_PATH) for run in RUNS["Π-NAS"]]
+    places = rankdata(kept.accuracies())
+    return {
+        name: [float(np.mean([(places - rankdata(v))[group].mean() for v in seeds])) / len(places) for group in groups]
+        for name, seeds in columns.items()
+    }
+
+
+LENGTHS = "0", "1", "2"  # operations other than skip_connect on a cell's shortest path
+
+
+def errors(kept: Kept) -> list[str]:
+    paths = kept.free["shortest_path"]
+    counts = [int((paths == length).sum()) for length in sorted(set(paths.tolist()), reverse=True)][:3]
+    head = " | ".join(f"{length} ({count} cells)" for length, count in zip(LENGTHS, counts, strict=True))
+    lines = [f"| place by accuracy less place by score, of shortest paths of | {head} |", "| --- | --- | --- | --- |"]
+    for name, cells in place_errors(kept).items():
+        lines.append(f"| {name} | {' | '.join(f'{cell:+.3f}' for cell in cells)} |")
+    return lines
+
+
+def draw(kept: Kept, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    found = place_errors(kept)
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    for k, length in enumerate(LENGTHS):
+        rows = [row + 0.25 * (k - 1) for row in range(len(found))]
+        axes.barh(rows, [cells[k] for cells in found.values()], height=0.25, label=length)
+    axes.set_yticks(range(len(found)), list(found), fontsize="small")
+    axes.invert_yaxis()
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xlabel("mean place by accuracy less place by score (right: underrated; 1 is the whole ranking)")
+    axes.legend(title="operations on the cell's\nshortest path, skips left out", fontsize="small")
+    figure.savefig(path, metadata={"Date": None})
 
 
 if __name__ == "__main__":

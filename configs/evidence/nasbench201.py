@@ -71,8 +71,18 @@ protocols = (  # the operations of ``supernet`` are trained, architectures of ``
 tuned = dict(size=729, seed=123)  # half of this space, selected by this seed, on which the regimes were chosen
 rank_by = "consistency"  # the best score of each method on the tuned half, after 30 minutes
 training_free = (  # scored once for each space, without learning
-    *("flops", "reachable_flops", "reachable_params", "convolutions", "jacov", "naswot", "synflow", "grad_norm"),
-    *("snip", "fisher", "zen", "zico", "az_expressivity", "az_progressivity", "az_trainability", "az_complexity"),
+    *("flops", "reachable_flops", "reachable_params", "convolutions", "shortest_path", "jacov", "naswot", "synflow"),
+    *(
+        "grad_norm",
+        "snip",
+        "fisher",
+        "zen",
+        "zico",
+        "az_expressivity",
+        "az_progressivity",
+        "az_trainability",
+        "az_complexity",
+    ),
 )
 initialisations = dict(jacov=4)  # its tau on all 15,625 is 0.54 with one
 sums = (  # of logarithms of ranks, of scores above and of training_free
@@ -82,11 +92,19 @@ sums = (  # of logarithms of ranks, of scores above and of training_free
     ("identification", "jacov", "reachable_flops"),
     ("consistency", "squared_error", "jacov", "reachable_flops"),
     ("consistency", "naswot", "jacov", "reachable_flops"),
+    ("consistency", "jacov", "reachable_flops", ("shortest_path", 0.5)),
+    ("identification", "jacov", "reachable_flops", ("shortest_path", 0.5)),
     ("jacov", "reachable_flops"),
+    ("jacov", "reachable_flops", ("shortest_path", 0.5)),
     ("naswot", "jacov", "reachable_flops"),
     ("az_expressivity", "az_progressivity", "az_trainability", "az_complexity"),  # AZ-NAS
 )
-recommended = ("consistency", "jacov", "reachable_flops")  # the sum that is shown for each method
+recommended = (
+    "consistency",
+    "jacov",
+    "reachable_flops",
+    ("shortest_path", 0.5),
+)  # the sum that is shown for each method
 
 # runs -----------------------------------------------------------------------------------------------------------------
 

@@ -16,9 +16,14 @@ introduction = (
     "those that were chosen for small supernets (nb201.md): nothing was chosen at this size. The page of the small "
     "supernets explains the scores, sums and intervals.",
 )
-training_free = ("flops", "reachable_flops", "jacov")
-sums = (("consistency", "jacov", "reachable_flops"), ("identification", "jacov", "reachable_flops"),
-        ("jacov", "reachable_flops"))  # fmt: skip
+training_free = ("flops", "reachable_flops", "shortest_path", "jacov")
+sums = (
+    ("consistency", "jacov", "reachable_flops"),
+    ("consistency", "jacov", "reachable_flops", ("shortest_path", 0.5)),
+    ("identification", "jacov", "reachable_flops", ("shortest_path", 0.5)),
+    ("jacov", "reachable_flops"),
+    ("jacov", "reachable_flops", ("shortest_path", 0.5)),
+)
 search = dict(space=dict(cells=5), data=dict(image_size=32))
 measured = ("pinas", "spos")
 seeds = (0, 1)

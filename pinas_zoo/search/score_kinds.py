@@ -29,6 +29,7 @@ from pinas_zoo.search.scorers.zero_cost.grad_norm import GradNormScorer
 from pinas_zoo.search.scorers.zero_cost.jacov import JacovScorer
 from pinas_zoo.search.scorers.zero_cost.naswot import NASWOTScorer
 from pinas_zoo.search.scorers.zero_cost.reachable import ReachableFLOPsScorer, ReachableParamsScorer
+from pinas_zoo.search.scorers.zero_cost.shortest_path import ShortestPathScorer
 from pinas_zoo.search.scorers.zero_cost.snip import SNIPScorer
 from pinas_zoo.search.scorers.zero_cost.synflow import SynFlowScorer
 from pinas_zoo.search.scorers.zero_cost.zen import ZenScorer
@@ -137,6 +138,9 @@ KINDS = {
     ),
     "convolutions": _untrained(
         "convolutions", "the number of convolutions that have an effect on the output", ConvolutionsScorer
+    ),
+    "shortest_path": _untrained(
+        "shortest path", "minus the fewest convolutions and poolings between image and output", ShortestPathScorer
     ),
 }
 UNTRAINED = frozenset(name for name, kind in KINDS.items() if SUPERNET not in kind.needs)

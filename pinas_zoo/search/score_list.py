@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 ScoreName = Literal[
     "classifier", "probe", "consistency", "identification", "flops", "naswot", "jacov", "synflow", "grad_norm", "snip",
     "fisher", "zen", "zico", "az_expressivity", "az_progressivity", "az_trainability", "az_complexity",
-    "reachable_flops", "reachable_params", "convolutions",
+    "reachable_flops", "reachable_params", "convolutions", "shortest_path",
 ]  # fmt: skip
 SCORE_NAMES: tuple[str, ...] = get_args(ScoreName)
 LEAST_WEIGHT, MOST_WEIGHT = 1e-6, 1e6

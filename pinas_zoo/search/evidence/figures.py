@@ -16,8 +16,9 @@ from pinas_zoo.search.evidence.regime_tables import (
     skip_counts,
 )
 from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
-from pinas_zoo.search.evidence.scores_table import ranked_by_sum, smoothed, ways_to_rank
+from pinas_zoo.search.evidence.scores_table import ranked_by_sum, ways_to_rank
 from pinas_zoo.search.evidence.tables import Evidence, Ranking
+from pinas_zoo.search.score_list import in_words
 from pinas_zoo.weights.atomic import replacing
 
 PAPERS_TRUTH = "cifar10_test_acc"  # the column of the accuracies that Figures 3 and 6 rank
@@ -144,7 +145,7 @@ def _draw_changes(axes: Any, evidence: Evidence) -> None:
 def draw_times(evidence: Evidence, path: Path) -> None:
     """Tau on the largest space over the minutes of one core that it took: every method, sum and training-free score.
 
-    Filled marks rank by the configuration's score, open ones by its recommended sum, smoothed. A seed is a mark; trials
+    Filled marks rank by the configuration's score, open ones by its recommended sum. A seed is a mark; trials
     are left out, and training-free scores whose tau is below 0. Minutes are those of the learning budget, a linear
     stage, a teacher and scoring, of all threads together.
     """
@@ -167,7 +168,7 @@ def draw_times(evidence: Evidence, path: Path) -> None:
         sum_ = ranked_by_sum(evidence, whole, run, config.recommended) if config.recommended else None
         if sum_ is not None:
             minutes = learning + threads * (sum_.seconds or scoring) / 60
-            tau = truth.tau(smoothed(evidence, sum_).values)
+            tau = truth.tau(sum_.values)
             axes.plot(minutes, tau, fillstyle="none", **marks[run.title])
     for title, mark in marks.items():
         axes.plot([], [], linestyle="none", label=title, **mark)
@@ -186,8 +187,8 @@ def draw_times(evidence: Evidence, path: Path) -> None:
     axes.set_xscale("log")
     axes.set_xlim(SHORTEST / 2, 200)
     axes.set(xlabel="minutes of one core, learning and scoring", ylabel=f"Kendall's tau, {size:,} architectures")
-    summed = " + ".join(RANKING_SCORES.get(name, name) for name, _ in config.recommended)
-    opened = f" Open: {summed}, smoothed." if summed else ""
+    summed = in_words(tuple((RANKING_SCORES.get(name, name), weight) for name, weight in config.recommended))
+    opened = f" Open: {summed}." if summed else ""
     title = f"Filled: {RANKING_SCORES[config.rank_by]}.{opened} Crosses: scores without training"
     figure.suptitle(title, fontsize="medium")
     if axes.get_legend_handles_labels()[0]:

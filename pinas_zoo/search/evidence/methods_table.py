@@ -44,8 +44,7 @@ def methods_table(evidence: Evidence) -> Lines:
     sum_words = ""
     if config.recommended:
         sum_words = f"| by {in_words(tuple((RANKING_SCORES.get(name, name), w) for name, w in config.recommended))} "
-        sum_words += "| the same, smoothed | smoothed, within the better half "
-        sum_words += "| smoothed, less that without the supernet's scores "
+        sum_words += "| the same, within the better half | the sum less that without the supernet's scores | smoothed "
     lines = [
         "## All methods",
         "",
@@ -76,12 +75,12 @@ def methods_table(evidence: Evidence) -> Lines:
         cells += [_taus(evidence, [{a: v for a, v in one.items() if a in half} for one in values])]
         cells += [_taus(evidence, [run.values(PAPERS_SCORE) for run in runs if PAPERS_SCORE in run.known_scores])]
         if config.recommended:
-            sums_of = [ranked_by_sum(evidence, whole, run, config.recommended) for run in runs]
-            cells += [_taus(evidence, [one.values for one in sums_of if one is not None])]
-            smooth = [smoothed(evidence, one).values for one in sums_of if one is not None]
-            cells += [_taus(evidence, smooth)]
-            cells += [_taus(evidence, [{a: v for a, v in one.items() if a in half} for one in smooth])]
-            cells += [_supernets_part(evidence, whole, smooth)]
+            found = [ranked_by_sum(evidence, whole, run, config.recommended) for run in runs]
+            sums_of = [one for one in found if one is not None]
+            cells += [_taus(evidence, [one.values for one in sums_of])]
+            cells += [_taus(evidence, [{a: v for a, v in one.values.items() if a in half} for one in sums_of])]
+            cells += [_supernets_part(evidence, whole, [one.values for one in sums_of])]
+            cells += [_taus(evidence, [smoothed(evidence, one).values for one in sums_of])]
         cells += [
             _taus(
                 evidence,
@@ -108,14 +107,14 @@ def methods_table(evidence: Evidence) -> Lines:
     return [*lines, ""]
 
 
-def _supernets_part(evidence: Evidence, ranking: Ranking, smooth: Sequence[Mapping[str, float]]) -> str:
-    """Tau of the recommended sum less that of its training-free parts, smoothed and over the same architectures."""
+def _supernets_part(evidence: Evidence, ranking: Ranking, sums: Sequence[Mapping[str, float]]) -> str:
+    """Tau of the recommended sum less that of its training-free parts, over the same architectures."""
     free = training_free_part(evidence.config.recommended)
     cells = []
-    for values in smooth:
+    for values in sums:
         rest = ranked_by_sum(evidence, ranking, None, free, among=values)
         if rest is not None:
-            cells.append(f"{evidence.truth.difference(values, smoothed(evidence, rest).values)}")
+            cells.append(f"{evidence.truth.difference(values, rest.values)}")
     return ", ".join(cells) or UNKNOWN
 
 

@@ -25,6 +25,7 @@ from pinas_zoo.search.scorers.zero_cost.grad_norm import grad_norm
 from pinas_zoo.search.scorers.zero_cost.jacov import jacov
 from pinas_zoo.search.scorers.zero_cost.naswot import naswot
 from pinas_zoo.search.scorers.zero_cost.reachable import reachable_flops, reachable_params
+from pinas_zoo.search.scorers.zero_cost.shortest_path import shortest_path
 from pinas_zoo.search.scorers.zero_cost.snip import snip
 from pinas_zoo.search.scorers.zero_cost.synflow import synflow
 from pinas_zoo.search.scorers.zero_cost.zen import zen
@@ -42,6 +43,7 @@ __all__ = [
     "naswot",
     "reachable_flops",
     "reachable_params",
+    "shortest_path",
     "snip",
     "synflow",
     "zen",
