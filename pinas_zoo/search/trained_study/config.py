@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.config_files import find_config
@@ -16,6 +16,7 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import SearchConfig, parse_config, parse_table, read_config
 from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.score_kinds import KINDS, score_kind
+from pinas_zoo.search.score_list import SCORE_NAMES, weighted
 from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.train.config import Recipe
 
@@ -30,6 +31,18 @@ def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+def _weighted(sums: Any) -> Any:
+    """Sums as pairs of names and weights.
+
+    Raises:
+        ValueError: One is no list of known scores.
+    """
+    if not isinstance(sums, list | tuple) or not all(isinstance(one, list | tuple) for one in sums):
+        raise ValueError("expected a list of lists of scores, such as [['consistency', 'jacov']]")
+    return tuple(weighted(tuple(one), SCORE_NAMES) for one in sums)
+
+
+Sum = tuple[tuple[str, float], ...]
 Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,23}$")]
 Seeds = Annotated[tuple[int, ...], AfterValidator(_different)]
 
@@ -47,6 +60,8 @@ class StudyConfig(Table):
     supernet_seeds: Seeds = (0,)  # supernets of each method; the first one's winner is the method's best
     # kinds of scores; classifier, which a method without labels learns in the linear stage, may be left out
     scores: tuple[ScoreName, ...] = ("classifier", "probe", "consistency", "identification")
+    # lists as of explore.score, whose log places are added; parts that scores does not name are measured for them alone
+    sums: Annotated[tuple[Sum, ...], BeforeValidator(_weighted)] = ()
     search: dict[str, Any] = Field(default_factory=dict)  # tables of a search that all methods share
     methods: dict[Word, dict[str, Any]]  # by name: changes of these tables
     recipe: dict[str, Any]  # of pinas-zoo train, for every architecture
@@ -65,6 +80,11 @@ class StudyConfig(Table):
             if given := [key for key in OWN_TABLES if key in tables]:
                 raise ValueError(f"expected no methods.{name}.{given[0]}, which the study sets itself")
         return self
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of scores that are measured, those of sums among them."""
+        return tuple(dict.fromkeys([*self.scores, *(name for parts in self.sums for name, _ in parts)]))
 
     def tables_of(self, method: str) -> dict[str, Any]:
         """The tables that all methods share, with the changes of one method."""
@@ -88,7 +108,7 @@ class StudyConfig(Table):
         """
         tables = {**self.tables_of(method), "name": f"{self.name}_{method}", "space": self.space, "seed": seed}
         config = parse_config({**tables, "until": "explore", "train": {"enabled": False}}, f"methods.{method}")
-        if "classifier" not in self.scores or method_class(config.learn.method).supervised:
+        if "classifier" not in self.kinds or method_class(config.learn.method).supervised:
             return config
         return config.model_copy(update={"linear": config.linear.model_copy(update={"enabled": True})})
 

@@ -9,10 +9,15 @@ from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.ranking.kendall import LEAST, RankCorrelation, correlate, tau
+from pinas_zoo.search.score_list import in_words
+from pinas_zoo.search.scorers.log_ranks import log_rank_sums, shares
+from pinas_zoo.search.trained_study.config import StudyConfig
 from pinas_zoo.search.trained_study.jobs import Study
+from pinas_zoo.search.trained_study.supernets import OWN, Scores
 
 ACCURACY = "test accuracy"  # the outcome that every study has
 MEAN = "mean"  # of the supernets' seeds
@@ -138,18 +143,31 @@ def collect(study: Study, outcomes: Mapping[str, Mapping[Arch, float]]) -> Study
 
 
 def _scored(study: Study) -> Iterator[Predictor]:
-    """Scores of every supernet, and of each method's supernets together if there are several."""
+    """Scores of every supernet and their sums, and those of each method's supernets together if there are several."""
     for method in study.config.methods:
         of_seeds: dict[str, list[Mapping[Arch, float]]] = {}
         for supernet in study.supernets:
             if supernet.method == method:
-                for kind, values in supernet.scores().items():
+                for kind, values in _with_sums(study.config, supernet.scores()).items():
                     of_seeds.setdefault(kind, []).append(values)
                     yield Predictor(method, kind, str(supernet.seed), values)
         for kind, several in of_seeds.items():
             if len(several) > 1:
                 common = [arch for arch in several[0] if all(arch in values for values in several)]
                 yield Predictor(method, kind, MEAN, {a: fmean(values[a] for values in several) for a in common})
+
+
+def _with_sums(config: StudyConfig, scores: Scores) -> Scores:
+    """What is shown of the scores of a supernet: those that the configuration names, and sums of log places."""
+    found = {kind: values for kind, values in scores.items() if kind in (OWN, *config.scores)}
+    for parts in config.sums:
+        weights = dict(parts)
+        if weights.keys() <= scores.keys():
+            archs = [arch for arch in scores[parts[0][0]] if all(arch in scores[name] for name in weights)]
+            ranks = {name: rankdata([-scores[name][arch] for arch in archs]) for name in weights}
+            sums = shares(log_rank_sums(ranks, weights), weights) if archs else []
+            found[in_words(parts)] = dict(zip(archs, map(float, sums), strict=True))
+    return found
 
 
 def _of_training(outcome: str, accuracies: Mapping[Arch, float]) -> list[Predictor]:

@@ -140,7 +140,7 @@ class StudiedSupernet:
         if any((self.folder / stage / "classifier.safetensors").is_file() for stage in ("learn", "linear")):
             has.add(CLASSIFIER)
         method = method_class(self.config.search_config(self.method, self.seed).learn.method)
-        kinds: list[str] = [kind for kind in self.config.scores if KINDS[kind].needs & {SUPERNET, CLASSIFIER} <= has]
+        kinds: list[str] = [kind for kind in self.config.kinds if KINDS[kind].needs & {SUPERNET, CLASSIFIER} <= has]
         if not kinds and not method.scores_paths:
             raise UserError(
                 f"expected the supernet of {self.method} in {learn}, found none; delete {self.folder} to learn it again"

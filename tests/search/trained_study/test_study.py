@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +21,8 @@ from pinas_zoo.search.trained_study.config import load_study
 from pinas_zoo.search.trained_study.jobs import Study
 from tests.networks import ROOT
 from tests.search.trained_study.tiny_study import FILES, write_config
+
+SUM = "consistency + 2 reachable_flops"
 
 
 def run(*words: object, code: int = 0) -> None:
@@ -64,6 +68,27 @@ def test_scores_are_compared_with_trained_networks(finished):
     assert "| SPOS | probe | 0 | 3 |" in text
     assert "Two trainings of the same architectures" in text
     assert "<svg" in (folder / "report.html").read_text()
+
+
+def test_a_sum_adds_log_places_and_measures_its_parts_alone(finished, tmp_path):
+    without, folder = finished
+    shutil.copytree(folder, tmp_path / "whole")
+    config = tmp_path / "tiny.py"
+    config.write_text(without.read_text() + "sums = (('consistency', ('reachable_flops', 2)),)")
+    run(config, "--work-dir", tmp_path / "whole")
+    facts = json.loads((tmp_path / "whole" / "report.json").read_text())
+    scores = {one["kind"]: one["values"] for one in facts["scores"]}
+    assert list(scores)[:5] == ["classifier", "probe", "consistency", "identification", SUM]
+    flops = next(one["values"] for one in facts["scores"] if one["method"] == "multiply-adds")
+
+    def place(values, arch):  # from the last of the three
+        return sum(values[other] < values[arch] for other in values) + 1
+
+    for arch, value in scores[SUM].items():
+        total = math.log(place(scores["consistency"], arch) / 3) + 2 * math.log(place(flops, arch) / 3)
+        assert value == pytest.approx(1 + total / (3 * math.log(3)))
+    assert any(row["kind"] == SUM and row["n"] == 3 for row in facts["rows"])
+    assert len((tmp_path / "whole" / "scores" / "spos_seed-0.csv").read_text().splitlines()[0].split(",")) == 6
 
 
 def test_the_best_of_a_method_is_trained(finished):
