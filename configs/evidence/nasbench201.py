@@ -72,17 +72,8 @@ tuned = dict(size=729, seed=123)  # half of this space, selected by this seed, o
 rank_by = "consistency"  # the best score of each method on the tuned half, after 30 minutes
 training_free = (  # scored once for each space, without learning
     *("flops", "reachable_flops", "reachable_params", "convolutions", "shortest_path", "jacov", "naswot", "synflow"),
-    *(
-        "grad_norm",
-        "snip",
-        "fisher",
-        "zen",
-        "zico",
-        "az_expressivity",
-        "az_progressivity",
-        "az_trainability",
-        "az_complexity",
-    ),
+    *("grad_norm", "snip", "fisher", "zen", "zico"),
+    *("az_expressivity", "az_progressivity", "az_trainability", "az_complexity"),
 )
 initialisations = dict(jacov=4)  # its tau on all 15,625 is 0.54 with one
 sums = (  # of logarithms of ranks, of scores above and of training_free
@@ -99,12 +90,8 @@ sums = (  # of logarithms of ranks, of scores above and of training_free
     ("naswot", "jacov", "reachable_flops"),
     ("az_expressivity", "az_progressivity", "az_trainability", "az_complexity"),  # AZ-NAS
 )
-recommended = (
-    "consistency",
-    "jacov",
-    "reachable_flops",
-    ("shortest_path", 0.5),
-)  # the sum that is shown for each method
+# the sum that is shown for each method; its weight was chosen with Π-NAS (benchmarks/results/equal_steps.md)
+recommended = ("consistency", "jacov", "reachable_flops", ("shortest_path", 0.5))
 
 # runs -----------------------------------------------------------------------------------------------------------------
 

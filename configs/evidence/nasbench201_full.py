@@ -13,8 +13,8 @@ title = "Ranking on NAS-Bench-201 at the benchmark's own size"
 introduction = (
     "Command: `pinas-zoo evidence nasbench201_full --images IMAGES --truth CSV`. Each row is one supernet with the "
     "benchmark's 16 channels and five cells a stage, trained on CIFAR-10 at 32 x 32 pixels. The training regimes are "
-    "those that were chosen for small supernets (nb201.md): nothing was chosen at this size. The page of the small "
-    "supernets explains the scores, sums and intervals.",
+    "those that were chosen for small supernets (nb201.md), and so are the weights of sums: nothing was chosen at this "
+    "size. The page of the small supernets explains the scores, sums and intervals.",
 )
 training_free = ("flops", "reachable_flops", "shortest_path", "jacov")
 sums = (

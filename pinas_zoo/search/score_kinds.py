@@ -140,7 +140,9 @@ KINDS = {
         "convolutions", "the number of convolutions that have an effect on the output", ConvolutionsScorer
     ),
     "shortest_path": _untrained(
-        "shortest path", "minus the fewest convolutions and poolings between image and output", ShortestPathScorer
+        "shortest path",
+        "minus the fewest layers on a path from the image to the output",
+        ShortestPathScorer,
     ),
 }
 UNTRAINED = frozenset(name for name, kind in KINDS.items() if SUPERNET not in kind.needs)

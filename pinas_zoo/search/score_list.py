@@ -59,6 +59,22 @@ def weighted(parts: list[Any] | tuple[Any, ...], names: Collection[str]) -> tupl
     return tuple(found.items())
 
 
+def weighted_sums(sums: Any, names: Collection[str]) -> tuple[tuple[tuple[str, float], ...], ...]:
+    """Several lists of :func:`weighted`.
+
+    Raises:
+        ValueError: As :func:`weighted`; or a list has one score alone, or stands there twice.
+    """
+    if not isinstance(sums, list | tuple) or not all(isinstance(one, list | tuple) for one in sums):
+        raise ValueError("expected a list of lists of scores, such as [['consistency', 'jacov']]")
+    found = tuple(weighted(tuple(one), names) for one in sums)
+    if any(len(one) < 2 for one in found):
+        raise ValueError("expected at least two scores in each sum")
+    if len({frozenset(one) for one in found}) < len(found):
+        raise ValueError("expected each sum once")
+    return found
+
+
 def in_words(parts: tuple[tuple[str, float], ...]) -> str:
     """The parts in one line, as ``consistency + 0.5 flops``."""
     return " + ".join(name if weight == 1 else f"{weight:g} {name}" for name, weight in parts)

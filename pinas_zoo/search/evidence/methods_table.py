@@ -44,7 +44,9 @@ def methods_table(evidence: Evidence) -> Lines:
     sum_words = ""
     if config.recommended:
         sum_words = f"| by {in_words(tuple((RANKING_SCORES.get(name, name), w) for name, w in config.recommended))} "
-        sum_words += "| the same, within the better half | the sum less that without the supernet's scores | smoothed "
+        sum_words += (
+            "| the same, within the better half | the sum less that without the supernet's scores | the sum, smoothed "
+        )
     lines = [
         "## All methods",
         "",

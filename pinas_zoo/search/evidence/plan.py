@@ -21,7 +21,7 @@ from pinas_zoo.search.evidence.kept_facts import Line
 from pinas_zoo.search.evidence.results import BY_CLASSIFIER, NEEDS_NO_CLASSIFIER, RANKING_SCORES
 from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.score_kinds import KINDS
-from pinas_zoo.search.score_list import weighted
+from pinas_zoo.search.score_list import weighted_sums
 from pinas_zoo.search.scorers.protocol import SUPERNET
 from pinas_zoo.train.config import Recipe
 
@@ -132,9 +132,7 @@ class EvidenceConfig(Table):
     @field_validator("sums", mode="before")
     @classmethod
     def _weighted(cls, sums: Any) -> Any:
-        if not isinstance(sums, list | tuple) or not all(isinstance(one, list | tuple) for one in sums):
-            raise ValueError("expected a list of lists of scores")
-        return tuple(weighted(tuple(one), (*RANKING_SCORES, *KINDS)) for one in sums)
+        return weighted_sums(sums, (*RANKING_SCORES, *KINDS))
 
     @field_validator("recommended", mode="before")
     @classmethod

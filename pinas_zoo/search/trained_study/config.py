@@ -16,7 +16,7 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import SearchConfig, parse_config, parse_table, read_config
 from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.score_kinds import KINDS, score_kind
-from pinas_zoo.search.score_list import SCORE_NAMES, weighted
+from pinas_zoo.search.score_list import SCORE_NAMES, weighted_sums
 from pinas_zoo.search.spaces.base import SearchSpace
 from pinas_zoo.train.config import Recipe
 
@@ -29,17 +29,6 @@ def _different(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
         raise ValueError(f"expected different seeds of 0 to {2**32 - 1}")
     return seeds
-
-
-def _weighted(sums: Any) -> Any:
-    """Sums as pairs of names and weights.
-
-    Raises:
-        ValueError: One is no list of known scores.
-    """
-    if not isinstance(sums, list | tuple) or not all(isinstance(one, list | tuple) for one in sums):
-        raise ValueError("expected a list of lists of scores, such as [['consistency', 'jacov']]")
-    return tuple(weighted(tuple(one), SCORE_NAMES) for one in sums)
 
 
 Sum = tuple[tuple[str, float], ...]
@@ -61,7 +50,7 @@ class StudyConfig(Table):
     # kinds of scores; classifier, which a method without labels learns in the linear stage, may be left out
     scores: tuple[ScoreName, ...] = ("classifier", "probe", "consistency", "identification")
     # lists as of explore.score, whose log places are added; parts that scores does not name are measured for them alone
-    sums: Annotated[tuple[Sum, ...], BeforeValidator(_weighted)] = ()
+    sums: Annotated[tuple[Sum, ...], BeforeValidator(lambda sums: weighted_sums(sums, SCORE_NAMES))] = ()
     search: dict[str, Any] = Field(default_factory=dict)  # tables of a search that all methods share
     methods: dict[Word, dict[str, Any]]  # by name: changes of these tables
     recipe: dict[str, Any]  # of pinas-zoo train, for every architecture

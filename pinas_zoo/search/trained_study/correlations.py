@@ -165,8 +165,8 @@ def _with_sums(config: StudyConfig, scores: Scores) -> Scores:
         if weights.keys() <= scores.keys():
             archs = [arch for arch in scores[parts[0][0]] if all(arch in scores[name] for name in weights)]
             ranks = {name: rankdata([-scores[name][arch] for arch in archs]) for name in weights}
-            sums = shares(log_rank_sums(ranks, weights), weights) if archs else []
-            found[in_words(parts)] = dict(zip(archs, map(float, sums), strict=True))
+            sums = shares(log_rank_sums(ranks, weights), weights) if archs else np.zeros(0)
+            found[in_words(parts)] = dict(zip(archs, sums.tolist(), strict=True))
     return found
 
 

@@ -101,7 +101,7 @@ class StudiedSupernet:
         known = self.scores()
         context = self.context(lambda text: None)
         scorers = self._scorers(context)
-        kept = {kind: dict(known.get(kind, {})) for kind in scorers}
+        kept = {kind: dict(known.get(kind, {})) for kind in dict.fromkeys([*scorers, *known])}
         with progress(len(archs) * len(scorers), label="score", unit="arch") as bar:
             for kind, scorer in scorers.items():
                 missing = [arch for arch in archs if arch not in kept[kind]]
@@ -133,7 +133,7 @@ class StudiedSupernet:
         A kind is left out if it needs a supernet or classifier that the method does not leave.
 
         Raises:
-            UserError: Nothing is left, because files of the run are missing.
+            UserError: The supernet is missing, though the method leaves one.
         """
         learn = self.folder / "learn"
         has = {SUPERNET} if (learn / "supernet.safetensors").is_file() else set()
@@ -141,7 +141,7 @@ class StudiedSupernet:
             has.add(CLASSIFIER)
         method = method_class(self.config.search_config(self.method, self.seed).learn.method)
         kinds: list[str] = [kind for kind in self.config.kinds if KINDS[kind].needs & {SUPERNET, CLASSIFIER} <= has]
-        if not kinds and not method.scores_paths:
+        if SUPERNET not in has and not method.scores_paths:
             raise UserError(
                 f"expected the supernet of {self.method} in {learn}, found none; delete {self.folder} to learn it again"
             )

@@ -69,7 +69,7 @@ def test_a_row_for_each_method_and_none_for_trials(evidence):
     assert row["by consistency + flops"].startswith("+1.000 [")
     assert row["the same, within the better half"].startswith("+1.000 [")
     assert row["the sum less that without the supernet's scores"] == "+0.000 [+0.000, +0.000]"  # both rank alike
-    assert row["smoothed"].startswith("+0.9")  # an additive truth, whose effects are fitted
+    assert row["the sum, smoothed"].startswith("+0.9")  # an additive truth, whose effects are fitted
     assert row["chosen by learning"] == f"{TRUTH[SCORED[0]]:.2f}%"
     assert row["seconds of learning"] == "12"
     assert (head_free[0], flops[0], flops[1]) == ("score", "flops", "60")

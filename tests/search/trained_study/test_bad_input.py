@@ -30,6 +30,8 @@ SPACE = {"type": "resnest50", "depths": (1, 1, 1, 1), "widths": (16, 16, 16, 16)
         ("methods = dict()", "expected at least one method, got methods={}"),
         ("scores = ('flops',)", "'scores.0'"),
         ("sums = ('consistency',)", "'sums': expected a list of lists of scores"),
+        ("sums = (('consistency',),)", "'sums': expected at least two scores in each sum"),
+        ("sums = (('probe', 'flops'), ('flops', 'probe'))", "'sums': expected each sum once"),
         ("sums = (('consistency', 'other'),)", "'sums': expected scores of classifier, probe, consistency"),
         ("architectures = ('0124',)", "0124"),
         ("architectures = ('0123', '0000', '3333')", "expected a count of at least 4, for 3 listed"),

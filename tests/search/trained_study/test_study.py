@@ -91,6 +91,20 @@ def test_a_sum_adds_log_places_and_measures_its_parts_alone(finished, tmp_path):
     assert len((tmp_path / "whole" / "scores" / "spos_seed-0.csv").read_text().splitlines()[0].split(",")) == 6
 
 
+def test_scores_are_kept_if_the_supernet_is_gone(finished, tmp_path, capsys):
+    """They were replaced by those that need no supernet."""
+    without, folder = finished
+    shutil.copytree(folder, tmp_path / "whole")
+    config = tmp_path / "tiny.py"
+    config.write_text(without.read_text() + "sums = (('consistency', 'flops'),)")
+    table = tmp_path / "whole" / "scores" / "spos_seed-0.csv"
+    before = table.read_text()
+    (tmp_path / "whole" / "supernets" / "spos" / "seed-0" / "learn" / "supernet.safetensors").unlink()
+    run(config, "--work-dir", tmp_path / "whole", code=2)
+    assert "expected the supernet of spos" in capsys.readouterr().err
+    assert table.read_text() == before
+
+
 def test_the_best_of_a_method_is_trained(finished):
     _, folder = finished
     best = json.loads((folder / "supernets" / "spos" / "seed-0" / "explore" / "done.json").read_text())["winner"]

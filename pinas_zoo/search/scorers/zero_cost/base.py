@@ -120,7 +120,7 @@ class ZeroCostScorer(ABC):
 
 
 class CountScorer(ABC):
-    """Scores a path by counts that follow from the space, in microseconds.
+    """Scores a path by counts that follow from its architecture alone.
 
     Args:
         space: The search space.

@@ -2,9 +2,9 @@
 
 Residual networks train well since gradients reach every block along short paths (He et al., "Deep Residual Learning for
 Image Recognition", CVPR 2016; Veit et al., "Residual Networks Behave Like Ensembles of Relatively Shallow Networks",
-NeurIPS 2016). A supernet or an untrained network of one cell a stage is too shallow to show it. On NAS-Bench-201, whose
-networks have five cells a stage, all other scores underrate cells with a skip connection from the input to the output
-(benchmarks/results/equal_steps.md).
+NeurIPS 2016). A supernet of one cell a stage is too shallow to show it. On NAS-Bench-201, whose networks have five
+cells a stage, Π-NAS's scores and multiply-adds underrate cells with a skip connection from the input to the output, and
+Π-NAS's scores do not if its supernet has three cells a stage (benchmarks/results/equal_steps.md).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.errors import UserError
 from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.scorers.zero_cost.base import CountScorer
 from pinas_zoo.search.scorers.zero_cost.networks import as_scored
@@ -28,18 +29,30 @@ LAYERS = re.compile("Convolution|Pool|[Mm]mBackward|^Linear")  # in the names th
 
 
 def shortest_path(model: nn.Module, images: torch.Tensor) -> float:
-    """Minus the fewest convolutions, poolings and products with weights on a path from the image to the output.
+    """Minus the fewest convolutions, poolings and matrix products on a path from the image to the output.
 
-    Norms, activations, sums and skip connections do not count. The paths are those of the gradient. If there is none,
-    the score is ``-CUT_OFF``.
+    Norms, activations, sums, skip connections and global averages do not count, nor does what a custom function
+    computes. The paths are those of autograd's graph: a branch that is multiplied by zero is one, and so is a class
+    token that leaves out the image. If there is no path, the score is ``-CUT_OFF``.
 
     Args:
-        model: The network; it is not changed.
-        images: A batch, N x C x H x W, of which only the shape and the device of two images count.
+        model: The network; it is not changed. Its output is a tensor.
+        images: A batch, N x C x H x W, of which only the shape, type and device of two images count.
+
+    Raises:
+        UserError: The output is not a tensor, or autograd is off (inference mode).
     """
-    image = torch.zeros(2, *images.shape[1:], device=images.device, requires_grad=True)  # batch statistics need two
+    if torch.is_inference_mode_enabled():
+        raise UserError("expected autograd for the shortest path, got inference mode; call it outside of it")
+    shape = (2, *images.shape[1:])  # batch statistics need two
+    image = torch.zeros(shape, dtype=images.dtype, device=images.device, requires_grad=True)
     with as_scored(model):
-        return -_fewest_layers(model(image), image)
+        output = model(image.clone())  # the first layer may work in place
+    if not isinstance(output, torch.Tensor):
+        raise UserError(
+            f"expected a network whose output is a tensor, got {type(output).__name__}; try it without features_only"
+        )
+    return -_fewest_layers(output, image)
 
 
 def _fewest_layers(output: torch.Tensor, image: torch.Tensor) -> float:
@@ -67,8 +80,8 @@ class ShortestPathScorer(CountScorer):
         images = torch.empty(1, 3, self.image_size, self.image_size)
         reached = [self.space.reachable(path) for path in paths]
         with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
-            lengths = {path: -shortest_path(self.network(path), images) for path in dict.fromkeys(reached)}
-        return [Score(-lengths[path], lengths[path]) for path in reached]
+            found = {path: shortest_path(self.network(path), images) for path in dict.fromkeys(reached)}
+        return [Score(found[path], -found[path]) for path in reached]
 
     def network(self, path: Arch) -> nn.Module:
         """The stand-alone network of a path."""

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pinas_zoo.arch import Arch
+from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import EDGES, NONE, SKIP
 from pinas_zoo.search.scorers.zero_cost import shortest_path
 from pinas_zoo.search.scorers.zero_cost.shortest_path import CUT_OFF, ShortestPathScorer
@@ -24,7 +25,7 @@ OUTSIDE = 6  # the stem, two convolutions or a pooling and a convolution in each
         ("resnet18", 6),  # stem, pooling, three shortcuts with a convolution, classifier
         ("resnet50", 7),  # the first stage has such a shortcut, too
         ("vgg11", 16),  # no shortcuts: 8 convolutions, 5 poolings, 2 layers of the head as convolutions, classifier
-        ("vit_tiny_patch16_224", 2),  # patches and classifier
+        ("convnext_atto", 5),  # stem, three convolutions between the stages, classifier
     ],
 )
 def test_ordinary_networks(name, layers):
@@ -58,4 +59,14 @@ def test_no_path_leads_through_a_constant():
             self.weight = nn.Conv2d(3, 3, 1)
 
     assert shortest_path(Constant(), torch.zeros(1, 3, 8, 8)) == -CUT_OFF
-    assert shortest_path(nn.ReLU(), torch.zeros(1, 3, 8, 8)) == 0
+    assert shortest_path(nn.Identity(), torch.zeros(1, 3, 8, 8)) == 0
+    assert shortest_path(nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 3, 1)), torch.zeros(1, 3, 8, 8)) == -1
+
+
+def test_what_it_cannot_score_is_one_line():
+    images = torch.zeros(1, 3, 32, 32)
+    with pytest.raises(UserError, match="whose output is a tensor, got list; try it without features_only"):
+        shortest_path(timm.create_model("resnet10t", features_only=True), images)
+    with torch.inference_mode(), pytest.raises(UserError, match="got inference mode"):
+        shortest_path(nn.Conv2d(3, 3, 1), images)
+    assert shortest_path(nn.Conv2d(3, 3, 1).double(), images.double()) == -1
