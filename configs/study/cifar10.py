@@ -11,7 +11,7 @@ space = dict(type="resnest50", depths=(1, 2, 2, 1), widths=(16, 32, 64, 128), st
 count = 13
 seeds = (0, 1, 2)
 supernet_seeds = (0,)
-sums = (("consistency", "jacov", "reachable_flops", ("shortest_path", 0.5)),)  # recommended on NAS-Bench-201
+sums = (("consistency", "jacov", "reachable_flops", ("shortest_path", 0.5)),)  # jacov of one initialisation
 
 # supernets: the regimes of configs/evidence/nasbench201.py, in fewer steps -------------------------------------------
 

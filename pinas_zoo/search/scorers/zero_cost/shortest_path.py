@@ -32,16 +32,22 @@ def shortest_path(model: nn.Module, images: torch.Tensor) -> float:
     """Minus the fewest convolutions, poolings and matrix products on a path from the image to the output.
 
     Norms, activations, sums, skip connections and global averages do not count, nor does what a custom function
-    computes. The paths are those of autograd's graph: a branch that is multiplied by zero is one, and so is a class
-    token that leaves out the image. If there is no path, the score is ``-CUT_OFF``.
+    computes. Paths count even where no information flows: through a branch that is multiplied by zero, or past all
+    blocks of a ViT of which the class token alone is read. If there is no path, the score is ``-CUT_OFF``.
 
     Args:
         model: The network; it is not changed. Its output is a tensor.
         images: A batch, N x C x H x W, of which only the shape, type and device of two images count.
 
     Raises:
-        UserError: The output is not a tensor, or autograd is off (inference mode).
+        UserError: The images are no batch of real numbers, the output is not a tensor, or autograd is off (inference
+            mode).
     """
+    if images.ndim != 4 or not images.is_floating_point():
+        raise UserError(
+            f"expected a batch of images of N x C x H x W real numbers, got {images.dtype} of shape "
+            f"{tuple(images.shape)}; normalise them, and add a dimension to a single one"
+        )
     if torch.is_inference_mode_enabled():
         raise UserError("expected autograd for the shortest path, got inference mode; call it outside of it")
     shape = (2, *images.shape[1:])  # batch statistics need two

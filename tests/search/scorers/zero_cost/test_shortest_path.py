@@ -69,4 +69,8 @@ def test_what_it_cannot_score_is_one_line():
         shortest_path(timm.create_model("resnet10t", features_only=True), images)
     with torch.inference_mode(), pytest.raises(UserError, match="got inference mode"):
         shortest_path(nn.Conv2d(3, 3, 1), images)
+    with pytest.raises(UserError, match=r"expected a batch of images .* got torch.float32 of shape \(3, 32, 32\)"):
+        shortest_path(nn.Conv2d(3, 3, 1), images[0])
+    with pytest.raises(UserError, match=r"got torch.uint8 of shape"):
+        shortest_path(nn.Conv2d(3, 3, 1), images.byte())
     assert shortest_path(nn.Conv2d(3, 3, 1).double(), images.double()) == -1
