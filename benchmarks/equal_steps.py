@@ -11,7 +11,7 @@ minute.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau, rankdata
 
 from pinas_zoo.errors import UserError
+from pinas_zoo.models.nasbench201 import OPERATIONS
 from pinas_zoo.search.evidence.plan import find_evidence, load_evidence
 from pinas_zoo.search.evidence.results import effect_sums, read_run
 from pinas_zoo.search.evidence.training_free import read_training_free
@@ -35,6 +36,11 @@ RUNS = {
     "Π-NAS, 14,000 steps": ("pinas_15625_14000steps_2_of_1000",),
     "Π-NAS, three cells a stage": ("pinas_space.cells=3_15625_3638steps_2_of_1000",),
 }
+ON_SMALLER = {  # the same supernets, of whose smaller spaces 150 architectures are scored
+    "Π-NAS": tuple(f"pinas_15625_3638steps_{seed}" for seed in (0, 1, 2)),
+    "SPOS": tuple(f"spos_15625_3638steps_{seed}" for seed in (0, 1, 2)),
+    "Π-NAS, 14,000 steps": ("pinas_15625_14000steps_2",),
+}
 MAIN = "Π-NAS", "SPOS"  # three seeds; the others are trials
 NO_SUPERNET = "no supernet"
 SCORES = "consistency", "identification"
@@ -43,7 +49,7 @@ WITH_PATH = {**SUM, "shortest_path": 0.5}
 SUM_WORDS, WITH_PATH_WORDS = " + jacov + reachable_flops", " + jacov + reachable_flops + 0.5 shortest_path"
 LENGTHS = "0", "1", "2"  # operations other than skip_connect on a cell's shortest path
 WEIGHTS = 0.0, 0.25, 0.5, 0.75, 1.0  # of shortest_path
-SIZE, SCORED = 15625, 1000
+SIZE, SMALLER = 15625, (4096, 729)
 Values = NDArray[np.float64]  # an architecture each, higher is better
 
 
@@ -56,26 +62,29 @@ class Kept:
         scores: By run and score.
         free: Scores that need no supernet, by kind.
         truth: The benchmark's table.
+        space: All architectures of the space.
     """
 
     archs: Sequence[str]
     scores: Mapping[tuple[str, str], Values]
     free: Mapping[str, Values]
     truth: Truth
+    space: Sequence[str]
 
     @classmethod
-    def load(cls, truth: Truth) -> Kept:
-        runs = {
-            name: read_run(RESULTS / "nb201_equal_steps" / f"{name}.json") for some in RUNS.values() for name in some
-        }
+    def load(cls, truth: Truth, operations: Collection[str], names: Sequence[str]) -> Kept:
+        """The kept scores of runs, and those that need no supernet, in the space of these operations."""
+        digits = {f"{OPERATIONS.index(operation)}" for operation in operations}
+        space = [arch for arch in truth.networks if set(arch) <= digits]
+        runs = {name: read_run(RESULTS / "nb201_equal_steps" / f"{name}.json") for name in names}
         archs = sorted(next(iter(runs.values())).scores)
         free = {
             one.kind: np.array([one.values[arch] for arch in archs])
             for one in read_training_free(RESULTS / "nb201")
-            if one.size == SIZE and len(one.values) == SCORED
+            if one.size == len(space) and one.values.keys() >= set(archs)
         }
         values = {(name, score): runs[name].values(score) for name, score in product(runs, SCORES)}
-        return cls(archs, {k: np.array([v[a] for a in archs]) for k, v in values.items()}, free, truth)
+        return cls(archs, {k: np.array([v[a] for a in archs]) for k, v in values.items()}, free, truth, space)
 
     def accuracies(self, column: str | None = None) -> Values:
         """The accuracies that are ranked, or those on other data (:attr:`Truth.transfer`)."""
@@ -96,7 +105,7 @@ class Kept:
         return sum_of_logs([(values, 0.5), (np.array([sums[arch] for arch in self.archs]), 0.5)])
 
     def better(self) -> NDArray[np.bool_]:
-        return np.isin(self.archs, list(self.truth.better_half(list(self.truth.networks))))
+        return np.isin(self.archs, list(self.truth.better_half(self.space)))
 
 
 def sum_of_logs(columns: Sequence[tuple[Values, float]]) -> Values:
@@ -114,11 +123,19 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="SVG of the errors in place by the shortest path")
     args = parser.parse_args()
     try:
-        kept = Kept.load(load_truth(args.truth, load_evidence(find_evidence("nasbench201")).truth, 1))
+        config = load_evidence(find_evidence("nasbench201"))
+        truth = load_truth(args.truth, config.truth, 1)
+        kept = Kept.load(truth, config.spaces[SIZE], [name for names in RUNS.values() for name in names])
+        smaller = {}
+        for size in SMALLER:
+            names = [f"{name}_on_{size}_of_150" for some in ON_SMALLER.values() for name in some]
+            smaller[size] = Kept.load(truth, config.spaces[size], names)
     except UserError as error:
         parser.error(str(error))
     found = rankings(kept)
     print("\n".join([*taus(kept, found, args.resamples), "", *weights(kept), "", *errors(kept), "", *ceiling(kept)]))
+    for size, one in smaller.items():
+        print("\n".join(["", *on_smaller(one, size, args.resamples)]))
     if args.figure:
         draw(kept, args.figure)
 
@@ -183,6 +200,38 @@ def taus(kept: Kept, found: Mapping[str, Sequence[Values]], resamples: int) -> l
             f"| {one}, less {other} | {mean(one, truth) - mean(other, truth):+.3f} "
             f"{interval(resampled[one] - resampled[other])} |"
         )
+    return lines
+
+
+def on_smaller(kept: Kept, size: int, resamples: int) -> list[str]:
+    """Of a smaller space, means over seeds; differences with the other rows that rank in the same way."""
+    truth, better, rng = kept.accuracies(), kept.better(), np.random.default_rng(0)
+    samples = [slice(None), *(rng.integers(len(truth), size=len(truth)) for _ in range(resamples))]
+    ways = {"": ({}, False), WITH_PATH_WORDS: (WITH_PATH, False), f"{WITH_PATH_WORDS}, smoothed": (WITH_PATH, True)}
+
+    def taus_of(title: str, score: str, way: str) -> tuple[NDArray, float]:
+        """The mean tau of all and of each sample, and within the better half."""
+        runs = [None] if title == NO_SUPERNET else [f"{name}_on_{size}_of_150" for name in ON_SMALLER[title]]
+        values = [kept.sum_of(run, score, *ways[way]) for run in runs]
+        means = [np.mean([tau(v, truth, sample) for v in values]) for sample in samples]
+        return np.array(means), float(np.mean([tau(v, truth, better) for v in values]))
+
+    def shown(taus: NDArray) -> str:
+        return "{:+.3f} [{:+.3f}, {:+.3f}]".format(taus[0], *np.quantile(taus[1:], [0.025, 0.975]))
+
+    lines = [
+        f"| ranked by | tau, 150 of the {size:,} | within the better half | Π-NAS less SPOS | less no supernet |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    free = {way: taus_of(NO_SUPERNET, "", way) for way, (parts, _) in ways.items() if parts}
+    lines += [f"| {NO_SUPERNET}{way} | {shown(all_)} | {inside:+.3f} | | |" for way, (all_, inside) in free.items()]
+    for score, way in product(SCORES, ways):
+        found = {title: taus_of(title, score, way) for title in ON_SMALLER}
+        for title, (all_, inside) in found.items():
+            cells = [f"{title}, {score}{way}", shown(all_), f"{inside:+.3f}"]
+            cells += [shown(all_ - found["SPOS"][0]) if title == "Π-NAS" else ""]
+            cells += [shown(all_ - free[way][0]) if way in free else ""]
+            lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
