@@ -206,7 +206,10 @@ def taus(kept: Kept, found: Mapping[str, Sequence[Values]], resamples: int) -> l
 def on_smaller(kept: Kept, size: int, resamples: int) -> list[str]:
     """Of a smaller space, means over seeds; differences with the other rows that rank in the same way."""
     truth, better, rng = kept.accuracies(), kept.better(), np.random.default_rng(0)
-    samples = [slice(None), *(rng.integers(len(truth), size=len(truth)) for _ in range(resamples))]
+    samples: list[NDArray | slice] = [
+        slice(None),
+        *(rng.integers(len(truth), size=len(truth)) for _ in range(resamples)),
+    ]
     ways = {"": ({}, False), WITH_PATH_WORDS: (WITH_PATH, False), f"{WITH_PATH_WORDS}, smoothed": (WITH_PATH, True)}
 
     def taus_of(title: str, score: str, way: str) -> tuple[NDArray, float]:
