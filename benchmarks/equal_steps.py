@@ -26,6 +26,7 @@ from pinas_zoo.search.evidence.plan import find_evidence, load_evidence
 from pinas_zoo.search.evidence.results import effect_sums, read_run
 from pinas_zoo.search.evidence.training_free import read_training_free
 from pinas_zoo.search.evidence.truth import Truth, load_truth
+from pinas_zoo.search.scorers.log_ranks import log_rank_sums
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = {
@@ -101,15 +102,19 @@ class Kept:
         return self.smoothed(total) if smoothed else total
 
     def smoothed(self, values: Values) -> Values:
+        """By the values and by the effects that are fitted to them, half each."""
         sums = effect_sums(dict(zip(self.archs, values.tolist(), strict=True)), self.archs)
         return sum_of_logs([(values, 0.5), (np.array([sums[arch] for arch in self.archs]), 0.5)])
 
     def better(self) -> NDArray[np.bool_]:
+        """Which of the architectures belong to the better half of the space."""
         return np.isin(self.archs, list(self.truth.better_half(self.space)))
 
 
 def sum_of_logs(columns: Sequence[tuple[Values, float]]) -> Values:
-    return np.sum([weight * np.log(rankdata(values)) for values, weight in columns], 0)
+    """The weighted sum of log places from the last, as ``explore.score`` adds scores; higher is better."""
+    named = {f"{k}": column for k, column in enumerate(columns)}
+    return -log_rank_sums({k: rankdata(-v) for k, (v, _) in named.items()}, {k: w for k, (_, w) in named.items()})
 
 
 def tau(values: Values, accuracies: Values, chosen: NDArray | slice = slice(None)) -> float:
@@ -280,6 +285,7 @@ def place_errors(kept: Kept) -> dict[str, list[float]]:
 
 
 def errors(kept: Kept) -> list[str]:
+    """The table of :func:`place_errors`."""
     head = " | ".join(f"{length} ({group.sum()} cells)" for length, group in groups_of(kept).items())
     lines = [f"| place by accuracy less place by score, of shortest paths of | {head} |", "| --- | --- | --- | --- |"]
     for name, cells in place_errors(kept).items():
@@ -324,6 +330,7 @@ def ceiling(kept: Kept) -> list[str]:
 
 
 def draw(kept: Kept, path: Path) -> None:
+    """Draw :func:`place_errors` as bars."""
     from matplotlib.figure import Figure
 
     found = place_errors(kept)

@@ -16,9 +16,8 @@ from pinas_zoo.search.evidence.regime_tables import (
     skip_counts,
 )
 from pinas_zoo.search.evidence.results import RANKING_SCORES, MeasuredRun
-from pinas_zoo.search.evidence.scores_table import ranked_by_sum, ways_to_rank
+from pinas_zoo.search.evidence.scores_table import ranked_by_sum, sum_in_words, ways_to_rank
 from pinas_zoo.search.evidence.tables import Evidence, Ranking
-from pinas_zoo.search.score_list import in_words
 from pinas_zoo.weights.atomic import replacing
 
 PAPERS_TRUTH = "cifar10_test_acc"  # the column of the accuracies that Figures 3 and 6 rank
@@ -145,9 +144,9 @@ def _draw_changes(axes: Any, evidence: Evidence) -> None:
 def draw_times(evidence: Evidence, path: Path) -> None:
     """Tau on the largest space over the minutes of one core that it took: every method, sum and training-free score.
 
-    Filled marks rank by the configuration's score, open ones by its recommended sum. A seed is a mark; trials
-    are left out, and training-free scores whose tau is below 0. Minutes are those of the learning budget, a linear
-    stage, a teacher and scoring, of all threads together.
+    Filled marks rank by the configuration's score, open ones by its recommended sum. A seed is a mark; trials are left
+    out, and training-free scores whose tau is below 0. Minutes are those of the learning budget, a linear stage, a
+    teacher and scoring, of all threads together.
     """
     from matplotlib.figure import Figure
 
@@ -187,7 +186,7 @@ def draw_times(evidence: Evidence, path: Path) -> None:
     axes.set_xscale("log")
     axes.set_xlim(SHORTEST / 2, 200)
     axes.set(xlabel="minutes of one core, learning and scoring", ylabel=f"Kendall's tau, {size:,} architectures")
-    summed = in_words(tuple((RANKING_SCORES.get(name, name), weight) for name, weight in config.recommended))
+    summed = sum_in_words(config.recommended)
     opened = f" Open: {summed}." if summed else ""
     title = f"Filled: {RANKING_SCORES[config.rank_by]}.{opened} Crosses: scores without training"
     figure.suptitle(title, fontsize="medium")

@@ -16,11 +16,11 @@ from pinas_zoo.search.evidence.scores_table import (
     best_of_first,
     ranked_by_sum,
     smoothed,
+    sum_in_words,
     training_free_part,
     ways_to_rank,
 )
 from pinas_zoo.search.evidence.tables import PAPERS_SCORE, Evidence, Lines, Ranking, header
-from pinas_zoo.search.score_list import in_words
 
 
 def methods_table(evidence: Evidence) -> Lines:
@@ -43,7 +43,7 @@ def methods_table(evidence: Evidence) -> Lines:
     half = truth.better_half(evidence.archs(size))
     sum_words = ""
     if config.recommended:
-        sum_words = f"| by {in_words(tuple((RANKING_SCORES.get(name, name), w) for name, w in config.recommended))} "
+        sum_words = f"| by {sum_in_words(config.recommended)} "
         sum_words += (
             "| the same, within the better half | the sum less that without the supernet's scores | the sum, smoothed "
         )

@@ -63,6 +63,11 @@ def ways_to_rank(evidence: Evidence, ranking: Ranking, run: MeasuredRun | None) 
     return found + [smoothed(evidence, one) for one in smooth]
 
 
+def sum_in_words(parts: Sequence[tuple[str, float]]) -> str:
+    """The parts of a sum as tables name them."""
+    return in_words(tuple((RANKING_SCORES.get(name, name), weight) for name, weight in parts))
+
+
 def training_free_part(parts: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
     """A sum without the scores of a supernet."""
     return tuple(part for part in parts if part[0] not in RANKING_SCORES)
@@ -94,7 +99,7 @@ def ranked_by_sum(
     if len(values) < LEAST:
         return None
     return RankedBy(
-        in_words(tuple((RANKING_SCORES.get(name, name), weight) for name, weight in parts)),
+        sum_in_words(parts),
         values,
         run,
         _seconds(run, [free[n] for n, _ in parts if n in free], values),

@@ -9,12 +9,12 @@ from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from pinas_zoo.arch import Arch
 from pinas_zoo.search.ranking.kendall import LEAST, RankCorrelation, correlate, tau
 from pinas_zoo.search.score_list import in_words
-from pinas_zoo.search.scorers.log_ranks import log_rank_sums, shares
+from pinas_zoo.search.scorers.log_ranks import combined
+from pinas_zoo.search.scorers.protocol import Score
 from pinas_zoo.search.trained_study.config import StudyConfig
 from pinas_zoo.search.trained_study.jobs import Study
 from pinas_zoo.search.trained_study.supernets import OWN, Scores
@@ -161,12 +161,11 @@ def _with_sums(config: StudyConfig, scores: Scores) -> Scores:
     """What is shown of the scores of a supernet: those that the configuration names, and sums of log places."""
     found = {kind: values for kind, values in scores.items() if kind in (OWN, *config.scores)}
     for parts in config.sums:
-        weights = dict(parts)
-        if weights.keys() <= scores.keys():
-            archs = [arch for arch in scores[parts[0][0]] if all(arch in scores[name] for name in weights)]
-            ranks = {name: rankdata([-scores[name][arch] for arch in archs]) for name in weights}
-            sums = shares(log_rank_sums(ranks, weights), weights) if archs else np.zeros(0)
-            found[in_words(parts)] = dict(zip(archs, sums.tolist(), strict=True))
+        if all(name in scores for name, _ in parts):
+            archs = [arch for arch in scores[parts[0][0]] if all(arch in scores[name] for name, _ in parts)]
+            single = {a: {name: Score(scores[name][a], -scores[name][a]) for name, _ in parts} for a in archs}
+            sums = combined({arch: Score(0.0, 0.0, kinds) for arch, kinds in single.items()}, dict(parts))
+            found[in_words(parts)] = {arch: score.accuracy for arch, score in sums.items()}
     return found
 
 

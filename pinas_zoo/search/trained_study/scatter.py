@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from textwrap import fill
 from typing import Any
 
 from pinas_zoo.search.report.figures import BLUE, GREY
@@ -20,6 +21,7 @@ from pinas_zoo.search.trained_study.jobs import Study
 
 PANEL = (2.5, 2.3)  # inches of one plot
 COLUMNS = 4  # plots side by side
+TITLE = 34  # letters of a line above a plot
 
 
 def scatters(study: Study, results: StudyResults) -> tuple[Callable[[Any], None], tuple[float, float]]:
@@ -37,9 +39,14 @@ def scatters(study: Study, results: StudyResults) -> tuple[Callable[[Any], None]
     def draw(axes: Any) -> None:
         figure = axes.figure
         axes.remove()
-        for row, place in zip(shown, range(lines * columns), strict=False):
-            panel = figure.add_subplot(lines, columns, place + 1)
+        panel = None
+        for place, row in enumerate(shown):
+            panel = figure.add_subplot(lines, columns, place + 1, sharey=panel)
             _draw_panel(panel, study, row, [known[arch] for arch in row.predictor.values if arch in known])
+            if place % columns:
+                panel.tick_params(labelleft=False)
+            else:
+                panel.set_ylabel("accuracy alone, %", fontsize=8)
 
     return draw, (PANEL[0] * columns, PANEL[1] * lines)
 
@@ -60,8 +67,7 @@ def _draw_panel(axes: Any, study: Study, row: StudyRow, archs: Sequence[TrainedA
     axes.locator_params(axis="x", nbins=4)
     name = _words(study, row.predictor)
     tau = "" if row.ranking is None else f"\ntau {row.ranking.score.value:+.2f}, n = {row.count}"
-    axes.set_title(f"{name}{tau}", fontsize=8)
-    axes.set_ylabel("accuracy alone, %", fontsize=8)
+    axes.set_title(f"{fill(name, TITLE)}{tau}", fontsize=8)
     axes.tick_params(labelsize=7)
 
 

@@ -51,12 +51,12 @@ def test_cells_by_their_paths(cells):
 
 def test_no_path_leads_through_a_constant():
     class Constant(nn.Module):
-        def forward(self, x):
-            return self.weight(torch.ones_like(x))
-
         def __init__(self):
             super().__init__()
-            self.weight = nn.Conv2d(3, 3, 1)
+            self.conv = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x):
+            return self.conv(torch.ones_like(x))
 
     assert shortest_path(Constant(), torch.zeros(1, 3, 8, 8)) == -CUT_OFF
     assert shortest_path(nn.Identity(), torch.zeros(1, 3, 8, 8)) == 0
