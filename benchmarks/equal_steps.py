@@ -331,6 +331,7 @@ def ceiling(kept: Kept) -> list[str]:
 
 def draw(kept: Kept, path: Path) -> None:
     """Draw :func:`place_errors` as bars."""
+    import matplotlib
     from matplotlib.figure import Figure
 
     found = place_errors(kept)
@@ -349,7 +350,8 @@ def draw(kept: Kept, path: Path) -> None:
         title="operations on the cell's shortest path, without skips",
         fontsize="small",
     )
-    figure.savefig(path, metadata={"Date": None})
+    with matplotlib.rc_context({"svg.hashsalt": "pinas", "svg.fonttype": "none"}):
+        figure.savefig(path, metadata={"Date": None})
 
 
 if __name__ == "__main__":
