@@ -24,7 +24,7 @@ from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.methods.base import Method, build_method
 from pinas_zoo.search.run_folder import DONE, check_folder, read_done, with_streams_of
 from pinas_zoo.search.scorers.protocol import ScoringData
-from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space
+from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space, resized_space
 from pinas_zoo.weights.tensors import load_state, tensor_shapes
 
 Say = Callable[[str], None]
@@ -54,6 +54,7 @@ class Context:
             UserError: The space is invalid, or the folder contains a run with another configuration.
         """
         space = build_space(config.space)
+        zero_cost_space(config)
         check_folder(config, folder)
         config = with_streams_of(config, folder)
         return cls(config, folder, space, say if distributed.rank() == 0 else lambda text: None)
@@ -188,6 +189,7 @@ class Context:
             recalibration_batch_size=options.recalibration_batch_size,
             zero_cost_images=options.zero_cost_images,
             zero_cost_initialisations=options.zero_cost_initialisations,
+            zero_cost_space=zero_cost_space(self.config),
         )
 
     def recalibration(self) -> ImageSet | FixedViews:
@@ -199,3 +201,17 @@ class Context:
             return images
         drawn = ViewsOptions(options.recalibration_views, 1, seed, Stream.RECALIBRATION_VIEWS)
         return FixedViews(images, drawn, self.config.data.workers)
+
+
+def zero_cost_space(config: SearchConfig) -> SearchSpace | None:
+    """The space whose networks scores without a supernet take, if it is another (``explore.zero_cost_space``).
+
+    Raises:
+        UserError: It has other architectures than ``space``, or does not accept a key.
+    """
+    if not config.explore.zero_cost_space:
+        return None
+    try:
+        return resized_space(config.space, config.explore.zero_cost_space)
+    except UserError as error:
+        raise UserError(f"explore.zero_cost_space: {error}") from None

@@ -17,6 +17,7 @@ from pinas_zoo.engine.side_by_side import passes_at_once
 from pinas_zoo.engine.trainer import DTYPES
 from pinas_zoo.rng import Stream, step_rng
 from pinas_zoo.search.config import Learn, Linear, SearchConfig, comparison_epochs
+from pinas_zoo.search.context import zero_cost_space
 from pinas_zoo.search.methods.base import Method, build_method
 from pinas_zoo.search.run_folder import STAGES, check_folder, is_done
 from pinas_zoo.search.score_kinds import recalibrates, score_kind
@@ -130,6 +131,7 @@ def plan(config: SearchConfig, folder: Path) -> RunPlan:
     """
     check_folder(config, folder)
     space = build_space(config.space)
+    zero_cost_space(config)  # raises an error for wrong keys
     learn, world, size = config.learn, distributed.world(), config.data.image_size
     with torch.device("meta"):
         method = build_method(learn.method, learn.options, space, CLASSES, config.seed, size)
@@ -192,6 +194,9 @@ def describe(stage: str, config: SearchConfig, space: SearchSpace, method: Metho
             how = "scored without training"
         elif not recalibrates(config):
             how = "scored without labels"
+        if explore.zero_cost_space:
+            changes = ", ".join(f"{key}={value}" for key, value in explore.zero_cost_space.items())
+            how += f", untrained networks with {changes}"
         return f"{min(explore.evaluations, space.size)} of {space.size:,} architectures by {explore.sampler}, {how}"
     if stage == "winner":
         return f"the best one {'cut out of the supernet' if SUPERNET in kind.needs else 'untrained'}, and tested"

@@ -73,7 +73,11 @@ class ScoreKind:
 
 def _untrained(name: str, words: str, scorer: type[ZeroCostScorer] | type[CountScorer]) -> ScoreKind:
     """A kind of scores of untrained networks."""
-    return ScoreKind(name, words, "candidates are scored without training", scorer.needs, scorer.build, percent=False)
+
+    def build(data: ScoringData) -> Scorer:
+        return scorer.build(data.without_supernet())
+
+    return ScoreKind(name, words, "candidates are scored without training", scorer.needs, build, percent=False)
 
 
 KINDS = {
@@ -110,7 +114,7 @@ KINDS = {
         "multiply-adds in units of the space's largest network",
         "candidates are scored without training",
         FLOPsScorer.needs,
-        FLOPsScorer.build,
+        lambda data: FLOPsScorer.build(data.without_supernet()),
     ),
     "naswot": _untrained("NASWOT", "the log-determinant of the kernel of activation codes", NASWOTScorer),
     "jacov": _untrained("jacov", "how uncorrelated the gradients of different images are", JacovScorer),

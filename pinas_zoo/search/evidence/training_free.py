@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from pinas_zoo.search.ranking.benchmark_table import arch_of_row
 from pinas_zoo.search.ranking.truth_csv import read_csv
 from pinas_zoo.search.score_kinds import KINDS
 from pinas_zoo.search.scorers.protocol import Score, ScoringData
-from pinas_zoo.search.spaces.base import build_space
+from pinas_zoo.search.spaces.base import SearchSpace, resized_space
 from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 from pinas_zoo.terminal import progress
 from pinas_zoo.version import __version__
@@ -46,6 +46,9 @@ class Facts(BaseModel):
     scored: Count
     seconds: Seconds  # of scoring
     initialisations: Count = 1  # over which the score is averaged; earlier versions had one
+    channels: Count | None = None  # of the scored networks
+    cells: Count | None = None  # of each stage
+    image_size: Count | None = None  # pixels
     machine: Line
 
 
@@ -59,6 +62,9 @@ class TrainingFree:
     machine: str
     values: Mapping[str, float]
     initialisations: int = 1  # over which they are averaged
+    network: Mapping[str, int | None] = field(
+        default_factory=dict
+    )  # channels, cells and image size of the scored networks
 
 
 def result_path(kind: str, size: int, count: int, results: Path) -> Path:
@@ -89,32 +95,43 @@ def measure_training_free(
         results: Folder of result files.
         say: Takes progress messages, one line each.
     """
+    planned = PlannedRun(evidence, evidence.reference, min(counts), evidence.seeds[0], evidence.minutes, threads)
+    config = planned.search_config(images, 1)
+    changes = config.explore.zero_cost_space
+    network = _network(resized_space(config.space, changes), config.data.image_size)
     missing = []
     for (size, count), kind in product(counts.items(), evidence.training_free):
         path = result_path(kind, size, count, results)
-        if _is_measured(path, evidence.initialisations.get(kind, 1)):
+        if _is_measured(path, evidence.initialisations.get(kind, 1), network):
             say(f"{path.stem}: measured already")
         else:
             missing.append((size, count, kind, path))
     if not missing:
         return
     torch.set_num_threads(threads)
-    planned = PlannedRun(evidence, evidence.reference, missing[0][0], evidence.seeds[0], evidence.minutes, threads)
-    config = planned.search_config(images, 1)
     data = Context.of(config, work / FOLDER, say=lambda text: None).scoring_data()
     for size, count, kind, path in missing:
-        space = build_space({**config.space, "operations": evidence.spaces[size]})
+        space = resized_space({**config.space, "operations": evidence.spaces[size]}, changes)
         assert isinstance(space, NASBench201Space)
-        data = replace(data, space=space, zero_cost_initialisations=evidence.initialisations.get(kind, 1))
+        data = replace(
+            data, space=space, zero_cost_space=None, zero_cost_initialisations=evidence.initialisations.get(kind, 1)
+        )
         _measure(kind, data, scored_archs(space, space.operations, count), size, path)
         say(f"{path.stem}: written")
 
 
-def _is_measured(path: Path, initialisations: int) -> bool:
-    """Whether both files are there, of a score that is averaged over so many initialisations."""
+def _network(space: SearchSpace, image_size: int) -> dict[str, int]:
+    """What the size of the scored networks is: facts of a kept score."""
+    assert isinstance(space, NASBench201Space)
+    return {"channels": space.channels, "cells": space.cells, "image_size": image_size}
+
+
+def _is_measured(path: Path, initialisations: int, network: Mapping[str, int]) -> bool:
+    """Whether both files are there, of a score of networks of this size, averaged over so many initialisations."""
     if not (path.is_file() and path.with_suffix(".csv").is_file()):
         return False
-    return _read(path).initialisations == initialisations
+    kept = _read(path)
+    return kept.initialisations == initialisations and kept.network == network
 
 
 def _measure(kind: str, data: ScoringData, archs: Sequence[Arch], size: int, path: Path) -> None:
@@ -134,10 +151,9 @@ def _measure(kind: str, data: ScoringData, archs: Sequence[Arch], size: int, pat
     write_text(path.with_suffix(".csv"), "".join(["arch,score,loss\n", *rows]))
     facts = Facts(
         kind=kind, architectures=size, scored=len(archs), seconds=seconds,
-        initialisations=data.zero_cost_initialisations, machine=machine(),
+        initialisations=data.zero_cost_initialisations, machine=machine(), **_network(space, data.image_size),
     )  # fmt: skip
-    setting = {"channels": space.channels, "cells": space.cells, "image_size": data.image_size, "seed": data.seed}
-    write_json(path, {**facts.model_dump(), **setting, "version": __version__})
+    write_json(path, {**facts.model_dump(), "seed": data.seed, "version": __version__})
 
 
 def read_training_free(folder: Path) -> list[TrainingFree]:
@@ -167,4 +183,7 @@ def _read(path: Path) -> TrainingFree:
     except ValidationError as error:
         said = first_problem(error)
         raise UserError(f"expected {path} and the .csv beside it as they are measured, got {said}; {cure}") from None
-    return TrainingFree(facts.kind, facts.architectures, facts.seconds, facts.machine, values, facts.initialisations)
+    network = {"channels": facts.channels, "cells": facts.cells, "image_size": facts.image_size}
+    return TrainingFree(
+        facts.kind, facts.architectures, facts.seconds, facts.machine, values, facts.initialisations, network
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol
 
 import torch
@@ -78,6 +78,7 @@ class ScoringData:
         recalibration_batch_size: Number of recalibration images in a batch; None: ``batch_size``.
         zero_cost_images: Number of held-out images on which training-free scores are computed, as one batch.
         zero_cost_initialisations: Number of initial weights over which such a score is averaged.
+        zero_cost_space: The space whose networks scores without a supernet take; None: ``space``.
     """
 
     space: SearchSpace
@@ -96,6 +97,11 @@ class ScoringData:
     recalibration_batch_size: int | None = None
     zero_cost_images: int = 64
     zero_cost_initialisations: int = 1
+    zero_cost_space: SearchSpace | None = None
+
+    def without_supernet(self) -> ScoringData:
+        """The data of scores without a supernet, with their own space."""
+        return self if self.zero_cost_space is None else replace(self, space=self.zero_cost_space)
 
     def learned(self) -> Supernet:
         """The trained supernet, for a scorer whose ``needs`` contain it."""

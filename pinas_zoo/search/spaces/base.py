@@ -364,6 +364,35 @@ def build_space(config: Mapping[str, Any]) -> SearchSpace:
     return space
 
 
+def resized_space(config: Mapping[str, Any], changes: Mapping[str, Any]) -> SearchSpace:
+    """Build the same space with networks of another size, such as more cells.
+
+    Args:
+        config: The ``space`` table.
+        changes: Keys of it that differ.
+
+    Raises:
+        UserError: The changes name another type or other candidates, or the space does not accept them.
+
+    Example:
+        >>> from pinas_zoo.search.spaces.base import resized_space
+        >>> shallow = {"type": "nasbench201", "channels": 16, "cells": 1}
+        >>> resized_space(shallow, {"cells": 5}).cells
+        5
+    """
+    space = build_space(config)
+    if "type" in changes:
+        raise UserError(f"expected the size of networks, such as cells, got type={changes['type']!r}")
+    resized = build_space({**config, **changes})
+    meaning = (space.num_layers, space.num_candidates, tuple(space.candidate_names), space.subspace)
+    if meaning != (resized.num_layers, resized.num_candidates, tuple(resized.candidate_names), resized.subspace):
+        raise UserError(
+            f"expected changes under which an architecture keeps its {space.num_layers} layers and "
+            f"{space.num_candidates} candidates, such as cells=5, got {', '.join(sorted(changes))}"
+        )
+    return resized
+
+
 def check_subspace(subspace: Sequence[int] | None, num_candidates: int) -> tuple[int, ...] | None:
     """Sort and check the candidates that may be scored.
 

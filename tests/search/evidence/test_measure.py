@@ -376,6 +376,24 @@ def test_a_training_free_score_is_averaged_over_the_initialisations_of_its_kind(
     assert one["zen"] != two["zen"]
 
 
+def test_training_free_scores_take_networks_of_their_own_size_and_are_measured_anew_if_it_changes(tmp_path, capsys):
+    config, results = tmp_path / "tiny.py", tmp_path / "results"
+    tiny = TINY.replace("explore=dict(", "explore=dict(zero_cost_space=dict(cells=CELLS), ")
+    words = ["evidence", str(config), "--truth", str(write_truth(tmp_path / "truth.csv")), "--results", str(results)]
+    words += ["--images", str(tiny_images(tmp_path / "images")), "--sizes", "729", "--count", "30", "--threads", "1"]
+    words += ["--training-free", "--work-dir", str(tmp_path / "work")]
+    found = {}
+    for cells in (2, 1):
+        config.write_text(tiny.replace("CELLS", f"{cells}").replace('("flops",)', '("flops", "naswot")'))
+        assert main(words) == 0
+        assert "measured already" not in capsys.readouterr().out
+        found[cells] = {one.kind: one for one in read_training_free(results)}["naswot"]
+        assert found[cells].network == {"channels": 4, "cells": cells, "image_size": 16}
+    assert all(found[2].values[arch] > value for arch, value in found[1].values.items())  # twice the rectifiers
+    assert main(words) == 0
+    assert "naswot_729_of_30: measured already" in capsys.readouterr().out
+
+
 def test_only_the_wanted_scores_are_measured_and_no_classifier_is_trained_for_others(tmp_path, capsys):
     (tmp_path / "tiny.py").write_text(TINY)
     results = tmp_path / "results" / "tiny"

@@ -100,6 +100,16 @@ def test_a_score_may_be_the_mean_over_initialisations():
     assert three.score(arch).accuracy == pytest.approx(sum(values) / 3)
 
 
+@pytest.mark.parametrize("name", sorted(UNTRAINED))
+def test_scores_without_a_supernet_may_take_larger_networks(name):
+    deep, arch = NASBench201Space(channels=4, cells=2), ARCHS[CELLS][0]
+    build = KINDS[name].build
+    assert build is not None
+    (found,) = build(replace(data(CELLS), zero_cost_space=deep)).scores([arch])
+    assert [found] == scorer(name, deep).scores([arch])
+    assert ([found] == scorer(name, CELLS).scores([arch])) == (name in {"shortest_path"} and arch[3] == 1)
+
+
 def test_a_score_that_is_not_finite_is_one_line():
     class Broken(NASWOTScorer):
         def score_network(self, model, images, labels, seed):

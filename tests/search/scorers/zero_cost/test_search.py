@@ -9,9 +9,11 @@ import re
 import pytest
 
 from pinas_zoo.cli import main
+from pinas_zoo.errors import UserError
 from pinas_zoo.search.config import parse_config
 from pinas_zoo.search.context import Context
 from pinas_zoo.search.pipeline import run
+from pinas_zoo.search.plan import plan
 from pinas_zoo.search.run_files import read_ranking
 from pinas_zoo.search.stages.needed import needs_labels, why_left_out
 from pinas_zoo.search.study.ranking_file import digits
@@ -64,3 +66,38 @@ def test_small_and_large_scores_keep_their_digits():
     assert [digits(x) for x in (0.0, 0.97321, -65.26621, 0.00444975, 1.5e-7, -6.3e6, 3.2e9)] == [
         "0.00000", "0.97321", "-65.26621", "0.00444975", "1.5e-07", "-6.3e+06", "3.2e+09",
     ]  # fmt: skip
+
+
+def test_untrained_networks_may_have_another_size_than_the_space(tmp_path, capsys):
+    values = {**CONFIG, "explore": {**CONFIG["explore"], "score": "reachable_params", "zero_cost_space": {"cells": 2}}}
+    found = {}
+    for name, some in {"deep": values, "shallow": config("reachable_params").model_dump(mode="json")}.items():
+        run(Context.of(parse_config(some), tmp_path / name, lambda text: None))
+        rows = read_ranking(tmp_path / name / "explore" / "ranking.csv")
+        found[name] = {row["arch"]: float(row["accuracy"]) for row in rows}
+    assert found["deep"].keys() == found["shallow"].keys()
+    assert all(found["deep"][arch] > found["shallow"][arch] for arch in found["deep"] if arch != "000000")
+    said = plan(parse_config(values), tmp_path / "new").stages
+    assert any("scored without training, untrained networks with cells=2" in stage.what for stage in said)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"type": "resnest50"}, "explore.zero_cost_space: expected the size of networks, such as cells, got type="),
+        (
+            {"operations": ["none", "nor_conv_3x3"]},
+            "keeps its 6 layers and 5 candidates, such as cells=5, got operation",
+        ),
+        ({"subspace": ["none", "nor_conv_3x3"]}, "keeps its 6 layers and 5 candidates, such as cells=5, got subspace"),
+        ({"sells": 2}, "explore.zero_cost_space: space 'nasbench201': .*'sells'"),
+        ({"cells": 0}, "explore.zero_cost_space: "),
+    ],
+)
+def test_a_size_that_a_space_cannot_have_is_one_line_before_anything_is_learned(changes, message, tmp_path):
+    values = parse_config({**CONFIG, "explore": {**CONFIG["explore"], "zero_cost_space": changes}})
+    for start in (lambda: Context.of(values, tmp_path / "run"), lambda: plan(values, tmp_path / "run")):
+        with pytest.raises(UserError, match=message) as found:
+            start()
+        assert "\n" not in str(found.value)
+    assert not (tmp_path / "run").exists()
