@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -35,7 +35,7 @@ RUNS = {
     "Π-NAS, balanced paths": ("pinas_space.training_paths=balanced_15625_12x1_2_of_1000",),
     "Π-NAS, 1,200 steps": ("pinas_15625_1200steps_2_of_1000",),
     "Π-NAS, 14,000 steps": ("pinas_15625_14000steps_2_of_1000",),
-    "Π-NAS, three cells a stage": ("pinas_space.cells=3_15625_3638steps_2_of_1000",),
+    "Π-NAS, three cells a stage": tuple(f"pinas_space.cells=3_15625_3638steps_{seed}_of_1000" for seed in (0, 2)),
 }
 ON_SMALLER = {  # the same supernets, of whose smaller spaces 150 architectures are scored
     "Π-NAS": tuple(f"pinas_15625_3638steps_{seed}" for seed in (0, 1, 2)),
@@ -46,10 +46,20 @@ MAIN = "Π-NAS", "SPOS"  # three seeds; the others are trials
 NO_SUPERNET = "no supernet"
 SCORES = "consistency", "identification"
 SUM = {"jacov": 1.0, "reachable_flops": 1.0}
-WITH_PATH = {**SUM, "shortest_path": 0.5}
-SUM_WORDS, WITH_PATH_WORDS = " + jacov + reachable_flops", " + jacov + reachable_flops + 0.5 shortest_path"
+BEST = {"jacov": 1.0, "reachable_flops": 2.0, "shortest_path": 1.0, "az_expressivity": 1.0}  # beside a supernet's score
+BEST_ALONE = {**BEST, "shortest_path": 0.5}
+SUM_WORDS, BEST_WORDS = " + jacov + reachable_flops", " + the four scores"
+ALONE_WORDS = f"{BEST_WORDS}, 0.5 shortest_path"
+SHOWN = (("Π-NAS", "identification"), ("SPOS", "consistency"))  # each with the better score, in the tables of sums
+SHALLOW = "jacov", "az_expressivity"  # also kept of networks of one cell a stage
 LENGTHS = "0", "1", "2"  # operations other than skip_connect on a cell's shortest path
-WEIGHTS = 0.0, 0.25, 0.5, 0.75, 1.0  # of shortest_path
+WEIGHTS = {  # that are changed one at a time
+    "the supernet's score": (0.5, 1.0, 2.0),
+    "jacov": (0.0, 0.5, 1.0, 2.0),
+    "reachable_flops": (0.0, 1.0, 2.0, 3.0),
+    "shortest_path": (0.0, 0.5, 1.0, 1.5),
+    "az_expressivity": (0.0, 0.5, 1.0, 2.0),
+}
 SIZE, SMALLER = 15625, (4096, 729)
 Values = NDArray[np.float64]  # an architecture each, higher is better
 
@@ -61,7 +71,8 @@ class Kept:
     Attributes:
         archs: The architectures, in the benchmark's digits.
         scores: By run and score.
-        free: Scores that need no supernet, by kind.
+        free: Scores that need no supernet, by kind, of networks of five cells a stage.
+        shallow: The same of networks of one cell a stage.
         truth: The benchmark's table.
         space: All architectures of the space.
     """
@@ -69,6 +80,7 @@ class Kept:
     archs: Sequence[str]
     scores: Mapping[tuple[str, str], Values]
     free: Mapping[str, Values]
+    shallow: Mapping[str, Values]
     truth: Truth
     space: Sequence[str]
 
@@ -79,13 +91,16 @@ class Kept:
         space = [arch for arch in truth.networks if set(arch) <= digits]
         runs = {name: read_run(RESULTS / "nb201_equal_steps" / f"{name}.json") for name in names}
         archs = sorted(next(iter(runs.values())).scores)
-        free = {
-            one.kind: np.array([one.values[arch] for arch in archs])
-            for one in read_training_free(RESULTS / "nb201")
-            if one.size == len(space) and one.values.keys() >= set(archs)
-        }
+        free, shallow = (
+            {
+                one.kind: np.array([one.values[arch] for arch in archs])
+                for one in read_training_free(RESULTS / folder)
+                if one.size == len(space) and one.values.keys() >= set(archs)
+            }
+            for folder in ("nb201", "nb201_equal_steps/one_cell")
+        )
         values = {(name, score): runs[name].values(score) for name, score in product(runs, SCORES)}
-        return cls(archs, {k: np.array([v[a] for a in archs]) for k, v in values.items()}, free, truth, space)
+        return cls(archs, {k: np.array([v[a] for a in archs]) for k, v in values.items()}, free, shallow, truth, space)
 
     def accuracies(self, column: str | None = None) -> Values:
         """The accuracies that are ranked, or those on other data (:attr:`Truth.transfer`)."""
@@ -93,11 +108,13 @@ class Kept:
             return np.array([self.truth.networks[arch].transfer[column] for arch in self.archs])
         return np.array([self.truth.networks[arch].accuracy for arch in self.archs])
 
-    def sum_of(self, run: str | None, score: str, parts: Mapping[str, float], smoothed: bool = False) -> Values:
-        """A run's score with ``parts``, as weighted sums of log places from the last; no run: the parts alone."""
-        columns = [(self.free[kind], weight) for kind, weight in parts.items() if weight]
+    def sum_of(
+        self, run: str | None, score: str, parts: Mapping[str, float], smoothed: bool = False, weight: float = 1.0
+    ) -> Values:
+        """A run's score times a weight with ``parts``, as sums of log places from the last; no run: the parts alone."""
+        columns = [(self.free[kind], of_kind) for kind, of_kind in parts.items() if of_kind]
         if run is not None:
-            columns.append((self.scores[run, score], 1.0))
+            columns.append((self.scores[run, score], weight))
         total = sum_of_logs(columns)
         return self.smoothed(total) if smoothed else total
 
@@ -138,7 +155,8 @@ def main() -> None:
     except UserError as error:
         parser.error(str(error))
     found = rankings(kept)
-    print("\n".join([*taus(kept, found, args.resamples), "", *weights(kept), "", *errors(kept), "", *ceiling(kept)]))
+    parts = [taus(kept, found, args.resamples), depths(kept), weights(kept), errors(kept), ceiling(kept)]
+    print("\n\n".join("\n".join(lines) for lines in parts))
     for size, one in smaller.items():
         print("\n".join(["", *on_smaller(one, size, args.resamples)]))
     if args.figure:
@@ -152,11 +170,13 @@ def rankings(kept: Kept) -> dict[str, list[Values]]:
         ", smoothed": ({}, True),
         SUM_WORDS: (SUM, False),
         f"{SUM_WORDS}, smoothed": (SUM, True),
-        WITH_PATH_WORDS: (WITH_PATH, False),
+        BEST_WORDS: (BEST, False),
+        f"{BEST_WORDS}, smoothed": (BEST, True),
     }
+    alone = {ALONE_WORDS: (BEST_ALONE, False)}
     found = {
         f"{NO_SUPERNET}{way}": [kept.sum_of(None, "", parts, smoothed)]
-        for way, (parts, smoothed) in ways.items()
+        for way, (parts, smoothed) in {**ways, **alone}.items()
         if parts
     }
     for title, score, (way, (parts, smoothed)) in product(RUNS, SCORES, ways.items()):
@@ -195,11 +215,11 @@ def taus(kept: Kept, found: Mapping[str, Sequence[Values]], resamples: int) -> l
     lines += ["", "| difference of taus, means over seeds | |", "| --- | --- |"]
     ways = dict.fromkeys(name.removeprefix("SPOS, ") for name in found if name.startswith("SPOS, "))
     pairs = [(f"Π-NAS, {way}", f"SPOS, {way}") for way in ways]
-    pairs += [
-        (f"{title}, {way}", NO_SUPERNET + way.removeprefix(score))
-        for title, score, way in product(MAIN, SCORES, ways)
-        if way.startswith(score) and NO_SUPERNET + way.removeprefix(score) in found
-    ]
+    for title, score, way in product(MAIN, SCORES, ways):
+        parts = way.removeprefix(score)
+        others_ = dict.fromkeys((NO_SUPERNET + parts, NO_SUPERNET + parts.replace(BEST_WORDS, ALONE_WORDS)))
+        pairs += [(f"{title}, {way}", other) for other in others_ if way.startswith(score) and other in found]
+    pairs = [pair for pair in pairs if not pair[0].endswith(", smoothed")]
     for one, other in pairs:
         lines.append(
             f"| {one}, less {other} | {mean(one, truth) - mean(other, truth):+.3f} "
@@ -215,7 +235,7 @@ def on_smaller(kept: Kept, size: int, resamples: int) -> list[str]:
         slice(None),
         *(rng.integers(len(truth), size=len(truth)) for _ in range(resamples)),
     ]
-    ways = {"": ({}, False), WITH_PATH_WORDS: (WITH_PATH, False), f"{WITH_PATH_WORDS}, smoothed": (WITH_PATH, True)}
+    ways = {"": ({}, False), BEST_WORDS: (BEST, False), f"{BEST_WORDS}, smoothed": (BEST, True)}
 
     def taus_of(title: str, score: str, way: str) -> tuple[NDArray, float]:
         """The mean tau of all and of each sample, and within the better half."""
@@ -243,20 +263,46 @@ def on_smaller(kept: Kept, size: int, resamples: int) -> list[str]:
     return lines
 
 
+def parts_of(kept: Kept) -> list[tuple[NDArray | slice, str]]:
+    """A random half of the architectures, the other, all, and the better half, with their words."""
+    first = np.random.default_rng(1).random(len(kept.archs)) < 0.5
+    return [
+        (first, "first half"), (~first, "other half"), (slice(None), "all"), (kept.better(), "within the better half"),
+    ]  # fmt: skip
+
+
+def row_of(kept: Kept, cells: Sequence[str], values: Sequence[Values]) -> str:
+    """Cells of words, and the mean taus of :func:`parts_of`."""
+    truth = kept.accuracies()
+    means = [np.mean([tau(v, truth, some) for v in values]) for some, _ in parts_of(kept)]
+    return f"| {' | '.join([*cells, *(f'{mean:+.3f}' for mean in means)])} |"
+
+
 def weights(kept: Kept) -> list[str]:
-    """Sums with several weights of the shortest path: a random half of the architectures, the other, and all."""
-    truth, better = kept.accuracies(), kept.better()
-    first = np.random.default_rng(1).random(len(truth)) < 0.5
-    lines = [
-        "| sum with jacov, reachable_flops and a weight of shortest_path | weight | first half | other half | all "
-        "| within the better half |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    rows = [(NO_SUPERNET, [None], "")] + [(f"{m}, {s}", RUNS[m], s) for m, s in product(MAIN, SCORES)]
-    for (words, runs, score), weight in product(rows, WEIGHTS):
-        values = [kept.sum_of(run, score, {**SUM, "shortest_path": weight}) for run in runs]
-        cells = [np.mean([tau(v, truth, some) for v in values]) for some in (first, ~first, slice(None), better)]
-        lines.append(f"| {words} | {weight:g} | {' | '.join(f'{cell:+.3f}' for cell in cells)} |")
+    """The best sum with one weight after the other changed."""
+    heads = " | ".join(words for _, words in parts_of(kept))
+    lines = [f"| sum | weight of | is | {heads} |", "| --- " * 7 + "|"]
+    for words, runs, score in (NO_SUPERNET, [None], ""), *((f"{m}, {s}", RUNS[m], s) for m, s in SHOWN):
+        for part, values in WEIGHTS.items():
+            for weight in values if part in BEST or score else ():
+                own = weight if part not in BEST else 1.0
+                parts = {**BEST, part: weight} if part in BEST else BEST
+                sums = [kept.sum_of(run, score, parts, weight=own) for run in runs]
+                lines.append(row_of(kept, [words, part, f"{weight:g}"], sums))
+    return lines
+
+
+def depths(kept: Kept) -> list[str]:
+    """Training-free scores of networks of one and of five cells a stage, alone and in sums."""
+    heads = " | ".join(words for _, words in parts_of(kept))
+    lines = [f"| ranked by | cells a stage | {heads} |", "| --- " * 6 + "|"]
+    deep, shallow = kept, replace(kept, free={**kept.free, **kept.shallow})
+    for kind in SHALLOW:
+        lines += [row_of(k, [kind, cells], [k.free[kind]]) for k, cells in ((shallow, "1"), (deep, "5"))]
+    for words, runs, score in (NO_SUPERNET, [None], ""), *((f"{m}, {s}", RUNS[m], s) for m, s in SHOWN):
+        for way, parts in ((SUM_WORDS, SUM), (BEST_WORDS, BEST) if score else (ALONE_WORDS, BEST_ALONE)):
+            for k, cells in ((shallow, "1"), (deep, "5")):
+                lines.append(row_of(k, [words + way, cells], [k.sum_of(run, score, parts) for run in runs]))
     return lines
 
 
@@ -269,10 +315,10 @@ def groups_of(kept: Kept) -> dict[str, NDArray[np.bool_]]:
 
 def place_errors(kept: Kept) -> dict[str, list[float]]:
     """By score, the mean place by accuracy less that by score (0 to 1, 1 is the best), for each shortest path."""
-    columns = {kind: [kept.free[kind]] for kind in ("reachable_flops", "jacov")}
+    columns = {kind: [kept.free[kind]] for kind in ("reachable_flops", "jacov", "az_expressivity")}
     titles = (*MAIN, "Π-NAS, 14,000 steps", "Π-NAS, three cells a stage")
     columns |= {f"{t}, {s}": [kept.scores[run, s] for run in RUNS[t]] for t, s in product(titles, SCORES)}
-    for words, parts in {SUM_WORDS: SUM, WITH_PATH_WORDS: WITH_PATH}.items():
+    for words, parts in {SUM_WORDS: SUM, BEST_WORDS: BEST}.items():
         columns[f"Π-NAS, consistency{words}"] = [kept.sum_of(run, "consistency", parts) for run in RUNS["Π-NAS"]]
     places = rankdata(kept.accuracies())
     return {
@@ -313,12 +359,12 @@ def ceiling(kept: Kept) -> list[str]:
             found[new] = places[known].mean() + kernel[np.ix_(new, known)] @ weights
         return found
 
-    free = [kept.free[kind] for kind in WITH_PATH]
+    free = [kept.free[kind] for kind in BEST]
     lines = [
         "| fitted to the accuracies of 800, predicts the other 200 | tau | within the better half |",
         "| --- | --- | --- |",
     ]
-    rows = {"jacov, reachable_flops, shortest_path": [free]}
+    rows = {", ".join(BEST): [free]}
     for title in MAIN:
         words = f"the same, and {title}'s consistency and identification"
         rows[words] = [[*free, *(kept.scores[run, score] for score in SCORES)] for run in RUNS[title]]

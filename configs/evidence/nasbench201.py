@@ -39,10 +39,11 @@ introduction = (
     "share, so the held-out half is hardly more independent than all architectures; other seeds are.",
     "A table of scores stands below each ranking. It adds sums of log(place from the last / N) of several scores, "
     "which need no further scoring, and scores that need no supernet. Such a score is that of one network with random "
-    "weights, and of `jacov` the mean over four. *Better half*: the architectures whose accuracy is at least the "
-    "median of all that are ranked. *Best of the first 10*: the highest accuracy among the ten that a score "
-    "puts first; how many are scored matters for it. Accuracies on CIFAR-100 and ImageNet16-120 are compared with the "
-    "same scores. Seconds of scoring are those of all scores of a supernet together.",
+    "weights and the benchmark's five cells a stage, and of `jacov` the mean over four. *Better half*: the "
+    "architectures whose accuracy is at least the median of all that are ranked. *Best of the first 10*: the highest "
+    "accuracy among the ten that a score puts first; how many are scored matters for it. Accuracies on CIFAR-100 and "
+    "ImageNet16-120 are compared with the same scores. Seconds of scoring are those of all scores of a supernet "
+    "together.",
     "Intervals of effects treat the fit as fixed. They contain neither the variance of which architectures were "
     "scored, which a table shows for runs with enough scores, nor that of the seed. Minutes on different machines are "
     "not comparable: compare steps.",
@@ -83,15 +84,15 @@ sums = (  # of logarithms of ranks, of scores above and of training_free
     ("identification", "jacov", "reachable_flops"),
     ("consistency", "squared_error", "jacov", "reachable_flops"),
     ("consistency", "naswot", "jacov", "reachable_flops"),
-    ("consistency", "jacov", "reachable_flops", ("shortest_path", 0.5)),
-    ("identification", "jacov", "reachable_flops", ("shortest_path", 0.5)),
+    ("consistency", "jacov", ("reachable_flops", 2), "shortest_path", "az_expressivity"),
+    ("identification", "jacov", ("reachable_flops", 2), "shortest_path", "az_expressivity"),
     ("jacov", "reachable_flops"),
-    ("jacov", "reachable_flops", ("shortest_path", 0.5)),
+    ("jacov", ("reachable_flops", 2), ("shortest_path", 0.5), "az_expressivity"),
     ("naswot", "jacov", "reachable_flops"),
     ("az_expressivity", "az_progressivity", "az_trainability", "az_complexity"),  # AZ-NAS
 )
-# the sum that is shown for each method; its weight was chosen with Π-NAS (benchmarks/results/equal_steps.md)
-recommended = ("consistency", "jacov", "reachable_flops", ("shortest_path", 0.5))
+# the sum that is shown for each method; its weights were chosen with Π-NAS (benchmarks/results/equal_steps.md)
+recommended = ("consistency", "jacov", ("reachable_flops", 2), "shortest_path", "az_expressivity")
 
 # runs -----------------------------------------------------------------------------------------------------------------
 

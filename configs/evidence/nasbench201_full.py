@@ -16,13 +16,13 @@ introduction = (
     "those that were chosen for small supernets (nb201.md), and so are the weights of sums: nothing was chosen at this "
     "size. The page of the small supernets explains the scores, sums and intervals.",
 )
-training_free = ("flops", "reachable_flops", "shortest_path", "jacov")
+training_free = ("flops", "reachable_flops", "shortest_path", "jacov", "az_expressivity")
 sums = (
     ("consistency", "jacov", "reachable_flops"),
-    ("consistency", "jacov", "reachable_flops", ("shortest_path", 0.5)),
-    ("identification", "jacov", "reachable_flops", ("shortest_path", 0.5)),
+    ("consistency", "jacov", ("reachable_flops", 2), "shortest_path", "az_expressivity"),
+    ("identification", "jacov", ("reachable_flops", 2), "shortest_path", "az_expressivity"),
     ("jacov", "reachable_flops"),
-    ("jacov", "reachable_flops", ("shortest_path", 0.5)),
+    ("jacov", ("reachable_flops", 2), ("shortest_path", 0.5), "az_expressivity"),
 )
 search = dict(space=dict(cells=5), data=dict(image_size=32))
 measured = ("pinas", "spos")

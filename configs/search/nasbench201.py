@@ -47,8 +47,9 @@ learn = dict(
 linear = dict(steps=1000, lr=0.1, views=dict(scale=(0.5, 1.0)), log_every=50)  # for explore.score="classifier"
 explore = dict(
     # what ranks best here (docs/which_score.md); the shortest path matters where skip_connect or none is allowed
-    score=["consistency", "jacov", "reachable_flops", ["shortest_path", 0.5]],
+    score=["consistency", "jacov", ["reachable_flops", 2], "shortest_path", "az_expressivity"],
     rank_by="smoothed",  # "score" ranks better where skip_connect or none is allowed
+    zero_cost_space=dict(cells=5),  # scores without a supernet take networks as deep as the benchmark's
     zero_cost_initialisations=4,  # for jacov
     evaluations=729,
     batch_size=500,
