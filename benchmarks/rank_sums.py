@@ -11,6 +11,7 @@ of a method rank together. Nothing is learned or scored: about a minute.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -30,7 +31,9 @@ RULES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # of places, N is the 
     "log, from the first": lambda places: -np.log(len(places) + 1 - places),
     "log, from the last": np.log,
 }
-SUMS = (
+SUMS = (  # a name that stands twice has weight 2
+    ("consistency", "jacov", "reachable_flops", "reachable_flops", "shortest_path", "az_expressivity"),
+    ("jacov", "reachable_flops", "reachable_flops", "shortest_path", "az_expressivity"),
     ("consistency", "jacov", "reachable_flops"),
     ("consistency", "naswot", "jacov", "reachable_flops"),
     ("consistency", "squared_error", "jacov", "reachable_flops"),
@@ -89,7 +92,8 @@ def compare(table: str, results: str, size: int, methods: Sequence[str], togethe
             known = all(name in RANKING_SCORES or name in free for name in names)
             if needs_supernet != (method is not None) or not runs or not known:
                 continue
-            words = " + ".join(RANKING_SCORES.get(name, name) for name in names)
+            weights = Counter(RANKING_SCORES.get(name, name) for name in names)
+            words = " + ".join(f"{weight} {name}" if weight > 1 else name for name, weight in weights.items())
             for rule, smooth in product(RULES, (False, True)):
                 groups = [runs] if together else [[run] for run in runs]
                 rows = [taus(evidence, ranking, group, names, free, rule, smooth, better) for group in groups]
