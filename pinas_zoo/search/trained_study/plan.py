@@ -6,6 +6,7 @@ from typing import Any
 
 from pinas_zoo.data.sources import root_found
 from pinas_zoo.search.config import without_password
+from pinas_zoo.search.score_list import in_words
 from pinas_zoo.search.trained_study.jobs import Study
 
 
@@ -45,6 +46,7 @@ def plan_text(found: dict[str, Any]) -> str:
     for name, one in found["supernets"].items():
         length = f"{one['epochs']} epochs" if one["epochs"] else f"{one['steps']} steps"
         lines.append(f"supernet  {name}: {one['method']}, {length}, with {seeds} {'seeds' if seeds > 1 else 'seed'}")
+    lines.append(f"score     by {', '.join([*config['scores'], *map(in_words, config['sums'])])}")
     known, count = found["architectures"], config["count"]
     lines += [f"train     {arch}: {origin}" for arch, origin in known.items()]
     if len(known) < count:
