@@ -9,4 +9,4 @@ the candidates.
 _base_ = "nasbench201_spos.py"
 
 name = "nasbench201_arch2vec"
-explore = dict(score="classifier", rank_by="score", sampler="arch2vec", evaluations=100)
+explore = dict(score="classifier", rank_by="score", held_out_images=None, sampler="arch2vec", evaluations=100)

@@ -16,4 +16,4 @@ name = "nasbench201_dna"
 data = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))  # the teacher's
 views = dict(scale=(0.5, 1.0), jitter_p=0.0, gray_p=0.0)
 learn = dict(method="dna", options=dict(_delete_=True), steps=60_000)
-explore = dict(score="classifier", rank_by="score", sampler="traversal", statistics="batch")
+explore = dict(score="classifier", rank_by="score", held_out_images=None, sampler="traversal", statistics="batch")

@@ -7,4 +7,4 @@ _base_ = "nasbench201_spos.py"
 
 name = "nasbench201_fbnetv2"
 learn = dict(method="fbnetv2", steps=10_000)  # a step runs all five operations twice
-explore = dict(score="classifier", rank_by="score")
+explore = dict(score="classifier", rank_by="score", held_out_images=None)

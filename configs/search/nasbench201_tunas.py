@@ -7,4 +7,4 @@ _base_ = "nasbench201_spos.py"
 
 name = "nasbench201_tunas"
 learn = dict(method="tunas", options=dict(arch_lr=0.0003), steps=40_000)
-explore = dict(score="classifier", rank_by="score")
+explore = dict(score="classifier", rank_by="score", held_out_images=None)

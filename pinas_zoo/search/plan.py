@@ -20,7 +20,7 @@ from pinas_zoo.search.config import Learn, Linear, SearchConfig, comparison_epoc
 from pinas_zoo.search.context import zero_cost_space
 from pinas_zoo.search.methods.base import Method, build_method
 from pinas_zoo.search.run_folder import STAGES, check_folder, is_done
-from pinas_zoo.search.score_kinds import recalibrates, score_kind
+from pinas_zoo.search.score_kinds import UNTRAINED, recalibrates, score_kind
 from pinas_zoo.search.scorers.protocol import SUPERNET
 from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space
 from pinas_zoo.search.stages.compare import is_wanted
@@ -194,7 +194,7 @@ def describe(stage: str, config: SearchConfig, space: SearchSpace, method: Metho
             how = "scored without training"
         elif not recalibrates(config):
             how = "scored without labels"
-        if explore.zero_cost_space:
+        if explore.zero_cost_space and kind.build is not None and UNTRAINED & set(explore.kinds):
             changes = ", ".join(f"{key}={value}" for key, value in explore.zero_cost_space.items())
             how += f", untrained networks with {changes}"
         return f"{min(explore.evaluations, space.size)} of {space.size:,} architectures by {explore.sampler}, {how}"

@@ -24,6 +24,7 @@ SINCE_CHANGED = {  # values of these configurations in that version
         "explore.score": "consistency",
         "explore.rank_by": "effects",
         "explore.zero_cost_initialisations": 1,
+        "explore.held_out_images": None,
         "explore.zero_cost_space": {"_delete_": True},
         "learn.steps": 20_000,
     },

@@ -79,6 +79,8 @@ def test_untrained_networks_may_have_another_size_than_the_space(tmp_path, capsy
     assert all(found["deep"][arch] > found["shallow"][arch] for arch in found["deep"] if arch != "000000")
     said = plan(parse_config(values), tmp_path / "new").stages
     assert any("scored without training, untrained networks with cells=2" in stage.what for stage in said)
+    other = plan(parse_config({**values, "explore": {**values["explore"], "score": "probe"}}), tmp_path / "new").stages
+    assert not any("untrained networks" in stage.what for stage in other)
 
 
 @pytest.mark.parametrize(
