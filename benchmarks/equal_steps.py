@@ -50,7 +50,7 @@ BEST = {"jacov": 1.0, "reachable_flops": 2.0, "shortest_path": 1.0, "az_expressi
 BEST_ALONE = {**BEST, "shortest_path": 0.5}
 SUM_WORDS, BEST_WORDS = " + jacov + reachable_flops", " + the four scores"
 ALONE_WORDS = f"{BEST_WORDS}, 0.5 shortest_path"
-SHOWN = (("Π-NAS", "identification"), ("SPOS", "consistency"))  # each with the better score, in the tables of sums
+BETTER_SCORE = (("Π-NAS", "identification"), ("SPOS", "consistency"))  # the better of the two scores in each supernet
 SHALLOW = "jacov", "az_expressivity"  # also kept of networks of one cell a stage
 LENGTHS = "0", "1", "2"  # operations other than skip_connect on a cell's shortest path
 WEIGHTS = {  # that are changed one at a time
@@ -95,10 +95,12 @@ class Kept:
             {
                 one.kind: np.array([one.values[arch] for arch in archs])
                 for one in read_training_free(RESULTS / folder)
-                if one.size == len(space) and one.values.keys() >= set(archs)
+                if one.network["cells"] == cells and one.size == len(space) and one.values.keys() >= set(archs)
             }
-            for folder in ("nb201", "nb201_equal_steps/one_cell")
+            for folder, cells in (("nb201", 5), ("nb201_equal_steps/one_cell", 1))
         )
+        if len(space) == SIZE and shallow.keys() != set(SHALLOW):
+            raise UserError(f"expected {' and '.join(SHALLOW)} of one cell in {RESULTS / 'nb201_equal_steps/one_cell'}")
         values = {(name, score): runs[name].values(score) for name, score in product(runs, SCORES)}
         return cls(archs, {k: np.array([v[a] for a in archs]) for k, v in values.items()}, free, shallow, truth, space)
 
@@ -282,7 +284,7 @@ def weights(kept: Kept) -> list[str]:
     """The best sum with one weight after the other changed."""
     heads = " | ".join(words for _, words in parts_of(kept))
     lines = [f"| sum | weight of | is | {heads} |", "| --- " * 7 + "|"]
-    for words, runs, score in (NO_SUPERNET, [None], ""), *((f"{m}, {s}", RUNS[m], s) for m, s in SHOWN):
+    for words, runs, score in (NO_SUPERNET, [None], ""), *((f"{m}, {s}", RUNS[m], s) for m, s in BETTER_SCORE):
         for part, values in WEIGHTS.items():
             for weight in values if part in BEST or score else ():
                 own = weight if part not in BEST else 1.0
@@ -299,7 +301,8 @@ def depths(kept: Kept) -> list[str]:
     deep, shallow = kept, replace(kept, free={**kept.free, **kept.shallow})
     for kind in SHALLOW:
         lines += [row_of(k, [kind, cells], [k.free[kind]]) for k, cells in ((shallow, "1"), (deep, "5"))]
-    for words, runs, score in (NO_SUPERNET, [None], ""), *((f"{m}, {s}", RUNS[m], s) for m, s in SHOWN):
+    shown = (*BETTER_SCORE, ("Π-NAS", "consistency"))
+    for words, runs, score in (NO_SUPERNET, [None], ""), *((f"{m}, {s}", RUNS[m], s) for m, s in shown):
         for way, parts in ((SUM_WORDS, SUM), (BEST_WORDS, BEST) if score else (ALONE_WORDS, BEST_ALONE)):
             for k, cells in ((shallow, "1"), (deep, "5")):
                 lines.append(row_of(k, [words + way, cells], [k.sum_of(run, score, parts) for run in runs]))

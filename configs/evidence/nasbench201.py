@@ -76,6 +76,7 @@ training_free = (  # scored once for each space, without learning
     *("grad_norm", "snip", "fisher", "zen", "zico"),
     *("az_expressivity", "az_progressivity", "az_trainability", "az_complexity"),
 )
+training_free_space = dict(cells=5)  # they take networks as deep as the benchmark's
 initialisations = dict(jacov=4)  # its tau on all 15,625 is 0.54 with one
 sums = (  # of logarithms of ranks, of scores above and of training_free
     ("consistency", "squared_error", "flops"),
@@ -107,7 +108,6 @@ search = dict(  # the configuration that all runs share
         statistics="batch",
         held_out_images=1000,
         recalibration_images=500,  # training images on which probes are fitted
-        zero_cost_space=dict(cells=5),  # scores without a supernet take networks as deep as the benchmark's
     ),
 )
 reference = "pinas"  # the run that others are compared with

@@ -50,7 +50,7 @@ explore = dict(
     score=["consistency", "jacov", ["reachable_flops", 2], "shortest_path", "az_expressivity"],
     rank_by="smoothed",  # "score" ranks better where skip_connect or none is allowed
     zero_cost_space=dict(cells=5),  # scores without a supernet take networks as deep as the benchmark's
-    zero_cost_initialisations=4,  # for jacov
+    zero_cost_initialisations=4,  # jacov depends on them most
     evaluations=729,
     held_out_images=1000,  # of 5,000, as in configs/evidence/nasbench201.py; a candidate takes a second less
     batch_size=500,

@@ -122,9 +122,9 @@ class Explore(Table):
     # ["consistency", ["flops", 0.5]], adds the logarithms of the places from the last by each, times weights
     score: Annotated[ScoreName | tuple[tuple[ScoreName, float], ...], BeforeValidator(checked_score)] = "classifier"
     zero_cost_images: int = Field(64, ge=2, le=2**16)  # images of the batch on which an untrained network is scored
-    # keys of ``space`` that differ for scores without a supernet: the size of the networks that are trained later, as
-    # dict(cells=5) beside a supernet of one cell
-    zero_cost_space: dict[str, Any] = Field(default_factory=dict)
+    # keys of ``space`` that differ for scores without a supernet: the size of the networks that will be trained, such
+    # as dict(cells=5) beside a supernet of one cell
+    zero_cost_space: dict[str, Any] | None = None
     zero_cost_initialisations: int = Field(1, ge=1, le=1000)  # initial weights over which such a score is averaged
     # augmentation for score="consistency" and "identification"
     views: Views = Views(scale=(0.3, 1.0), jitter=(0.8, 0.8, 0.8, 0.2), jitter_p=1.0, blur_p=0.0)

@@ -54,7 +54,7 @@ class Context:
             UserError: The space is invalid, or the folder contains a run with another configuration.
         """
         space = build_space(config.space)
-        zero_cost_space(config)
+        zero_cost_space(config)  # raises an error for wrong keys
         check_folder(config, folder)
         config = with_streams_of(config, folder)
         return cls(config, folder, space, say if distributed.rank() == 0 else lambda text: None)

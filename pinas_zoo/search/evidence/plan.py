@@ -23,6 +23,8 @@ from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.score_kinds import KINDS
 from pinas_zoo.search.score_list import weighted_sums
 from pinas_zoo.search.scorers.protocol import SUPERNET
+from pinas_zoo.search.spaces.base import resized_space
+from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 from pinas_zoo.train.config import Recipe
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -90,6 +92,8 @@ class EvidenceConfig(Table):
     protocols: tuple[Protocol, ...] = Field(min_length=1)  # the first is that of the headline
     rank_by: str = "consistency"  # the score that ranks runs unless a table says otherwise
     training_free: tuple[str, ...] = ()  # kinds of explore.score that need no supernet, ranked beside the runs
+    # keys of search.space that differ for them: the size of the benchmark's networks, beside smaller supernets
+    training_free_space: dict[str, Any] = Field(default_factory=dict)
     # initial weights over which such a score is averaged, by kind; others have one
     initialisations: dict[str, Annotated[int, Field(ge=1, le=1000)]] = Field(default_factory=dict)
     # sums of log ranks, each as explore.score lists them; parts are scores of a run (results.RANKING_SCORES) and kinds
@@ -181,6 +185,20 @@ class EvidenceConfig(Table):
     def is_within(self, scored: int, size: int) -> bool:
         """Whether the space of ``scored`` architectures has no operation that the space of ``size`` lacks."""
         return set(self.spaces[scored]) <= set(self.spaces[size])
+
+    def networks(self, size: int) -> tuple[NASBench201Space, int]:
+        """The space of ``size`` architectures whose networks scores without a supernet take, and the images' size.
+
+        Raises:
+            UserError: ``training_free_space`` has a key that the space does not accept, or other architectures.
+        """
+        search = PlannedRun(self, self.reference, size, self.seeds[0], self.minutes, 1).search_config(Path("images"), 1)
+        try:
+            space = resized_space(search.space, self.training_free_space)
+        except UserError as error:
+            raise UserError(f"training_free_space: {error}") from None
+        assert isinstance(space, NASBench201Space)
+        return space, search.data.image_size
 
     def is_ablation(self, run: str) -> bool:
         """Whether a run changes the reference; a run that is not planned here changes nothing."""

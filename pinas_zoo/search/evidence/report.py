@@ -27,6 +27,7 @@ from pinas_zoo.search.evidence.tables import (
     ranking_table,
     seeds_table,
 )
+from pinas_zoo.search.evidence.training_free import in_words
 from pinas_zoo.weights.atomic import write_text
 
 
@@ -66,6 +67,12 @@ def report_text(evidence: Evidence) -> str:
     lines = [f"# {config.title}", ""]
     for paragraph in config.introduction:
         lines += [paragraph, ""]
+    if evidence.left_out:
+        found = ", ".join(f"{one.kind} of {one.size:,} ({in_words(one.network)})" for one in evidence.left_out)
+        why = (
+            "since they are of networks of another size than the configuration's; `--training-free` measures them anew"
+        )
+        lines += [f"Left out, {why}: {found}.", ""]
     lines += methods_table(shown)
     for protocol in config.protocols:
         ranking = Ranking(protocol.supernet, protocol.scored)

@@ -13,7 +13,7 @@ from pinas_zoo.errors import UserError
 from pinas_zoo.models.nasbench201 import OPERATIONS
 from pinas_zoo.search.evidence.plan import EvidenceConfig
 from pinas_zoo.search.evidence.results import CLASSIFIER, RANKING_SCORES, MeasuredRun, effect_sums, read_runs
-from pinas_zoo.search.evidence.training_free import FOLDER, TrainingFree, read_training_free
+from pinas_zoo.search.evidence.training_free import FOLDER, TrainingFree, network_of, read_training_free
 from pinas_zoo.search.evidence.truth import Truth, tuned_half
 from pinas_zoo.search.scorers.log_ranks import log_rank_sums, shares
 
@@ -43,6 +43,7 @@ class Evidence:
     truth: Truth
     runs: Sequence[MeasuredRun]
     training_free: Sequence[TrainingFree] = ()
+    left_out: Sequence[TrainingFree] = ()  # of networks of another size than the configuration's
 
     @classmethod
     def load(cls, config: EvidenceConfig, truth: Truth, results: Path) -> Evidence:
@@ -52,7 +53,10 @@ class Evidence:
             UserError: A file is damaged, or has architectures that the truth or the run's space lacks.
         """
         runs = [run for run in read_runs(results, config.reference) if {run.size, run.scored} <= set(config.spaces)]
-        free = [one for one in read_training_free(results) if one.kind in config.training_free]
+        network = network_of(*config.networks(min(config.spaces)))
+        of_kinds = [one for one in read_training_free(results) if one.kind in config.training_free]
+        free = [one for one in of_kinds if one.network in ({}, network)]
+        left_out = [one for one in of_kinds if one.network not in ({}, network)]
         for run in runs:
             chosen = [] if run.chosen is None else [run.chosen]
             _check_known(run.name, [*run.scores, *chosen], truth)
@@ -67,7 +71,7 @@ class Evidence:
             _check_known(f"{FOLDER}/{one.kind}_{one.size}", one.values, truth)
             if one.size in config.spaces:
                 _check_inside(f"{FOLDER}/{one.kind}_{one.size}", one.values, config.spaces[one.size])
-        return cls(config, truth, runs, free)
+        return cls(config, truth, runs, free, left_out)
 
     def of_size(self, size: int) -> list[MeasuredRun]:
         """Runs that score the whole space of so many architectures."""

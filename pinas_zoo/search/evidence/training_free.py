@@ -26,7 +26,6 @@ from pinas_zoo.search.ranking.benchmark_table import arch_of_row
 from pinas_zoo.search.ranking.truth_csv import read_csv
 from pinas_zoo.search.score_kinds import KINDS
 from pinas_zoo.search.scorers.protocol import Score, ScoringData
-from pinas_zoo.search.spaces.base import SearchSpace, resized_space
 from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
 from pinas_zoo.terminal import progress
 from pinas_zoo.version import __version__
@@ -62,9 +61,8 @@ class TrainingFree:
     machine: str
     values: Mapping[str, float]
     initialisations: int = 1  # over which they are averaged
-    network: Mapping[str, int | None] = field(
-        default_factory=dict
-    )  # channels, cells and image size of the scored networks
+    # channels, cells and image size of the scored networks; empty if they are not known
+    network: Mapping[str, int] = field(default_factory=dict)
 
 
 def result_path(kind: str, size: int, count: int, results: Path) -> Path:
@@ -95,43 +93,40 @@ def measure_training_free(
         results: Folder of result files.
         say: Takes progress messages, one line each.
     """
-    planned = PlannedRun(evidence, evidence.reference, min(counts), evidence.seeds[0], evidence.minutes, threads)
-    config = planned.search_config(images, 1)
-    changes = config.explore.zero_cost_space
-    network = _network(resized_space(config.space, changes), config.data.image_size)
+    spaces = {size: evidence.networks(size)[0] for size in counts}
+    network = network_of(*evidence.networks(min(counts)))
     missing = []
     for (size, count), kind in product(counts.items(), evidence.training_free):
-        path = result_path(kind, size, count, results)
-        if _is_measured(path, evidence.initialisations.get(kind, 1), network):
+        path, times = result_path(kind, size, count, results), evidence.initialisations.get(kind, 1)
+        kept = _read(path) if path.is_file() and path.with_suffix(".csv").is_file() else None
+        if kept is not None and (kept.initialisations, kept.network) == (times, network):
             say(f"{path.stem}: measured already")
-        else:
-            missing.append((size, count, kind, path))
+            continue
+        if kept is not None and kept.network != network:
+            say(f"{path.stem}: measured anew, of {in_words(network)} in place of {in_words(kept.network)}")
+        missing.append((size, count, kind, path))
     if not missing:
         return
     torch.set_num_threads(threads)
+    planned = PlannedRun(evidence, evidence.reference, missing[0][0], evidence.seeds[0], evidence.minutes, threads)
+    config = planned.search_config(images, 1)
     data = Context.of(config, work / FOLDER, say=lambda text: None).scoring_data()
     for size, count, kind, path in missing:
-        space = resized_space({**config.space, "operations": evidence.spaces[size]}, changes)
-        assert isinstance(space, NASBench201Space)
-        data = replace(
-            data, space=space, zero_cost_space=None, zero_cost_initialisations=evidence.initialisations.get(kind, 1)
-        )
+        space, times = spaces[size], evidence.initialisations.get(kind, 1)
+        data = replace(data, space=space, zero_cost_initialisations=times)
         _measure(kind, data, scored_archs(space, space.operations, count), size, path)
         say(f"{path.stem}: written")
 
 
-def _network(space: SearchSpace, image_size: int) -> dict[str, int]:
-    """What the size of the scored networks is: facts of a kept score."""
-    assert isinstance(space, NASBench201Space)
+def network_of(space: NASBench201Space, image_size: int) -> dict[str, int]:
+    """The size of the scored networks, which is kept with a score."""
     return {"channels": space.channels, "cells": space.cells, "image_size": image_size}
 
 
-def _is_measured(path: Path, initialisations: int, network: Mapping[str, int]) -> bool:
-    """Whether both files are there, of a score of networks of this size, averaged over so many initialisations."""
-    if not (path.is_file() and path.with_suffix(".csv").is_file()):
-        return False
-    kept = _read(path)
-    return kept.initialisations == initialisations and kept.network == network
+def in_words(network: Mapping[str, int]) -> str:
+    """The size of networks: "5 cells a stage, 16 channels, 16 x 16 pixels"."""
+    cells, channels, pixels = (network.get(key, "?") for key in ("cells", "channels", "image_size"))
+    return f"{cells} cells a stage, {channels} channels, {pixels} x {pixels} pixels"
 
 
 def _measure(kind: str, data: ScoringData, archs: Sequence[Arch], size: int, path: Path) -> None:
@@ -151,20 +146,20 @@ def _measure(kind: str, data: ScoringData, archs: Sequence[Arch], size: int, pat
     write_text(path.with_suffix(".csv"), "".join(["arch,score,loss\n", *rows]))
     facts = Facts(
         kind=kind, architectures=size, scored=len(archs), seconds=seconds,
-        initialisations=data.zero_cost_initialisations, machine=machine(), **_network(space, data.image_size),
+        initialisations=data.zero_cost_initialisations, machine=machine(), **network_of(space, data.image_size),
     )  # fmt: skip
     write_json(path, {**facts.model_dump(), "seed": data.seed, "version": __version__})
 
 
 def read_training_free(folder: Path) -> list[TrainingFree]:
-    """The kept scores in a folder of results; of a kind and space that was scored several times, the most.
+    """The kept scores in a folder of results; of a kind, space and size of networks with several files, the most.
 
     Raises:
         UserError: A file is damaged.
     """
-    most: dict[tuple[str, int], TrainingFree] = {}
+    most: dict[tuple[str, int, str], TrainingFree] = {}
     for one in sorted(map(_read, sorted((folder / FOLDER).glob("*.json"))), key=lambda one: len(one.values)):
-        most[one.kind, one.size] = one
+        most[one.kind, one.size, in_words(one.network)] = one
     return sorted(most.values(), key=lambda one: (one.size, one.kind))
 
 
@@ -183,7 +178,8 @@ def _read(path: Path) -> TrainingFree:
     except ValidationError as error:
         said = first_problem(error)
         raise UserError(f"expected {path} and the .csv beside it as they are measured, got {said}; {cure}") from None
-    network = {"channels": facts.channels, "cells": facts.cells, "image_size": facts.image_size}
+    sizes = {"channels": facts.channels, "cells": facts.cells, "image_size": facts.image_size}
+    network = {key: value for key, value in sizes.items() if value is not None}
     return TrainingFree(
         facts.kind, facts.architectures, facts.seconds, facts.machine, values, facts.initialisations, network
     )

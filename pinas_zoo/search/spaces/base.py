@@ -372,7 +372,7 @@ def resized_space(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Sear
         changes: Keys of it that differ.
 
     Raises:
-        UserError: The changes name another type or other candidates, or the space does not accept them.
+        UserError: The changes name another type, or other layers or candidates, or the space does not accept them.
 
     Example:
         >>> from pinas_zoo.search.spaces.base import resized_space
@@ -381,16 +381,28 @@ def resized_space(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Sear
         5
     """
     space = build_space(config)
-    if "type" in changes:
-        raise UserError(f"expected the size of networks, such as cells, got type={changes['type']!r}")
+    if fixed := [key for key in ("type", "subspace") if key in changes]:
+        raise UserError(f"expected keys that change the size of networks, got {fixed[0]}={changes[fixed[0]]!r}")
     resized = build_space({**config, **changes})
-    meaning = (space.num_layers, space.num_candidates, tuple(space.candidate_names), space.subspace)
-    if meaning != (resized.num_layers, resized.num_candidates, tuple(resized.candidate_names), resized.subspace):
-        raise UserError(
-            f"expected changes under which an architecture keeps its {space.num_layers} layers and "
-            f"{space.num_candidates} candidates, such as cells=5, got {', '.join(sorted(changes))}"
-        )
+    for what, before, after in (
+        ("layers", _names(space.layer_names, space.num_layers), _names(resized.layer_names, resized.num_layers)),
+        (
+            "candidates",
+            _names(space.candidate_names, space.num_candidates),
+            _names(resized.candidate_names, resized.num_candidates),
+        ),
+    ):
+        if before != after:
+            raise UserError(
+                f"expected keys that change the size of networks and leave their searched {what} as they are, "
+                f"{', '.join(before)}; {dict(changes)} makes them {', '.join(after)}"
+            )
     return resized
+
+
+def _names(names: Sequence[str], count: int) -> list[str]:
+    """The names, or numbers where there are none."""
+    return list(names) or [f"{k}" for k in range(count)]
 
 
 def check_subspace(subspace: Sequence[int] | None, num_candidates: int) -> tuple[int, ...] | None:

@@ -13,7 +13,7 @@ import torch
 from pinas_zoo.arch import Arch
 from pinas_zoo.errors import UserError
 from pinas_zoo.search import pipeline
-from pinas_zoo.search.context import Context
+from pinas_zoo.search.context import Context, zero_cost_space
 from pinas_zoo.search.methods.base import build_method, method_class
 from pinas_zoo.search.ranking.truth_csv import read_csv
 from pinas_zoo.search.run_folder import is_done
@@ -73,14 +73,15 @@ class StudiedSupernet:
         return Context.of(self.config.search_config(self.method, self.seed), self.folder, say)
 
     def check_method(self) -> None:
-        """Check the options of its method, such as a teacher; no image is read, and no memory taken.
+        """Check the options of its method, such as a teacher, and of its scores; no image is read, no memory taken.
 
         Raises:
-            UserError: The method does not accept one.
+            UserError: The method or the space does not accept one.
         """
         search = self.config.search_config(self.method, self.seed)
         learn, size = search.learn, search.data.image_size
         try:
+            zero_cost_space(search)  # raises an error for wrong keys
             with torch.device("meta"):
                 build_method(learn.method, learn.options, self.space, CLASSES, self.seed, size)
         except UserError as error:

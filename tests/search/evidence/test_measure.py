@@ -378,7 +378,7 @@ def test_a_training_free_score_is_averaged_over_the_initialisations_of_its_kind(
 
 def test_training_free_scores_take_networks_of_their_own_size_and_are_measured_anew_if_it_changes(tmp_path, capsys):
     config, results = tmp_path / "tiny.py", tmp_path / "results"
-    tiny = TINY.replace("explore=dict(", "explore=dict(zero_cost_space=dict(cells=CELLS), ")
+    tiny = TINY + "training_free_space = dict(cells=CELLS)\n"
     words = ["evidence", str(config), "--truth", str(write_truth(tmp_path / "truth.csv")), "--results", str(results)]
     words += ["--images", str(tiny_images(tmp_path / "images")), "--sizes", "729", "--count", "30", "--threads", "1"]
     words += ["--training-free", "--work-dir", str(tmp_path / "work")]
@@ -386,12 +386,39 @@ def test_training_free_scores_take_networks_of_their_own_size_and_are_measured_a
     for cells in (2, 1):
         config.write_text(tiny.replace("CELLS", f"{cells}").replace('("flops",)', '("flops", "naswot")'))
         assert main(words) == 0
-        assert "measured already" not in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "measured already" not in said
+        anew = "naswot_729_of_30: measured anew, of 1 cells a stage, 4 channels, 16 x 16 pixels in place of 2 cells"
+        assert (anew in said) == (cells == 1)
         found[cells] = {one.kind: one for one in read_training_free(results)}["naswot"]
         assert found[cells].network == {"channels": 4, "cells": cells, "image_size": 16}
     assert all(found[2].values[arch] > value for arch, value in found[1].values.items())  # twice the rectifiers
     assert main(words) == 0
     assert "naswot_729_of_30: measured already" in capsys.readouterr().out
+    config.write_text(config.read_text().replace("cells=1", "cells=3"))
+    assert main([*words[:4], "--results", str(results), "--report"]) == 0
+    assert "Left out, since they are of networks of another size" in capsys.readouterr().out
+    for wrong, message in (
+        ("cells=0", "expected cells of at least 1, got 0"),
+        ("type='resnest50'", "got type='resnest50'"),
+    ):
+        config.write_text(tiny.replace("cells=CELLS", wrong))
+        assert main(words) == 2
+        assert f"training_free_space: {'space' if 'cells' in wrong else 'expected'}" in (
+            said := capsys.readouterr().err
+        )
+        assert message in said
+
+
+def test_a_supernet_that_is_learned_is_scored_again_after_the_size_of_training_free_networks_changed(tmp_path, capsys):
+    config, results = tmp_path / "tiny.py", tmp_path / "results"
+    words = ["evidence", str(config), "--truth", str(write_truth(tmp_path / "truth.csv")), "--results", str(results)]
+    words += ["--images", str(tiny_images(tmp_path / "images")), "--runs", "spos", "--sizes", "729", "--seeds", "3"]
+    words += ["--minutes", "0.002", "--threads", "1", "--work-dir", str(tmp_path / "work")]
+    for cells, count in ((1, "30"), (2, "40")):
+        config.write_text(TINY + f"training_free_space = dict(cells={cells})\n")
+        assert main([*words, "--count", count]) == 0
+    assert len(read_run(results / "spos_729_0.002x1_3_of_40.json").scores) == 40
 
 
 def test_only_the_wanted_scores_are_measured_and_no_classifier_is_trained_for_others(tmp_path, capsys):

@@ -25,7 +25,7 @@ SINCE_CHANGED = {  # values of these configurations in that version
         "explore.rank_by": "effects",
         "explore.zero_cost_initialisations": 1,
         "explore.held_out_images": None,
-        "explore.zero_cost_space": {"_delete_": True},
+        "explore.zero_cost_space": None,
         "learn.steps": 20_000,
     },
     "digits": {

@@ -87,6 +87,17 @@ def test_options_of_all_methods_are_checked_before_the_first_is_learned(words, t
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_the_size_of_untrained_networks_is_checked_before_the_first_is_trained(words, tmp_path, capsys):
+    method = "methods = dict(spos=dict(learn=dict(method='spos'), explore=dict(zero_cost_space=dict(cells=2))))"
+    config = write_config(tmp_path, method)
+    assert main(["study", str(config), "--work-dir", str(tmp_path / "run"), *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("pinas-zoo study: methods.spos: explore.zero_cost_space: ")
+    assert "'cells'" in line
+    assert not (tmp_path / "run").exists()
+
+
 def test_folders(tmp_path, capsys):
     config = write_config(tmp_path)
     (tmp_path / "other").mkdir()

@@ -15,6 +15,7 @@ from pinas_zoo.search.context import Context
 from pinas_zoo.search.pipeline import run
 from pinas_zoo.search.plan import plan
 from pinas_zoo.search.run_files import read_ranking
+from pinas_zoo.search.spaces.base import resized_space
 from pinas_zoo.search.stages.needed import needs_labels, why_left_out
 from pinas_zoo.search.study.ranking_file import digits
 
@@ -86,12 +87,12 @@ def test_untrained_networks_may_have_another_size_than_the_space(tmp_path, capsy
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"type": "resnest50"}, "explore.zero_cost_space: expected the size of networks, such as cells, got type="),
+        ({"type": "resnest50"}, "explore.zero_cost_space: expected keys that change the size of networks, got type="),
         (
             {"operations": ["none", "nor_conv_3x3"]},
-            "keeps its 6 layers and 5 candidates, such as cells=5, got operation",
+            "leave their searched candidates as they are, none, skip_connect, .*",
         ),
-        ({"subspace": ["none", "nor_conv_3x3"]}, "keeps its 6 layers and 5 candidates, such as cells=5, got subspace"),
+        ({"subspace": ["none", "nor_conv_3x3"]}, "expected keys that change the size of networks, got subspace="),
         ({"sells": 2}, "explore.zero_cost_space: space 'nasbench201': .*'sells'"),
         ({"cells": 0}, "explore.zero_cost_space: "),
     ],
@@ -103,3 +104,10 @@ def test_a_size_that_a_space_cannot_have_is_one_line_before_anything_is_learned(
             start()
         assert "\n" not in str(found.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_layers_of_another_place_are_refused():
+    space = dict(type="resnest50", depths=(1, 2, 2, 1), widths=(16, 16, 16, 16), stem_width=8)
+    assert resized_space(space, {"stem_width": 16}).num_layers == 6
+    with pytest.raises(UserError, match=r"leave their searched layers as they are, layer1\.0, layer2\.0, layer2\.1"):
+        resized_space(space, {"depths": (2, 1, 1, 2)})
