@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -146,13 +147,14 @@ def draw_times(evidence: Evidence, path: Path) -> None:
 
     Filled marks rank by the configuration's score, open ones by its recommended sum. A seed is a mark; trials are left
     out, and training-free scores whose tau is below 0. Minutes are those of the learning budget, a linear stage, a
-    teacher and scoring, of all threads together.
+    teacher and scoring, of all threads together. Scoring is that of as many architectures for all.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes: Any = figure.subplots()
     config, truth = evidence.config, evidence.truth
+    scored = config.report.fitted
     size = max(config.spaces)
     whole = Ranking(size, size)
     runs = [run for run in evidence.of_size(size) if not run.changes]
@@ -163,10 +165,11 @@ def draw_times(evidence: Evidence, path: Path) -> None:
         learning = run.core_minutes + threads * run.extra_seconds / 60
         values = evidence.values(run, run.ranked_by(config.rank_by), whole)
         if values:
-            axes.plot(learning + threads * scoring / 60, truth.tau(values), **marks[run.title])
+            minutes = learning + threads * scoring / 60 * scored / len(values)
+            axes.plot(minutes, truth.tau(values), **marks[run.title])
         sum_ = ranked_by_sum(evidence, whole, run, config.recommended) if config.recommended else None
         if sum_ is not None:
-            minutes = learning + threads * (sum_.seconds or scoring) / 60
+            minutes = learning + threads * (sum_.seconds or scoring) / 60 * scored / len(sum_.values)
             tau = truth.tau(sum_.values)
             axes.plot(minutes, tau, fillstyle="none", **marks[run.title])
     for title, mark in marks.items():
@@ -175,7 +178,8 @@ def draw_times(evidence: Evidence, path: Path) -> None:
     for way in ways_to_rank(evidence, whole, None):
         value = truth.tau(way.values)
         if way.seconds is not None and value > 0:
-            names.setdefault((max(way.seconds / 60, SHORTEST), round(value, 3)), []).append(way.words)
+            minutes = way.seconds / 60 * scored / len(way.values)
+            names.setdefault((max(minutes, SHORTEST), round(value, 3)), []).append(way.words)
     letters = iter("abcdefghijklmnopqrstuvwxyz")
     for place, words in sorted(names.items()):
         label, is_sum = ", ".join(words), " + " in words[0]
@@ -185,11 +189,14 @@ def draw_times(evidence: Evidence, path: Path) -> None:
         axes.annotate(letter or label, place, **away)
     axes.set_xscale("log")
     axes.set_xlim(SHORTEST / 2, 200)
-    axes.set(xlabel="minutes of one core, learning and scoring", ylabel=f"Kendall's tau, {size:,} architectures")
+    axes.set(
+        xlabel=f"minutes of one core, learning and scoring {scored} architectures",
+        ylabel=f"Kendall's tau, {size:,} architectures",
+    )
     summed = sum_in_words(config.recommended)
     opened = f" Open: {summed}." if summed else ""
     title = f"Filled: {RANKING_SCORES[config.rank_by]}.{opened} Crosses: scores without training"
-    figure.suptitle(title, fontsize="medium")
+    figure.suptitle("\n".join(textwrap.wrap(title, 100)), fontsize="medium")
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower center", fontsize="small", ncols=3)
     _save(figure, path)
