@@ -17,6 +17,7 @@ introduction = (
     "size. The page of the small supernets explains the scores, sums and intervals.",
 )
 training_free = ("flops", "reachable_flops", "shortest_path", "jacov", "az_expressivity")
+initialisations = dict(_delete_=True)  # one: at 32 x 32 pixels jacov ranks as four do at 16 x 16
 sums = (
     ("consistency", "jacov", "reachable_flops"),
     ("consistency", "jacov", ("reachable_flops", 2), "shortest_path", "az_expressivity"),
