@@ -12,5 +12,5 @@ learn = dict(
         arch_lr=0.006,  # our choice; released: 0.001 on ImageNet, with about 114,000 updates
         cost_weight=0.0,  # the benchmark ranks by accuracy alone
     ),
-    steps=20_000,  # of three passes; SPOS takes 60,000 of one
+    steps=20_000,  # of three passes each, in nasbench201_spos.py 60,000 of one
 )

@@ -7,5 +7,5 @@ _base_ = "nasbench201.py"
 
 name = "nasbench201_spos"
 views = dict(scale=(0.5, 1.0), jitter_p=0.0, gray_p=0.0)
-# the compute of 20,000 steps of Π-NAS, which have four passes instead of one; whether fewer rank better was not tried
+# whether fewer steps rank better, as they do for Π-NAS, was not tried
 learn = dict(method="spos", options=dict(_delete_=True), steps=60_000, lr=0.2, weight_decay=5e-4)

@@ -5,6 +5,7 @@ A search space has candidates in each layer, a supernet that contains all of the
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -357,6 +358,10 @@ def build_space(config: Mapping[str, Any]) -> SearchSpace:
     options = dict(config)
     name = str(options.pop("type", "resnest50"))
     kind = load_class(name, SPACES, SearchSpace, "space.type")  # type: ignore[type-abstract]
+    parameters = inspect.signature(kind).parameters
+    accepts_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    if not accepts_any and (unknown := [key for key in options if key not in parameters]):
+        raise UserError(f"space {name!r}: expected keys of {', '.join(parameters)}, got {unknown[0]!r}")
     try:
         space: SearchSpace = kind(**options)
     except WRONG_ARGUMENTS as error:

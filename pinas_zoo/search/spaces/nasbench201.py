@@ -223,8 +223,10 @@ class NASBench201Space(SearchSpace):
     ):
         if training_paths not in TRAINING_PATHS:
             raise ValueError(f"expected training_paths to be {' or '.join(TRAINING_PATHS)}, got {training_paths!r}")
+        if not isinstance(operations, list | tuple):
+            raise ValueError(f"expected operations to be a list of {', '.join(OPERATIONS)}, got {operations!r}")
         unknown = [o for o in operations if o not in OPERATIONS]
-        if isinstance(operations, str) or unknown or not operations or len(set(operations)) != len(operations):
+        if unknown or not operations or len(set(operations)) != len(operations):
             raise ValueError(f"expected different operations of {', '.join(OPERATIONS)}, got {operations}")
         check_sizes(channels, cells)
         self.operations = tuple(operations)

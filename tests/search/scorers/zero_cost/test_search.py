@@ -93,7 +93,8 @@ def test_untrained_networks_may_have_another_size_than_the_space(tmp_path, capsy
             "leave their searched candidates as they are, none, skip_connect, .*",
         ),
         ({"subspace": ["none", "nor_conv_3x3"]}, "expected keys that change the size of networks, got subspace="),
-        ({"sells": 2}, "explore.zero_cost_space: space 'nasbench201': .*'sells'"),
+        ({"sells": 2}, "space 'nasbench201': expected keys of operations, channels, cells, .*, got 'sells'"),
+        ({"operations": None}, "space 'nasbench201': expected operations to be a list of none, .*, got None"),
         ({"cells": 0}, "explore.zero_cost_space: "),
     ],
 )
