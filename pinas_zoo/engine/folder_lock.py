@@ -233,6 +233,15 @@ def hold_folder(folder: Path, cure: str = CURE) -> Iterator[FolderLock]:
     lock.take()
     interrupts = os.name == "posix" and threading.current_thread() is threading.main_thread()
 
+    def once_lost(number: int, frame: object) -> None:
+        if lock.lost is not None:
+            raise KeyboardInterrupt
+
+    # a shell starts background jobs of a script with SIGINT ignored; anyone else's stays so
+    ignored = interrupts and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if ignored:
+        signal.signal(signal.SIGINT, once_lost)
+
     def beat() -> None:
         while not stop.wait(HEARTBEAT):
             if not lock.beat():
@@ -250,4 +259,6 @@ def hold_folder(folder: Path, cure: str = CURE) -> Iterator[FolderLock]:
     finally:
         stop.set()
         thread.join()
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         lock.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -100,8 +101,11 @@ def test_a_system_that_does_not_say_when_a_process_began(tmp_path, monkeypatch):
     assert not (tmp_path / LOCK).exists()
 
 
-def test_a_holder_that_slept_stops_once_another_has_taken_over(tmp_path, monkeypatch):
+@pytest.mark.parametrize("before", [signal.default_int_handler, signal.SIG_IGN], ids=["foreground", "background job"])
+def test_a_holder_that_slept_stops_once_another_has_taken_over(before, tmp_path, monkeypatch):
+    """A shell starts background jobs of a script with SIGINT ignored."""
     monkeypatch.setattr(folder_lock, "HEARTBEAT", 0.05)
+    own = signal.signal(signal.SIGINT, before)
 
     def sleep() -> None:
         with hold_folder(tmp_path):
@@ -112,9 +116,23 @@ def test_a_holder_that_slept_stops_once_another_has_taken_over(tmp_path, monkeyp
         os.ftruncate(file, 0)
         os.pwrite(file, elsewhere().encode(), 0)
 
-    with pytest.raises(UserError, match="process 1 on other took it over"):
-        sleep()
+    try:
+        with pytest.raises(UserError, match="process 1 on other took it over"):
+            sleep()
+        assert signal.getsignal(signal.SIGINT) == before
+    finally:
+        signal.signal(signal.SIGINT, own)
     assert (tmp_path / LOCK).read_text() == elsewhere()  # not removed
+
+
+def test_a_background_job_that_holds_its_folder_still_ignores_interrupts(tmp_path):
+    own = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with hold_folder(tmp_path):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, own)
+    assert not (tmp_path / LOCK).exists()
 
 
 def test_many_at_once_have_one_holder(tmp_path):
