@@ -219,8 +219,8 @@ def taus(kept: Kept, found: Mapping[str, Sequence[Values]], resamples: int) -> l
     pairs = [(f"Π-NAS, {way}", f"SPOS, {way}") for way in ways]
     for title, score, way in product(MAIN, SCORES, ways):
         parts = way.removeprefix(score)
-        others_ = dict.fromkeys((NO_SUPERNET + parts, NO_SUPERNET + parts.replace(BEST_WORDS, ALONE_WORDS)))
-        pairs += [(f"{title}, {way}", other) for other in others_ if way.startswith(score) and other in found]
+        alone = dict.fromkeys((NO_SUPERNET + parts, NO_SUPERNET + parts.replace(BEST_WORDS, ALONE_WORDS)))
+        pairs += [(f"{title}, {way}", other) for other in alone if way.startswith(score) and other in found]
     pairs = [pair for pair in pairs if not pair[0].endswith(", smoothed")]
     for one, other in pairs:
         lines.append(

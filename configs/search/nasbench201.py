@@ -52,7 +52,7 @@ explore = dict(
     zero_cost_space=dict(cells=5),  # scores without a supernet take networks as deep as the benchmark's
     zero_cost_initialisations=4,  # jacov depends on them most
     evaluations=729,
-    held_out_images=1000,  # of 5,000, as in configs/evidence/nasbench201.py; a candidate takes a second less
+    held_out_images=1000,  # of 5,000, as in configs/evidence/nasbench201.py
     batch_size=500,
     recalibration_images=2048,
 )

@@ -24,7 +24,8 @@ from pinas_zoo.search.config import SearchConfig
 from pinas_zoo.search.methods.base import Method, build_method
 from pinas_zoo.search.run_folder import DONE, check_folder, read_done, with_streams_of
 from pinas_zoo.search.scorers.protocol import ScoringData
-from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space, resized_space
+from pinas_zoo.search.spaces.base import SearchSpace, Supernet, build_space
+from pinas_zoo.search.spaces.resized import resized_space
 from pinas_zoo.weights.tensors import load_state, tensor_shapes
 
 Say = Callable[[str], None]

@@ -23,8 +23,8 @@ from pinas_zoo.search.methods.base import method_class
 from pinas_zoo.search.score_kinds import KINDS
 from pinas_zoo.search.score_list import weighted_sums
 from pinas_zoo.search.scorers.protocol import SUPERNET
-from pinas_zoo.search.spaces.base import resized_space
 from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
+from pinas_zoo.search.spaces.resized import resized_space
 from pinas_zoo.train.config import Recipe
 
 PACKAGE = Path(__file__).resolve().parents[2]

@@ -27,7 +27,7 @@ from pinas_zoo.search.evidence.tables import (
     ranking_table,
     seeds_table,
 )
-from pinas_zoo.search.evidence.training_free import in_words
+from pinas_zoo.search.evidence.training_free import size_in_words
 from pinas_zoo.weights.atomic import write_text
 
 
@@ -68,7 +68,7 @@ def report_text(evidence: Evidence) -> str:
     for paragraph in config.introduction:
         lines += [paragraph, ""]
     if evidence.left_out:
-        found = ", ".join(f"{one.kind} of {one.size:,} ({in_words(one.network)})" for one in evidence.left_out)
+        found = ", ".join(f"{one.kind} of {one.size:,} ({size_in_words(one.network)})" for one in evidence.left_out)
         why = (
             "since they are of networks of another size than the configuration's; `--training-free` measures them anew"
         )

@@ -103,7 +103,7 @@ def measure_training_free(
             say(f"{path.stem}: measured already")
             continue
         if kept is not None and kept.network != network:
-            say(f"{path.stem}: measured anew, of {in_words(network)} in place of {in_words(kept.network)}")
+            say(f"{path.stem}: measured anew, of {size_in_words(network)} in place of {size_in_words(kept.network)}")
         missing.append((size, count, kind, path))
     if not missing:
         return
@@ -123,7 +123,7 @@ def network_of(space: NASBench201Space, image_size: int) -> dict[str, int]:
     return {"channels": space.channels, "cells": space.cells, "image_size": image_size}
 
 
-def in_words(network: Mapping[str, int]) -> str:
+def size_in_words(network: Mapping[str, int]) -> str:
     """The size of networks: "5 cells a stage, 16 channels, 16 x 16 pixels"."""
     cells, channels, pixels = (network.get(key, "?") for key in ("cells", "channels", "image_size"))
     return f"{cells} cells a stage, {channels} channels, {pixels} x {pixels} pixels"
@@ -159,7 +159,7 @@ def read_training_free(folder: Path) -> list[TrainingFree]:
     """
     most: dict[tuple[str, int, str], TrainingFree] = {}
     for one in sorted(map(_read, sorted((folder / FOLDER).glob("*.json"))), key=lambda one: len(one.values)):
-        most[one.kind, one.size, in_words(one.network)] = one
+        most[one.kind, one.size, size_in_words(one.network)] = one
     return sorted(most.values(), key=lambda one: (one.size, one.kind))
 
 

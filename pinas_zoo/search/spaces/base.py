@@ -369,47 +369,6 @@ def build_space(config: Mapping[str, Any]) -> SearchSpace:
     return space
 
 
-def resized_space(config: Mapping[str, Any], changes: Mapping[str, Any]) -> SearchSpace:
-    """Build the same space with networks of another size, such as more cells.
-
-    Args:
-        config: The ``space`` table.
-        changes: Keys of it that differ.
-
-    Raises:
-        UserError: The changes name another type, or other layers or candidates, or the space does not accept them.
-
-    Example:
-        >>> from pinas_zoo.search.spaces.base import resized_space
-        >>> shallow = {"type": "nasbench201", "channels": 16, "cells": 1}
-        >>> resized_space(shallow, {"cells": 5}).cells
-        5
-    """
-    space = build_space(config)
-    if fixed := [key for key in ("type", "subspace") if key in changes]:
-        raise UserError(f"expected keys that change the size of networks, got {fixed[0]}={changes[fixed[0]]!r}")
-    resized = build_space({**config, **changes})
-    for what, before, after in (
-        ("layers", _names(space.layer_names, space.num_layers), _names(resized.layer_names, resized.num_layers)),
-        (
-            "candidates",
-            _names(space.candidate_names, space.num_candidates),
-            _names(resized.candidate_names, resized.num_candidates),
-        ),
-    ):
-        if before != after:
-            raise UserError(
-                f"expected keys that change the size of networks and leave their searched {what} as they are, "
-                f"{', '.join(before)}; {dict(changes)} makes them {', '.join(after)}"
-            )
-    return resized
-
-
-def _names(names: Sequence[str], count: int) -> list[str]:
-    """The names, or numbers where there are none."""
-    return list(names) or [f"{k}" for k in range(count)]
-
-
 def check_subspace(subspace: Sequence[int] | None, num_candidates: int) -> tuple[int, ...] | None:
     """Sort and check the candidates that may be scored.
 

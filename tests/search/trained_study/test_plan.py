@@ -28,9 +28,8 @@ def test_a_dry_run_shows_the_jobs_and_writes_nothing(tmp_path, capsys):
     assert '"count": 4' in out
     assert "supernet  spos: spos, 3 steps, with 2 seeds\n" in out
     assert "train     0123: listed\n" in out
-    assert ", consistency + 0.5 flops\n" in next(
-        line for line in out.splitlines(True) if line.startswith("score     by ")
-    )
+    (scores,) = (line for line in out.splitlines() if line.startswith("score     by "))
+    assert scores.endswith(", consistency + 0.5 flops")
     assert "train     1 more, which the supernets decide: the best of each method\n" in out
     assert "jobs      12: 2 supernets to learn and to score, 8 trainings; 0 are complete\n" in out
     assert "NOT FOUND" not in out

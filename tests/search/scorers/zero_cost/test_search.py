@@ -15,7 +15,7 @@ from pinas_zoo.search.context import Context
 from pinas_zoo.search.pipeline import run
 from pinas_zoo.search.plan import plan
 from pinas_zoo.search.run_files import read_ranking
-from pinas_zoo.search.spaces.base import resized_space
+from pinas_zoo.search.spaces.resized import resized_space
 from pinas_zoo.search.stages.needed import needs_labels, why_left_out
 from pinas_zoo.search.study.ranking_file import digits
 
