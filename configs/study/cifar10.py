@@ -11,7 +11,8 @@ space = dict(type="resnest50", depths=(1, 2, 2, 1), widths=(16, 32, 64, 128), st
 count = 13
 seeds = (0, 1, 2)
 supernet_seeds = (0,)
-sums = (("consistency", "jacov", "reachable_flops", ("shortest_path", 0.5)),)  # jacov of one initialisation
+# the list of configs/search/nasbench201.py, with jacov of one initialisation
+sums = (("consistency", "jacov", ("reachable_flops", 2), "shortest_path", "az_expressivity"),)
 
 # supernets: the regimes of configs/evidence/nasbench201.py, in fewer steps -------------------------------------------
 

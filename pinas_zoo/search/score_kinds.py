@@ -36,6 +36,9 @@ from pinas_zoo.search.scorers.zero_cost.zen import ZenScorer
 from pinas_zoo.search.scorers.zero_cost.zico import ZiCoScorer
 
 
+COMBINED = "combined score"  # of several kinds, of which only some may be measured on images
+
+
 @dataclass(frozen=True)
 class ScoreKind:
     """A kind of scores.
@@ -58,8 +61,8 @@ class ScoreKind:
 
     @property
     def title(self) -> str:
-        """Name of the quantity with what it is measured on: held-out images, unless nothing was learned."""
-        return f"held-out {self.name}" if self.in_supernet else self.name
+        """Name of the quantity with what it is measured on: held-out images, unless nothing was learned or combined."""
+        return f"held-out {self.name}" if self.in_supernet and self.name != COMBINED else self.name
 
     @property
     def in_supernet(self) -> bool:
@@ -185,7 +188,7 @@ def aggregate_kind(parts: tuple[tuple[str, float], ...]) -> ScoreKind:
         return AggregateScorer({name: kind.build(data) for name, kind in kinds.items() if kind.build is not None})
 
     return ScoreKind(
-        "aggregate",
+        COMBINED,
         f"the sum of the logarithms of places from the last by {in_words(parts)}, as a share: 1 is first by each, 0 "
         "last by each",
         max(kinds.values(), key=lambda kind: len(kind.needs & {SUPERNET, CLASSIFIER, LABELS})).left_out,

@@ -587,7 +587,7 @@ def test_several_scores_are_combined_from_the_command_to_the_report(tmp_path):
     ran = search(*words, home=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "linear   6 steps" in ran.stdout
-    assert "held-out aggregate " in ran.stdout
+    assert "combined score " in ran.stdout
     folder = tmp_path / "run"
     with (folder / "explore" / "ranking.csv").open(newline="") as file:
         ranking = list(csv.DictReader(file))

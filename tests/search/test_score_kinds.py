@@ -19,8 +19,8 @@ from pinas_zoo.search.spaces.nasbench201 import NASBench201Space
         ("pinas", "consistency", "held-out consistency", "-1485.80%"),
         ("pinas", "flops", "multiply-adds", "-1485.80%"),  # a share of the largest, but no image is looked at
         ("pinas", "naswot", "NASWOT", "-14.858"),
-        ("pinas", [["flops", 1.0], ["naswot", 1.0]], "aggregate", "-1485.80%"),
-        ("pinas", [["consistency", 1.0], ["flops", 1.0]], "held-out aggregate", "-1485.80%"),
+        ("pinas", [["flops", 1.0], ["naswot", 1.0]], "combined score", "-1485.80%"),
+        ("pinas", [["consistency", 1.0], ["flops", 1.0]], "combined score", "-1485.80%"),
     ],
 )
 def test_a_share_is_shown_in_percent_and_what_is_measured_on_images_is_called_held_out(method, score, title, shown):
