@@ -37,12 +37,9 @@ RUNS = {
     "Π-NAS, 14,000 steps": ("pinas_15625_14000steps_2_of_1000",),
     "Π-NAS, three cells a stage": tuple(f"pinas_space.cells=3_15625_3638steps_{seed}_of_1000" for seed in (0, 2)),
 }
-ON_SMALLER = {  # the same supernets, of whose smaller spaces 150 architectures are scored
-    "Π-NAS": tuple(f"pinas_15625_3638steps_{seed}" for seed in (0, 1, 2)),
-    "SPOS": tuple(f"spos_15625_3638steps_{seed}" for seed in (0, 1, 2)),
-    "Π-NAS, 14,000 steps": ("pinas_15625_14000steps_2",),
-}
 MAIN = "Π-NAS", "SPOS"  # three seeds; the others are trials
+SIZE, SMALLER = 15625, {4096: "_on_4096_of_1000", 729: "_on_729"}  # ends of the names of runs scored on smaller spaces
+OF_STEPS = {3638: "pinas_15625_3638steps_2", 14000: "pinas_15625_14000steps_2"}  # 150 scored on the smaller spaces
 NO_SUPERNET = "no supernet"
 SCORES = "consistency", "identification"
 SUM = {"jacov": 1.0, "reachable_flops": 1.0}
@@ -60,7 +57,6 @@ WEIGHTS = {  # that are changed one at a time
     "shortest_path": (0.0, 0.5, 1.0, 1.5),
     "az_expressivity": (0.0, 0.5, 1.0, 2.0),
 }
-SIZE, SMALLER = 15625, (4096, 729)
 Values = NDArray[np.float64]  # an architecture each, higher is better
 
 
@@ -94,10 +90,11 @@ class Kept:
         free, shallow = (
             {
                 one.kind: np.array([one.values[arch] for arch in archs])
+                for folder in folders
                 for one in read_training_free(RESULTS / folder)
                 if one.network["cells"] == cells and one.size == len(space) and one.values.keys() >= set(archs)
             }
-            for folder, cells in (("nb201", 5), ("nb201_equal_steps/one_cell", 1))
+            for folders, cells in ((("nb201", "nb201_equal_steps"), 5), (("nb201_equal_steps/one_cell",), 1))
         )
         if len(space) == SIZE and shallow.keys() != set(SHALLOW):
             raise UserError(f"expected {' and '.join(SHALLOW)} of one cell in {RESULTS / 'nb201_equal_steps/one_cell'}")
@@ -150,17 +147,20 @@ def main() -> None:
         config = load_evidence(find_evidence("nasbench201"))
         truth = load_truth(args.truth, config.truth, 1)
         kept = Kept.load(truth, config.spaces[SIZE], [name for names in RUNS.values() for name in names])
-        smaller = {}
-        for size in SMALLER:
-            names = [f"{name}_on_{size}_of_150" for some in ON_SMALLER.values() for name in some]
-            smaller[size] = Kept.load(truth, config.spaces[size], names)
+        smaller, by_steps = {}, {}
+        for size, end in SMALLER.items():
+            smaller[size] = Kept.load(truth, config.spaces[size], [on_smaller(r, end) for m in MAIN for r in RUNS[m]])
+            names = [f"{name}_on_{size}_of_150" for name in OF_STEPS.values()]
+            by_steps[size] = Kept.load(truth, config.spaces[size], names)
     except UserError as error:
         parser.error(str(error))
     found = rankings(kept)
     parts = [taus(kept, found, args.resamples), depths(kept), weights(kept), errors(kept), ceiling(kept)]
     print("\n\n".join("\n".join(lines) for lines in parts))
     for size, one in smaller.items():
-        print("\n".join(["", *on_smaller(one, size, args.resamples)]))
+        print("\n".join(["", *taus_on_smaller(one, size, args.resamples)]))
+    print("\n".join(["", *steps_on_smaller(by_steps)]))
+    print("\n".join(["", *training(truth, {SIZE: kept.space, **{size: one.space for size, one in smaller.items()}})]))
     if args.figure:
         draw(kept, args.figure)
 
@@ -230,38 +230,63 @@ def taus(kept: Kept, found: Mapping[str, Sequence[Values]], resamples: int) -> l
     return lines
 
 
-def on_smaller(kept: Kept, size: int, resamples: int) -> list[str]:
+def on_smaller(run: str, end: str) -> str:
+    """The name of a run's scores of a smaller space, with the end that :data:`SMALLER` has."""
+    return run.removesuffix("_of_1000") + end
+
+
+def taus_on_smaller(kept: Kept, size: int, resamples: int) -> list[str]:
     """Of a smaller space, means over seeds; differences with the other rows that rank in the same way."""
     truth, better, rng = kept.accuracies(), kept.better(), np.random.default_rng(0)
     samples: list[NDArray | slice] = [
         slice(None),
         *(rng.integers(len(truth), size=len(truth)) for _ in range(resamples)),
     ]
-    ways = {"": ({}, False), BEST_WORDS: (BEST, False), f"{BEST_WORDS}, smoothed": (BEST, True)}
+    smoothed = f"{BEST_WORDS}, smoothed"
+    ways = {"": ({}, False), BEST_WORDS: (BEST, False), smoothed: (BEST, True)}
+    alone = {ALONE_WORDS: (BEST_ALONE, False), f"{ALONE_WORDS}, smoothed": (BEST_ALONE, True)}
 
-    def taus_of(title: str, score: str, way: str) -> tuple[NDArray, float]:
+    def taus_of(title: str, score: str, parts: Mapping[str, float], smooth: bool) -> tuple[NDArray, float]:
         """The mean tau of all and of each sample, and within the better half."""
-        runs = [None] if title == NO_SUPERNET else [f"{name}_on_{size}_of_150" for name in ON_SMALLER[title]]
-        values = [kept.sum_of(run, score, *ways[way]) for run in runs]
+        runs = [None] if title == NO_SUPERNET else [on_smaller(run, SMALLER[size]) for run in RUNS[title]]
+        values = [kept.sum_of(run, score, parts, smooth) for run in runs]
         means = [np.mean([tau(v, truth, sample) for v in values]) for sample in samples]
         return np.array(means), float(np.mean([tau(v, truth, better) for v in values]))
 
     def shown(taus: NDArray) -> str:
         return "{:+.3f} [{:+.3f}, {:+.3f}]".format(taus[0], *np.quantile(taus[1:], [0.025, 0.975]))
 
+    counted = f"all {size:,}" if len(truth) == size else f"{len(truth):,} of the {size:,}"
     lines = [
-        f"| ranked by | tau, 150 of the {size:,} | within the better half | Π-NAS less SPOS | less no supernet |",
-        "| --- | --- | --- | --- | --- |",
+        f"| ranked by | tau, {counted} | within the better half | Π-NAS less SPOS | less no supernet "
+        "| less no supernet, 0.5 shortest_path |",
+        "| --- " * 6 + "|",
     ]
-    free = {way: taus_of(NO_SUPERNET, "", way) for way, (parts, _) in ways.items() if parts}
-    lines += [f"| {NO_SUPERNET}{way} | {shown(all_)} | {inside:+.3f} | | |" for way, (all_, inside) in free.items()]
-    for score, way in product(SCORES, ways):
-        found = {title: taus_of(title, score, way) for title in ON_SMALLER}
+    free = {way: taus_of(NO_SUPERNET, "", *how) for way, how in {**ways, **alone}.items() if how[0]}
+    lines += [f"| {NO_SUPERNET}{way} | {shown(all_)} | {inside:+.3f} | | | |" for way, (all_, inside) in free.items()]
+    for score, (way, how) in product(SCORES, ways.items()):
+        found = {title: taus_of(title, score, *how) for title in MAIN}
         for title, (all_, inside) in found.items():
             cells = [f"{title}, {score}{way}", shown(all_), f"{inside:+.3f}"]
             cells += [shown(all_ - found["SPOS"][0]) if title == "Π-NAS" else ""]
-            cells += [shown(all_ - free[way][0]) if way in free else ""]
+            cells += [
+                shown(all_ - free[other][0]) if other in free else ""
+                for other in (way, way.replace(BEST_WORDS, ALONE_WORDS))
+            ]
             lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def steps_on_smaller(by_size: Mapping[int, Kept]) -> list[str]:
+    """What more steps do on the smaller spaces: one supernet each, of the same seed."""
+    heads = " | ".join(f"tau, 150 of the {size:,} | within the better half" for size in by_size)
+    lines = [f"| Π-NAS, seed 2 | steps | {heads} |", "| --- " * (2 + 2 * len(by_size)) + "|"]
+    for score, parts, (steps, run) in product(SCORES, ({}, BEST), OF_STEPS.items()):
+        cells = [f"{score}{BEST_WORDS if parts else ''}", f"{steps:,}"]
+        for size, kept in by_size.items():
+            values = kept.sum_of(f"{run}_on_{size}_of_150", score, parts)
+            cells += [f"{tau(values, kept.accuracies(), some):+.3f}" for some in (slice(None), kept.better())]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
@@ -345,36 +370,57 @@ def errors(kept: Kept) -> list[str]:
 def ceiling(kept: Kept) -> list[str]:
     """What a regression on the accuracies of four fifths of the architectures makes of the scores for the last fifth.
 
-    It bounds what sums of these scores could reach. A Gaussian process on standardised places, with one length for all.
+    It bounds what could be made of these scores: by any function of them, and by a sum of functions of one score each.
+    Gaussian processes on standardised places; that of sums is fitted to the places' square roots, which is best for it.
     """
     truth, better = kept.accuracies(), kept.better()
     fold = np.random.default_rng(0).permutation(len(truth)) % 5
     places = rankdata(truth) / len(truth)
 
-    def predicted(columns: Sequence[Values]) -> Values:
-        x = np.stack([(rankdata(c) - rankdata(c).mean()) / rankdata(c).std() for c in columns], 1)  # N x scores
-        kernel = np.exp(-((x[:, None] - x[None]) ** 2).sum(-1) / (2 * x.shape[1]))
+    def predicted(kernel: NDArray[np.float64], targets: Values) -> Values:
         found = np.zeros(len(truth))
         for k in range(5):
             known, new = fold != k, fold == k
             noisy = kernel[np.ix_(known, known)] + 0.01 * np.eye(known.sum())
-            weights = np.linalg.solve(noisy, places[known] - places[known].mean())
-            found[new] = places[known].mean() + kernel[np.ix_(new, known)] @ weights
+            weights = np.linalg.solve(noisy, targets[known] - targets[known].mean())
+            found[new] = targets[known].mean() + kernel[np.ix_(new, known)] @ weights
         return found
 
+    def both(columns: Sequence[Values]) -> tuple[Values, Values]:
+        x = np.stack([(rankdata(c) - rankdata(c).mean()) / rankdata(c).std() for c in columns], 1)  # N x scores
+        squares = (x[:, None] - x[None]) ** 2  # N x N x scores
+        return predicted(np.exp(-squares.mean(-1) / 2), places), predicted(np.exp(-5 * squares).mean(-1), places**0.5)
+
     free = [kept.free[kind] for kind in BEST]
-    lines = [
-        "| fitted to the accuracies of 800, predicts the other 200 | tau | within the better half |",
-        "| --- | --- | --- |",
-    ]
+    head = "| fitted to the accuracies of 800, predicts the other 200 "
+    lines = [f"{head}| any function: tau | within the better half | sum: tau | within the better half |"]
+    lines += ["| --- " * 5 + "|"]
     rows = {", ".join(BEST): [free]}
     for title in MAIN:
         words = f"the same, and {title}'s consistency and identification"
         rows[words] = [[*free, *(kept.scores[run, score] for score in SCORES)] for run in RUNS[title]]
     for words, several in rows.items():
-        values = [predicted(columns) for columns in several]
-        cells = [np.mean([tau(v, truth, some) for v in values]) for some in (slice(None), better)]
+        kinds = zip(*map(both, several), strict=True)  # any function, sum
+        cells = [np.mean([tau(v, truth, some) for v in values]) for values in kinds for some in (slice(None), better)]
         lines.append(f"| {words} | {' | '.join(f'{cell:+.3f}' for cell in cells)} |")
+    return lines
+
+
+def training(truth: Truth, spaces: Mapping[int, Sequence[str]]) -> list[str]:
+    """How accuracies of trained networks rank whole spaces: what a score without training is to be compared with."""
+    heads = " | ".join(f"tau, all {size:,} | within the better half" for size in spaces)
+    lines = [f"| ranked by | {heads} |", "| --- " * (1 + 2 * len(spaces)) + "|"]
+    one = next(iter(truth.networks.values()))
+    for kind, names in (("others", one.others), ("transfer", one.transfer)):
+        for name in names:
+            cells = []
+            for archs in spaces.values():
+                values = np.array([getattr(truth.networks[arch], kind)[name] for arch in archs])
+                accuracies = np.array([truth.networks[arch].accuracy for arch in archs])
+                better = np.isin(archs, list(truth.better_half(archs)))
+                cells += [f"{tau(values, accuracies, some):+.3f}" for some in (slice(None), better)]
+            words = f"each trained for 200 epochs on {name}" if kind == "transfer" else name
+            lines.append(f"| {words} | {' | '.join(cells)} |")
     return lines
 
 

@@ -7,7 +7,7 @@ where its numbers cannot decide: one logged step does not rise, and few scores d
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,6 +156,26 @@ def equal_scores(
     value = shown or f"{scores[0].accuracy:.2%}"
     return SearchWarning(
         "equal scores", f"all {len(scores)} candidates have the same {name}, {value}: {by}; try {cure}"
+    )
+
+
+def shared_best_score(scores: Sequence[Score], name: str, shown: Callable[[float], str]) -> SearchWarning | None:
+    """Whether several candidates, but not all, share the best score, as the counts of scores without a supernet do.
+
+    Args:
+        scores: Of the candidates.
+        name: What the score is called.
+        shown: A score as text.
+    """
+    best = max((score.accuracy for score in scores), default=0.0)
+    sharing = sum(score.accuracy == best for score in scores)
+    if sharing < 2 or sharing == len(scores):
+        return None  # of the latter, equal_scores says so
+    return SearchWarning(
+        "shared best score",
+        f"{sharing} of {len(scores)} candidates share the best {name}, {shown(best)}: the winner is an arbitrary one; "
+        "try a list as explore.score, such as ['jacov', 'reachable_flops']",
+        blocks=False,
     )
 
 

@@ -35,7 +35,6 @@ from pinas_zoo.search.scorers.zero_cost.synflow import SynFlowScorer
 from pinas_zoo.search.scorers.zero_cost.zen import ZenScorer
 from pinas_zoo.search.scorers.zero_cost.zico import ZiCoScorer
 
-
 COMBINED = "combined score"  # of several kinds, of which only some may be measured on images
 
 

@@ -132,9 +132,15 @@ def test_counts_that_candidates_share_are_no_sign_of_a_supernet_that_learned_not
     """A search by the number of convolutions has no supernet."""
     config = parse_config({"name": "cells", "space": {"type": "nasbench201"}, "explore": {"score": "convolutions"}})
     scores = {Arch((k % 5, k // 5, 0, 0, 0, 0)): Score(float(k % 3), 0.0) for k in range(25)}
-    assert stage_warnings._of_scores(SimpleNamespace(config=config), scores) == [None]
-    (equal,) = stage_warnings._of_scores(SimpleNamespace(config=config), dict.fromkeys(scores, Score(37.0, 0.0)))
-    assert "all 25 candidates have the same convolutions, 37:" in equal.text
+    equal, shared = stage_warnings._of_scores(SimpleNamespace(config=config), scores)
+    assert equal is None
+    assert shared.text.startswith("8 of 25 candidates share the best convolutions, 2: the winner is an arbitrary one")
+    assert not shared.blocks
+    scores[Arch((4, 4, 4, 0, 0, 0))] = Score(3.0, 0.0)  # now one is the best
+    assert stage_warnings._of_scores(SimpleNamespace(config=config), scores) == [None, None]
+    equal, shared = stage_warnings._of_scores(SimpleNamespace(config=config), dict.fromkeys(scores, Score(37.0, 0.0)))
+    assert shared is None
+    assert "all 26 candidates have the same convolutions, 37:" in equal.text
     assert "another explore.score" in equal.text
 
 

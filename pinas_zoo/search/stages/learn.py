@@ -39,7 +39,8 @@ def learn(context: Context) -> StageResult | None:
         save_tensors(folder / METHOD_FILE, method.state_dict())
     first, last = first_and_last_loss(read_curve(folder))
     rate = steps * options.batch_size * method.num_views / seconds
-    summary = f"{steps} steps, loss {first:.2f} to {last:.2f}, {rate:.0f} views/s"
+    loss = f"{last:.2f}" if first == last else f"{first:.2f} to {last:.2f}"  # equal if it was logged once
+    summary = f"{steps} steps, loss {loss}, {rate:.0f} views/s"
     facts: dict[str, str | None] = {"trouble": method.warning()}
     chosen = method.choose()
     if chosen is not None:

@@ -107,7 +107,8 @@ def _of_scores(context: Context, scores: Mapping[Arch, Score]) -> list[SearchWar
     is_accuracy, name, shown = kind.name == "accuracy", kind.title, kind.shown(values[0].accuracy)
     equal = learned_nothing.equal_scores(values, name, is_accuracy, shown, kind.in_supernet)
     if not kind.in_supernet:
-        return [equal]
+        by_score = context.config.explore.rank_by == "score"
+        return [equal, learned_nothing.shared_best_score(values, name, kind.shown) if by_score else None]
     found = [
         equal,
         learned_nothing.few_distinct_scores(values, name, is_accuracy),
